@@ -1,0 +1,1 @@
+"""The fleet controller: starts and stops EC2 workers."""

@@ -1,0 +1,41 @@
+"""The ``facerec`` command: one module per noun, imported only when it is called."""
+
+import importlib
+import logging
+
+import click
+
+NOUNS = {
+    "up": "run the whole system on this machine",
+    "recognize": "who is on these photos (no AWS)",
+    "people": "the people who are known",
+    "photos": "the photos that are stored",
+    "load": "send many photos and measure",
+    "fleet": "the EC2 workers and their controller",
+    "queue": "the request queue and its dead letters",
+}
+
+
+class _Lazy(click.Group):
+    """Loads ``cli.<noun>`` when the noun is used: ``--help`` starts neither boto3 nor the engine."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in NOUNS:
+            return None
+        command = getattr(importlib.import_module(f"cli.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(NOUNS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facerec")
+def main() -> None:
+    """Elastic face recognition on AWS."""
+    logging.captureWarnings(True)

@@ -1,0 +1,1 @@
+"""The Celery application of facerec. Imports nothing: each process takes only what it needs."""

@@ -1,0 +1,121 @@
+"""The one place of this package that imports boto3: clients with deadlines, errors translated."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+)
+
+from facerec_tasks.errors import Forbidden, NotFound, PreconditionFailed, Unavailable
+from facerec_tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+CONNECT_TIMEOUT = 3
+READ_TIMEOUT = 25
+"""Seconds; above SQS's longest long poll of 20 s."""
+MAX_ATTEMPTS = 3
+
+_NOT_FOUND = {
+    "404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound",
+    "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
+    "InvalidInstanceID.NotFound", "InvalidAMIID.NotFound",
+}  # fmt: skip
+_PRECONDITION = {"304", "412", "PreconditionFailed", "ConditionalRequestConflict", "409"}
+_FORBIDDEN = {
+    "403", "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException",
+    "InvalidClientTokenId", "UnauthorizedOperation", "RequestExpired", "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+}  # fmt: skip
+_THROTTLED = {
+    "SlowDown", "Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded",
+    "TooManyRequestsException", "RequestTimeout", "InternalError", "ServiceUnavailable",
+    "InsufficientInstanceCapacity", "503", "500",
+}  # fmt: skip
+
+_clients: dict[tuple[str, str | None, str], Any] = {}
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A child must never use a connection or a lock inherited over fork."""
+    global _lock
+    _lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@overload
+def client(settings: Settings, service: Literal["s3"]) -> "S3Client": ...
+@overload
+def client(settings: Settings, service: Literal["sqs"]) -> "SQSClient": ...
+@overload
+def client(settings: Settings, service: Literal["sns"]) -> "SNSClient": ...
+@overload
+def client(settings: Settings, service: Literal["ec2"]) -> "EC2Client": ...
+@overload
+def client(settings: Settings, service: Literal["iam"]) -> "IAMClient": ...
+def client(settings: Settings, service: str) -> Any:
+    """The process's client of a service: thread-safe, made once, made anew after a fork."""
+    key = (service, settings.endpoint_url, settings.region)
+    with _lock:
+        if key not in _clients:
+            _clients[key] = boto3.session.Session().client(
+                service,  # type: ignore[call-overload]
+                region_name=settings.region,
+                endpoint_url=settings.endpoint_url,
+                config=Config(
+                    connect_timeout=CONNECT_TIMEOUT,
+                    read_timeout=READ_TIMEOUT,
+                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                    max_pool_connections=50,
+                    s3={"addressing_style": "path"} if settings.endpoint_url else None,
+                ),
+            )
+        return _clients[key]
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the AWS errors we have a plan for into :mod:`facerec_tasks.errors`; others pass."""
+    try:
+        yield
+    except ClientError as error:
+        raise _translation(error) from error
+    except NoCredentialsError as error:
+        raise Forbidden(str(error)) from error
+    except (ConnectionError, HTTPClientError) as error:
+        raise Unavailable(str(error)) from error
+    except BotoCoreError:
+        raise
+
+
+def _translation(error: ClientError) -> Exception:
+    code = error.response.get("Error", {}).get("Code", "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code in _NOT_FOUND:
+        return NotFound(str(error))
+    if code in _PRECONDITION:
+        return PreconditionFailed(str(error))
+    if code in _THROTTLED or status >= 500 or status == 429:
+        return Unavailable(str(error))
+    if code in _FORBIDDEN:
+        return Forbidden(str(error))
+    return error

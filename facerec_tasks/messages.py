@@ -1,0 +1,100 @@
+"""What travels and what is stored: the answer to one photo, as a value with one JSON form."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+Outcome = Literal["named", "unknown", "no-face", "rejected", "poison"]
+OUTCOMES: frozenset[str] = frozenset({"named", "unknown", "no-face", "rejected", "poison"})
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a photo. Coordinates are pixels of the upright photo as uploaded."""
+
+    name: str
+    """The person's name, or ``unknown``."""
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom."""
+    landmarks: tuple[tuple[float, float], ...]
+    """Left eye, right eye, nose, left and right corner of the mouth."""
+    score: float
+    """How sure the detector is that this is a face, 0 to 1."""
+    distance: float | None = None
+    """Euclidean distance to the nearest person; none in an empty gallery."""
+    confidence: float | None = None
+    """How sure the recogniser is of ``name``, 0 to 1."""
+    runner_up: str | None = None
+    runner_up_distance: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to one photo. This is the record ``results/<task id>.json`` and the reply."""
+
+    task_id: str
+    key: str
+    version: str | None
+    outcome: Outcome
+    name: str | None = None
+    """Name of the largest face when ``outcome`` is ``named``."""
+    code: str | None = None
+    """Why the photo was refused (closed list) or why the task was buried."""
+    detail: str | None = None
+    faces: tuple[Face, ...] = ()
+    """Largest first."""
+    width: int | None = None
+    height: int | None = None
+    engine: str | None = None
+    request_id: str | None = None
+    worker: str | None = None
+    finished_at: float | None = None
+    """Unix seconds."""
+    seconds: float | None = None
+    """Seconds of recognition, without S3."""
+    history: tuple[dict[str, Any], ...] = ()
+    """Starts of a buried task: when, on which worker, on which receive."""
+
+    @property
+    def text(self) -> str | None:
+        """What is stored in the out-bucket and stands after the colon; none for a refused photo."""
+        if self.outcome == "named":
+            return self.name
+        return self.outcome if self.outcome in ("unknown", "no-face") else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; what has no value is left out."""
+        return {k: v for k, v in asdict(self).items() if v is not None and v != ()}
+
+    def to_json(self) -> bytes:
+        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Raises :class:`ValueError` for anything :meth:`to_dict` could not have made.
+
+        Fields this version does not know are ignored, so that a newer worker can answer.
+        """
+        known = {k: v for k, v in fields.items() if k in cls.__dataclass_fields__}
+        if known.get("outcome") not in OUTCOMES:
+            raise ValueError(f"not an answer: outcome {known.get('outcome')!r}")
+        faces = tuple(_face(f) for f in known.pop("faces", ()))
+        history = tuple(known.pop("history", ()))
+        try:
+            return cls(**known, faces=faces, history=history)
+        except TypeError as error:
+            raise ValueError(f"not an answer: {error}") from error
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        fields = json.loads(data)
+        if not isinstance(fields, dict):
+            raise ValueError("not an answer: no JSON object")
+        return cls.from_dict(fields)
+
+
+def _face(fields: dict[str, Any]) -> Face:
+    known = {k: v for k, v in fields.items() if k in Face.__dataclass_fields__}
+    known["box"] = tuple(known["box"])
+    known["landmarks"] = tuple((x, y) for x, y in known["landmarks"])
+    return Face(**known)

@@ -1,0 +1,1 @@
+"""Pictures in, names out. Knows nothing of AWS or Celery."""

@@ -1,0 +1,117 @@
+"""Every setting in one checked object, read from the environment and an optional ``.env`` file.
+
+``Settings()`` raises :class:`pydantic.ValidationError`, listing all faults at once. Names of queues,
+buckets and machines derive from ``FACEREC_ID`` here and nowhere else.
+"""
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AliasChoices, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_REQUEST_BYTES = 1024
+"""``MaximumMessageSize`` of the request queue, in bytes: body plus attributes. The contract's."""
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What this process was told. Environment ``FACEREC_<FIELD>`` unless a field names another."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACEREC_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    # AWS
+    id: str = Field("facerec", pattern=r"^[a-z0-9][a-z0-9-]{0,30}[a-z0-9]$")
+    region: str = Field(
+        "us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
+    )
+    endpoint_url: str | None = Field(None, validation_alias=AliasChoices("AWS_ENDPOINT_URL"))
+
+    # Web tier
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PORT", "FACEREC_PORT"))
+    max_upload_bytes: int = Field(20 * 1024 * 1024, gt=0)
+    max_waiting: int = Field(1000, gt=0)
+    """Requests that may wait for an answer in one web process; beyond it, 503."""
+    answer_timeout: Seconds = 120.0
+    """Seconds a request waits before it is told 504 and the task id."""
+    drain_timeout: Seconds = 8.0
+    """Seconds a stopping web process keeps answering those who wait."""
+
+    # Worker
+    concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
+    visibility_timeout: int = Field(30, ge=3, le=43200)
+    task_time_limit: int = Field(60, gt=0)
+    max_starts: int = Field(4, gt=0)
+    """Starts of one task before it is buried as poison."""
+    models_dir: Path = Path("models")
+    machine: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9_.-]{1,63}$")
+    """Name of this machine in queue names and worker names."""
+    state_dir: Path = Path(".local")
+    """Where this machine keeps locks, logs and the gallery's working copy."""
+
+    # Controller
+    max_instances: int = Field(15, ge=0)
+    scaling_profile: Literal["slo", "course"] = "slo"
+    web_urls: tuple[str, ...] = ()
+    """Addresses whose ``/internal/ledger`` the controller sums; by default this machine's web tier."""
+    instance_type: str = "c7i.large"
+    instance_profile: str = ""
+    launch_user_data: str = ""
+
+    flower_port: int = Field(5555, ge=1, le=65535)
+
+    # One machine (`facerec up`)
+    local_aws_port: int = Field(4566, ge=1, le=65535)
+    local_pending: float = Field(2.0, ge=0)
+    """Seconds an emulated instance stays ``pending`` before it runs."""
+    local_stopping: float = Field(1.0, ge=0)
+    local_concurrency: int = Field(1, gt=0)
+    """Prefork children of each emulated instance."""
+
+    @model_validator(mode="after")
+    def _relations(self) -> Self:
+        if self.task_time_limit >= self.answer_timeout:
+            raise ValueError("FACEREC_TASK_TIME_LIMIT must be below FACEREC_ANSWER_TIMEOUT")
+        return self
+
+    @property
+    def in_bucket(self) -> str:
+        return f"{self.id}-in-bucket"
+
+    @property
+    def out_bucket(self) -> str:
+        return f"{self.id}-out-bucket"
+
+    @property
+    def state_bucket(self) -> str:
+        return f"{self.id}-state-bucket"
+
+    @property
+    def request_queue(self) -> str:
+        return f"{self.id}-req-queue"
+
+    @property
+    def dead_letter_queue(self) -> str:
+        return f"{self.id}-req-dlq"
+
+    @property
+    def response_queue(self) -> str:
+        """Queue of the first web process; a further one appends ``-<machine>-<slot>``."""
+        return f"{self.id}-resp-queue"
+
+    @property
+    def ledger_urls(self) -> tuple[str, ...]:
+        return self.web_urls or (f"http://127.0.0.1:{self.port}",)
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

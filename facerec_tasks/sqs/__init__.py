@@ -1,0 +1,1 @@
+"""Celery adapted to SQS: knows nothing of faces; any Celery project could use it."""

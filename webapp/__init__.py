@@ -1,0 +1,1 @@
+"""The web tier: photos in over HTTP, names out."""
