@@ -1,0 +1,82 @@
+"""The one place of this package that imports boto3: one client per service and process."""
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+CONNECT_TIMEOUT = 3
+READ_TIMEOUT = 25
+"""Seconds; above the longest long poll of SQS, 20 s.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+"""
+MAX_ATTEMPTS = 3
+POOL_CONNECTIONS = 50
+
+CallFailed = (ClientError, BotoCoreError)
+"""What a call may raise: AWS answered with an error, or no answer came. For ``except`` clauses."""
+
+_clients: dict[tuple[str, str | None, str | None], Any] = {}
+_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A child must never use a connection or a lock inherited over fork."""
+    global _lock
+    _lock = threading.Lock()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@overload
+def make_client(
+    service: Literal["sqs"], *, region: str | None = None, endpoint_url: str | None = None
+) -> "SQSClient": ...
+@overload
+def make_client(
+    service: Literal["sns"], *, region: str | None = None, endpoint_url: str | None = None
+) -> "SNSClient": ...
+def make_client(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> Any:
+    """The process's client of ``sqs`` or ``sns``: thread-safe, made once, made anew after a fork.
+
+    Call it at each use instead of keeping what it returns: after a fork a kept client is the
+    parent's. Without a region or an endpoint the SDK's own settings decide (``AWS_DEFAULT_REGION``,
+    ``AWS_ENDPOINT_URL``). Every call has deadlines and up to three attempts.
+    """
+    key = (service, region, endpoint_url)
+    with _lock:
+        if key not in _clients:
+            _clients[key] = boto3.session.Session().client(
+                service,  # type: ignore[call-overload]
+                region_name=region,
+                endpoint_url=endpoint_url,
+                config=Config(
+                    connect_timeout=CONNECT_TIMEOUT,
+                    read_timeout=READ_TIMEOUT,
+                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                    max_pool_connections=POOL_CONNECTIONS,
+                ),
+            )
+        return _clients[key]
+
+
+def error_code(error: Exception) -> str:
+    """AWS's code of a failed call, such as ``RequestThrottled``; empty when no answer came."""
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", ""))
+
+
+def is_no_such_queue(error: Exception) -> bool:
+    """True when the call failed because the queue does not exist (any spelling AWS has used)."""
+    code = error_code(error)
+    return code.endswith(("NonExistentQueue", "QueueDoesNotExist"))
