@@ -17,7 +17,7 @@ NOUNS = {
 
 
 class _Lazy(click.Group):
-    """Loads ``cli.<noun>`` when the noun is used: ``--help`` starts neither boto3 nor the engine."""
+    """Loads ``cli.<noun>`` when it is used: ``--help`` starts neither boto3 nor the engine."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(NOUNS)

@@ -1,7 +1,7 @@
 """Every setting in one checked object, read from the environment and an optional ``.env`` file.
 
-``Settings()`` raises :class:`pydantic.ValidationError`, listing all faults at once. Names of queues,
-buckets and machines derive from ``FACEREC_ID`` here and nowhere else.
+``Settings()`` raises :class:`pydantic.ValidationError`, listing all faults at once. Names of
+queues, buckets and machines derive from ``FACEREC_ID`` here and nowhere else.
 """
 
 import os
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     max_instances: int = Field(15, ge=0)
     scaling_profile: Literal["slo", "course"] = "slo"
     web_urls: tuple[str, ...] = ()
-    """Addresses whose ``/internal/ledger`` the controller sums; by default this machine's web tier."""
+    """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's web tier."""
     instance_type: str = "c7i.large"
     instance_profile: str = ""
     launch_user_data: str = ""

@@ -3,10 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import ConfigurationError, NotFound, PreconditionFailed
 from facerec_tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Storage:
         self._settings = settings
 
     @property
-    def _s3(self):  # type: ignore[no-untyped-def]
+    def _s3(self) -> "S3Client":
         return client(self._settings, "s3")  # looked up each time: a forked child gets its own
 
     # Photos and names
@@ -56,27 +60,43 @@ class Storage:
 
     def get_photo(self, key: str, version: str | None = None) -> bytes:
         """The bytes of that version of a photo; raises :class:`NotFound`."""
-        chosen = {"VersionId": version} if version else {}
+        chosen: dict[str, Any] = {"VersionId": version} if version else {}
         with translated():
             found = self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
             return bytes(found["Body"].read())
 
-    def put_name(self, stem: str, name: str, task_id: str) -> None:
-        """The view for people: the last writer's name under the photo's name without extension."""
+    def put_name(
+        self, stem: str, name: str, task_id: str, finished_at: float, *, careful: bool = False
+    ) -> None:
+        """The view for people: the last writer's name under the photo's name without extension.
+
+        ``finished_at`` is unix seconds. With ``careful`` (a task that runs again) nothing is
+        written over the name of an answer that finished at that moment or later.
+        """
+        if careful and self._name_finished_at(stem) >= finished_at:
+            return
         with translated():
             self._s3.put_object(
                 Bucket=self._settings.out_bucket,
                 Key=stem,
                 Body=name.encode(),
                 ContentType="text/plain; charset=utf-8",
-                Metadata={"task-id": task_id},
+                Metadata={"task-id": task_id, "finished-at": repr(finished_at)},
             )
+
+    def _name_finished_at(self, stem: str) -> float:
+        try:
+            with translated():
+                found = self._s3.head_object(Bucket=self._settings.out_bucket, Key=stem)
+        except NotFound:
+            return float("-inf")
+        return float(found["Metadata"].get("finished-at", "-inf"))
 
     # The state bucket
 
     def get(self, name: str, *, if_none_match: str | None = None) -> Stored | None:
         """An object, or none when it still has that ETag; raises :class:`NotFound`."""
-        condition = {"IfNoneMatch": if_none_match} if if_none_match else {}
+        condition: dict[str, Any] = {"IfNoneMatch": if_none_match} if if_none_match else {}
         try:
             with translated():
                 found = self._s3.get_object(
@@ -97,7 +117,7 @@ class Storage:
         self, name: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False
     ) -> str:
         """Stores an object and returns its ETag; raises :class:`PreconditionFailed`."""
-        condition: dict[str, str] = {}
+        condition: dict[str, Any] = {}
         if if_match:
             condition["IfMatch"] = if_match
         if if_absent:

@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check
+
+.PHONY: help run test check soak bench clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1:8000
+	@exec $(BIN)/facerec up
+
+test: $(VENV)/.dev models ## the tests
+	@$(BIN)/pytest -n 3 -m "not soak"
+
+check: $(VENV)/.dev ## lint, types, arrows between packages
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+soak: $(VENV)/.dev models ## long load and fault runs
+	@$(BIN)/pytest -m soak --timeout 1800
+
+models: $(VENV)/.run ## convert the networks once
+	@$(BIN)/python -m facerec_tasks.recognition.convert --out models
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) models .local
+
+# A stamp a set of pins: a changed pin installs again, an unchanged one costs nothing.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/local.txt requirements/data.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing (once, about two minutes)"
+	@$(PIP) install --quiet --progress-bar=on --no-deps -r requirements/local.txt -r requirements/data.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "installing what the tests need"
+	@$(PIP) install --quiet --no-deps -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,45 @@
+"""Celery's settings: names and values from :mod:`facerec_tasks.settings`, no logic."""
+
+from facerec_tasks.settings import MAX_REQUEST_BYTES, get_settings
+
+_settings = get_settings()
+
+broker_url = "sqs://"
+broker_transport = "facerec_tasks.sqs.transport:Transport"
+broker_transport_options = {
+    "region": _settings.region,
+    "endpoint_url": _settings.endpoint_url,
+    "visibility_timeout": _settings.visibility_timeout,
+    "max_message_size": MAX_REQUEST_BYTES,
+    "max_extension": 2 * _settings.task_time_limit,
+}
+broker_connection_retry_on_startup = True
+
+result_backend = "facerec_tasks.sqs.backend.ResponseQueueBackend"
+result_backend_thread_safe = True  # one backend for all waiting threads, not one per thread
+result_backend_transport_options = {
+    "region": _settings.region,
+    "endpoint_url": _settings.endpoint_url,
+    "response_queue": _settings.response_queue,
+    "machine": _settings.machine,
+    "state_dir": str(_settings.state_dir),
+}
+result_expires = None
+
+imports = ("facerec_tasks.tasks",)
+task_default_queue = _settings.request_queue
+task_create_missing_queues = False
+task_serializer = "json"
+result_serializer = "json"
+accept_content = ["json"]
+task_send_sent_event = True
+
+task_acks_late = True  # deleted only after the record is written and the reply is sent
+task_reject_on_worker_lost = True
+task_acks_on_failure_or_timeout = False
+task_time_limit = _settings.task_time_limit
+
+worker_concurrency = _settings.concurrency
+worker_prefetch_multiplier = 1
+worker_send_task_events = True
+worker_hijack_root_logger = False

@@ -1,0 +1,17 @@
+"""The Celery application. Any process may import it: it brings neither engine nor web framework."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from facerec_tasks import logs
+
+app = Celery("facerec")
+app.config_from_object("celeryconfig")
+
+
+@setup_logging.connect
+def _one_log_format(**_: Any) -> None:
+    """Celery leaves logging alone when this signal has a receiver."""
+    logs.configure("worker")
