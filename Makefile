@@ -47,3 +47,12 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "installing what the tests need"
 	@$(PIP) install --quiet --no-deps -r requirements/dev.txt
 	@touch $@
+
+.PHONY: pins
+pins: $(VENV)/.dev ## pin requirements/*.in again
+	@$(PIP) install --quiet pip-tools
+	@for role in worker web controller flower local dev; do \
+		$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header \
+			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \
+	done

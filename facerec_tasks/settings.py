@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     max_instances: int = Field(15, ge=0)
     scaling_profile: Literal["slo", "course"] = "slo"
     web_urls: tuple[str, ...] = ()
-    """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's web tier."""
+    """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's."""
     instance_type: str = "c7i.large"
     instance_profile: str = ""
     launch_user_data: str = ""

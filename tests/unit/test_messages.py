@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from facerec_tasks.messages import Answer, Face
+
+FACE = Face(
+    name="Grace Hopper",
+    box=(1.0, 2.0, 30.5, 40.25),
+    landmarks=((5.0, 6.0), (7.0, 6.0), (6.0, 8.0), (5.0, 9.0), (7.0, 9.0)),
+    score=0.999,
+    distance=0.31,
+    confidence=0.97,
+)
+
+
+def answer(**changes) -> Answer:
+    fields = {"task_id": "t", "key": "test_00.jpg", "version": "v", "outcome": "named"}
+    return Answer(**{**fields, "name": "Grace Hopper", "faces": (FACE,), **changes})
+
+
+def test_an_answer_survives_its_json() -> None:
+    assert Answer.from_json(answer().to_json()) == answer()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        ("named", "Grace Hopper"),
+        ("unknown", "unknown"),
+        ("no-face", "no-face"),
+        ("rejected", None),
+        ("poison", None),
+    ],
+)
+def test_what_stands_after_the_colon(outcome: str, text: str | None) -> None:
+    assert answer(outcome=outcome).text == text
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    newer = {**answer().to_dict(), "mood": "happy"}
+    newer["faces"] = [{**newer["faces"][0], "age": 85}]
+    assert Answer.from_dict(newer) == answer()
+
+
+@pytest.mark.parametrize(
+    "data", [b"[]", b"{}", b'{"outcome":"named"}', b'{"outcome":"maybe","task_id":"t"}']
+)
+def test_what_is_no_answer_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match="not an answer"):
+        Answer.from_json(data)
+
+
+def test_names_are_stored_readable() -> None:
+    assert "Jürgen 漢" in answer(name="Jürgen 漢").to_json().decode()
+    assert json.loads(answer(history=({"at": 1},)).to_json())["history"] == [{"at": 1}]
