@@ -133,6 +133,27 @@ class Storage:
         with translated():
             self._s3.delete_object(Bucket=self._settings.state_bucket, Key=name)
 
+    def erase(self, name: str) -> None:
+        """Removes an object and every old version of it."""
+        self._erase(name, keep_latest=False)
+
+    def erase_old_versions(self, name: str) -> None:
+        """Removes what an object was before; what it is now stays."""
+        self._erase(name, keep_latest=True)
+
+    def _erase(self, name: str, *, keep_latest: bool) -> None:
+        bucket = self._settings.state_bucket
+        with translated():
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=bucket, Prefix=name
+            )
+            for page in pages:
+                for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                    if found["Key"] == name and not (keep_latest and found["IsLatest"]):
+                        self._s3.delete_object(
+                            Bucket=bucket, Key=name, VersionId=found["VersionId"]
+                        )
+
     def list(self, prefix: str) -> Iterator[Entry]:
         """The objects whose name begins with ``prefix``, in the order of their names."""
         with translated():
