@@ -1,0 +1,47 @@
+"""Which ports of this machine are free."""
+
+import errno
+import socket
+from collections.abc import Mapping
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether somebody listens there, by any of this machine's addresses that includes it.
+
+    Raises :class:`OSError` when the port cannot be used for another reason: no permission, an
+    address that is not this machine's.
+    """
+    with socket.socket(_family(host)) as probe:
+        # As servers do: a closed connection that lingers does not take the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+            raise
+    return False
+
+
+def faults(wanted: Mapping[str, tuple[str, int]]) -> list[str]:
+    """One line for each wanted ``(host, port)`` that cannot be had, named by what wants it."""
+    found = []
+    for name, (host, port) in wanted.items():
+        try:
+            if is_taken(host, port):
+                found.append(f"port {port} ({name}) is taken by another process")
+        except OSError as error:
+            found.append(f"port {port} ({name}) on {host}: {error.strerror}")
+    return found
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

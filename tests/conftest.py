@@ -1,0 +1,136 @@
+"""Fixtures of every test: an AWS of our own, names nobody else uses, processes that always end.
+
+``FACEREC_TEST_ENDPOINT`` runs the same tests on another emulator, such as LocalStack.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from facerec_tasks.settings import Settings, get_settings
+from local.child import Child
+from local.embedded_aws import embedded_aws, isolated
+from local.ports import free_port
+from local.resources import create_resources
+
+GIVEN_ENDPOINT = os.environ.get("FACEREC_TEST_ENDPOINT")
+PENDING = 0.3
+STOPPING = 0.3
+"""Seconds that instances of the shared embedded AWS stay ``pending`` and ``stopping``."""
+
+
+@pytest.fixture(autouse=True)
+def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees the developer's account or settings."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "FACEREC_")) or name == "PORT":
+            monkeypatch.delenv(name)
+    for name, value in isolated({}, "http://127.0.0.1:9").items():  # nobody listens there
+        monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    yield
+    get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """The endpoint URL of an AWS shared by the tests of this session (per xdist process)."""
+    if GIVEN_ENDPOINT:
+        yield GIVEN_ENDPOINT
+        return
+    with embedded_aws(pending=PENDING, stopping=STOPPING) as url:
+        yield url
+
+
+@pytest.fixture
+def private_endpoint() -> Iterator[str]:
+    """An AWS for this test alone: for tests that count machines, or end the emulator."""
+    with embedded_aws(pending=PENDING, stopping=STOPPING) as url:
+        yield url
+
+
+@pytest.fixture
+def facerec_id() -> str:
+    """A ``FACEREC_ID`` nobody else has: buckets and queues of a test are its own."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def settings(
+    request: pytest.FixtureRequest,
+    facerec_id: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
+    """Settings of this test, set in the environment as well: child processes read the same.
+
+    They name the shared AWS, or the test's own when it asks for ``private_endpoint``.
+    """
+    private = "private_endpoint" in request.fixturenames
+    endpoint = request.getfixturevalue("private_endpoint" if private else "endpoint")
+    environment = isolated({}, endpoint) | {
+        "FACEREC_ID": facerec_id,
+        "FACEREC_MACHINE": "testmachine",
+        "FACEREC_STATE_DIR": str(tmp_path / "state"),
+        "FACEREC_MODELS_DIR": str(Path("models").resolve()),
+        "PORT": str(free_port()),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "state").mkdir()
+    get_settings.cache_clear()
+    return get_settings()
+
+
+@pytest.fixture
+def resources(settings: Settings) -> Settings:
+    """The settings of this test, whose buckets, queues and image exist.
+
+    EC2 is shared by the session, since machines carry no ``FACEREC_ID`` in their names: a test that
+    counts machines asks for ``private_endpoint`` as well and has one of its own.
+    """
+    create_resources(settings)
+    return settings
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Starts processes with this test's environment; they end with the test, children included.
+
+    ``spawn(command, log="worker")`` writes to ``<tmp_path>/worker.log``; extra environment goes
+    in ``environment``.
+    """
+    started: list[Child] = []
+
+    def start(
+        command: Sequence[str], *, log: str = "process", environment: dict[str, str] | None = None
+    ) -> Child:
+        child = Child(
+            command,
+            environment={**os.environ, **(environment or {})},
+            log=tmp_path / f"{log}.log",
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in reversed(started):
+        child.end(grace=0.0)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """``eventually(condition, within=10)``: waits until it is true, fails after that."""
+
+    def wait(condition: Callable[[], object], within: float = 10.0, every: float = 0.05) -> None:
+        deadline = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {within} s: {condition}")
+            time.sleep(every)
+
+    return wait
