@@ -1,0 +1,45 @@
+"""``python -m webapp``: the web tier on ``FACEREC_HOST`` and ``PORT`` until SIGTERM."""
+
+import errno
+import logging
+import signal
+import sys
+
+from pydantic import ValidationError
+
+from facerec_tasks import logs
+from facerec_tasks.settings import get_settings
+from webapp.ledger import Ledger
+from webapp.recogniser import Recogniser
+from webapp.server import Server
+from webapp.views import create_app
+
+log = logging.getLogger("webapp")
+
+
+def main() -> int:
+    """Serves; 0 after a drain, 1 when it cannot start."""
+    logs.configure("web")
+    try:
+        settings = get_settings()
+    except ValidationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    ledger = Ledger(settings.machine)
+    recogniser = Recogniser(settings, ledger)
+    try:
+        server = Server(create_app(settings, recogniser), settings)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        print(f"port {settings.port} is taken: set PORT to another one", file=sys.stderr)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    log.info("listening on http://%s:%s", server.effective_host, server.effective_port)
+    server.serve(draining=recogniser.stop, drain_timeout=settings.drain_timeout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What can go wrong with a request: one closed list of codes, each with its status.
+
+A code is what programs branch on; it is the same in the plain line, in the problem document
+(RFC 9457), in the log and, for what the engine finds wrong with a photo, in the record.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
+from facerec_tasks.messages import Answer
+from webapp.uploads import Refused
+
+STATUS: dict[str, int] = {
+    # the request
+    "bad-request": 400,
+    "field-missing": 400,
+    "file-empty": 400,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "too-slow": 408,
+    "too-large": 413,
+    # the photo: judged by its first bytes in the web tier, by all of it in the worker
+    "not-a-picture": 415,
+    "broken-picture": 422,
+    "photo-gone": 410,
+    "poison": 422,
+    # the system
+    "internal": 500,
+    "overloaded": 503,
+    "stopping": 503,
+    "aws-unavailable": 503,
+    "not-set-up": 503,
+    "late": 504,
+    # GET /results/<id>
+    "result-unknown": 404,
+}
+"""Every code and the HTTP status it is answered with."""
+
+RETRY_AFTER = 5
+"""Seconds a client is asked to wait when AWS or this process cannot take a photo now."""
+
+
+@dataclass(eq=False)  # not frozen: Python sets the traceback of what is raised
+class Problem(Exception):
+    """An answer that is an error; raised in views, rendered once, in text or JSON."""
+
+    code: str
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further members of the problem document."""
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.code]
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """RFC 9457: ``type`` is relative to the service; ``instance`` is the request's id."""
+        return {
+            "type": f"/problems/{self.code}",
+            "title": self.code.replace("-", " "),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "instance": f"urn:request:{instance}",
+            **self.more,
+        }
+
+    @property
+    def line(self) -> str:
+        """The one plain line of text."""
+        return f"{self.code}: {self.detail}\n"
+
+
+def retry_later(code: str, detail: str, seconds: int = RETRY_AFTER) -> Problem:
+    return Problem(code, detail, headers={"Retry-After": str(seconds)})
+
+
+def of_answer(answer: Answer) -> Problem | None:
+    """What a refused or buried photo is answered; none when the answer is about a face."""
+    if answer.text is not None:
+        return None
+    code = answer.code if answer.code in STATUS else "broken-picture"
+    more = {"task_id": answer.task_id}
+    if answer.code != code:
+        more["reason"] = str(answer.code)
+    return Problem(code, answer.detail or code, more=more)
+
+
+def of_exception(error: Exception) -> Problem | None:
+    """The problem an expected exception stands for; none for a bug of ours."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, Refused):
+        return Problem(error.code, error.detail)
+    if isinstance(error, Overloaded):
+        return retry_later("overloaded", str(error), error.retry_after)
+    if isinstance(error, AnswerLate):
+        return Problem("late", str(error), more={"task_id": error.task_id})
+    if isinstance(error, ConfigurationError):
+        return retry_later("not-set-up", str(error))
+    if isinstance(error, AwsError):
+        return retry_later("aws-unavailable", "the photo was not accepted; try again")
+    return None

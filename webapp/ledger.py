@@ -1,0 +1,77 @@
+"""How many accepted photos this process has not answered yet: the controller's best signal."""
+
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One process's line of ``GET /internal/ledger``."""
+
+    process: str
+    """``<machine>-<slot>``: the same after a restart."""
+    epoch: str
+    """Another one after a restart: counters began anew and what came before is not counted."""
+    started_at: float
+    """Unix seconds."""
+    accepted: int
+    answered: int
+    outstanding: int
+    oldest_accepted_at: float | None
+    """Unix seconds; none when nothing is outstanding."""
+
+
+class Ledger:
+    """Accepted minus answered, exactly. Safe to use from many threads."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._epoch = uuid.uuid4().hex
+        self._started_at = time.time()
+        self._accepted = 0
+        self._open: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def accept(self, task_id: str) -> None:
+        """SQS has acknowledged the task's message."""
+        with self._lock:
+            self._accepted += 1
+            self._open[task_id] = time.time()
+
+    def answer(self, task_id: str) -> None:
+        """The task's answer is known. A second time is no harm."""
+        with self._lock:
+            self._open.pop(task_id, None)
+
+    def holds(self, task_id: str) -> bool:
+        """Accepted here and not answered yet."""
+        with self._lock:
+            return task_id in self._open
+
+    @property
+    def outstanding(self) -> int:
+        with self._lock:
+            return len(self._open)
+
+    def entry(self) -> Entry:
+        """This moment's figures."""
+        with self._lock:
+            outstanding = len(self._open)
+            oldest = next(iter(self._open.values()), None)
+            accepted = self._accepted
+        return Entry(
+            process=self._process,
+            epoch=self._epoch,
+            started_at=self._started_at,
+            accepted=accepted,
+            answered=accepted - outstanding,
+            outstanding=outstanding,
+            oldest_accepted_at=oldest,
+        )
+
+    def report(self) -> dict[str, object]:
+        """The body of ``GET /internal/ledger``."""
+        entry = self.entry()
+        return {"processes": [asdict(entry)], "outstanding": entry.outstanding}
