@@ -1,0 +1,124 @@
+"""Photo in, faces with names out: decoding, detection, embedding and search in a row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec_tasks.recognition import image
+from facerec_tasks.recognition.detector import Detection, Detector, Points
+from facerec_tasks.recognition.embedder import Embedder, load_embedder
+from facerec_tasks.recognition.gallery import Gallery, Match
+
+MARGIN = 0.5
+"""Share of width and height put around a photo without a face before it is tried again."""
+
+
+@dataclass(frozen=True)
+class RecognizedFace:
+    """One face. Coordinates are pixels of the upright original."""
+
+    box: tuple[float, float, float, float]
+    landmarks: Points
+    score: float
+    """Probability that this is a face."""
+    name: str | None
+    """None: nobody known is near enough, or two are equally near."""
+    distance: float | None
+    confidence: float | None
+    runner_up: str | None
+    runner_up_distance: float | None
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """Everything known about one photo."""
+
+    faces: tuple[RecognizedFace, ...]
+    """Largest first; empty when there is no face."""
+    width: int
+    height: int
+    engine: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """The faces of one photo before anybody is named: what enrolment looks at."""
+
+    picture: image.Picture
+    detections: tuple[Detection, ...]
+    """Largest first, in pixels of ``picture.rgb``."""
+    embeddings: NDArray[np.float32]
+    """One row for each detection."""
+
+
+class Recognizer:
+    """The engine with a gallery. Loaded once in the parent of prefork children; keeps no state."""
+
+    def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery) -> None:
+        """Raises :class:`ValueError` when the gallery was made by another engine."""
+        if gallery.engine != embedder.name:
+            raise ValueError(
+                f"the gallery holds embeddings of {gallery.engine}, the engine is {embedder.name}"
+            )
+        self._detector = detector
+        self._embedder = embedder
+        self._gallery = gallery
+
+    @classmethod
+    def load(cls, models_dir: Path, gallery: Gallery) -> Self:
+        """With the engine the gallery names. Raises ``ModelMissing`` when it is not converted."""
+        return cls(Detector(models_dir), load_embedder(gallery.engine, models_dir), gallery)
+
+    @property
+    def gallery(self) -> Gallery:
+        return self._gallery
+
+    def with_gallery(self, gallery: Gallery) -> Self:
+        """The same engine with another gallery of that engine."""
+        return type(self)(self._detector, self._embedder, gallery)
+
+    def recognize(self, data: bytes) -> Recognition:
+        """Every face in the photo with its name. Raises :class:`image.Rejected`."""
+        seen = self.look(data)
+        picture = seen.picture
+        matches = self._gallery.search(seen.embeddings) if seen.detections else []
+        faces = tuple(
+            _named(detection.transformed(picture.scale), match)
+            for detection, match in zip(seen.detections, matches, strict=True)
+        )
+        return Recognition(faces, picture.width, picture.height, self._embedder.name)
+
+    def look(self, data: bytes) -> Sighting:
+        """Every face in the photo with its embedding. Raises :class:`image.Rejected`."""
+        picture = image.decode(data)
+        detections, embeddings = self._faces(picture.rgb)
+        return Sighting(picture, tuple(detections), embeddings)
+
+    def _faces(self, rgb: NDArray[np.uint8]) -> tuple[Sequence[Detection], NDArray[np.float32]]:
+        detections = self._detector.detect(rgb)
+        if detections:
+            return detections, self._embedder.embed(rgb, detections)
+        # A face that fills the photo has no surroundings to be told from: give it some.
+        rows, columns = (round(side * MARGIN) for side in rgb.shape[:2])
+        padded = np.pad(rgb, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
+        detections = self._detector.detect(padded)
+        embeddings = self._embedder.embed(padded, detections)
+        back = (-float(columns), -float(rows))
+        return [detection.transformed(offset=back) for detection in detections], embeddings
+
+
+def _named(detection: Detection, match: Match) -> RecognizedFace:
+    return RecognizedFace(
+        box=detection.box,
+        landmarks=detection.landmarks,
+        score=detection.score,
+        name=match.name,
+        distance=match.distance,
+        confidence=match.confidence,
+        runner_up=match.runner_up,
+        runner_up_distance=match.runner_up_distance,
+    )

@@ -1,0 +1,30 @@
+"""One ONNX Runtime session per network: one thread, no spinning, shared by forked children."""
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+REMEDY = "run: python -m facerec_tasks.recognition.convert --out {} --engine {}"
+
+
+class ModelMissing(Exception):
+    """Raised when a network has not been converted yet; says how to do it."""
+
+
+def load(models_dir: Path, network: str, engine: str = "resnet128") -> Any:
+    """The session of ``<models_dir>/<network>.onnx``.
+
+    With one thread and no pool of its own a session loaded before ``fork`` works in the children,
+    and its weights stay shared. Raises :class:`ModelMissing`.
+    """
+    path = models_dir / f"{network}.onnx"
+    if not path.is_file():
+        raise ModelMissing(f"{path} is missing; {REMEDY.format(models_dir, engine)}")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # warnings about hardware probing are no news to anyone
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
