@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from facerec_tasks.sqs.client import CallFailed
+from facerec_tasks.sqs.client import CallFailed, is_no_such_queue
 from facerec_tasks.sqs.queues import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ class Deleter:
                 Entries=[{"Id": str(i), "ReceiptHandle": r.handle} for i, r in enumerate(batch)],
             )
         except CallFailed as error:
+            if is_no_such_queue(error):  # they went with their queue
+                return []
             logger.warning("deleting %d messages failed: %s", len(batch), error)
             return self._again(batch)
         refused = {int(entry["Id"]): _may_pass(entry) for entry in response.get("Failed", ())}
