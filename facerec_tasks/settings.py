@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     scaling_profile: Literal["slo", "course"] = "slo"
     web_urls: tuple[str, ...] = ()
     """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's."""
+    slo: Seconds = 60.0
+    """Latency objective of the ``slo`` profile, in seconds."""
+    fleet_mode: Literal["stop", "terminate"] = "stop"
+    """What scaling in does; stopped machines are started again before new ones are launched."""
     instance_type: str = "c7i.large"
     instance_profile: str = ""
     launch_user_data: str = ""

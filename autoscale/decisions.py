@@ -1,0 +1,186 @@
+"""The record of every step, one JSON object a line, kept in the state bucket.
+
+``controller/decisions/<day>/<time>-<run>.jsonl``: S3 cannot append, so the lines of some minutes
+make one object, which is written anew while it grows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from autoscale.model import Demand, Limits, Machine, Plan
+from autoscale.state import State
+
+PREFIX = "decisions/"
+CHUNK = 300.0
+"""Seconds whose steps make one object."""
+FLUSH = 10.0
+"""Seconds after which new lines are written, when nothing was started or stopped."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One step: what was seen, the law's terms, what was decided and what was done."""
+
+    step: str
+    at: float
+    visible: int | None
+    in_flight: int | None
+    outstanding: int | None
+    bound: str | None
+    waiting: int | None
+    accepted: float | None
+    machines: dict[str, int]
+    """How many are in each state; ``ready`` and ``busy`` among the running ones as far as known."""
+    unconfirmed: int
+    need: int
+    target: int
+    terms: dict[str, Any]
+    limits: dict[str, Any]
+    start: tuple[str, ...] = ()
+    launch: int = 0
+    stop: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    not_more: str = ""
+    not_less: str = ""
+    done: dict[str, Any] = field(default_factory=dict)
+    """What EC2 accepted, or the error by action."""
+
+    def to_json(self) -> str:
+        fields = {k: v for k, v in asdict(self).items() if v not in (None, (), {}, "")}
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Raises :class:`ValueError`. Fields this version does not know are ignored."""
+        fields = json.loads(line)
+        if not isinstance(fields, dict):
+            raise ValueError("not a decision")
+        empty: dict[str, Any] = dict.fromkeys(cls.__dataclass_fields__)
+        empty |= {"machines": {}, "terms": {}, "limits": {}, "done": {}, "unconfirmed": 0}
+        empty |= {
+            "start": (),
+            "stop": (),
+            "replace": (),
+            "launch": 0,
+            "not_more": "",
+            "not_less": "",
+        }
+        known = {k: v for k, v in fields.items() if k in cls.__dataclass_fields__}
+        if not {"step", "at", "need", "target"} <= known.keys():
+            raise ValueError("not a decision: step, at, need or target is missing")
+        return cls(**(empty | known))
+
+
+def states(machines: tuple[Machine, ...]) -> dict[str, int]:
+    """How many machines are in each state."""
+    found: Counter[str] = Counter(m.state for m in machines)
+    found["ready"] = sum(m.live and m.ready is True for m in machines)
+    found["busy"] = sum(m.live and m.busy is True for m in machines)
+    return {state: n for state, n in found.items() if n}
+
+
+def record(
+    step: str,
+    at: float,
+    readings: dict[str, int | None],
+    demand: Demand | None,
+    machines: tuple[Machine, ...],
+    unconfirmed: int,
+    plan: Plan,
+    limits: Limits,
+    done: dict[str, Any],
+) -> Decision:
+    """The line of one step."""
+    return Decision(
+        step=step,
+        at=round(at, 3),
+        visible=readings.get("visible"),
+        in_flight=readings.get("in_flight"),
+        outstanding=readings.get("outstanding"),
+        bound=demand.bound if demand else None,
+        waiting=demand.grow if demand else None,
+        accepted=demand.accepted if demand else None,
+        machines=states(machines),
+        unconfirmed=unconfirmed,
+        need=plan.need,
+        target=plan.target,
+        terms=_rounded(asdict(plan.terms)),
+        limits=_limits(limits),
+        start=plan.start,
+        launch=plan.launch,
+        stop=plan.stop,
+        replace=plan.replace,
+        not_more=plan.not_more,
+        not_less=plan.not_less,
+        done=done,
+    )
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return _rounded(
+        {
+            "cap": limits.cap,
+            "profile": limits.profile.name,
+            "slo": limits.slo,
+            "service": limits.service,
+            "processes": limits.processes,
+            "boot": limits.boot,
+            "boot_worst": limits.boot_worst,
+        }
+    )
+
+
+def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        k: round(v, 3) if isinstance(v, float) else v
+        for k, v in fields.items()
+        if isinstance(v, str) or v
+    }
+
+
+class DecisionLog:
+    """Keeps the lines of this run of the controller."""
+
+    def __init__(self, state: State, run: str) -> None:
+        self._state = state
+        self._run = run
+        self._lines: list[str] = []
+        self._begun = 0.0
+        self._written = 0.0
+        self._dirty = False
+
+    def add(self, decision: Decision, now: float, *, urgent: bool) -> None:
+        """Takes a line, and writes when something changed or enough has gathered.
+
+        Raises :class:`facerec_tasks.errors.AwsError`; the lines are kept for the next time.
+        """
+        if self._lines and now - self._begun >= CHUNK:
+            self.flush(now)
+            self._lines = []
+        if not self._lines:
+            self._begun = now
+        self._lines.append(decision.to_json())
+        self._dirty = True
+        if urgent or now - self._written >= FLUSH:
+            self.flush(now)
+
+    def flush(self, now: float) -> None:
+        """Writes what has not been written."""
+        if not self._dirty:
+            return
+        begun = datetime.fromtimestamp(self._begun, UTC)
+        name = f"{PREFIX}{begun:%Y-%m-%d}/{begun:%H-%M-%S}-{self._run}.jsonl"
+        self._state.put(name, ("\n".join(self._lines) + "\n").encode())
+        self._written, self._dirty = now, False
+
+
+def read(state: State, day: str = "") -> Iterator[Decision]:
+    """The decisions that were kept, oldest first; ``day`` as ``2026-01-31``, or all."""
+    for name in state.names(PREFIX + day):
+        found = state.find(name)
+        for line in found.data.decode().splitlines() if found else ():
+            yield Decision.from_json(line)

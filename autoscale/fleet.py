@@ -1,0 +1,192 @@
+"""EC2 as the controller uses it: one batched call an action, membership by a tag in the launch.
+
+A batched RunInstances gives all its machines the same tags, so a machine gets its name afterwards:
+the lowest free ``app-tier-instance-<n>``, by a reconcile that may be repeated.
+"""
+
+import itertools
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from autoscale.model import Machine, State
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import ConfigurationError
+from facerec_tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+IMAGE = "app-tier-ami"
+NAME = "app-tier-instance-"
+MEMBER_TAG = "facerec-fleet"
+LAUNCH_TAG = "facerec-launch"
+MAX_IDS = 100
+"""Ids of one call; EC2 advises to batch: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"""
+
+
+class Fleet(Protocol):
+    """What may be done with machines. Calls raise :class:`facerec_tasks.errors.AwsError`."""
+
+    def describe(self) -> list[Machine]:
+        """Every member, the terminated ones that EC2 still lists included."""
+
+    def launch(self, count: int, token: str) -> list[str]:
+        """Asks for new machines; the same token never gives more than once. Ids."""
+
+    def start(self, ids: Sequence[str]) -> list[str]:
+        """Starts stopped machines; the ids that EC2 accepted."""
+
+    def stop(self, ids: Sequence[str]) -> list[str]:
+        """Stops machines, their workers draining; the ids that EC2 accepted."""
+
+    def terminate(self, ids: Sequence[str]) -> list[str]:
+        """Ends machines for ever; the ids that EC2 accepted."""
+
+    def name(self, machine_id: str, number: int) -> None:
+        """Names a machine ``app-tier-instance-<number>``."""
+
+
+class Ec2Fleet:
+    """The members of this system's fleet: instances tagged with its id."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._image: str | None = None
+
+    @property
+    def _ec2(self):  # type: ignore[no-untyped-def]
+        return client(self._settings, "ec2")
+
+    def describe(self) -> list[Machine]:
+        filters = [{"Name": f"tag:{MEMBER_TAG}", "Values": [self._settings.id]}]
+        with translated():
+            pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
+            return [
+                _machine(fields)
+                for page in pages
+                for reservation in page["Reservations"]
+                for fields in reservation["Instances"]
+            ]
+
+    def launch(self, count: int, token: str) -> list[str]:
+        request = self._request(token)
+        with translated():
+            try:
+                answer = self._ec2.run_instances(MinCount=count, MaxCount=count, **request)
+            except ClientError as error:
+                if _code(error) == "InvalidAMIID.NotFound":
+                    self._image = None  # baked anew since we looked
+                raise
+        return [fields["InstanceId"] for fields in answer["Instances"]]
+
+    def _request(self, token: str) -> dict[str, Any]:
+        s = self._settings
+        tags = [{"Key": MEMBER_TAG, "Value": s.id}, {"Key": LAUNCH_TAG, "Value": token}]
+        request: dict[str, Any] = {
+            "ImageId": self._image_id(),
+            "InstanceType": s.instance_type,
+            "ClientToken": token,
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+        }
+        if s.instance_profile:
+            request["IamInstanceProfile"] = {"Name": s.instance_profile}
+        if s.launch_user_data:
+            request["UserData"] = s.launch_user_data
+        return request
+
+    def _image_id(self) -> str:
+        """The newest of our own images named ``app-tier-ami``, looked up once."""
+        if self._image is None:
+            with translated():
+                images = self._ec2.describe_images(
+                    Owners=["self"], Filters=[{"Name": "name", "Values": [IMAGE]}]
+                )["Images"]
+            if not images:
+                raise ConfigurationError(f"no image named {IMAGE}: bake one, or run `facerec up`")
+            newest = max(images, key=lambda image: image.get("CreationDate", ""))
+            self._image = str(newest["ImageId"])
+        return self._image
+
+    def start(self, ids: Sequence[str]) -> list[str]:
+        return self._each(self._ec2.start_instances, ids)
+
+    def stop(self, ids: Sequence[str]) -> list[str]:
+        return self._each(self._ec2.stop_instances, ids)
+
+    def terminate(self, ids: Sequence[str]) -> list[str]:
+        return self._each(self._ec2.terminate_instances, ids)
+
+    def _each(self, call: Any, ids: Sequence[str]) -> list[str]:
+        """One call for all; if one machine is not in the right state, one call for each."""
+        with translated():
+            try:
+                call(InstanceIds=list(ids))
+                return list(ids)
+            except ClientError as error:
+                if not _about_one_machine(error):
+                    raise
+        if len(ids) == 1:
+            logger.info("EC2 will not do this to %s yet", ids[0])
+            return []
+        return [done for one in ids for done in self._each(call, [one])]
+
+    def name(self, machine_id: str, number: int) -> None:
+        tags = [{"Key": "Name", "Value": f"{NAME}{number}"}]
+        with translated():
+            self._ec2.create_tags(Resources=[machine_id], Tags=tags)
+
+
+def names_due(machines: Sequence[Machine]) -> Mapping[str, int]:
+    """The lowest free number for every machine without one, oldest machine first.
+
+    Of two machines with one number (two controllers, a late listing) the younger gets another.
+    """
+    members = [m for m in machines if m.state not in ("terminated", "shutting-down")]
+    taken: set[int] = set()
+    nameless: list[Machine] = []
+    for machine in sorted(members, key=lambda m: (m.since, m.id)):
+        if machine.number is None or machine.number in taken:
+            nameless.append(machine)
+        else:
+            taken.add(machine.number)
+    due: dict[str, int] = {}
+    for machine in nameless:
+        number = next(n for n in itertools.count(1) if n not in taken)
+        taken.add(number)
+        due[machine.id] = number
+    return due
+
+
+def _machine(fields: Mapping[str, Any]) -> Machine:
+    tags = {tag["Key"]: tag["Value"] for tag in fields.get("Tags", ())}
+    state: State = fields["State"]["Name"]
+    launched = fields.get("LaunchTime")
+    return Machine(
+        id=fields["InstanceId"],
+        state=state,
+        since=launched.timestamp() if isinstance(launched, datetime) else 0.0,
+        number=_number(tags.get("Name", "")),
+        token=tags.get(LAUNCH_TAG),
+    )
+
+
+def _number(name: str) -> int | None:
+    match = re.fullmatch(re.escape(NAME) + r"([1-9][0-9]{0,5})", name)
+    return int(match[1]) if match else None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _about_one_machine(error: ClientError) -> bool:
+    return _code(error) in {
+        "IncorrectInstanceState",
+        "IncorrectState",
+        "UnsupportedOperation",
+        "InvalidInstanceID.NotFound",
+    }

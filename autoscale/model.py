@@ -1,0 +1,186 @@
+"""What the controller sees, what it is allowed, what it decides: values only.
+
+Times are Unix seconds, durations seconds, rates tasks per second, unless a name says otherwise.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
+"""EC2's names: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html"""
+
+LIVE: frozenset[State] = frozenset({"pending", "running"})
+"""States that count to the cap. ``stopping`` counts to the pool only: it is not billed."""
+
+Bound = Literal["exact", "lower", "upper", "counts"]
+"""What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
+
+Why = Literal["unknown", "rest", "one", "rate", "backlog", "profile", "cap"]
+"""The term of the law that decided what is needed."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One app-tier instance as EC2 lists it, corrected by what we asked of it lately."""
+
+    id: str
+    state: State
+    since: float
+    """When it was last launched or started."""
+    number: int | None = None
+    """The n of ``app-tier-instance-<n>``; none until it has been named."""
+    running_since: float | None = None
+    """When it was first seen running after ``since``."""
+    ready: bool | None = None
+    """Whether its worker has answered since it was started; none when that cannot be known."""
+    busy: bool | None = None
+    """Whether its worker holds a task; none when it has not said so: never taken for idle."""
+    faulty: bool = False
+    """Its worker died again and again, or it will be taken from us: to be replaced."""
+    token: str | None = None
+    """Id of the launch that made it."""
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE
+
+
+@dataclass(frozen=True)
+class Demand:
+    """How many tasks there are, as a range: real readings are late and approximate."""
+
+    grow: int
+    """Tasks known to exist: what machines may be started for."""
+    hold: int
+    """Tasks that may exist: while above zero, the last machine stays. At least ``grow``."""
+    accepted: float
+    """Tasks that have ever arrived, as far as is known; only its growth means anything."""
+    bound: Bound
+    may_shrink: bool = True
+    """False when a reading is missing that could show more work than is known."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How to spend: at the least cost within the objective, or as the course grades."""
+
+    name: Literal["slo", "course"]
+    hold: float
+    """Machines above what is needed now are kept this long after they were last needed."""
+    hold_busy: float
+    """The same while there is still work."""
+    per_machine: float | None = None
+    """Tasks waiting for which one machine is started, whatever the law says."""
+    paid_minutes: bool = True
+    """Use up the minute EC2 bills at least, before a machine is stopped."""
+
+
+SLO = Profile("slo", hold=30.0, hold_busy=30.0)
+COURSE = Profile("course", hold=5.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False)
+PROFILES: dict[str, Profile] = {"slo": SLO, "course": COURSE}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the policy must keep to, and the measured quantities of its law."""
+
+    cap: int
+    profile: Profile = SLO
+    slo: float = 60.0
+    """Latency objective."""
+    service: float = 0.5
+    """Seconds one process needs for one task."""
+    processes: int = 2
+    """Worker processes of one machine."""
+    boot: float = 36.6
+    """Mean seconds from the request for a machine to its first poll of the queue."""
+    boot_worst: float = 60.0
+    """The longest such time seen; a boot is given up at 1.5 times this."""
+    reuse: bool = True
+    """Whether stopped machines are started again (``stop`` mode) or there are none."""
+    utilisation: float = 0.7
+    """Share of its capacity a machine is planned for at a steady rate."""
+    period: float = 2.0
+    """Seconds between two steps while there is work."""
+    launch_limit: int | None = None
+    """At most so many new machines in this step: the breaker after boots that failed."""
+
+    @property
+    def rate(self) -> float:
+        """Tasks per second of one machine."""
+        return self.processes / self.service
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the policy remembers from step to step. All of it can be rebuilt from nothing."""
+
+    accepted: tuple[tuple[float, float], ...] = ()
+    """(time, total) pairs of the last seconds, for the arrival rate."""
+    needs: tuple[tuple[float, int], ...] = ()
+    """(time, machines needed) pairs of the hold window."""
+    target: int = 0
+    falling: bool = False
+    """The target has begun to fall, and since then nothing arrived, returned or was lost."""
+    waiting: int = 0
+    """Tasks of the last step, to see whether one returned."""
+    live: frozenset[str] = frozenset()
+    """Machines that were to stay, to see whether one was lost."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything one decision is made from."""
+
+    demand: Demand | None
+    """None when no reading could be had: nothing is changed."""
+    machines: tuple[Machine, ...]
+    memory: Memory = field(default_factory=Memory)
+    unconfirmed: int = 0
+    """Launches of which it is not known whether EC2 carried them out: they count to the cap."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The law with its numbers put in, for the explanation of a decision."""
+
+    rate: float = 0.0
+    """lambda, arrivals per second."""
+    capacity: float = 0.0
+    """mu, tasks per second of one machine."""
+    slack: float = 0.0
+    """D, seconds within which a backlog must be worked off once new machines are up."""
+    serving: float = 0.0
+    """x, machine-seconds the machines we have will give before a new one is up."""
+    backlog: float = 0.0
+    """Q', the backlog left at that time."""
+    for_rate: int = 0
+    for_backlog: int = 0
+    for_profile: int = 0
+    bound: Why = "rest"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done now. Never both kinds at once: start/launch, or stop/replace."""
+
+    target: int
+    need: int
+    terms: Terms
+    memory: Memory
+    start: tuple[str, ...] = ()
+    """Stopped machines to start, lowest number first."""
+    launch: int = 0
+    """New machines to launch."""
+    stop: tuple[str, ...] = ()
+    """Machines to stop: pending, then idle, then unknown, then busy; oldest first."""
+    replace: tuple[str, ...] = ()
+    """Machines to terminate because their boot failed or their worker keeps dying."""
+    not_more: str = ""
+    """Why no more machines, in words."""
+    not_less: str = ""
+    """Why no fewer."""
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.start or self.launch or self.stop or self.replace)

@@ -1,0 +1,217 @@
+"""The decision: ``decide(snapshot, limits, now) -> Plan``. Pure; reads no clock and calls nobody.
+
+The law (measured against other autoscalers in docs/benchmarks.md)::
+
+    mu     = processes / service seconds
+    lambda = median of the last seven 2 s buckets of arrivals
+    D      = max(5, SLO - 1.3 boot)
+    Q'     = Q + lambda boot - mu x       x: seconds the machines we have will serve before then
+    need   = max(ceil(lambda / (0.7 mu)), ceil(Q' / (mu D) + lambda / mu)), 1 if Q > 0, <= cap
+
+A median, because a burst is a backlog and not a rate: an exponential average starts machines for
+arrivals that never come.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
+
+from autoscale.model import Demand, Limits, Machine, Memory, Plan, Snapshot, Terms, Why
+
+BUCKET = 2.0
+BUCKETS = 7
+REPLACE_AFTER = 1.5
+"""Times the worst boot seen. Giving up earlier kills slow boots and costs more than it saves."""
+PAID_MINUTE = 60.0
+"""https://aws.amazon.com/ec2/pricing/: per second, at least 60 s a running period."""
+LEAST_SLACK = 5.0
+BOOT_MARGIN = 1.3
+FRACTION = 0.05
+"""Of a machine: what is less is rounded down, so that noise does not cost a machine."""
+
+
+def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
+    """What to do with the fleet now. A snapshot without a reading changes nothing."""
+    if snapshot.demand is None:
+        held = snapshot.memory
+        words = "no reading of the queue could be had: nothing is changed"
+        return Plan(
+            held.target, held.target, Terms(bound="unknown"), held, (), 0, (), (), words, words
+        )
+    live = [m for m in snapshot.machines if m.live]
+    failed = [m for m in live if _given_up(m, limits, now)]
+    sound = [m for m in live if m not in failed]
+    terms, need = _need(snapshot.demand, snapshot.memory, sound, limits, now)
+    memory = _remember(snapshot, need, limits, now)
+    plan = Plan(memory.target, need, terms, memory)
+    if failed:
+        return _settled(replace(plan, replace=tuple(m.id for m in failed)), live)
+    if memory.target > len(live) + snapshot.unconfirmed:
+        return _settled(_grown(plan, snapshot, limits), live)
+    return _settled(_shrunk(plan, live, snapshot.demand, limits, now), live)
+
+
+def _given_up(machine: Machine, limits: Limits, now: float) -> bool:
+    """Faulty, or its boot failed: it was asked and has not answered in time."""
+    late = now - machine.since > REPLACE_AFTER * limits.boot_worst
+    return machine.faulty or (machine.ready is False and late)
+
+
+# The law
+
+
+def _need(
+    demand: Demand, memory: Memory, sound: list[Machine], limits: Limits, now: float
+) -> tuple[Terms, int]:
+    rate = arrival_rate((*memory.accepted, (now, demand.accepted)), now)
+    mu = limits.rate
+    slack = max(LEAST_SLACK, limits.slo - BOOT_MARGIN * limits.boot)
+    serving = sum(_serving(m, limits, now) for m in sound)
+    backlog = max(0.0, demand.grow + rate * limits.boot - mu * serving)
+    for_rate = math.ceil(rate / mu / limits.utilisation) if rate > FRACTION else 0
+    for_backlog = math.ceil(backlog / (mu * slack) + rate / mu - FRACTION)
+    per_machine = limits.profile.per_machine
+    for_profile = math.ceil(demand.grow / per_machine) if per_machine else 0
+    wanted: list[tuple[int, Why]] = [
+        (1 if demand.grow else 0, "one" if demand.grow else "rest"),
+        (for_rate, "rate"),
+        (for_backlog, "backlog"),
+        (for_profile, "profile"),
+    ]
+    need, bound = max(wanted, key=lambda w: w[0])
+    if need > limits.cap:
+        need, bound = limits.cap, "cap"
+    terms = Terms(rate, mu, slack, serving, backlog, for_rate, for_backlog, for_profile, bound)
+    return terms, need
+
+
+def _serving(machine: Machine, limits: Limits, now: float) -> float:
+    """Seconds this machine serves before one that is requested now would be up."""
+    expected = machine.since + limits.boot
+    up = now if machine.ready or (machine.ready is None and expected <= now) else expected
+    if machine.ready is not True and machine.state == "pending":
+        up = max(up, now + limits.period)
+    return max(0.0, now + limits.boot - max(up, now))
+
+
+def arrival_rate(totals: Iterable[tuple[float, float]], now: float) -> float:
+    """Median of the arrivals in the last seven 2 s buckets, per second.
+
+    ``totals`` are (time, arrivals until then) in the order of time; between two of them arrivals
+    are taken as even, but as new when the two lie far apart: a burst that ends a rest is no rate.
+    """
+    points = sorted(totals)
+    edges = [_total_at(points, now - BUCKET * i) for i in range(BUCKETS + 1)]
+    counts = sorted(later - earlier for later, earlier in pairwise(edges))
+    return max(0.0, counts[BUCKETS // 2] / BUCKET)
+
+
+def _total_at(points: list[tuple[float, float]], when: float) -> float:
+    i = bisect_right(points, (when, math.inf))
+    if i == 0:
+        return points[0][1]
+    if i == len(points):
+        return points[-1][1]
+    (t0, a0), (t1, a1) = points[i - 1], points[i]
+    begin = max(t0, t1 - BUCKET)
+    return a0 + (a1 - a0) * max(0.0, when - begin) / (t1 - begin)
+
+
+# What is remembered
+
+
+def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memory:
+    """The target, and whether it may rise again: only for an arrival, a return or a loss."""
+    demand, old = snapshot.demand, snapshot.memory
+    assert demand is not None
+    live = {m.id for m in snapshot.machines if m.live}
+    arrived = bool(old.accepted) and demand.accepted > old.accepted[-1][1]
+    returned = demand.grow > old.waiting
+    lost = bool(old.live - live)
+    hold = limits.profile.hold_busy if demand.hold else limits.profile.hold
+    needs = tuple(n for n in (*old.needs, (now, need)) if n[0] >= now - hold)
+    target = max(n for _, n in needs)
+    if demand.hold:  # what may exist keeps the last machine, but starts none
+        target = max(target, min(1, old.target, len(live)))
+    target = min(target, limits.cap)
+    if not demand.may_shrink:
+        target = max(target, old.target)
+    falling = old.falling and not (arrived or returned or lost)
+    if falling:
+        target = min(target, old.target)
+    horizon = now - BUCKET * (BUCKETS + 2)
+    accepted = (*(a for a in old.accepted if a[0] >= horizon), (now, demand.accepted))
+    return Memory(
+        accepted=accepted,
+        needs=needs,
+        target=target,
+        falling=falling or target < old.target,
+        waiting=demand.grow,
+    )
+
+
+# The plan
+
+
+def _grown(plan: Plan, snapshot: Snapshot, limits: Limits) -> Plan:
+    """Stopped machines first, lowest number first, then new ones; never above the cap."""
+    occupied = sum(m.live for m in snapshot.machines) + snapshot.unconfirmed
+    missing = max(0, min(plan.target, limits.cap) - occupied)
+    if limits.launch_limit is not None:
+        missing = min(missing, limits.launch_limit)
+    stopped = [m for m in snapshot.machines if m.state == "stopped" and not m.faulty]
+    stopped.sort(key=lambda m: (m.number is None, m.number or 0, m.id))
+    start = tuple(m.id for m in stopped[:missing]) if limits.reuse else ()
+    return replace(plan, start=start, launch=missing - len(start))
+
+
+def _shrunk(plan: Plan, live: list[Machine], demand: Demand, limits: Limits, now: float) -> Plan:
+    surplus = max(0, len(live) - plan.target)
+    if not surplus or not demand.may_shrink:
+        return plan
+    victims = [m for m in live if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
+    victims.sort(key=_stop_order)
+    return replace(plan, stop=tuple(m.id for m in victims[:surplus]))
+
+
+def _paid_up(machine: Machine, limits: Limits, now: float) -> bool:
+    """Whether stopping saves money: not billed yet, or the minute paid for is used up."""
+    if machine.running_since is None:
+        return machine.state == "pending"
+    return now - machine.running_since >= PAID_MINUTE - limits.period
+
+
+def _stop_order(machine: Machine) -> tuple[bool, int, float, str]:
+    busy = {False: 0, None: 1, True: 2}[machine.busy]
+    return machine.state != "pending", busy, machine.since, machine.id
+
+
+def _settled(plan: Plan, live: list[Machine]) -> Plan:
+    """Remembers which machines are to stay, so that one that is lost is noticed."""
+    going = {*plan.stop, *plan.replace}
+    stay = frozenset(m.id for m in live if m.id not in going)
+    plan = replace(plan, memory=replace(plan.memory, live=stay))
+    return replace(plan, not_more=_not_more(plan, len(live)), not_less=_not_less(plan, len(live)))
+
+
+def _not_more(plan: Plan, live: int) -> str:
+    if plan.terms.bound == "cap":
+        return "the cap is reached"
+    if plan.replace:
+        return "machines are replaced first"
+    if plan.start or plan.launch:
+        return f"{plan.target} are enough"
+    return f"{plan.need} are needed and {live} are there"
+
+
+def _not_less(plan: Plan, live: int) -> str:
+    kept = live - len(plan.stop) - len(plan.replace)
+    if kept == 0:
+        return "none is left"
+    if plan.target > plan.need:
+        return f"{plan.target} were needed within the hold time"
+    if kept > plan.target:
+        return "the minute paid for is not used up"
+    return f"{plan.need} are needed ({plan.terms.bound})"

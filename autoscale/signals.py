@@ -1,0 +1,221 @@
+"""How much work there is: both counts of the queue, and what the web tier knows exactly.
+
+SQS's counts are approximate and up to 40 s old, the web's ledger (accepted minus answered) is exact
+when every web process is counted and none is younger than the longest task; otherwise it is a lower
+bound. :func:`fuse` makes one :class:`Demand` of both; a reading that could not be had is missing,
+never zero.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from typing import Any
+
+from autoscale.model import Bound, Demand
+from facerec_tasks.aws import client, translated
+from facerec_tasks.settings import Settings
+
+STALE = 40.0
+"""Seconds a count of SQS may be old."""
+CONFIRM = 3
+"""Readings of which the median must show work, so that a lone phantom starts nothing."""
+LEAK = 60.0
+"""Seconds of zero counts after which the ledger's remaining entries are taken for lost."""
+LEDGER_TIMEOUT = 1.0
+HISTORY = 90.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One answer of GetQueueAttributes."""
+
+    at: float
+    visible: int
+    in_flight: int
+
+    @property
+    def total(self) -> int:
+        return self.visible + self.in_flight
+
+
+@dataclass(frozen=True)
+class Process:
+    """One web process, as its ledger describes it."""
+
+    name: str
+    epoch: str
+    """Id of this start of the process: another one has forgotten what this one waited for."""
+    started_at: float
+    accepted: int
+    answered: int
+    outstanding: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All web processes at one time."""
+
+    at: float
+    processes: tuple[Process, ...]
+
+    @property
+    def outstanding(self) -> int:
+        return sum(p.outstanding for p in self.processes)
+
+    @property
+    def answered(self) -> int:
+        return sum(p.answered for p in self.processes)
+
+    @property
+    def moves(self) -> tuple[int, int]:
+        """(accepted, answered): equal at two times when nothing happened between them."""
+        return sum(p.accepted for p in self.processes), self.answered
+
+    @property
+    def epochs(self) -> frozenset[tuple[str, str]]:
+        return frozenset((p.name, p.epoch) for p in self.processes)
+
+
+def read_counts(settings: Settings, now: float) -> Counts:
+    """Asks SQS once. Raises :class:`facerec_tasks.errors.AwsError`."""
+    sqs = client(settings, "sqs")
+    with translated():
+        url = sqs.get_queue_url(QueueName=settings.request_queue)["QueueUrl"]
+        found = sqs.get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+            ],
+        )["Attributes"]
+    return Counts(
+        now,
+        int(found["ApproximateNumberOfMessages"]),
+        int(found["ApproximateNumberOfMessagesNotVisible"]),
+    )
+
+
+def read_ledger(urls: Sequence[str], now: float) -> Ledger | None:
+    """Asks every web tier once; none unless all of them answered in full."""
+    processes: list[Process] = []
+    for url in urls:
+        try:
+            processes.extend(_ledger_of(url))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None  # down, restarting or not ours: a missing reading, whatever the reason
+    return Ledger(now, tuple(processes))
+
+
+def _ledger_of(url: str) -> list[Process]:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"not a web address: {url}")
+    address = url.rstrip("/") + "/internal/ledger"
+    with urllib.request.urlopen(address, timeout=LEDGER_TIMEOUT) as answer:  # noqa: S310  checked above
+        return [_process(fields) for fields in json.load(answer)["processes"]]
+
+
+def _process(fields: dict[str, Any]) -> Process:
+    return Process(
+        name=str(fields["process"]),
+        epoch=str(fields["epoch"]),
+        started_at=float(fields["started_at"]),
+        accepted=int(fields["accepted"]),
+        answered=int(fields["answered"]),
+        outstanding=max(0, int(fields["outstanding"])),
+    )
+
+
+class Signals:
+    """The readings of the last 90 s, and the arrivals they add up to."""
+
+    def __init__(self, longest_task: float) -> None:
+        self._longest = longest_task
+        self._counts: list[Counts] = []
+        self._ledgers: list[Ledger] = []
+        self._epochs: dict[tuple[str, str], float] = {}  # when each was last seen
+        self._accepted: dict[tuple[str, str], int] = {}
+        self._arrived = 0.0
+        self._last_grow = 0
+
+    def take(self, counts: Counts | None, ledger: Ledger | None, now: float) -> Demand | None:
+        """What the readings of this step amount to; none when there was none at all."""
+        if counts is not None:
+            self._counts = [c for c in self._counts if c.at > now - HISTORY] + [counts]
+        if ledger is not None:
+            self._ledgers = [x for x in self._ledgers if x.at > now - HISTORY] + [ledger]
+        demand = fuse(
+            [*self._counts] if counts is not None else [],
+            [*self._ledgers] if ledger is not None else [],
+            exact=ledger is not None and self._exact(ledger, now),
+        )
+        if demand is None:
+            return None
+        self._count_arrivals(ledger, demand)
+        return Demand(demand.grow, demand.hold, self._arrived, demand.bound, demand.may_shrink)
+
+    def _exact(self, ledger: Ledger, now: float) -> bool:
+        """No process is young, and none that was seen within the longest task is missing."""
+        self._epochs |= {epoch: now for epoch in ledger.epochs}
+        horizon = now - self._longest
+        self._epochs = {e: seen for e, seen in self._epochs.items() if seen >= horizon}
+        old = all(p.started_at < horizon for p in ledger.processes)
+        return bool(ledger.processes) and old and self._epochs.keys() == ledger.epochs
+
+    def _count_arrivals(self, ledger: Ledger | None, demand: Demand) -> None:
+        """With a ledger what it accepted; without, what the backlog grew by: a lower bound."""
+        if ledger is None:
+            self._arrived += max(0, demand.grow - self._last_grow)
+        else:
+            for p in ledger.processes:
+                key = (p.name, p.epoch)
+                self._arrived += max(0, p.accepted - self._accepted.get(key, 0))
+                self._accepted[key] = p.accepted
+            self._accepted = {k: v for k, v in self._accepted.items() if k in self._epochs}
+        self._last_grow = demand.grow
+
+
+def fuse(counts: Sequence[Counts], ledgers: Sequence[Ledger], *, exact: bool) -> Demand | None:
+    """One range of both signals (`accepted` is left at 0). Both oldest first; empty is missing.
+
+    A stale count can only show what the ledger showed within the last 40 s: a higher one is work
+    that came past the web tier. A count that stays zero while the ledger does not move says that
+    the ledger's entries have ended some other way.
+    """
+    if not counts and not ledgers:
+        return None
+    likely, possible = _counted(counts)
+    if not ledgers:
+        return Demand(likely, possible, 0.0, "counts")
+    known, bound = ledgers[-1].outstanding, "exact" if exact else "lower"
+    if known and _leaked(counts, ledgers):
+        return Demand(0, 0, 0.0, "upper")
+    if exact:
+        recent = max(x.outstanding for x in ledgers if x.at >= ledgers[-1].at - STALE)
+        likely = possible = likely if likely > recent else 0
+    return _ranged(known, likely, possible, bound=bound, complete=bool(counts))  # type: ignore[arg-type]
+
+
+def _ranged(known: int, likely: int, possible: int, *, bound: Bound, complete: bool) -> Demand:
+    grow = max(known, likely)
+    return Demand(grow, max(grow, possible), 0.0, bound, may_shrink=complete)
+
+
+def _counted(counts: Sequence[Counts]) -> tuple[int, int]:
+    """(what two of the last three readings agree on, the most that any of them shows)."""
+    last = [c.total for c in counts[-CONFIRM:]]
+    if not last:
+        return 0, 0
+    likely = median_low(last) if len(last) == CONFIRM else min(last) if len(last) > 1 else 0
+    return likely, max(last)
+
+
+def _leaked(counts: Sequence[Counts], ledgers: Sequence[Ledger]) -> bool:
+    now = ledgers[-1].at
+    quiet = [c for c in counts if c.at >= now - LEAK]
+    still = [x for x in ledgers if x.at >= now - LEAK]
+    whole = bool(counts) and counts[0].at <= now - LEAK and ledgers[0].at <= now - LEAK
+    unmoved = len({x.moves for x in still}) == 1
+    return whole and unmoved and len(quiet) >= CONFIRM and not any(c.total for c in quiet)
