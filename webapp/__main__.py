@@ -8,7 +8,9 @@ import sys
 from pydantic import ValidationError
 
 from facerec_tasks import logs
+from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
+from facerec_tasks.sqs.address import Slot
 from webapp.ledger import Ledger
 from webapp.recogniser import Recogniser
 from webapp.server import Server
@@ -25,8 +27,8 @@ def main() -> int:
     except ValidationError as error:
         print(error, file=sys.stderr)
         return 1
-    ledger = Ledger(settings.machine)
-    recogniser = Recogniser(settings, ledger)
+    slot = Slot(settings.state_dir, "web")
+    recogniser = Recogniser(settings, Ledger(f"{settings.machine}-{slot.number}"))
     try:
         server = Server(create_app(settings, recogniser), settings)
     except OSError as error:
@@ -37,8 +39,17 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     log.info("listening on http://%s:%s", server.effective_host, server.effective_port)
+    _prepare(recogniser)
     server.serve(draining=recogniser.stop, drain_timeout=settings.drain_timeout)
     return 0
+
+
+def _prepare(recogniser: Recogniser) -> None:
+    """The first photo should not wait for the response queue; without AWS, it will have to."""
+    try:
+        recogniser.start()
+    except AwsError as error:
+        log.warning("no response queue yet: %s", error)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ request waits for the doorbell and looks at the record itself half-way and once 
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,11 @@ from facerec_tasks.logs import request_id
 from facerec_tasks.messages import Answer
 from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
+from facerec_tasks.sqs.backend import ResponseQueueLost
+from facerec_tasks.sqs.sender import SendFailed
 from facerec_tasks.storage import Storage
 from facerec_tasks.tasks import recognize
+from webapp.latecomers import Latecomers
 from webapp.ledger import Ledger
 from webapp.uploads import Upload
 
@@ -35,6 +38,20 @@ INTAKES = 32
 the server's buffers; below botocore's pool of 50 connections."""
 RETRY_AFTER = 5
 """Seconds; about what a worker needs from launch to its first answer."""
+SLICE = 4.0
+"""Seconds after which a waiting thread sees whether the process stops or its client left."""
+LAST_WORDS = 1.0
+"""Seconds of the drain kept for telling those who still wait that they waited in vain."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
+"""Seconds between two looks at the record once the response queue is lost."""
+
+
+class ClientGone(Exception):
+    """Raised when the client hung up before its answer came."""
+
+
+def nobody_left() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -55,17 +72,29 @@ class Recogniser:
         self._settings = settings
         self._storage = storage
         self._results = Results(storage)
+        self._latecomers = Latecomers(self._results.get, ledger.answer)
         self._places = threading.BoundedSemaphore(settings.max_waiting)
         self._intakes = threading.BoundedSemaphore(INTAKES)
-        self._stopping = threading.Event()
+        self._drain_end = float("inf")
+
+    # Start and stop
+
+    def start(self) -> None:
+        """Takes the response queue before the first photo comes; raises :class:`AwsError`."""
+        with translated():
+            recognize.backend.start()
 
     def stop(self) -> None:
-        """Takes no more photos; those who wait go on waiting."""
-        self._stopping.set()
+        """Takes no more photos. Those who wait go on waiting while the drain lasts; who is left at
+        its end is told the id of the task."""
+        drain = max(0.0, self._settings.drain_timeout - LAST_WORDS)
+        self._drain_end = time.monotonic() + drain
 
     @property
     def stopping(self) -> bool:
-        return self._stopping.is_set()
+        return self._drain_end < float("inf")
+
+    # Accepting
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -93,51 +122,94 @@ class Recogniser:
         Raises :class:`facerec_tasks.errors.AwsError` or ``ConfigurationError``: not accepted.
         """
         version = self._storage.put_photo(upload.key, upload.data, upload.content_type)
-        task_id = uuid()
-        result = self._send(upload.key, version, task_id)
-        self.ledger.accept(task_id)
-        log.info("accepted %s: %d bytes", task_id, len(upload.data))
-        return Accepted(task_id, result)
+        accepted = self._send(upload.key, version, uuid())
+        log.info("accepted %s: %d bytes", accepted.task_id, len(upload.data))
+        return accepted
 
-    def _send(self, key: str, version: str, task_id: str) -> AsyncResult:
+    def _send(self, key: str, version: str, task_id: str) -> Accepted:
         try:
             with translated():
-                return recognize.apply_async(
+                result = recognize.apply_async(
                     (key, version), task_id=task_id, headers={"request_id": request_id.get()}
                 )
-        except OperationalError as error:
+        except (OperationalError, SendFailed, TimeoutError) as error:
+            AsyncResult(task_id, app=recognize.app).forget()
             raise Unavailable(str(error)) from error
+        self.ledger.accept(task_id)
+        return Accepted(task_id, result)
 
-    def wait(self, accepted: Accepted, deadline: float) -> Answer:
-        """The answer; raises :class:`AnswerLate` at ``deadline`` (monotonic seconds).
+    # Waiting
 
-        A lost doorbell costs time, never the answer.
+    def wait(
+        self, accepted: Accepted, deadline: float, gone: Callable[[], bool] = nobody_left
+    ) -> Answer:
+        """The answer. A lost doorbell costs time, never the answer.
+
+        ``deadline`` is in monotonic seconds; ``gone`` tells whether the client hung up. Raises
+        :class:`AnswerLate` and :class:`ClientGone`: the task goes on and stays in the ledger.
         """
         try:
-            half_way = (deadline - time.monotonic()) / 2
-            answer = self._rung(accepted, half_way) or self._looked_up(accepted.task_id)
-            if answer is None:
-                answer = self._rung(accepted, deadline - time.monotonic())
-            answer = answer or self._looked_up(accepted.task_id)
-            if answer is None:
-                raise AnswerLate(accepted.task_id)
-            return answer
-        finally:
-            accepted.result.forget()
-            self.ledger.answer(accepted.task_id)
+            answer = self._awaited(accepted, deadline, gone)
+        except (AnswerLate, ClientGone):
+            self.leave(accepted)
+            raise
+        accepted.result.forget()
+        self.ledger.answer(accepted.task_id)
+        return answer
 
-    def _rung(self, accepted: Accepted, timeout: float) -> Answer | None:
-        """What the doorbell brings within ``timeout`` seconds."""
+    def leave(self, accepted: Accepted) -> None:
+        """Nobody waits for this task: it is followed for the ledger's sake."""
+        self._latecomers.follow(accepted.task_id, accepted.result)
+
+    def _awaited(self, accepted: Accepted, deadline: float, gone: Callable[[], bool]) -> Answer:
+        half_way = (time.monotonic() + deadline) / 2
         try:
-            reply = accepted.result.get(timeout=max(timeout, 0.001), propagate=False)
-        except NotYet:
+            for until in (half_way, deadline):
+                answer = self._rung(accepted, until, gone) or self._on_record(accepted.task_id)
+                if answer is not None:
+                    return answer
+        except ResponseQueueLost:
+            return self._watched(accepted, deadline, gone)
+        raise AnswerLate(accepted.task_id)
+
+    def _rung(self, accepted: Accepted, until: float, gone: Callable[[], bool]) -> Answer | None:
+        """What the doorbell brings; none when it is silent or brings what is no answer."""
+        while (left := self._left(accepted, until, gone)) > 0:
+            try:
+                reply = accepted.result.get(timeout=min(left, SLICE), propagate=False)
+            except ResponseQueueLost:
+                raise
+            except NotYet:
+                continue
+            if isinstance(reply, dict):
+                return Answer.from_dict(reply)
+            log.error("task %s failed: %r", accepted.task_id, reply)
             return None
-        if isinstance(reply, dict):
-            return Answer.from_dict(reply)
-        log.error("task %s failed: %r", accepted.task_id, reply)
         return None
 
-    def _looked_up(self, task_id: str) -> Answer | None:
+    def _watched(self, accepted: Accepted, deadline: float, gone: Callable[[], bool]) -> Answer:
+        """The doorbell is gone (somebody deleted the queue): only then is the record polled."""
+        pause = FIRST_PAUSE
+        while True:
+            answer = self._on_record(accepted.task_id)
+            if answer is not None:
+                return answer
+            left = self._left(accepted, deadline, gone)
+            if left <= 0:
+                raise AnswerLate(accepted.task_id)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _left(self, accepted: Accepted, until: float, gone: Callable[[], bool]) -> float:
+        """Seconds left to wait; raises when there is no use in waiting."""
+        if gone():
+            raise ClientGone
+        now = time.monotonic()
+        if now >= self._drain_end:
+            raise AnswerLate(accepted.task_id)
+        return min(until, self._drain_end) - now
+
+    def _on_record(self, task_id: str) -> Answer | None:
         """The record, or none; S3 being away is no reason to end a wait."""
         try:
             return self._results.get(task_id)

@@ -107,6 +107,7 @@ class Server(TcpWSGIServer):
                 threads=threads,
                 connection_limit=connections,
                 backlog=2048,
+                channel_request_lookahead=1,  # goes on reading, so that a hang-up is seen
                 ident=None,
                 asyncore_use_poll=True,
                 channel_timeout=IDLE_TIMEOUT,

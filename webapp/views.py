@@ -4,6 +4,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Response, current_app, g, jsonify, request
@@ -14,13 +15,15 @@ from facerec_tasks.messages import Answer
 from facerec_tasks.settings import Settings
 from webapp import errors
 from webapp.errors import Problem
-from webapp.recogniser import Recogniser
+from webapp.recogniser import ClientGone, Recogniser, nobody_left
 from webapp.server import MULTIPART_OVERHEAD
 from webapp.uploads import Upload, accept, stem
 
 log = logging.getLogger(__name__)
 
 FIELD = "inputFile"
+CLIENT_GONE = 499
+"""Status nobody reads, for the log: the client hung up. nginx's number."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _KINDS = ["text/plain", "application/json"]
@@ -56,7 +59,7 @@ def recognise_photo() -> Response:
         with recogniser.intake():
             accepted = recogniser.accept(_read_upload())
         g.task_id = accepted.task_id
-        return _show(recogniser.wait(accepted, deadline))
+        return _show(recogniser.wait(accepted, deadline, _client_gone()))
 
 
 def show_result(task_id: str) -> Response:
@@ -108,6 +111,12 @@ def _drop_body() -> None:
         body.truncate()
 
 
+def _client_gone() -> Callable[[], bool]:
+    """Tells whether the client hung up; waitress knows, other servers do not say."""
+    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", nobody_left)
+    return gone
+
+
 # Rendering
 
 
@@ -138,6 +147,8 @@ def _wants_json() -> bool:
 
 
 def _failed(error: Exception) -> Response:
+    if isinstance(error, ClientGone):
+        return Response(status=CLIENT_GONE)
     problem = errors.of_exception(error) or _of_flask(error)
     if problem.status >= 500:
         log.warning("%s: %s", problem.code, error)
