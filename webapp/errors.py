@@ -15,14 +15,16 @@ STATUS: dict[str, int] = {
     # the request
     "bad-request": 400,
     "field-missing": 400,
-    "file-empty": 400,
+    "empty": 400,
     "not-found": 404,
     "method-not-allowed": 405,
     "too-slow": 408,
     "too-large": 413,
     # the photo: judged by its first bytes in the web tier, by all of it in the worker
     "not-a-picture": 415,
+    "unsupported-format": 415,
     "broken-picture": 422,
+    "too-many-pixels": 422,
     "photo-gone": 410,
     "poison": 422,
     # the system

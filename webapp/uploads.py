@@ -46,12 +46,12 @@ class Upload:
 def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
     """The upload as it will be stored; raises :class:`Refused`."""
     if not data:
-        raise Refused("file-empty", "the file is empty")
+        raise Refused("empty", "the file is empty")
     if len(data) > max_bytes:
         raise Refused("too-large", f"the photo has more than {max_bytes} bytes")
     content_type = sniff(data)
     if content_type is None:
-        raise Refused("not-a-picture", "the file is not a picture of a known kind")
+        raise _unreadable(data)
     return Upload(key=clean_name(file_name), content_type=content_type, data=data)
 
 
@@ -78,6 +78,13 @@ def sniff(data: bytes) -> str | None:
     if data.startswith((b"II*\x00", b"MM\x00*")):
         return "image/tiff"
     return None
+
+
+def _unreadable(data: bytes) -> Refused:
+    """Telephones send HEIC: its owner should hear more than that it is no picture."""
+    if data[4:8] == b"ftyp":
+        return Refused("unsupported-format", "HEIC, AVIF and videos are not read: send JPEG")
+    return Refused("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF")
 
 
 def clean_name(name: str) -> str:

@@ -2,9 +2,12 @@ import pytest
 
 from facerec_tasks.errors import AnswerLate, Forbidden, Overloaded, Unavailable
 from facerec_tasks.messages import Answer
+from facerec_tasks.recognition.image import FORMATS, RejectionCode
 from webapp import errors
 from webapp.errors import STATUS, Problem
-from webapp.uploads import Refused
+from webapp.uploads import Refused, sniff
+
+BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF    WEBP", b"BM", b"II*\x00")
 
 
 @pytest.mark.parametrize(
@@ -74,3 +77,12 @@ def test_a_refused_photo_is_answered_by_its_code(answer: Answer, status: int) ->
 
 def test_a_line_is_one_line() -> None:
     assert all(Problem(code, "detail").line.count("\n") == 1 for code in STATUS)
+
+
+def test_every_code_of_the_engine_has_its_status() -> None:
+    assert {str(code) for code in RejectionCode} <= set(STATUS)
+
+
+def test_what_is_accepted_by_its_first_bytes_is_what_the_engine_reads() -> None:
+    accepted = (sniff(begin) for begin in BEGINNINGS)
+    assert {str(kind).removeprefix("image/").upper() for kind in accepted} == set(FORMATS)

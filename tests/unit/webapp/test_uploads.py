@@ -84,7 +84,12 @@ def test_the_kind_is_judged_by_the_first_bytes(begin: bytes, kind: str | None) -
 
 @pytest.mark.parametrize(
     ("data", "code"),
-    [(b"", "file-empty"), (b"hello", "not-a-picture"), (JPEG + bytes(100), "too-large")],
+    [
+        (b"", "empty"),
+        (b"hello", "not-a-picture"),
+        (b"\x00\x00\x00\x18ftypheic", "unsupported-format"),
+        (JPEG + bytes(100), "too-large"),
+    ],
 )
 def test_what_is_not_stored_says_why(data: bytes, code: str) -> None:
     with pytest.raises(Refused) as refused:

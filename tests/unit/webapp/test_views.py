@@ -40,7 +40,7 @@ def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str
         ({}, 400, "field-missing"),
         (form(b"x", field="file"), 400, "field-missing"),
         ({"inputFile": "no file, a text"}, 400, "field-missing"),
-        (form(b""), 400, "file-empty"),
+        (form(b""), 400, "empty"),
         (form(b"hello"), 415, "not-a-picture"),
         (form(b"\xff\xd8\xff" + bytes(2000)), 413, "too-large"),
         (form(b"\xff\xd8\xff" + bytes(200_000)), 413, "too-large"),
