@@ -1,0 +1,67 @@
+"""What a worker does differently on SQS, as boot steps; they come with the transport."""
+
+from typing import Any
+
+from celery import bootsteps
+from celery.utils.log import get_logger
+from celery.worker import state
+from celery.worker.consumer.heart import Heart
+from celery.worker.consumer.tasks import Tasks
+
+from facerec_tasks.sqs.task import REQUEST
+
+logger = get_logger(__name__)
+
+CELERY_REQUEST = "celery.worker.request:Request"
+
+
+class GiveBack(bootsteps.StartStopStep):
+    """At the start of any shutdown, hands back at once what is held and has not started.
+
+    Stock Celery keeps it invisible until its running tasks have ended, or until the visibility
+    timeout does it.
+    """
+
+    requires = (Tasks,)  # so that it stops before the consumer of tasks
+
+    def start(self, c: Any) -> None:
+        """Nothing to do: the step exists for its stop."""
+
+    def stop(self, c: Any) -> None:
+        if c.task_consumer is None or not stopping():
+            return
+        c.task_consumer.cancel()
+        running = {request.message.delivery_tag for request in tuple(state.active_requests)}
+        returned = c.task_consumer.channel.give_back_except(running)
+        logger.info("%d messages handed back, %d tasks still running", returned, len(running))
+
+    terminate = stop
+
+
+class QuietHeart(bootsteps.Step):
+    """A heartbeat every 30 s instead of every 2: each is a paid call for every listener."""
+
+    requires = (Heart,)
+
+    def create(self, c: Any) -> None:
+        interval = c.app.conf.broker_transport_options.get("heartbeat_interval", 30.0)
+        for step in c.steps:
+            if isinstance(step, Heart) and step.heartbeat_interval is None:
+                step.heartbeat_interval = interval
+
+
+def stopping() -> bool:
+    """Whether this worker was told to end, as opposed to having lost its connection."""
+    # By identity: SIGTERM sets should_stop to the exit code 0, which equals False.
+    return any(
+        flag is not None and flag is not False
+        for flag in (state.should_stop, state.should_terminate)
+    )
+
+
+def install(worker: Any) -> None:
+    """Equips the worker that is about to start."""
+    worker.app.steps["consumer"].update((GiveBack, QuietHeart))
+    for task in worker.app.tasks.values():
+        if task.Request == CELERY_REQUEST:
+            task.Request = REQUEST

@@ -1,0 +1,134 @@
+"""Queues that belong to a process: control, events, replies.
+
+AMQP deletes an ``auto_delete`` queue with its consumer. SQS has no such thing, and refuses a
+deleted name for 60 s, so a worker that restarts at once must find its control queue again. Here
+replies and events are deleted when their process ends, a worker's control queue stays, and each is
+tagged with the time its owner was last seen, so that a sweep can tell the abandoned ones.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celery.utils.log import get_logger
+
+from facerec_tasks.sqs.client import CallFailed
+from facerec_tasks.sqs.fanout import Fanout, queue_arn, queue_policy
+from facerec_tasks.sqs.queues import SEEN_TAG, ensure_queue
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+logger = get_logger(__name__)
+
+TAG = "celery-sqs-temporary"
+"""Tag key of every such queue; its value is ``1``."""
+SEEN_EVERY = 3600.0
+"""Seconds between two such signs of life."""
+RETENTION = 60
+"""Seconds a message is kept: the least AWS allows, so that no worker obeys an old command."""
+VISIBILITY = 10
+MOST_REPLY_QUEUES = 32
+"""Celery may name a new reply queue at every call; beyond so many the oldest is deleted."""
+
+
+def is_reply(queue: str) -> bool:
+    """Whether this is a client's queue for replies (``<id>.reply.<namespace>.pidbox``)."""
+    return ".reply." in queue and queue.endswith(".pidbox")
+
+
+def is_control(queue: str) -> bool:
+    """Whether this is a worker's queue for commands (``<node>.<namespace>.pidbox``)."""
+    return queue.endswith(".pidbox") and not is_reply(queue)
+
+
+@dataclass
+class _Queue:
+    name: str
+    """The SQS name."""
+    url: str
+    seen: float
+    subscription: str | None = None
+
+
+class TemporaryQueues:
+    """Those of one connection, by kombu's name."""
+
+    def __init__(self, client: Callable[[], "SQSClient"], fanout: Fanout) -> None:
+        self._client = client
+        self._fanout = fanout
+        self._queues: dict[str, _Queue] = {}
+        self._pid = os.getpid()
+
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._queues
+
+    def declare(self, queue: str, name: str, exchange: str | None) -> str:
+        """URL of the queue, made unless it is there; ``exchange`` is what may be bound to it."""
+        if queue in self._queues:
+            return self._queues[queue].url
+        if is_reply(queue):
+            self._evict()
+        attributes = {
+            "VisibilityTimeout": str(VISIBILITY),
+            "MessageRetentionPeriod": str(RETENTION),
+        }
+        if exchange is not None and not is_reply(queue):
+            attributes["Policy"] = queue_policy(self._fanout.topic(exchange), name)
+        self._queues[queue] = _Queue(name, self._create(name, attributes), time.monotonic())
+        return self._queues[queue].url
+
+    def subscribe(self, queue: str, exchange: str) -> None:
+        """Binds a declared queue to an exchange."""
+        known = self._queues[queue]
+        arn = queue_arn(self._fanout.topic(exchange), known.name)
+        known.subscription = self._fanout.subscribe(exchange, arn)
+
+    def keep_alive(self, queue: str) -> None:
+        """Renews the sign of life when it is due. Call it with every poll."""
+        known = self._queues.get(queue)
+        if known is not None and time.monotonic() - known.seen > SEEN_EVERY:
+            known.seen = time.monotonic()
+            self._client().tag_queue(QueueUrl=known.url, Tags=_tags())
+
+    def forget(self, queue: str) -> None:
+        """The queue is gone; :meth:`declare` shall make it again."""
+        self._queues.pop(queue, None)
+
+    def delete(self, queue: str) -> None:
+        """Deletes the queue and its subscription; failures leave them to the sweep."""
+        known = self._queues.pop(queue, None)
+        if known is None:
+            return
+        try:
+            if known.subscription:
+                self._fanout.unsubscribe(known.subscription)
+            self._client().delete_queue(QueueUrl=known.url)
+        except CallFailed as error:
+            logger.info("left to the sweep: %s: %r", known.name, error)
+
+    def close(self) -> None:
+        """Deletes replies and events; control queues stay for the worker's next start."""
+        if os.getpid() != self._pid:
+            return  # a forked child: the queues are its parent's
+        for queue in list(self._queues):
+            if is_control(queue):
+                self._queues.pop(queue)
+            else:
+                self.delete(queue)
+
+    def _evict(self) -> None:
+        replies = [queue for queue in self._queues if is_reply(queue)]
+        for queue in replies[: max(0, len(replies) - MOST_REPLY_QUEUES + 1)]:
+            self.delete(queue)
+
+    def _create(self, name: str, attributes: dict[str, str]) -> str:
+        url = ensure_queue(self._client(), name, attributes=attributes, tags=_tags())
+        self._client().tag_queue(QueueUrl=url, Tags=_tags())  # the queue may have been there
+        return url
+
+
+def _tags() -> dict[str, str]:
+    return {TAG: "1", SEEN_TAG: str(int(time.time()))}

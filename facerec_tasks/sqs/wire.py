@@ -1,0 +1,211 @@
+"""Compact, loss-free wire format for Celery's protocol-2 task messages (pure).
+
+Only what differs from the defaults of the protocol travels; :func:`decode` rebuilds the envelope
+that was given to :func:`encode`, but for ``properties.delivery_tag``, which belongs to a delivery.
+What this module does not know how to shrink travels verbatim, as stock kombu writes it.
+
+Protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2
+"""
+
+import json
+import re
+from typing import Any
+
+from celery.utils.saferepr import saferepr
+
+Envelope = dict[str, Any]
+"""kombu's message as a dict: body, content-type, content-encoding, headers, properties."""
+
+VERSION = 1
+_REPR_LIMIT = 1024
+"""``celery.app.amqp.AMQP.argsrepr_maxsize`` and ``kwargsrepr_maxsize``."""
+
+_ENVELOPE_KEYS = {"body", "content-type", "content-encoding", "headers", "properties"}
+_NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_HEADERS: dict[str, Any] = {
+    "lang": "py", "shadow": None, "eta": None, "expires": None, "group": None,
+    "group_index": None, "retries": 0, "timelimit": [None, None], "parent_id": None,
+    "ignore_result": False, "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
+}  # fmt: skip
+_DERIVED_HEADERS = {"task", "id", "root_id", "argsrepr", "kwargsrepr", "origin"}
+_PROPERTIES: dict[str, Any] = {"delivery_mode": 2, "priority": 0, "body_encoding": "utf-8"}
+_DERIVED_PROPERTIES = {"correlation_id", "reply_to", "delivery_info", "delivery_tag"}
+_ABSENT = object()
+
+# XML 1.0 has no such characters, so SQS refuses them unless JSON escapes them.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+_FORBIDDEN = re.compile("[\ud800-\udfff\ufffe\uffff]")
+
+
+class UnknownVersion(ValueError):
+    """Raised for a message of a newer release: leave it to a worker that knows it."""
+
+
+class MessageTooLarge(ValueError):
+    """Raised before sending when a message does not fit its queue."""
+
+    def __init__(self, size: int, limit: int, queue: str) -> None:
+        super().__init__(f"{size} bytes do not fit in queue {queue}: its limit is {limit}")
+        self.size = size
+        self.limit = limit
+
+
+def encode(envelope: Envelope, queue: str) -> str:
+    """The text to send to ``queue``."""
+    compact = _compact(envelope, queue)
+    return dumps(envelope if compact is None else compact)
+
+
+def decode(text: str, queue: str) -> Envelope:
+    """The envelope received from ``queue``; empty when the text is none (not ours, not kombu's).
+
+    Raises :class:`UnknownVersion`.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    if "v" not in data or "properties" in data:
+        return data
+    if data["v"] != VERSION:
+        raise UnknownVersion(f"wire format {data['v']!r}; this release knows {VERSION}")
+    try:
+        return _expand(data, queue)
+    except (KeyError, TypeError):  # somebody else's JSON that happens to have a "v"
+        return {}
+
+
+def dumps(data: Any) -> str:
+    """JSON in the fewest bytes of UTF-8 that SQS accepts."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    return _FORBIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def check_size(text: str, limit: int | None, queue: str) -> None:
+    """Raises :class:`MessageTooLarge` when ``text`` has more bytes than ``limit``."""
+    size = len(text.encode())
+    if limit is not None and size > limit:
+        raise MessageTooLarge(size, limit, queue)
+
+
+def _compact(envelope: Envelope, queue: str) -> dict[str, Any] | None:
+    """None when the envelope is not a protocol-2 JSON task and must travel verbatim."""
+    body = _task_body(envelope)
+    if body is None:
+        return None
+    args, kwargs, embed = body
+    headers, properties = envelope["headers"], envelope["properties"]
+    small: dict[str, Any] = {"v": VERSION, "t": headers["task"], "i": headers["id"], "a": args}
+    if kwargs:
+        small["k"] = kwargs
+    if embed != _NO_EMBED:
+        small["e"] = embed
+    small |= _derived(headers, properties, args, kwargs, queue)
+    for key, found, defaults, derived in (
+        ("h", headers, _HEADERS, _DERIVED_HEADERS),
+        ("p", properties, _PROPERTIES, _DERIVED_PROPERTIES),
+    ):
+        changed, missing = _difference(found, defaults, derived)
+        if changed:
+            small[key] = changed
+        if missing:
+            small[f"{key}-"] = missing
+    return small
+
+
+def _task_body(envelope: Envelope) -> tuple[list[Any], dict[str, Any], dict[str, Any]] | None:
+    """Arguments, keyword arguments and embed of what we can shrink; none for everything else."""
+    headers, properties = envelope.get("headers"), envelope.get("properties")
+    if (
+        envelope.keys() != _ENVELOPE_KEYS
+        or envelope["content-type"] != "application/json"
+        or envelope["content-encoding"] != "utf-8"
+        or not isinstance(headers, dict)
+        or not isinstance(properties, dict)
+        or not isinstance(headers.get("task"), str)
+        or not {"id", "root_id", "argsrepr", "kwargsrepr"} <= headers.keys()
+        or not {"delivery_info", "correlation_id", "reply_to"} <= properties.keys()
+    ):
+        return None
+    try:
+        args, kwargs, embed = json.loads(envelope["body"])
+    except (TypeError, ValueError):
+        return None
+    if isinstance(args, list) and isinstance(kwargs, dict) and isinstance(embed, dict):
+        return args, kwargs, embed
+    return None
+
+
+def _derived(
+    headers: dict[str, Any],
+    properties: dict[str, Any],
+    args: list[Any],
+    kwargs: dict[str, Any],
+    queue: str,
+) -> dict[str, Any]:
+    """Fields whose usual value follows from others: only a different one travels."""
+    task_id = headers["id"]
+    fields = (
+        ("r", properties["reply_to"], ""),
+        ("c", properties["correlation_id"], task_id),
+        ("d", properties["delivery_info"], {"exchange": "", "routing_key": queue}),
+        ("ro", headers["root_id"], task_id),
+        ("o", headers.get("origin", _ABSENT), _ABSENT),
+        ("kr", headers["kwargsrepr"], saferepr(kwargs, _REPR_LIMIT)),
+    )
+    small = {key: value for key, value, usual in fields if not _same(value, usual)}
+    if headers["argsrepr"] == saferepr(args, _REPR_LIMIT):
+        small["al"] = 1  # the caller passed a list, not a tuple
+    elif headers["argsrepr"] != saferepr(tuple(args), _REPR_LIMIT):
+        small["ar"] = headers["argsrepr"]
+    return small
+
+
+def _difference(
+    found: dict[str, Any], defaults: dict[str, Any], derived: set[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """What is not as by default or unknown to this release, and the defaults that are missing."""
+    changed = {
+        key: value
+        for key, value in found.items()
+        if key not in derived and not _same(value, defaults.get(key, _ABSENT))
+    }
+    return changed, [key for key in defaults if key not in found]
+
+
+def _same(value: Any, usual: Any) -> bool:
+    """Equal as JSON: a tuple is a list, but 0 is not False."""
+    if isinstance(value, tuple):
+        value = list(value)
+    return type(value) is type(usual) and bool(value == usual)
+
+
+def _expand(small: dict[str, Any], queue: str) -> Envelope:
+    args, kwargs, task_id = small["a"], small.get("k", {}), small["i"]
+    listed = args if small.get("al") else tuple(args)
+    headers = {
+        **{key: value for key, value in _HEADERS.items() if key not in small.get("h-", ())},
+        "task": small["t"],
+        "id": task_id,
+        "root_id": small.get("ro", task_id),
+        "argsrepr": small["ar"] if "ar" in small else saferepr(listed, _REPR_LIMIT),
+        "kwargsrepr": small["kr"] if "kr" in small else saferepr(kwargs, _REPR_LIMIT),
+        **({"origin": small["o"]} if "o" in small else {}),
+        **small.get("h", {}),
+    }
+    properties = {
+        **{key: value for key, value in _PROPERTIES.items() if key not in small.get("p-", ())},
+        "correlation_id": small.get("c", task_id),
+        "reply_to": small.get("r", ""),
+        "delivery_info": small.get("d", {"exchange": "", "routing_key": queue}),
+        **small.get("p", {}),
+    }
+    return {
+        "body": json.dumps([args, kwargs, small.get("e", _NO_EMBED)]),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": json.loads(json.dumps(headers)),  # never a list shared with the next message
+        "properties": json.loads(json.dumps(properties)),
+    }
