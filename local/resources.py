@@ -1,12 +1,12 @@
 """What the stack creates on AWS, created on an emulator: buckets, queues, images, web machine."""
 
-import json
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from facerec_tasks import aws
 from facerec_tasks.settings import MAX_REQUEST_BYTES, Settings
+from facerec_tasks.sqs import queues
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -47,22 +47,14 @@ def create_buckets(settings: Settings) -> None:
 def create_queues(settings: Settings) -> None:
     """The request queue with its dead-letter queue, and the first web process's response queue."""
     sqs = aws.client(settings, "sqs")
-    fortnight = str(14 * 86400)
-    dead = sqs.create_queue(
-        QueueName=settings.dead_letter_queue, Attributes={"MessageRetentionPeriod": fortnight}
-    )["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
-    redrive = {"deadLetterTargetArn": arn["QueueArn"], "maxReceiveCount": "100"}
-    sqs.create_queue(
-        QueueName=settings.request_queue,
-        Attributes={
-            "MaximumMessageSize": str(MAX_REQUEST_BYTES),
-            "MessageRetentionPeriod": fortnight,
-            "VisibilityTimeout": str(settings.visibility_timeout),
-            "RedrivePolicy": json.dumps(redrive),
-        },
+    queues.ensure_request_queue(
+        sqs,
+        settings.request_queue,
+        settings.dead_letter_queue,
+        max_message_bytes=MAX_REQUEST_BYTES,
+        visibility_timeout=settings.visibility_timeout,
     )
-    sqs.create_queue(QueueName=settings.response_queue)
+    queues.ensure_queue(sqs, settings.response_queue)
 
 
 def create_machines(settings: Settings) -> None:

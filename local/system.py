@@ -1,0 +1,114 @@
+"""The processes of the whole system on one machine, and when each of them is ready."""
+
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import urllib3
+
+from facerec_tasks.settings import Settings
+from local import embedded_aws
+from local.service import Definition, always
+from local.supervisor import Ending
+
+AWS, WEB, CONTROLLER, HYPERVISOR, FLOWER = (
+    "embedded AWS", "web", "controller", "hypervisor", "flower",
+)  # fmt: skip
+
+WEB_GRACE = 4.0
+"""Seconds the web tier has to answer those who wait when all ends: 10 s are for everything."""
+ENDINGS = (
+    Ending((WEB, CONTROLLER, FLOWER), WEB_GRACE + 0.5),  # workers still answer the web tier
+    Ending((HYPERVISOR,), 3.5),
+    Ending((AWS,), 0.5),
+)
+
+
+def aws_definition(settings: Settings, environment: Mapping[str, str]) -> Definition:
+    """The embedded AWS, which everything else needs first."""
+    host, port = embedded_aws.HOST, settings.local_aws_port
+    return _definition(
+        AWS,
+        embedded_aws.command(
+            port, pending=settings.local_pending, stopping=settings.local_stopping
+        ),
+        environment,
+        logs_folder(settings),
+        lambda: accepts(host, port),
+    )
+
+
+def service_definitions(settings: Settings, environment: Mapping[str, str]) -> list[Definition]:
+    """Everything that runs on the embedded AWS; may be started at once."""
+    python, folder = sys.executable, logs_folder(settings)
+    flower_url = f"http://127.0.0.1:{settings.flower_port}/"
+    flower = (
+        python, "-m", "celery", "-A", "facerec_tasks.app", "flower",
+        "--address=127.0.0.1", f"--port={settings.flower_port}",
+    )  # fmt: skip
+    web_environment = {**environment, "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE)}
+    return [
+        _definition(
+            WEB,
+            (python, "-m", "webapp"),
+            web_environment,
+            folder,
+            _answers(f"{web_url(settings)}/healthz"),
+        ),
+        _definition(CONTROLLER, (python, "-m", "autoscale.controller"), environment, folder),
+        _definition(HYPERVISOR, (python, "-m", "local.hypervisor"), environment, folder),
+        _definition(FLOWER, flower, environment, folder, _answers(flower_url)),
+    ]
+
+
+def ports(settings: Settings) -> dict[str, tuple[str, int]]:
+    """Host and port by what wants to listen there."""
+    return {
+        "web": (settings.host, settings.port),
+        "embedded AWS": (embedded_aws.HOST, settings.local_aws_port),
+        "Flower": ("127.0.0.1", settings.flower_port),
+    }
+
+
+def web_url(settings: Settings) -> str:
+    """Where the web tier is reached from this machine."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def logs_folder(settings: Settings) -> Path:
+    """One file a process."""
+    return settings.state_dir.absolute() / "logs"
+
+
+def accepts(host: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _answers(url: str) -> Callable[[], bool]:
+    """Whether an HTTP server answers there, whatever it says."""
+
+    def answers() -> bool:
+        try:
+            urllib3.request("GET", url, timeout=1.0, retries=False)
+        except urllib3.exceptions.HTTPError:
+            return False
+        return True
+
+    return answers
+
+
+def _definition(
+    name: str,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    folder: Path,
+    ready: Callable[[], bool] = always,
+) -> Definition:
+    return Definition(name, command, environment, folder / f"{name.replace(' ', '-')}.log", ready)
