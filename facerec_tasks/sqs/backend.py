@@ -201,16 +201,12 @@ class ResponseQueueBackend(BaseBackend):
     ) -> dict[str, Any]:
         """The result's meta once it arrives; raises as :meth:`Inbox.wait` does."""
         self._ensure_not_eager()
-        if task_id in self._cache:
-            return dict(self._cache[task_id])
         # celery passes an empty promise when there is nothing to do between: then wait in one go
         busy = getattr(on_interval, "fun", on_interval) is not None
         answer = self._inbox.wait(
             task_id, timeout, interval=interval, on_interval=on_interval if busy else None
         )
-        meta = self._cache[task_id] = self.decode(answer)
-        self._inbox.forget(task_id)
-        return dict(meta)
+        return dict(self.decode(answer))
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         answer = self._inbox.peek(task_id)

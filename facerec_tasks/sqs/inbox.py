@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_UNAWAITED = 10_000
-"""Slots kept for tasks nobody waits for at the moment; beyond it the oldest go."""
+"""Slots kept, answered or not, that nobody waits at; beyond it the oldest go."""
 MAX_REMEMBERED = 10_000
 """Closed slots remembered, to tell a late or duplicate answer from a foreign one."""
 LINGER = 5.0
@@ -53,7 +53,7 @@ class Health:
     """Seconds since a poll was last completed; none before the first."""
     waiting: int
     """Threads that wait for an answer."""
-    slots: int
+    expected: int
     """Answers that may still come."""
     counters: Mapping[str, int]
     """``received``, ``delivered``, ``late``, ``duplicate``, ``foreign``, ``unreadable``,
@@ -178,7 +178,7 @@ class Inbox:
         with self._lock:
             counters = dict(self._counters)
             waiting = sum(slot.waiting for slot in self._slots.values())
-            slots = len(self._slots)
+            expected = sum(slot.answer is None for slot in self._slots.values())
         counters.update(
             deleted=self._deleter.deleted,
             not_deleted=self._deleter.failed,
@@ -189,7 +189,7 @@ class Inbox:
             receiving=self._thread is not None and self._thread.is_alive(),
             poll_age=None if last is None else time.monotonic() - last,
             waiting=waiting,
-            slots=slots,
+            expected=expected,
             counters=counters,
         )
 
@@ -302,6 +302,8 @@ class Inbox:
         logger.error("response queue %s is gone; going on with %s", lost, self._address.name)
 
     def _note_failure(self, error: Exception) -> None:
+        if self._closing.is_set():
+            return
         with self._lock:
             self._counters["failed_polls"] += 1
         if isinstance(error, CallFailed):
