@@ -15,7 +15,7 @@ LIVE: frozenset[State] = frozenset({"pending", "running"})
 Bound = Literal["exact", "lower", "upper", "counts"]
 """What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
 
-Why = Literal["unknown", "rest", "one", "rate", "backlog", "profile", "cap"]
+Why = Literal["unknown", "rest", "one", "hedge", "rate", "backlog", "profile", "cap"]
 """The term of the law that decided what is needed."""
 
 
@@ -98,7 +98,7 @@ class Limits:
     """The longest such time seen; a boot is given up at 1.5 times this."""
     reuse: bool = True
     """Whether stopped machines are started again (``stop`` mode) or there are none."""
-    utilisation: float = 0.7
+    utilisation: float = 0.85
     """Share of its capacity a machine is planned for at a steady rate."""
     period: float = 2.0
     """Seconds between two steps while there is work."""
@@ -109,6 +109,11 @@ class Limits:
     def rate(self) -> float:
         """Tasks per second of one machine."""
         return self.processes / self.service
+
+    @property
+    def boot_may_miss(self) -> bool:
+        """Whether the slowest boot alone takes longer than the objective allows."""
+        return self.boot_worst + self.service > self.slo
 
 
 @dataclass(frozen=True)

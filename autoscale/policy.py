@@ -6,10 +6,11 @@ The law (measured against other autoscalers in docs/benchmarks.md)::
     lambda = median of the last seven 2 s buckets of arrivals
     D      = max(5, SLO - 1.3 boot)
     Q'     = Q + lambda boot - mu x       x: seconds the machines we have will serve before then
-    need   = max(ceil(lambda / (0.7 mu)), ceil(Q' / (mu D) + lambda / mu)), 1 if Q > 0, <= cap
+    need   = max(ceil(lambda / (0.85 mu)), ceil(Q' / (mu D) + lambda / mu)), 1 if Q > 0, <= cap
 
 A median, because a burst is a backlog and not a rate: an exponential average starts machines for
-arrivals that never come.
+arrivals that never come. From zero two machines are started when the slowest boot alone would break
+the objective: both being slow is rare enough, and the second is stopped first.
 """
 
 import math
@@ -79,6 +80,7 @@ def _need(
         (for_rate, "rate"),
         (for_backlog, "backlog"),
         (for_profile, "profile"),
+        (_hedge(demand, sound, limits, now), "hedge"),
     ]
     need, bound = max(wanted, key=lambda w: w[0])
     if need > limits.cap:
@@ -87,13 +89,26 @@ def _need(
     return terms, need
 
 
+def _hedge(demand: Demand, sound: list[Machine], limits: Limits, now: float) -> int:
+    """Two machines while none is up and the slowest boot alone would break the objective."""
+    up = any(_is_up(m, limits, now) for m in sound)
+    alone = limits.profile.name == "slo" and limits.boot_may_miss
+    return 2 if demand.grow and alone and not up else 0
+
+
+def _is_up(machine: Machine, limits: Limits, now: float) -> bool:
+    """It has answered; where that cannot be known, its boot should be over."""
+    if machine.ready is None:
+        return machine.state == "running" and machine.since + limits.boot <= now
+    return machine.ready
+
+
 def _serving(machine: Machine, limits: Limits, now: float) -> float:
     """Seconds this machine serves before one that is requested now would be up."""
-    expected = machine.since + limits.boot
-    up = now if machine.ready or (machine.ready is None and expected <= now) else expected
-    if machine.ready is not True and machine.state == "pending":
-        up = max(up, now + limits.period)
-    return max(0.0, now + limits.boot - max(up, now))
+    if _is_up(machine, limits, now):
+        return limits.boot
+    up = max(machine.since + limits.boot, now + limits.period)
+    return max(0.0, now + limits.boot - up)
 
 
 def arrival_rate(totals: Iterable[tuple[float, float]], now: float) -> float:
