@@ -38,7 +38,7 @@ INTAKES = 32
 the server's buffers; below botocore's pool of 50 connections."""
 RETRY_AFTER = 5
 """Seconds; about what a worker needs from launch to its first answer."""
-SLICE = 4.0
+LONGEST_SLICE = 4.0
 """Seconds after which a waiting thread sees whether the process stops or its client left."""
 LAST_WORDS = 1.0
 """Seconds of the drain kept for telling those who still wait that they waited in vain."""
@@ -76,6 +76,7 @@ class Recogniser:
         self._places = threading.BoundedSemaphore(settings.max_waiting)
         self._intakes = threading.BoundedSemaphore(INTAKES)
         self._drain_end = float("inf")
+        self._slice = min(LONGEST_SLICE, settings.drain_timeout / 4)
 
     # Start and stop
 
@@ -176,7 +177,7 @@ class Recogniser:
         """What the doorbell brings; none when it is silent or brings what is no answer."""
         while (left := self._left(accepted, until, gone)) > 0:
             try:
-                reply = accepted.result.get(timeout=min(left, SLICE), propagate=False)
+                reply = accepted.result.get(timeout=min(left, self._slice), propagate=False)
             except ResponseQueueLost:
                 raise
             except NotYet:

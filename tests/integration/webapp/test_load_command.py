@@ -1,0 +1,70 @@
+"""``facerec load`` against a web tier and workers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.child import Child
+
+from .conftest import Web, photo
+
+LINES = """\
+Total number of requests: 100
+Total number of requests completed successfully: 100
+Total number of failed requests: 0
+Total number of correct predictions : 98
+Total number of wrong predictions: 2
+Total response time: """
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Fifty photos of fifty people; the labels beside it are wrong about one of them."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    rows = ["Image,Results"]
+    for n in range(50):
+        (folder / f"test_{n:03}.jpg").write_bytes(photo(name=f"Person {n}"))
+        rows.append(f"test_{n:03},Person {n or 'else'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    return folder
+
+
+def load(web: Web, album: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    where = ["--url", f"http://127.0.0.1:{web.port}", "--image_folder", str(album)]
+    return subprocess.run(
+        [sys.executable, "-c", "from cli.main import main; main()", "load", *where, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_hundred_at_once_are_counted_and_timed(
+    start_web: Callable[..., Web], start_worker: Callable[..., Child], album: Path
+) -> None:
+    web = start_web()
+    start_worker("--concurrency", "2")
+    labels = ["--prediction_file", str(album.with_name("labels.csv"))]
+    done = load(web, album, "--num_request", "100", *labels)
+    assert done.stdout.startswith(LINES), done.stderr
+    assert "p99" in done.stdout
+    assert done.returncode == 1  # two predictions were wrong
+
+    done = load(web, album, "--num-request", "50", "--json")
+    report = json.loads(done.stdout)
+    assert (report["completed"], report["failed"], report["wrong"]) == (50, 0, 0)
+    assert done.returncode == 0
+
+
+def test_an_address_where_nobody_answers_is_a_failure_not_a_traceback(album: Path) -> None:
+    nowhere = Web(9, child=None)  # type: ignore[arg-type]
+    done = load(nowhere, album, "--num_request", "3")
+    assert "Total number of failed requests: 3" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1

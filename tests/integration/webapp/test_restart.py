@@ -1,0 +1,100 @@
+"""The web tier stopped, killed and doubled while photos wait: none is lost, none is mixed up."""
+
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import urllib3
+
+from facerec_tasks import aws
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+from local.child import Child
+
+from .conftest import Web, photo
+
+Eventually = Callable[..., None]
+
+
+def outstanding(web: Web) -> int:
+    return int(web.json("/internal/ledger")["outstanding"])
+
+
+def test_a_stop_answers_those_who_wait(
+    start_web: Callable[..., Web], start_worker: Callable[..., Child], eventually: Eventually
+) -> None:
+    web = start_web()
+    start_worker("--concurrency", "2")
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(web.post, photo(name="Paul", seconds=1)) for _ in range(4)]
+        eventually(lambda: outstanding(web) == 4)
+        web.child.signal(signal.SIGTERM)
+        assert [one.result().data for one in waiting] == [b"test_00:Paul"] * 4
+    assert web.child.wait(timeout=5)
+    assert web.child.exit_code == 0
+
+
+def test_a_stop_without_workers_tells_everybody_the_id_of_the_task(
+    start_web: Callable[..., Web], eventually: Eventually
+) -> None:
+    web = start_web(FACEREC_DRAIN_TIMEOUT="3")
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(web.post, photo(name="Paul")) for _ in range(4)]
+        eventually(lambda: outstanding(web) == 4)
+        began = time.monotonic()
+        web.child.signal(signal.SIGTERM)
+        answers = [one.result() for one in waiting]
+    assert {one.status for one in answers} == {504}
+    assert len({one.headers["X-Task-ID"] for one in answers}) == 4
+    assert web.child.wait(timeout=5)
+    assert web.child.exit_code == 0
+    assert time.monotonic() - began < 6
+
+
+def test_kill_9_loses_no_accepted_photo(
+    start_web: Callable[..., Web],
+    start_worker: Callable[..., Child],
+    resources: Settings,
+    eventually: Eventually,
+) -> None:
+    web = start_web()
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(_post_until_cut, web, f"Person {n}") for n in range(20)]
+        eventually(lambda: outstanding(web) == 20)
+        web.child.signal(signal.SIGKILL)
+        assert [one.result() for one in waiting] == [None] * 20
+    start_worker("--concurrency", "2")
+    state = Storage(resources)
+    eventually(lambda: len(list(state.list("results/"))) == 20, within=30)
+    anew = start_web()
+    assert anew.post(photo(name="Paul")).data == b"test_00:Paul"
+    assert outstanding(anew) == 0
+
+
+def _post_until_cut(web: Web, name: str) -> int | None:
+    try:
+        return web.post(photo(name=name), name=f"{name}.jpg").status
+    except urllib3.exceptions.HTTPError:
+        return None
+
+
+def test_two_processes_give_each_client_its_own_answer(
+    start_web: Callable[..., Web], start_worker: Callable[..., Child], resources: Settings
+) -> None:
+    webs = [start_web(), start_web()]
+    start_worker("--concurrency", "2")
+    names = [f"Person {n}" for n in range(100)]
+
+    def send(n: int) -> str:
+        return webs[n % 2].post(photo(name=names[n]), name="photo.jpg").data.decode()
+
+    with ThreadPoolExecutor(50) as pool:
+        assert list(pool.map(send, range(100))) == [f"photo:{name}" for name in names]
+    processes = [web.json("/internal/ledger")["processes"][0] for web in webs]
+    assert [(p["process"], p["accepted"], p["outstanding"]) for p in processes] == [
+        ("testmachine-0", 50, 0),
+        ("testmachine-1", 50, 0),
+    ]
+    queues = aws.client(resources, "sqs").list_queues(QueueNamePrefix=resources.response_queue)
+    assert len(queues["QueueUrls"]) == 2
