@@ -79,8 +79,8 @@ class Fanout:
         if time.monotonic() < until:
             return listening
         try:
-            found = self._client().get_topic_attributes(TopicArn=self.topic(exchange))
-            listening = found["Attributes"].get("SubscriptionsConfirmed", "1") != "0"
+            found = self._client().list_subscriptions_by_topic(TopicArn=self.topic(exchange))
+            listening = bool(found["Subscriptions"])
         except CallFailed as error:
             logger.warning("cannot see who listens to %s: %r", exchange, error)
             self._topics.pop(exchange, None)

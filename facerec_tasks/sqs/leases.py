@@ -3,8 +3,6 @@
 SQS hands a message to somebody else when its visibility timeout ends. A lease is extended at a
 third of the timeout for as long as the message is held, up to a bound: a worker that hangs must not
 keep a task for ever, and AWS allows 12 hours from the receive.
-
-https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 """
 
 import threading
@@ -14,10 +12,9 @@ from dataclasses import dataclass, field
 
 from celery.utils.log import get_logger
 
-logger = get_logger(__name__)
+from facerec_tasks.sqs.options import LONGEST_VISIBILITY
 
-LONGEST_EXTENSION = 12 * 3600
-"""Seconds from the receive after which AWS extends no further."""
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Leases:
     ) -> None:
         self._extend = extend
         self._timeout = timeout
-        self._longest = min(longest, LONGEST_EXTENSION - timeout)
+        self._longest = min(longest, LONGEST_VISIBILITY - timeout)
         self._held: dict[str, Lease] = {}
         self._expired: set[str] = set()
         self._lock = threading.Lock()

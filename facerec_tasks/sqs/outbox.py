@@ -26,35 +26,18 @@ class Outbox(Generic[T]):
         self._waiting: deque[T] = deque(maxlen=LIMIT)
         self._changed = threading.Condition()
         self._sending = threading.Lock()
-        self._closed = False
         self._thread: threading.Thread | None = None
 
     def put(self, message: T) -> None:
         with self._changed:
             self._waiting.append(message)
-            if self._thread is None and not self._closed:
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-        if self._closed:
-            self._flush()
 
-    def close(self) -> None:
-        """Sends what waits and ends the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._flush()
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if self._closed:
-                    return
-            self._flush()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Sends what waits, in the caller's thread, after what is being sent."""
         with self._sending:
             with self._changed:
                 messages = list(self._waiting)
@@ -65,3 +48,9 @@ class Outbox(Generic[T]):
                 self._send(messages)
             except Exception as error:  # noqa: BLE001 - these may be lost, the thread may not
                 logger.warning("%d messages of %s lost: %r", len(messages), self._name, error)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+            self.flush()

@@ -6,7 +6,6 @@ replies and events are deleted when their process ends, a worker's control queue
 tagged with the time its owner was last seen, so that a sweep can tell the abandoned ones.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,7 +59,6 @@ class TemporaryQueues:
         self._client = client
         self._fanout = fanout
         self._queues: dict[str, _Queue] = {}
-        self._pid = os.getpid()
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._queues
@@ -111,8 +109,6 @@ class TemporaryQueues:
 
     def close(self) -> None:
         """Deletes replies and events; control queues stay for the worker's next start."""
-        if os.getpid() != self._pid:
-            return  # a forked child: the queues are its parent's
         for queue in list(self._queues):
             if is_control(queue):
                 self._queues.pop(queue)

@@ -15,10 +15,9 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from functools import partial
 from queue import Empty
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 from celery import signals
@@ -28,18 +27,16 @@ from kombu.transport import SQS, virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
 from facerec_tasks.sqs import settlement, wire
-from facerec_tasks.sqs.client import CallFailed, error_code, is_no_such_queue, make_client
-from facerec_tasks.sqs.fanout import Fanout
+from facerec_tasks.sqs.client import CallFailed, error_code, is_no_such_queue
 from facerec_tasks.sqs.leases import Lease, Leases
-from facerec_tasks.sqs.outbox import Outbox
-from facerec_tasks.sqs.queues import MAX_QUEUE_NAME, MAX_WAIT, find_url
+from facerec_tasks.sqs.options import Options
+from facerec_tasks.sqs.outgoing import Outgoing, outgoing
+from facerec_tasks.sqs.queues import MAX_QUEUE_NAME, find_url
 from facerec_tasks.sqs.receiver import MAX_MESSAGES, Raw, Receiver, Window
-from facerec_tasks.sqs.sender import Sender
 from facerec_tasks.sqs.settlement import Settlement
 from facerec_tasks.sqs.temporary import TemporaryQueues, is_control, is_reply
 
 if TYPE_CHECKING:
-    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
 logger = get_logger(__name__)
@@ -52,50 +49,6 @@ CLOSE_GRACE = 3.0
 
 class BrokerUnavailable(ConnectionError):
     """Raised when AWS throttles, fails or refuses credentials; Celery then connects again later."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The members of ``broker_transport_options`` that mean something here."""
-
-    region: str | None = None
-    endpoint_url: str | None = None
-    """Only for an emulator; by default the SDK's own ``AWS_ENDPOINT_URL`` decides."""
-    namespace: str = "celery"
-    """Begins the names of topics and of temporary queues, so that applications do not mix."""
-    max_message_size: int | None = None
-    """Bytes of a task message; what is larger raises :class:`.wire.MessageTooLarge` unsent."""
-    visibility_timeout: int = 30
-    """Seconds a received message is invisible to others before it is extended."""
-    max_extension: int = 12 * 3600
-    """Seconds from its receive until a message is extended no further: above any time limit."""
-    backoff: tuple[int, int] = (2, 60)
-    """First and longest delay in seconds of a message that was given back; it doubles."""
-    wait_time_seconds: int = MAX_WAIT
-    """Of a long poll. Shorter polls cost calls; a stopping worker waits for its open one."""
-    heartbeat_interval: float = 30.0
-    """Seconds between the heartbeats of a worker, unless its command line says otherwise."""
-
-    @classmethod
-    def of(cls, given: dict[str, Any]) -> Self:
-        """Raises :class:`ValueError` for what cannot work; other members are kombu's and stay."""
-        known = {f.name for f in fields(cls)}
-        chosen = {k: v for k, v in given.items() if k in known and v is not None}
-        options = cls(**chosen)
-        first, longest = options.backoff
-        if not 0 < first <= longest <= 12 * 3600:
-            raise ValueError(f"backoff {options.backoff}: first and longest delay in seconds")
-        if not 0 < options.wait_time_seconds <= MAX_WAIT:
-            raise ValueError(f"wait_time_seconds must be 1 to {MAX_WAIT}")
-        if options.visibility_timeout < 3:
-            raise ValueError("visibility_timeout must be at least 3: it is extended at a third")
-        return options
-
-    def delay(self, receives: int) -> int:
-        """Seconds until a message that was received so often and given back is visible again."""
-        first, longest = self.backoff
-        doublings = min(max(receives, 1) - 1, 16)
-        return min(longest, first << doublings)
 
 
 @contextmanager
@@ -134,7 +87,7 @@ class Channel(SQS.Channel):
     # Clients and names
 
     def sqs(self, queue: str | None = None) -> "SQSClient":
-        return self.connection.sqs_client()
+        return self.connection.outgoing.sqs()
 
     def entity_name(self, name: str, table: Any = SQS.CHARS_REPLACE_TABLE) -> str:
         """A legal SQS name of at most 80 characters; long ones end with a digest."""
@@ -146,6 +99,11 @@ class Channel(SQS.Channel):
 
     def _temporary_name(self, name: str) -> str:
         return self.entity_name(f"{self.connection.options.namespace}-{name}")
+
+    def _sqs_name(self, queue: str) -> str:
+        if is_reply(queue) or is_control(queue) or queue in self.connection.temporary:
+            return self._temporary_name(queue)
+        return str(self.canonical_queue_name(queue))
 
     def _update_queue_cache(self, queue_name_prefix: str) -> None:
         """kombu lists all queues for every channel; we ask for the one we need."""
@@ -162,8 +120,7 @@ class Channel(SQS.Channel):
             return self._find(queue) or self._create(queue)
 
     def _find(self, queue: str) -> str | None:
-        temporary = is_reply(queue) or is_control(queue)
-        name = self._temporary_name(queue) if temporary else self.canonical_queue_name(queue)
+        name = self._sqs_name(queue)
         if name not in self._queue_cache:
             url = None if self.predefined_queues else find_url(self.sqs(), name)
             if url is None:
@@ -181,8 +138,7 @@ class Channel(SQS.Channel):
         return str(url)
 
     def _forget_url(self, queue: str) -> None:
-        self._queue_cache.pop(self.canonical_queue_name(queue), None)
-        self._queue_cache.pop(self._temporary_name(queue), None)
+        self._queue_cache.pop(self._sqs_name(queue), None)
         self.connection.temporary.forget(queue)
 
     def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
@@ -231,10 +187,10 @@ class Channel(SQS.Channel):
     ) -> None:
         text = wire.dumps(message)
         if exchange.endswith(EVENT_EXCHANGE):
-            self.connection.events(exchange).put(text)
+            self.connection.outgoing.events(exchange).put(text)
         else:
             with _edge():
-                self.connection.fanout.publish(exchange, text)
+                self.connection.outgoing.fanout.publish(exchange, text)
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> Any:
         """The binding of a reply queue is known to its client alone; its name tells it all."""
@@ -249,7 +205,8 @@ class Channel(SQS.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         if is_reply(queue):
-            self.connection.replies.put((queue, wire.dumps(message)))
+            answer = (self._temporary_name(queue), wire.dumps(message))
+            self.connection.outgoing.replies.put(answer)
             return
         special = self._special_fields(queue, message["properties"])
         text = wire.encode(message, queue)
@@ -257,7 +214,7 @@ class Channel(SQS.Channel):
         url = self._new_queue(queue)
         try:
             with _edge():
-                self.connection.sender.send(url, text, **special)
+                self.connection.outgoing.sender.send(url, text, **special)
         except CallFailed as error:
             if is_no_such_queue(error):
                 self._forget_url(queue)
@@ -280,19 +237,6 @@ class Channel(SQS.Channel):
         if delay is not None:
             special["DelaySeconds"] = delay
         return special
-
-    def send_replies(self, replies: Sequence[tuple[str, str]]) -> None:
-        """Sends answers to those who still have a queue for them."""
-        for queue, text in replies:
-            url = self._find(queue)
-            if url is None:
-                continue
-            try:
-                self.sqs().send_message(QueueUrl=url, MessageBody=text)
-            except CallFailed as error:
-                if not is_no_such_queue(error):
-                    raise
-                self._forget_url(queue)
 
     # Receiving in a worker: the receiver's thread
 
@@ -407,7 +351,7 @@ class Channel(SQS.Channel):
             raise
         messages: Sequence[Raw] = answer.get("Messages", ())  # type: ignore[assignment]
         if messages and is_control(queue):
-            self.connection.fanout.expect_listeners()
+            self.connection.outgoing.fanout.expect_listeners()
         return messages
 
     def _lost(self, queue: str) -> None:
@@ -525,32 +469,13 @@ class Transport(SQS.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         self.options = Options.of(client.transport_options)
+        self.outgoing = outgoing(self.options)
         self.receivers: set[Receiver] = set()
-        self.settlement = Settlement(self.sqs_client, self._grave)
-        self.sender = Sender(self.sqs_client)
-        self.fanout = Fanout(self.sns_client, self._topic_name)
-        self.temporary = TemporaryQueues(self.sqs_client, self.fanout)
-        self.replies: Outbox[tuple[str, str]] = Outbox(self._send_replies, "sqs-replies")
-        self._events: dict[str, Outbox[str]] = {}
-        self._end = weakref.finalize(self, _end_of_process, self.temporary, self.settlement)
-
-    def sqs_client(self) -> "SQSClient":
-        return make_client(
-            "sqs", region=self.options.region, endpoint_url=self.options.endpoint_url
+        self.settlement = Settlement(self.outgoing.sqs, self._grave)
+        self.temporary = TemporaryQueues(self.outgoing.sqs, self.outgoing.fanout)
+        self._end = weakref.finalize(
+            self, _end_of_process, os.getpid(), self.temporary, self.settlement, self.outgoing
         )
-
-    def sns_client(self) -> "SNSClient":
-        return make_client(
-            "sns", region=self.options.region, endpoint_url=self.options.endpoint_url
-        )
-
-    def events(self, exchange: str) -> Outbox[str]:
-        """Where the events of this process wait to be published."""
-        if exchange not in self._events:
-            self._events[exchange] = Outbox(
-                partial(self.fanout.publish_all, exchange), f"sns-{exchange}"
-            )
-        return self._events[exchange]
 
     def close_connection(self, connection: Any) -> None:
         """Ends consumers, waits for what open polls of task queues still bring, sends the rest."""
@@ -562,39 +487,31 @@ class Transport(SQS.Transport):
             if not is_control(receiver.queue):
                 receiver.join(max(0.0, deadline - time.monotonic()))
         self.receivers.clear()
-        self.replies.close()
-        for outbox in self._events.values():
-            outbox.close()
+        self.outgoing.flush()
         self.temporary.close()
         self.settlement.close()
         self._end.detach()
 
-    def _send_replies(self, replies: list[tuple[str, str]]) -> None:
-        channel = self.create_channel(self)
-        try:
-            channel.send_replies(replies)
-        finally:
-            self._avail_channels.append(channel)
-
-    def _topic_name(self, exchange: str) -> str:
-        return f"{self.options.namespace}-{exchange.replace('.', '-')}"
-
     def _grave(self, url: str) -> str | None:
         """URL of the dead-letter queue of a queue."""
-        answer = self.sqs_client().get_queue_attributes(
+        answer = self.outgoing.sqs().get_queue_attributes(
             QueueUrl=url, AttributeNames=["RedrivePolicy"]
         )
         policy = answer.get("Attributes", {}).get("RedrivePolicy")
         if policy is None:
             return None
         name = json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]
-        return find_url(self.sqs_client(), name)
+        return find_url(self.outgoing.sqs(), name)
 
 
-def _end_of_process(temporary: TemporaryQueues, last: Settlement) -> None:
+def _end_of_process(
+    pid: int, temporary: TemporaryQueues, settled: Settlement, sending: Outgoing
+) -> None:
     """For connections nobody closed, as those of Celery's pools at exit."""
-    last.flush()
-    temporary.close()
+    if pid == os.getpid():  # all of this is the parent's, not a forked child's
+        sending.flush()
+        settled.flush()
+        temporary.close()
 
 
 @signals.worker_init.connect
