@@ -49,6 +49,14 @@ class Supervisor:
         service = self._services[definition.name] = Service(definition)
         service.start()
 
+    def pid(self, name: str) -> int | None:
+        """The process of a service, also one that has just died."""
+        return self._services[name].pid
+
+    def has_ended(self, name: str) -> bool:
+        """Whether its process runs no more."""
+        return self._services[name].ended
+
     def wait_ready(self, *names: str, timeout: float = START_TIMEOUT) -> None:
         """Returns when all of these are ready; raises :class:`ServiceFailed`."""
         deadline = time.monotonic() + timeout

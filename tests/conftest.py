@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,16 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def private_endpoint() -> Iterator[str]:
+def private_aws() -> Iterator[ExitStack]:
+    """Holds the AWS of ``private_endpoint``; ``close()`` ends it in the middle of a test."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def private_endpoint(private_aws: ExitStack) -> str:
     """An AWS for this test alone: for tests that count machines, or end the emulator."""
-    with embedded_aws(pending=PENDING, stopping=STOPPING) as url:
-        yield url
+    return private_aws.enter_context(embedded_aws(pending=PENDING, stopping=STOPPING))
 
 
 @pytest.fixture

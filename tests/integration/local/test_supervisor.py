@@ -1,0 +1,117 @@
+"""Services start in order, live, and end in order."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.service import Definition
+from local.supervisor import Ending, ServiceFailed, Supervisor
+
+Wait = Callable[..., None]
+POLITE = """
+import signal, sys, time
+def end(*_):
+    open(sys.argv[1], "a").write(sys.argv[2] + " ")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+open(sys.argv[3], "w").close()
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def supervisor() -> Iterator[Supervisor]:
+    supervisor = Supervisor([Ending(("web",), 3.0), Ending(("workers",), 3.0)])
+    yield supervisor
+    supervisor.end()
+
+
+def polite(name: str, folder: Path) -> Definition:
+    """Writes its name when it is told to end."""
+    started = folder / f"{name}.started"
+    return Definition(
+        name,
+        (sys.executable, "-c", POLITE, str(folder / "ended"), name, str(started)),
+        dict(os.environ),
+        folder / f"{name}.log",
+        ready=started.exists,
+    )
+
+
+def failing(folder: Path, code: str) -> Definition:
+    return Definition(
+        "web", (sys.executable, "-c", code), dict(os.environ), folder / "log", lambda: False
+    )
+
+
+def pid(supervisor: Supervisor, name: str) -> int:
+    found = supervisor.pid(name)
+    assert found
+    return found
+
+
+def test_services_end_in_the_order_of_the_endings(supervisor: Supervisor, tmp_path: Path) -> None:
+    for name in ("workers", "web"):
+        supervisor.start(polite(name, tmp_path))
+    supervisor.wait_ready("workers", "web")
+    supervisor.end()
+    assert (tmp_path / "ended").read_text() == "web workers "
+
+
+def test_a_service_that_is_killed_comes_back(
+    supervisor: Supervisor, tmp_path: Path, eventually: Wait
+) -> None:
+    supervisor.start(polite("web", tmp_path))
+    supervisor.wait_ready("web")
+    first = pid(supervisor, "web")
+    os.kill(first, signal.SIGKILL)
+
+    def back() -> bool:
+        supervisor.revive()
+        return supervisor.pid("web") not in (first, None)
+
+    eventually(back, within=5)
+    supervisor.wait_ready("web")
+
+
+def test_a_service_that_dies_at_once_is_started_ever_more_slowly(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    supervisor.start(failing(tmp_path, "print('start')"))
+    until = time.monotonic() + 4.0  # starts at 0, about 0.6, 1.7, 3.8
+    while time.monotonic() < until:
+        supervisor.revive()
+        time.sleep(0.02)
+    assert 3 <= (tmp_path / "log").read_text().count("start") <= 4
+
+
+def test_the_death_of_the_irreplaceable_is_told(
+    supervisor: Supervisor, tmp_path: Path, eventually: Wait
+) -> None:
+    supervisor.start(polite("web", tmp_path))
+    supervisor.wait_ready("web")
+    os.kill(pid(supervisor, "web"), signal.SIGKILL)
+    eventually(lambda: supervisor.has_ended("web"))
+    with pytest.raises(ServiceFailed, match="web ended with -9"):
+        supervisor.revive(irreplaceable=("web",))
+
+
+def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    supervisor.start(failing(tmp_path, "raise SystemExit('no such thing')"))
+    with pytest.raises(ServiceFailed, match=r"ended with 1 while starting(.|\n)*no such thing"):
+        supervisor.wait_ready("web")
+
+
+def test_a_service_that_is_never_ready_is_told_in_time(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    supervisor.start(failing(tmp_path, "import time; time.sleep(60)"))
+    with pytest.raises(ServiceFailed, match="not ready after 0 s"):
+        supervisor.wait_ready("web", timeout=0.2)
