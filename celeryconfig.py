@@ -9,6 +9,8 @@ broker_transport = "facerec_tasks.sqs.transport:Transport"
 broker_transport_options = {
     "region": _settings.region,
     "endpoint_url": _settings.endpoint_url,
+    "namespace": _settings.id,
+    "wait_time_seconds": _settings.poll_seconds,
     "visibility_timeout": _settings.visibility_timeout,
     "max_message_size": MAX_REQUEST_BYTES,
     "max_extension": 2 * _settings.task_time_limit,
@@ -41,5 +43,6 @@ task_time_limit = _settings.task_time_limit
 
 worker_concurrency = _settings.concurrency
 worker_prefetch_multiplier = 1
+worker_lost_wait = 1  # seconds until the task of a killed child goes back to the queue
 worker_send_task_events = True
 worker_hijack_root_logger = False

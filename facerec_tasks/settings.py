@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     # Worker
     concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
     visibility_timeout: int = Field(30, ge=3, le=43200)
+    poll_seconds: int = Field(20, ge=1, le=20)
+    """Seconds of a long poll. A stopping worker awaits its open one, to hand back its catch."""
     task_time_limit: int = Field(60, gt=0)
     max_starts: int = Field(4, gt=0)
     """Starts of one task before it is buried as poison."""
