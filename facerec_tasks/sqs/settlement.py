@@ -4,6 +4,7 @@ The worker's event loop never waits for AWS. A settlement that fails is tried ag
 one that is lost costs a second run of the task, never the task.
 """
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -182,6 +183,13 @@ class Settlement:
                 logger.warning("cannot bury a message of %s: %r", one.url, error)
                 failed.append(one)
         return failed
+
+
+def dead_letter_queue(client: "SQSClient", url: str) -> str | None:
+    """Name of the queue's dead-letter queue, if it has one."""
+    answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    policy = answer.get("Attributes", {}).get("RedrivePolicy")
+    return str(json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]) if policy else None
 
 
 def extend(client: "SQSClient", url: str, receipts: Sequence[str], seconds: int) -> None:

@@ -9,6 +9,7 @@ from celery.worker.consumer.heart import Heart
 from celery.worker.consumer.tasks import Tasks
 
 from facerec_tasks.sqs.task import REQUEST
+from facerec_tasks.sqs.watchdog import Watchdog
 
 logger = get_logger(__name__)
 
@@ -50,6 +51,28 @@ class QuietHeart(bootsteps.Step):
                 step.heartbeat_interval = interval
 
 
+class Guard(bootsteps.StartStopStep):
+    """The watchdog over this worker's receivers."""
+
+    requires = (Tasks,)
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        self._watchdog: Watchdog | None = None
+
+    def start(self, c: Any) -> None:
+        transport = c.connection.transport
+        if transport.options.watchdog:
+            self._watchdog = Watchdog(
+                lambda: tuple(transport.receivers), transport.options.watchdog
+            )
+            self._watchdog.start()
+
+    def stop(self, c: Any) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
+
+
 def stopping() -> bool:
     """Whether this worker was told to end, as opposed to having lost its connection."""
     # By identity: SIGTERM sets should_stop to the exit code 0, which equals False.
@@ -61,7 +84,7 @@ def stopping() -> bool:
 
 def install(worker: Any) -> None:
     """Equips the worker that is about to start."""
-    worker.app.steps["consumer"].update((GiveBack, QuietHeart))
+    worker.app.steps["consumer"].update((GiveBack, Guard, QuietHeart))
     for task in worker.app.tasks.values():
         if task.Request == CELERY_REQUEST:
             task.Request = REQUEST

@@ -8,7 +8,6 @@ Celery's ``broker_transport_options``.
 """
 
 import hashlib
-import json
 import math
 import os
 import time
@@ -70,9 +69,9 @@ class Channel(SQS.Channel):
     supports_fanout = True
     body_encoding = "utf-8"
     do_restore = False  # close() gives back what is held, all in one
-    connection: "Transport"
 
     def __init__(self, connection: "Transport", **kwargs: Any) -> None:
+        self._transport = connection  # closing forgets ``connection``; open polls still need it
         super().__init__(connection, **kwargs)
         self._window = Window()
         self._receivers: dict[str, Receiver] = {}
@@ -84,10 +83,18 @@ class Channel(SQS.Channel):
             options.max_extension,
         )
 
+    @property
+    def _noack_queues(self) -> set[str]:
+        return self._transport._noack_queues  # type: ignore[no-any-return]
+
+    @property
+    def _queue_cache(self) -> dict[str, str]:
+        return self._transport._queue_cache  # type: ignore[no-any-return]
+
     # Clients and names
 
     def sqs(self, queue: str | None = None) -> "SQSClient":
-        return self.connection.outgoing.sqs()
+        return self._transport.outgoing.sqs()
 
     def entity_name(self, name: str, table: Any = SQS.CHARS_REPLACE_TABLE) -> str:
         """A legal SQS name of at most 80 characters; long ones end with a digest."""
@@ -98,10 +105,10 @@ class Channel(SQS.Channel):
         return f"{legal[: MAX_QUEUE_NAME - 17]}-{digest}"
 
     def _temporary_name(self, name: str) -> str:
-        return self.entity_name(f"{self.connection.options.namespace}-{name}")
+        return self.entity_name(f"{self._transport.options.namespace}-{name}")
 
     def _sqs_name(self, queue: str) -> str:
-        if is_reply(queue) or is_control(queue) or queue in self.connection.temporary:
+        if is_reply(queue) or is_control(queue) or queue in self._transport.temporary:
             return self._temporary_name(queue)
         return str(self.canonical_queue_name(queue))
 
@@ -113,8 +120,8 @@ class Channel(SQS.Channel):
     def _new_queue(self, queue: str, auto_delete: bool = False, **kwargs: Any) -> str:
         """URL of a queue, which is made if there is none."""
         with _edge():
-            if auto_delete or queue in self.connection.temporary:
-                return self.connection.temporary.declare(
+            if auto_delete or queue in self._transport.temporary:
+                return self._transport.temporary.declare(
                     queue, self._temporary_name(queue), self._some_fanout_exchange()
                 )
             return self._find(queue) or self._create(queue)
@@ -130,7 +137,7 @@ class Channel(SQS.Channel):
 
     def _create(self, queue: str) -> str:
         name = self.canonical_queue_name(queue)
-        attributes = {"VisibilityTimeout": str(self.connection.options.visibility_timeout)}
+        attributes = {"VisibilityTimeout": str(self._transport.options.visibility_timeout)}
         if name.endswith(".fifo"):
             attributes["FifoQueue"] = "true"
         url = self._create_queue(name, attributes)["QueueUrl"]
@@ -139,7 +146,7 @@ class Channel(SQS.Channel):
 
     def _forget_url(self, queue: str) -> None:
         self._queue_cache.pop(self._sqs_name(queue), None)
-        self.connection.temporary.forget(queue)
+        self._transport.temporary.forget(queue)
 
     def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
         """As kombu's, but a queue is counted only when somebody asks, by declaring it passively."""
@@ -153,8 +160,8 @@ class Channel(SQS.Channel):
             return self._find(queue) is not None
 
     def _delete(self, queue: str, exchange: str | None = None, *args: Any, **kwargs: Any) -> None:
-        if queue in self.connection.temporary:
-            self.connection.temporary.delete(queue)
+        if queue in self._transport.temporary:
+            self._transport.temporary.delete(queue)
             return
         url = self._find(queue)
         if url is not None:
@@ -180,17 +187,17 @@ class Channel(SQS.Channel):
         for exchange, _, _ in self.state.queue_bindings(queue_name):
             if self._exchange_is_fanout(exchange):
                 with _edge():
-                    self.connection.temporary.subscribe(queue_name, exchange)
+                    self._transport.temporary.subscribe(queue_name, exchange)
 
     def _put_fanout(
         self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any
     ) -> None:
         text = wire.dumps(message)
         if exchange.endswith(EVENT_EXCHANGE):
-            self.connection.outgoing.events(exchange).put(text)
+            self._transport.outgoing.events(exchange).put(text)
         else:
             with _edge():
-                self.connection.outgoing.fanout.publish(exchange, text)
+                self._transport.outgoing.fanout.publish(exchange, text)
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> Any:
         """The binding of a reply queue is known to its client alone; its name tells it all."""
@@ -206,15 +213,15 @@ class Channel(SQS.Channel):
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         if is_reply(queue):
             answer = (self._temporary_name(queue), wire.dumps(message))
-            self.connection.outgoing.replies.put(answer)
+            self._transport.outgoing.replies.put(answer)
             return
         special = self._special_fields(queue, message["properties"])
         text = wire.encode(message, queue)
-        wire.check_size(text, self.connection.options.max_message_size, queue)
+        wire.check_size(text, self._transport.options.max_message_size, queue)
         url = self._new_queue(queue)
         try:
             with _edge():
-                self.connection.outgoing.sender.send(url, text, **special)
+                self._transport.outgoing.sender.send(url, text, **special)
         except CallFailed as error:
             if is_no_such_queue(error):
                 self._forget_url(queue)
@@ -250,12 +257,12 @@ class Channel(SQS.Channel):
         if queue not in self._noack_queues:
             self._leases.start()
         receiver = self._receivers[queue] = Receiver(queue, self, self._window)
-        self.connection.receivers.add(receiver)
+        self._transport.receivers.add(receiver)
         receiver.start()
 
     def poll(self, queue: str, at_most: int) -> Sequence[Raw]:
         """One ReceiveMessage with a long poll."""
-        return self._receive(queue, at_most, self.connection.options.wait_time_seconds)
+        return self._receive(queue, at_most, self._transport.options.wait_time_seconds)
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
         """To the event loop; from here on the messages are held."""
@@ -268,13 +275,13 @@ class Channel(SQS.Channel):
     def give_back(self, queue: str, messages: Sequence[Raw]) -> None:
         url = self._new_queue(queue)
         for raw in messages:
-            self.connection.settlement.postpone(url, raw["ReceiptHandle"])
+            self._transport.settlement.postpone(url, raw["ReceiptHandle"])
 
     # Receiving in a worker: the event loop
 
     def _deliver_all(self, queue: str, leases: Sequence[Lease]) -> None:
         for lease in leases:
-            callback = self.connection._callbacks.get(queue) if not self.closed else None
+            callback = self._transport._callbacks.get(queue) if not self.closed else None
             if queue in self._noack_queues:
                 self._window.release()
             elif callback is None:
@@ -301,7 +308,7 @@ class Channel(SQS.Channel):
         self, queue: str, max_if_unlimited: int = MAX_MESSAGES, callback: Any = None
     ) -> None:
         for lease in self._receive_now(queue, self._get_message_estimate()):
-            self.connection._deliver(self._accept(lease), queue)
+            self._transport._deliver(self._accept(lease), queue)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         (lease,) = self._receive_now(queue, 1)
@@ -328,7 +335,7 @@ class Channel(SQS.Channel):
 
     def _wait_seconds(self, queue: str) -> int:
         """Of the long poll: replies are awaited as long as the caller says, events always."""
-        longest = self.connection.options.wait_time_seconds
+        longest = self._transport.options.wait_time_seconds
         if self._patience is None or not is_reply(queue):
             return longest
         return min(longest, max(1, math.ceil(self._patience)))
@@ -338,7 +345,7 @@ class Channel(SQS.Channel):
     def _receive(self, queue: str, at_most: int, wait: int) -> Sequence[Raw]:
         url = self._new_queue(queue)
         try:
-            self.connection.temporary.keep_alive(queue)
+            self._transport.temporary.keep_alive(queue)
             answer = self.sqs().receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=at_most,
@@ -351,12 +358,12 @@ class Channel(SQS.Channel):
             raise
         messages: Sequence[Raw] = answer.get("Messages", ())  # type: ignore[assignment]
         if messages and is_control(queue):
-            self.connection.outgoing.fanout.expect_listeners()
+            self._transport.outgoing.fanout.expect_listeners()
         return messages
 
     def _lost(self, queue: str) -> None:
         """Somebody deleted the queue. A temporary one is made and bound again."""
-        temporary = queue in self.connection.temporary
+        temporary = queue in self._transport.temporary
         self._forget_url(queue)
         if temporary:
             logger.warning("%s was deleted, making it again", queue)
@@ -375,7 +382,7 @@ class Channel(SQS.Channel):
     def _accept(self, lease: Lease) -> dict[str, Any]:
         """kombu's payload of a delivery. A message that needs no acknowledgement is deleted."""
         if lease.queue in self._noack_queues:
-            self.connection.settlement.delete(lease.url, lease.receipt)
+            self._transport.settlement.delete(lease.url, lease.receipt)
         text = self._decode_python_message_body(lease.body).decode(errors="replace")
         payload = wire.decode(text, lease.queue) or {"body": text, "properties": {}}
         properties = payload.setdefault("properties", {})
@@ -399,7 +406,7 @@ class Channel(SQS.Channel):
         lease = self._release(delivery_tag)
         url = lease.url if lease else self._handed_back.pop(delivery_tag, None)
         if url is not None:
-            self.connection.settlement.delete(url, delivery_tag)
+            self._transport.settlement.delete(url, delivery_tag)
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Back to the queue after a growing delay, or to its dead-letter queue."""
@@ -407,10 +414,10 @@ class Channel(SQS.Channel):
         if lease is None:
             return
         if requeue:
-            delay = self.connection.options.delay(lease.receives)
-            self.connection.settlement.postpone(lease.url, delivery_tag, delay)
+            delay = self._transport.options.delay(lease.receives)
+            self._transport.settlement.postpone(lease.url, delivery_tag, delay)
         else:
-            self.connection.settlement.bury(lease.url, delivery_tag, lease.body)
+            self._transport.settlement.bury(lease.url, delivery_tag, lease.body)
 
     def _release(self, delivery_tag: str) -> Lease | None:
         lease = self._leases.pop(delivery_tag)
@@ -423,7 +430,7 @@ class Channel(SQS.Channel):
         lease = self._release(delivery_tag)
         if lease is not None:
             self._handed_back[delivery_tag] = lease.url
-            self.connection.settlement.postpone(lease.url, delivery_tag)
+            self._transport.settlement.postpone(lease.url, delivery_tag)
 
     def _restore(self, message: Any, **_: Any) -> None:
         self._give_back(message.delivery_tag)
@@ -447,8 +454,8 @@ class Channel(SQS.Channel):
             self._receivers[queue].stop()
             if no_ack:
                 self._noack_queues.add(queue)  # what its open poll brings needs no ack either
-        elif queue in self.connection.temporary and not is_reply(queue):
-            self.connection.temporary.delete(queue)
+        elif queue in self._transport.temporary and not is_reply(queue):
+            self._transport.temporary.delete(queue)
 
     def close(self) -> None:
         if not self.closed:
@@ -494,14 +501,8 @@ class Transport(SQS.Transport):
 
     def _grave(self, url: str) -> str | None:
         """URL of the dead-letter queue of a queue."""
-        answer = self.outgoing.sqs().get_queue_attributes(
-            QueueUrl=url, AttributeNames=["RedrivePolicy"]
-        )
-        policy = answer.get("Attributes", {}).get("RedrivePolicy")
-        if policy is None:
-            return None
-        name = json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]
-        return find_url(self.outgoing.sqs(), name)
+        name = settlement.dead_letter_queue(self.outgoing.sqs(), url)
+        return find_url(self.outgoing.sqs(), name) if name else None
 
 
 def _end_of_process(
