@@ -15,8 +15,10 @@ import urllib3
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
+from facerec_tasks.storage import Storage
 from local import embedded_aws, ports, system
 from local.child import Child
+from local.keeper import GalleryKeeper
 from local.resources import create_resources
 from local.samples import probe
 from local.supervisor import Supervisor
@@ -24,6 +26,8 @@ from local.supervisor import Supervisor
 WATCH_EVERY = 0.25
 STEP_TIMEOUT = 600.0
 """Seconds for the conversion of the models, once, on a slow machine."""
+LAST_SAVE = 1.0
+"""Seconds that copying the gallery may take from the ten in which all ends."""
 PROBE_TIMEOUT = 120.0
 """Seconds for the first answer: a machine starts, a worker boots, a photo is recognised."""
 
@@ -44,9 +48,10 @@ def up(settings: Settings) -> None:
         _check_ports(settings)
         isolated = _isolate(settings)
         supervisor = Supervisor(system.ENDINGS)
+        keeper = GalleryKeeper(Storage(isolated), isolated.state_dir / "kept" / isolated.id)
         try:
             _end_on_signals()
-            _start(isolated, supervisor)
+            _start(isolated, supervisor, keeper)
             print(f"{_first_answer(isolated)}  ({time.monotonic() - began:.1f} s from the start)")
             print(f"ready: {system.web_url(isolated)}", flush=True)
             while True:
@@ -56,15 +61,18 @@ def up(settings: Settings) -> None:
             _say("ending")
         finally:
             _ignore_signals()  # the way down is short and has an end
+            keeper.stop(LAST_SAVE)
             supervisor.end(_say)
 
 
-def _start(settings: Settings, supervisor: Supervisor) -> None:
+def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) -> None:
     environment = dict(os.environ)
     supervisor.start(system.aws_definition(settings, environment))
     _run("facerec_tasks.recognition.convert", "--out", str(settings.models_dir))
     supervisor.wait_ready(system.AWS)
     create_resources(settings)
+    keeper.restore()
+    keeper.watch()
     _say("embedded AWS, buckets and queues are there; starting web, controller, workers, Flower")
     services = system.service_definitions(settings, environment)
     for definition in services:
