@@ -14,36 +14,47 @@ def suppress(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
 
     A box goes when its intersection with a better one exceeds ``limit`` of their union.
     """
-    return _suppress(boxes, scores, limit, np.float32(0), of_smaller=False)
+    order = np.argsort(-scores, kind="stable")
+    return order[_survivors(boxes[order], limit, np.float32(0), of_smaller=False)]
 
 
 def suppress_within(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
-    """The last stage's rule: intersection over the smaller box, edges counted as pixels."""
-    return _suppress(boxes, scores, limit, np.float32(1), of_smaller=True)
+    """The last stage's rule: intersection over the smaller box, edges counted as pixels.
+
+    Many scores are exactly 1 there, and of those the original prefers the last.
+    """
+    order = np.argsort(scores)[::-1]
+    return order[_survivors(boxes[order], limit, np.float32(1), of_smaller=True)]
 
 
-def _suppress(
-    boxes: Array, scores: Array, limit: float, edge: np.float32, *, of_smaller: bool
+CHUNK = 256
+"""Boxes compared with all others at once: bounds memory."""
+
+
+def _survivors(
+    boxes: Array, limit: float, edge: np.float32, *, of_smaller: bool
 ) -> NDArray[np.intp]:
-    if not len(boxes):
-        return np.empty(0, np.intp)
-    order = np.argsort(-scores, kind="stable")
-    left, top, right, bottom = np.ascontiguousarray(boxes[order].T)
+    """Which of ``boxes``, best first, no better survivor covers."""
+    left, top, right, bottom = np.ascontiguousarray(boxes.T)
     areas = (right - left + edge) * (bottom - top + edge)
-    alive = np.arange(len(order))
+    alive = np.ones(len(boxes), bool)
     kept = []
-    while alive.size:
-        best, rest = alive[0], alive[1:]
-        kept.append(best)
-        width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + edge
-        height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest]) + edge
+    for start in range(0, len(boxes), CHUNK):
+        chunk = start + np.flatnonzero(alive[start : start + CHUNK])
+        rest, some = slice(start, None), chunk[:, None]
+        width = np.minimum(right[some], right[rest]) - np.maximum(left[some], left[rest]) + edge
+        height = np.minimum(bottom[some], bottom[rest]) - np.maximum(top[some], top[rest]) + edge
         common = np.maximum(width, 0) * np.maximum(height, 0)
         if of_smaller:
-            whole = np.minimum(areas[best], areas[rest])
+            whole = np.minimum(areas[some], areas[rest])
         else:
-            whole = areas[best] + areas[rest] - common
-        alive = rest[~(common > limit * whole)]
-    return order[kept]
+            whole = areas[some] + areas[rest] - common
+        spared = ~(common > limit * whole)
+        for index, spares in zip(chunk.tolist(), spared, strict=True):
+            if alive[index]:
+                kept.append(index)
+                alive[rest] &= spares
+    return np.array(kept, np.intp)
 
 
 def squared(boxes: Array) -> Array:

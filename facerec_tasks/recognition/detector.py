@@ -107,7 +107,7 @@ class Detector:
 
     def _propose_at(self, picture: SummedArea, scale: float) -> tuple[Array, Array, Array]:
         size = int(picture.height * scale + 1), int(picture.width * scale + 1)
-        (maps,) = self._pnet.run(None, {"x": picture.level(*size)[None]})
+        (maps,) = self._pnet.run(None, {"x": picture.level(*size)})
         logits = maps[0, 0]
         y, x = np.nonzero(logits >= _logit(THRESHOLDS[0]))
         if len(y) > self._limits.per_level:

@@ -1,10 +1,15 @@
 """The five networks, written from their weights. Only conversion uses this.
 
 Layers follow facenet-pytorch 2.6 (``models/mtcnn.py``, ``models/inception_resnet_v1.py``) and
-dlib's ``examples/dnn_face_recognition_ex.cpp``. Three things are rearranged, none changes a value
-beyond rounding: scale-and-shift layers are folded into the convolution before them, MTCNN's two-way
-softmax becomes the difference of its two logits (the sigmoid of it is the same probability) and its
-heads are one layer, and the order in which MTCNN flattens maps is folded into the weights.
+dlib's ``examples/dnn_face_recognition_ex.cpp``. Some are rearranged, which changes no value beyond
+rounding:
+
+- scale-and-shift layers are folded into the convolution before them;
+- MTCNN's softmax over two classes becomes the difference of its two logits (the sigmoid of it is
+  the same probability), its heads are one layer, and the order in which it flattens maps is folded
+  into the weights;
+- MTCNN's PReLU, for which ONNX Runtime has no fast code, is written with rectifiers, for which it
+  has: the networks run twice as fast (:class:`_Cascade`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,50 +26,126 @@ State = Mapping[str, Array]
 
 def pnet(state: State) -> Graph:
     """Input n x 3 x h x w; output ``y`` n x 5 x h' x w': face logit, four box corrections."""
-    graph = Graph()
-    x = graph.input("x", ["n", 3, "h", "w"])
-    x = _prelu(graph, _conv(graph, x, state, "conv1"), state["prelu1.weight"])
-    x = graph.max_pool(x, 2, 2, ceil=True)
-    x = _prelu(graph, _conv(graph, x, state, "conv2"), state["prelu2.weight"])
-    x = _prelu(graph, _conv(graph, x, state, "conv3"), state["prelu3.weight"])
+    net = _Cascade(state, ["n", 3, "h", "w"])
+    net.entrance("1", pool=2)
+    net.layer("2")
+    net.layer("3")
     weight, bias = _heads(state, "conv4_1", ["conv4_2"])
-    return graph.output(graph.convolve(x, weight, bias), "y", ["n", 5, "oh", "ow"])
+    return net.graph.output(net.graph.convolve(net.x, weight, bias), "y", ["n", 5, "oh", "ow"])
 
 
 def rnet(state: State) -> Graph:
     """Input n x 3 x 24 x 24; output ``y`` n x 5: face logit, four box corrections."""
-    graph = Graph()
-    x = graph.input("x", ["n", 3, 24, 24])
-    for layer in (1, 2):
-        x = _prelu(graph, _conv(graph, x, state, f"conv{layer}"), state[f"prelu{layer}.weight"])
-        x = graph.max_pool(x, 3, 2, ceil=True)
-    x = _prelu(graph, _conv(graph, x, state, "conv3"), state["prelu3.weight"])
-    x = _flat_dense(graph, x, state, "dense4", (64, 3, 3))
-    x = graph.node("PRelu", [x, graph.weight(state["prelu4.weight"])])
+    net = _Cascade(state, ["n", 3, 24, 24])
+    net.entrance("1", pool=3)
+    net.layer("2", pool=3)
+    net.layer("3")
+    net.flat_dense("4", (64, 3, 3))
     weight, bias = _heads(state, "dense5_1", ["dense5_2"])
-    return graph.output(graph.dense(x, weight, bias), "y", ["n", 5])
+    return net.graph.output(net.graph.dense(net.x, weight, bias), "y", ["n", 5])
 
 
 def onet(state: State) -> Graph:
     """Input n x 3 x 48 x 48; output ``y`` n x 15: face logit, four box corrections, 5 x, 5 y."""
-    graph = Graph()
-    x = graph.input("x", ["n", 3, 48, 48])
-    for layer, pool in ((1, 3), (2, 3), (3, 2)):
-        x = _prelu(graph, _conv(graph, x, state, f"conv{layer}"), state[f"prelu{layer}.weight"])
-        x = graph.max_pool(x, pool, 2, ceil=True)
-    x = _prelu(graph, _conv(graph, x, state, "conv4"), state["prelu4.weight"])
-    x = _flat_dense(graph, x, state, "dense5", (128, 3, 3))
-    x = graph.node("PRelu", [x, graph.weight(state["prelu5.weight"])])
+    net = _Cascade(state, ["n", 3, 48, 48])
+    net.entrance("1", pool=3)
+    net.layer("2", pool=3)
+    net.layer("3", pool=2)
+    net.layer("4")
+    net.flat_dense("5", (128, 3, 3))
     weight, bias = _heads(state, "dense6_1", ["dense6_2", "dense6_3"])
-    return graph.output(graph.dense(x, weight, bias), "y", ["n", 15])
+    return net.graph.output(net.graph.dense(net.x, weight, bias), "y", ["n", 15])
 
 
-def _conv(graph: Graph, x: str, state: State, name: str) -> str:
-    return graph.convolve(x, state[f"{name}.weight"], state[f"{name}.bias"])
+BLOCK = 16
+"""Channels ONNX Runtime keeps together on AVX-512; 8 on AVX2 divide it too."""
 
 
-def _prelu(graph: Graph, x: str, slope: Array) -> str:
-    return graph.node("PRelu", [x, graph.weight(slope.reshape(-1, 1, 1))])
+class _Cascade:
+    """Builds one network of MTCNN layer by layer; ``x`` is the last layer's output.
+
+    PReLU with slope a below zero is written, for a <= 1, as x + relu((a - 1) x). Maps are filled up
+    with zeros to whole blocks of channels, else the rectifiers would leave the fast layout.
+    """
+
+    def __init__(self, state: State, shape: Sequence[int | str]) -> None:
+        self.graph = Graph()
+        self.x = self.graph.input("x", shape)
+        self._state = state
+        self._signs = np.ones(3, np.float32)
+        """-1 for channels of ``x`` that hold the negative of the original's."""
+
+    def entrance(self, layer: str, pool: int) -> None:
+        """Convolution, PReLU and pooling, with the pooling first: on a quarter of the values.
+
+        With p the maximum of x over a window and q the maximum of -x, the window's maximum of
+        PReLU(x) is PReLU(p) for a >= 0, and max(p, -a q) = p + relu(-a q - p) for a < 0, where the
+        convolution gives -x as further channels. For a > 1 what comes out is
+        -PReLU(p) = -p + relu((1 - a) p), and the next layer's weights make up for the sign.
+        """
+        weight, bias, slope = self._weights(layer)
+        falling = np.flatnonzero(slope < 0)
+        weight = np.concatenate([weight, -weight[falling]])
+        bias = np.concatenate([bias, -bias[falling]])
+        x = self.graph.convolve(self.x, _filled(weight), _filled(bias))
+        x = self.graph.max_pool(x, pool, 2, ceil=True)
+
+        channels, inputs = len(slope), _blocks(len(weight))
+        signs = np.where(slope > 1, -1, 1).astype(np.float32)
+        straight = np.zeros((_blocks(channels), inputs, 1, 1), np.float32)
+        bent = np.zeros_like(straight)
+        each = np.arange(channels)
+        straight[each, each, 0, 0] = signs
+        bent[each, each, 0, 0] = np.where(slope < 0, -1, -np.abs(1 - slope))
+        bent[falling, channels + np.arange(len(falling)), 0, 0] = -slope[falling]
+        none = np.zeros(len(straight), np.float32)
+        y = self.graph.relu(self.graph.convolve(x, bent, none))
+        self.x = self.graph.node("Add", [self.graph.convolve(x, straight, none), y])
+        self._signs = _filled(signs)
+
+    def layer(self, layer: str, pool: int | None = None) -> None:
+        """Convolution, PReLU and, if ``pool``, pooling."""
+        weight, bias, slope = self._weights(layer)
+        if (slope > 1).any():
+            raise CheckpointError(f"prelu{layer} has a slope above 1: not the MTCNN we know")
+        x = self.graph.convolve(self.x, _filled(weight), _filled(bias))
+        bend = _filled(slope - 1).reshape(-1, 1, 1, 1)
+        y = self.graph.node(
+            "Conv", [x, self.graph.weight(bend)], kernel_shape=[1, 1], group=len(bend)
+        )
+        self.x = self.graph.node("Add", [x, self.graph.relu(y)])
+        self._signs = np.ones(len(bend), np.float32)
+        if pool:
+            self.x = self.graph.max_pool(self.x, pool, 2, ceil=True)
+
+    def flat_dense(self, layer: str, maps: tuple[int, int, int]) -> None:
+        """MTCNN flattens width, height, channel; ONNX channel, height, width."""
+        channels, height, width = maps
+        weight, bias = self._state[f"dense{layer}.weight"], self._state[f"dense{layer}.bias"]
+        theirs = weight.reshape(-1, width, height, channels)
+        ours = theirs.transpose(0, 3, 2, 1).reshape(len(theirs), -1)
+        x = self.graph.dense(self.graph.node("Flatten", [self.x]), ours, bias)
+        self.x = self.graph.node(
+            "PRelu", [x, self.graph.weight(self._state[f"prelu{layer}.weight"])]
+        )
+
+    def _weights(self, layer: str) -> tuple[Array, Array, Array]:
+        """Of convolution and PReLU; the convolution's inputs as ``x`` has them."""
+        weight = self._state[f"conv{layer}.weight"]
+        missing = len(self._signs) - weight.shape[1]
+        weight = np.pad(weight, ((0, 0), (0, missing), (0, 0), (0, 0)))
+        weight = weight * self._signs[:, None, None]
+        return weight, self._state[f"conv{layer}.bias"], self._state[f"prelu{layer}.weight"]
+
+
+def _blocks(channels: int) -> int:
+    return -(-channels // BLOCK) * BLOCK
+
+
+def _filled(values: Array) -> Array:
+    """Zeros appended to the first dimension up to a whole number of blocks."""
+    missing = _blocks(len(values)) - len(values)
+    return np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
 
 
 def _heads(state: State, classes: str, rest: Sequence[str]) -> tuple[Array, Array]:
@@ -73,14 +154,6 @@ def _heads(state: State, classes: str, rest: Sequence[str]) -> tuple[Array, Arra
     weights = [weight[1:] - weight[:1], *(state[f"{name}.weight"] for name in rest)]
     biases = [bias[1:] - bias[:1], *(state[f"{name}.bias"] for name in rest)]
     return np.concatenate(weights), np.concatenate(biases)
-
-
-def _flat_dense(graph: Graph, x: str, state: State, name: str, maps: tuple[int, int, int]) -> str:
-    """MTCNN flattens width, height, channel; ONNX channel, height, width."""
-    channels, height, width = maps
-    theirs = state[f"{name}.weight"].reshape(-1, width, height, channels)
-    ours = theirs.transpose(0, 3, 2, 1).reshape(len(theirs), -1)
-    return graph.dense(graph.node("Flatten", [x]), ours, state[f"{name}.bias"])
 
 
 # --- dlib's ResNet ----------------------------------------------------------------------------
@@ -147,17 +220,18 @@ def _residual(
     y = graph.convolve(y, _f4(second[0]), _f4(second[1]), 1, (1, 1))
     if down:
         x = graph.node("AveragePool", [x], kernel_shape=[2, 2], strides=[2, 2])
-        x = _grow(graph, x, outputs - inputs, 0)
-        y = _grow(graph, y, 0, side // 2 - ((side - 3) // 2 + 1))
+        if outputs > inputs:
+            x = graph.convolve(x, _identity(outputs, inputs), np.zeros(outputs, np.float32))
+        missing = side // 2 - ((side - 3) // 2 + 1)
+        if missing:
+            pads = np.array([0, 0, 0, 0, 0, 0, missing, missing], np.int64)
+            y = graph.node("Pad", [y, graph.weight(pads)])
     return graph.relu(graph.node("Add", [x, y]))
 
 
-def _grow(graph: Graph, x: str, channels: int, rows: int) -> str:
-    """Zeros appended: whole maps at the end, rows below, columns to the right."""
-    if not channels and not rows:
-        return x
-    pads = np.array([0, 0, 0, 0, 0, channels, rows, rows], np.int64)
-    return graph.node("Pad", [x, graph.weight(pads)])
+def _identity(outputs: int, inputs: int) -> Array:
+    """A convolution that copies ``inputs`` maps and adds empty ones, in the fast layout."""
+    return np.eye(outputs, inputs, dtype=np.float32)[:, :, None, None]
 
 
 def _f4(values: NDArray[np.float64]) -> Array:

@@ -3,12 +3,23 @@
 torch's "area" interpolation is adaptive average pooling: output pixel i of n covers input pixels
 floor(i N / n) to ceil((i + 1) N / n). One exact integer table of sums over the picture gives every
 copy of every size by four look-ups a pixel.
+
+The three colours share one 64-bit number, 21 bits each. Sums over the whole picture overflow, which
+does no harm: sums over a window are differences of table entries modulo 2^64, and those of at most
+:data:`MOST_PIXELS` pixels fit in their bits.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+BITS = np.uint64(21)
+MASK = np.uint64(2**21 - 1)
+MOST_PIXELS = 2**21 // 255
 MIDDLE = np.float32(127.5)
 SCALE = np.float32(0.0078125)
 
@@ -20,24 +31,31 @@ class SummedArea:
     """
 
     def __init__(self, rgb: NDArray[np.uint8]) -> None:
-        """``rgb``: height x width x 3. At most 16 million pixels, so that sums fit in 32 bits."""
+        """``rgb``: height x width x 3, at most 8,000 wide."""
         self.height, self.width = rgb.shape[:2]
-        table = np.zeros((3, self.height + 1, self.width + 1), np.uint32)
-        inner = table[:, 1:, 1:]
-        np.cumsum(rgb.transpose(2, 0, 1), axis=2, dtype=np.uint32, out=inner)
+        packed = rgb[..., 2].astype(np.uint64)
+        for colour in (1, 0):
+            packed <<= BITS
+            packed += rgb[..., colour]
+        self._table = np.zeros((self.height + 1, self.width + 1), np.uint64)
+        inner = self._table[1:, 1:]
+        np.cumsum(packed, axis=0, out=inner)
         np.cumsum(inner, axis=1, out=inner)
-        self._table = table
 
     def level(self, height: int, width: int) -> Array:
-        """The whole picture at another size: 3 x height x width."""
+        """The whole picture at another size: 1 x 3 x height x width."""
         top, bottom = _edges(self.height, height)
         left, right = _edges(self.width, width)
-        rows = self._table[:, bottom] - self._table[:, top]
-        sums = rows[:, :, right] - rows[:, :, left]
-        pixels = np.multiply.outer(bottom - top, right - left).astype(np.float32)
-        return _normal(sums, pixels)
 
-    def crops(self, corners: NDArray[np.int64], size: int) -> Array:
+        def sums(top: Indices, bottom: Indices) -> NDArray[np.uint64]:
+            rows = self._table.take(bottom, 0) - self._table.take(top, 0)
+            return rows.take(right, 1) - rows.take(left, 1)
+
+        means = _summed(sums, top, bottom, int((right - left).max()))
+        means /= np.multiply.outer(bottom - top, right - left).astype(np.float32)
+        return _normal(means)[None]
+
+    def crops(self, corners: Indices, size: int) -> Array:
         """Parts of the picture, each shrunk or grown to a square: n x 3 x size x size.
 
         ``corners``: n x 4 of left, top, right, bottom in pixels, right and bottom exclusive, all
@@ -46,27 +64,53 @@ class SummedArea:
         x, y = corners[:, :1], corners[:, 1:2]
         left, right = _edges(corners[:, 2:3] - x, size)
         top, bottom = _edges(corners[:, 3:] - y, size)
-        left, right = (x + left)[:, None, :], (x + right)[:, None, :]
-        top, bottom = (y + top)[:, :, None], (y + bottom)[:, :, None]
-        table = self._table
-        sums = table[:, bottom, right] - table[:, top, right]
-        sums -= table[:, bottom, left]
-        sums += table[:, top, left]
-        pixels = ((bottom - top) * (right - left)).astype(np.float32)
-        return np.ascontiguousarray(_normal(sums, pixels).transpose(1, 0, 2, 3))
+        pixels = (bottom - top)[:, :, None] * (right - left)[:, None, :]
+        table, stride = self._table.ravel(), self._table.shape[1]
+        columns_left, columns_right = (x + left)[:, None, :], (x + right)[:, None, :]
+
+        def sums(top: Indices, bottom: Indices) -> NDArray[np.uint64]:
+            above, below = (top * stride)[:, :, None], (bottom * stride)[:, :, None]
+            found = table.take(below + columns_right) - table.take(above + columns_right)
+            found -= table.take(below + columns_left)
+            found += table.take(above + columns_left)
+            return found
+
+        means = _summed(sums, y + top, y + bottom, int((right - left).max()))
+        means /= pixels.astype(np.float32)
+        return np.ascontiguousarray(_normal(means).transpose(1, 0, 2, 3))
 
 
-def _edges(
-    length: int | NDArray[np.int64], parts: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _edges(length: int | Indices, parts: int) -> tuple[Indices, Indices]:
     """Where each of ``parts`` windows over ``length`` pixels begins and ends (exclusive)."""
     index = np.arange(parts, dtype=np.int64)
     return index * length // parts, -(-(index + 1) * length // parts)
 
 
-def _normal(sums: NDArray[np.uint32], pixels: Array) -> Array:
-    means = sums.astype(np.float32)
-    means /= pixels
+def _summed(
+    sums: Callable[[Indices, Indices], NDArray[np.uint64]],
+    top: Indices,
+    bottom: Indices,
+    widest: int,
+) -> Array:
+    """Colour planes of the windows' sums; windows too large for the bits are cut into slices."""
+    highest = int((bottom - top).max())
+    slices = -(-highest // max(1, MOST_PIXELS // widest))
+    if slices == 1:
+        return _unpacked(sums(top, bottom))
+    cuts = [top + (bottom - top) * index // slices for index in range(slices + 1)]
+    parts = [_unpacked(sums(a, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return np.sum(parts, axis=0, dtype=np.float32)
+
+
+def _unpacked(sums: NDArray[np.uint64]) -> Array:
+    planes = np.empty((3, *sums.shape), np.float32)
+    planes[0] = sums & MASK
+    planes[1] = (sums >> BITS) & MASK
+    planes[2] = sums >> (BITS + BITS)
+    return planes
+
+
+def _normal(means: Array) -> Array:
     means -= MIDDLE
     means *= SCALE
     return means

@@ -1,0 +1,118 @@
+"""Runs inside ``.venv-parity``: answers one JSON line on standard output for each on standard input.
+
+``{"do": "detect", "picture": "photo.png"}`` and so on: the methods of :class:`Originals`. Pictures are
+decoded by Pillow to RGB, outside what is timed. One thread throughout.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks.reference import torchvision_standin
+
+torchvision_standin.install()
+
+from facenet_pytorch import MTCNN, InceptionResnetV1  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+class Originals:
+    """facenet-pytorch as its own users run it (240 px, no margin), and dlib."""
+
+    def __init__(self) -> None:
+        self._all = MTCNN(image_size=240, margin=0, min_face_size=20, keep_all=True)
+        self._largest = MTCNN(image_size=240, margin=0, min_face_size=20)
+        torch.manual_seed(0)
+        self._facenet = InceptionResnetV1().eval()
+
+    def shapes(self) -> dict[str, list[int]]:
+        return {name: list(value.shape) for name, value in self._facenet.state_dict().items()}
+
+    def save_weights(self, path: str) -> None:
+        torch.save(self._facenet.state_dict(), path)
+
+    def load_weights(self, path: str) -> None:
+        """An ``.npz`` of arrays by name."""
+        arrays = np.load(path)
+        self._facenet.load_state_dict({name: torch.tensor(arrays[name]) for name in arrays.files})
+
+    def detect(self, picture: str) -> dict[str, Any]:
+        boxes, scores, points = self._all.detect(_rgb(picture), landmarks=True)
+        if boxes is None:
+            return {"boxes": [], "scores": [], "points": []}
+        return {
+            "boxes": np.asarray(boxes, float).tolist(),
+            "scores": np.asarray(scores, float).tolist(),
+            "points": np.asarray(points, float).tolist(),
+        }
+
+    def embed_facenet(self, picture: str) -> list[float] | None:
+        with torch.no_grad():
+            face = self._largest(_rgb(picture))
+            return None if face is None else self._facenet(face[None])[0].tolist()
+
+    def embed_dlib(self, chip: str) -> list[float]:
+        import dlib
+
+        root = Path(next(p for p in sys.path if (Path(p) / "face_recognition_models").is_dir()))
+        weights = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
+        network = dlib.face_recognition_model_v1(str(root / weights))
+        return list(network.compute_face_descriptor(np.asarray(_rgb(chip)), 0))
+
+    def milliseconds(self, picture: str, rounds: int) -> list[float]:
+        """Photo to embedding, each round; without the stand-in's share."""
+        image = _rgb(picture)
+        return [self._once(image) for _ in range(rounds)]
+
+    def milliseconds_from_file(self, picture: str, rounds: int) -> list[float]:
+        """The same with decoding."""
+        times = []
+        for _ in range(rounds):
+            started = time.perf_counter()
+            image = _rgb(picture)
+            times.append((time.perf_counter() - started) * 1e3 + self._once(image))
+        return times
+
+    def _once(self, image: Image.Image) -> float:
+        spared = torchvision_standin.seconds
+        started = time.perf_counter()
+        with torch.no_grad():
+            face = self._largest(image)
+            if face is None:
+                raise ValueError("the original finds no face")
+            self._facenet(face[None])
+        ended = time.perf_counter()
+        return (ended - started - (torchvision_standin.seconds - spared)) * 1e3
+
+    def peak_mb(self) -> float:
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _rgb(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def main() -> None:
+    originals = Originals()
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = getattr(originals, request.pop("do"))(**request)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
