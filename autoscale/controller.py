@@ -2,6 +2,7 @@
 
 A step every 2 s while there is work or a machine, every 20 s at rest, and at once when the web
 tier's ledger, which is cheap to ask, shows the first photo. Whatever AWS answers, the loop goes on.
+Of several controllers the one that holds the lease acts; the others wait.
 """
 
 import logging
@@ -10,20 +11,22 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
 from autoscale.execution import Execution
-from autoscale.fleet import Ec2Fleet, Fleet
-from autoscale.model import PROFILES, Limits, Machine, Memory, Plan, Snapshot
+from autoscale.experience import Experience
+from autoscale.fleet import CALL_FAILED, Ec2Fleet, Fleet
+from autoscale.launches import Launches
+from autoscale.lease import Lease, Place
+from autoscale.liveness import Liveness, Probe, ask_celery
+from autoscale.model import PROFILES, Demand, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
-from autoscale.signals import Counts, Ledger, Signals, read_counts, read_ledger
+from autoscale.signals import Counts, Ledger, RequestQueue, Signals, read_ledger
 from autoscale.state import State
-from facerec_tasks.errors import FacerecError
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
 
@@ -31,9 +34,13 @@ logger = logging.getLogger(__name__)
 
 WORKING = 2.0
 RESTING = 20.0
+STANDBY = 5.0
+"""Seconds between two steps: with work, without, and while another controller acts."""
 WATCH = 0.5
 """Seconds between two looks at the ledger, which cost nothing."""
-AWS_ERRORS = (FacerecError, ClientError, BotoCoreError)
+LISTING_AT_REST = 60.0
+WRITE_WORKING, WRITE_RESTING = 10.0, 300.0
+"""Seconds within which decisions that changed nothing are stored."""
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -51,9 +58,10 @@ def limits_of(settings: Settings) -> Limits:
 class _Readings:
     """What one step saw; a field that is none could not be had."""
 
-    counts: Counts | None = None
     ledger: Ledger | None = None
+    counts: Counts | None = None
     machines: tuple[Machine, ...] | None = None
+    demand: Demand | None = None
 
     @property
     def work(self) -> bool:
@@ -72,85 +80,191 @@ class _Readings:
 class Controller:
     """One controller: its signals, its fleet and what it remembers."""
 
-    def __init__(self, settings: Settings, fleet: Fleet, state: State) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: Settings, fleet: Fleet, state: State, probe: Probe | None = None
+    ) -> None:
+        """``probe`` asks the workers whether they live; without one that is not known."""
+        self._settings, self._state, self._probe = settings, state, probe
         self._run = uuid.uuid4().hex[:8]
         self._steps = 0
-        self._signals = Signals(longest_task=settings.answer_timeout)
-        self._execution = Execution(fleet, mode=settings.fleet_mode)
+        place = Place(settings.machine, settings.state_dir)
+        self._lease = Lease(state, place, self._run)
+        self._queue = RequestQueue(settings)
+        self._fleet = fleet
         self._log = DecisionLog(state, self._run)
+        self._acting = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Forgets everything: it is rebuilt from AWS and from what the last one wrote down."""
+        self._signals = Signals(longest_task=self._settings.answer_timeout)
+        self._execution = Execution(
+            self._fleet,
+            Launches(self._fleet, self._state),
+            self._settings.fleet_mode,
+            allowed=lambda: self._lease.suffices,
+        )
+        self._liveness = Liveness(time.time())
+        self._breaker = BootBreaker()
+        self._experience = Experience(self._state)
         self._memory = Memory()
         self._working = True
         self._outstanding = 0
-        self._last_step = float("-inf")
+        self._last_step = self._last_listing = float("-inf")
 
     def run(self, stopped: threading.Event) -> None:
         """Steps until ``stopped`` is set. Machines are left as they are."""
+        if self._probe:
+            self._probe.start()
         while not stopped.is_set():
             ledger = read_ledger(self._settings.ledger_urls, time.time())
             if self._due(ledger):
-                self._guarded(partial(self.step, ledger, time.time()))
+                self._guarded(partial(self._turn, ledger))
                 self._last_step = time.monotonic()
             stopped.wait(WATCH)
-        self._guarded(lambda: self._log.flush(time.time()))
+        self._end()
+
+    def _end(self) -> None:
+        if self._probe:
+            self._probe.end()
+        if self._acting:
+            self._guarded(self._log.flush)
+        self._guarded(self._lease.release)
 
     def _due(self, ledger: Ledger | None) -> bool:
         waited = time.monotonic() - self._last_step
         outstanding = ledger.outstanding if ledger else 0
         woken = outstanding > 0 and self._outstanding == 0
         self._outstanding = outstanding
+        if not self._acting:
+            return waited >= STANDBY
         return woken or waited >= (WORKING if self._working else RESTING) - WATCH / 2
 
     def _guarded(self, action: Callable[[], Any]) -> None:
         """Runs a step, or keeps its decision: neither may end the loop."""
         try:
             action()
-        except AWS_ERRORS as error:
-            logger.warning("the decisions could not be stored, they are kept: %s", error)
+        except CALL_FAILED as error:
+            logger.warning("AWS failed, nothing more is changed in this step: %s", error)
         except Exception:  # one bad step must not leave the fleet without a controller
             logger.exception("the step failed; nothing more is changed")
 
-    def step(self, ledger: Ledger | None, now: float) -> Plan:
-        """Reads, decides, acts and writes down once."""
+    def _turn(self, ledger: Ledger | None) -> None:
+        """One step, if this is the controller that acts."""
         self._steps += 1
         request_id.set(f"{self._run}-{self._steps}")
+        held = self._keep_lease()
+        if held and not self._acting:
+            self._begin_anew()
+            self._execution.recover(time.time())
+            self._experience.recover()
+            logger.info("this controller acts from now on")
+        elif self._acting and not held:
+            logger.warning("another controller may act: waiting")
+        self._acting = held
+        if held:
+            self.step(ledger, time.time())
+
+    def _keep_lease(self) -> bool:
+        try:
+            return self._lease.keep()
+        except CALL_FAILED as error:
+            logger.warning("the lease could not be kept, %.0f s left: %s", self._lease.left, error)
+            return self._lease.left > 0
+
+    def step(self, ledger: Ledger | None, now: float) -> Plan:
+        """Reads, decides, acts and writes down once."""
         seen = self._read(ledger, now)
-        demand = self._signals.take(seen.counts, seen.ledger, now)
-        if seen.machines is None:
-            demand = None
         machines = seen.machines or ()
+        self._learn(seen, now)
         unconfirmed = self._execution.unconfirmed
-        limits = limits_of(self._settings)
-        plan = decide(Snapshot(demand, machines, self._memory, unconfirmed), limits, now)
-        self._memory = plan.memory
+        limits = replace(
+            self._experience.learned.applied_to(limits_of(self._settings)),
+            launch_limit=self._breaker.limit(now),
+        )
+        plan = decide(Snapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
         done = self._execution.carry_out(plan, now)
-        self._execution.reconcile_names(now)
-        self._working = bool(plan.target or any(m.live for m in machines) or seen.work)
+        self._after(plan, machines, now)
         self._tell(plan, seen, done)
         decision = record(
-            request_id.get(), now, seen.numbers(), demand, machines, unconfirmed, plan, limits, done
+            request_id.get(),
+            now,
+            seen.numbers(),
+            seen.demand,
+            machines,
+            unconfirmed,
+            plan,
+            limits,
+            done,
         )
-        self._guarded(partial(self._log.add, decision, now, urgent=plan.changes))
+        within = 0.0 if plan.changes else WRITE_WORKING if self._working else WRITE_RESTING
+        self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
 
     def _read(self, ledger: Ledger | None, now: float) -> _Readings:
         seen = _Readings(ledger=ledger)
         try:
-            seen.counts = read_counts(self._settings, now)
-        except AWS_ERRORS as error:
+            seen.counts = self._queue.counts(now)
+        except CALL_FAILED as error:
             logger.warning("the counts of the queue could not be read: %s", error)
+        seen.demand = self._signals.take(seen.counts, seen.ledger, now)
         try:
-            seen.machines = self._execution.machines(now)
-        except AWS_ERRORS as error:
+            seen.machines = self._list(now, fresh=self._working or seen.work)
+        except CALL_FAILED as error:
             logger.warning("the machines could not be listed: %s", error)
+            seen.demand = None  # blind: nothing may be changed
         return seen
+
+    def _list(self, now: float, *, fresh: bool) -> tuple[Machine, ...]:
+        """The machines with what their workers say; at rest not asked for in every step."""
+        if fresh or now - self._last_listing >= LISTING_AT_REST:
+            machines = self._execution.machines(now)
+            self._last_listing = now
+        else:
+            machines = self._execution.known_machines
+        rounds = self._probe.take() if self._probe else []
+        return self._liveness.judge(machines, rounds, now)
+
+    def _learn(self, seen: _Readings, now: float) -> None:
+        """Boot and service times, from machines that came up and tasks that were answered."""
+        if seen.machines is None:
+            return
+        live = [m for m in seen.machines if m.live]
+        ready = [m.id for m in live if m.ready]
+        self._breaker.came_up(ready)
+        for machine in ready:
+            self._experience.booted(machine, self._liveness.booted(machine))
+        answered = seen.ledger.answered if seen.ledger else None
+        waiting = seen.demand.grow if seen.demand else 0
+        if self._experience.served(now, answered, waiting, len(ready), self._liveness.processes):
+            self._liveness.progressed(now)
+
+    def _after(self, plan: Plan, machines: tuple[Machine, ...], now: float) -> None:
+        """What one step leaves for the next."""
+        self._memory = plan.memory
+        if plan.start or plan.launch:
+            self._breaker.started(now)
+        failed = [m for m in machines if m.id in plan.replace and not m.faulty]
+        self._breaker.gave_up(len(failed), now)
+        for machine in failed:
+            self._experience.gave_up(now - machine.since)
+        self._execution.reconcile_names(now)
+        self._guarded(partial(self._experience.keep, now))
+        live = [m for m in self._execution.known_machines if m.live]
+        self._working = bool(plan.target or live or plan.memory.waiting or self._outstanding)
+        if self._probe:
+            self._probe.want(
+                len(live),
+                booting=any(m.live and not m.ready for m in machines),
+                active=0 < plan.target < len(live),
+            )
 
     def _tell(self, plan: Plan, seen: _Readings, done: dict[str, Any]) -> None:
         """One line for a step that changed something."""
         if not plan.changes:
             return
         logger.info(
-            "waiting %s, needed %d (%s), target %d: start %d, launch %d, stop %d, replace %d: %s",
+            "%s, needed %d (%s), target %d: start %d, launch %d, stop %d, replace %d: %s",
             seen.numbers(),
             plan.need,
             plan.terms.bound,
@@ -176,7 +290,7 @@ def main() -> None:
         settings.max_instances,
         settings.fleet_mode,
     )
-    Controller(settings, Ec2Fleet(settings), State(settings)).run(stopped)
+    Controller(settings, Ec2Fleet(settings), State(settings), Probe(ask_celery)).run(stopped)
     logger.info("controller down; machines are left as they are")
 
 

@@ -17,8 +17,8 @@ from autoscale.state import State
 PREFIX = "decisions/"
 CHUNK = 300.0
 """Seconds whose steps make one object."""
-FLUSH = 10.0
-"""Seconds after which new lines are written, when nothing was started or stopped."""
+LATEST = "state.json"
+"""The last decision that was written, for whoever asks how things stand."""
 
 
 @dataclass(frozen=True)
@@ -150,32 +150,32 @@ class DecisionLog:
         self._run = run
         self._lines: list[str] = []
         self._begun = 0.0
-        self._written = 0.0
-        self._dirty = False
+        self._unwritten: float | None = None  # time of the oldest line that is not stored
 
-    def add(self, decision: Decision, now: float, *, urgent: bool) -> None:
-        """Takes a line, and writes when something changed or enough has gathered.
+    def add(self, decision: Decision, now: float, *, within: float) -> None:
+        """Takes a line; writes all that are new when the oldest has waited ``within`` seconds.
 
         Raises :class:`facerec_tasks.errors.AwsError`; the lines are kept for the next time.
         """
         if self._lines and now - self._begun >= CHUNK:
-            self.flush(now)
+            self.flush()
             self._lines = []
         if not self._lines:
             self._begun = now
         self._lines.append(decision.to_json())
-        self._dirty = True
-        if urgent or now - self._written >= FLUSH:
-            self.flush(now)
+        self._unwritten = self._unwritten or now
+        if now - self._unwritten >= within:
+            self.flush()
 
-    def flush(self, now: float) -> None:
+    def flush(self) -> None:
         """Writes what has not been written."""
-        if not self._dirty:
+        if self._unwritten is None:
             return
         begun = datetime.fromtimestamp(self._begun, UTC)
         name = f"{PREFIX}{begun:%Y-%m-%d}/{begun:%H-%M-%S}-{self._run}.jsonl"
         self._state.put(name, ("\n".join(self._lines) + "\n").encode())
-        self._written, self._dirty = now, False
+        self._state.put(LATEST, self._lines[-1].encode())
+        self._unwritten = None
 
 
 def read(state: State, day: str = "") -> Iterator[Decision]:

@@ -1,64 +1,65 @@
 """Carries a plan out: one batched call an action, pauses after failures, no launch doubled."""
 
 import logging
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from autoscale.backoff import Backoff
-from autoscale.fleet import Fleet, names_due
+from autoscale.fleet import CALL_FAILED, Fleet, names_due
+from autoscale.launches import Launches
 from autoscale.model import Machine, Plan, State
-from autoscale.sightings import SETTLED, Sightings
-from facerec_tasks.errors import AwsError, FacerecError, Unavailable
+from autoscale.sightings import Sightings
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 60.0
+ACTIONS = ("launch", "start", "stop", "cancel", "replace", "name")
 
-
-@dataclass(frozen=True)
-class Launch:
-    """A launch of which we do not know whether EC2 carried it out."""
-
-    token: str
-    count: int
-    asked_at: float
+Result = list[str] | str
+"""The ids EC2 accepted, or the error in words."""
 
 
 class Execution:
-    """The one that acts on the fleet, and knows what it has asked of it."""
+    """The one that acts on the fleet, and knows what it has asked of it.
 
-    def __init__(self, fleet: Fleet, mode: str) -> None:
-        self._fleet = fleet
-        self._mode = mode
+    ``allowed`` is asked before every call: no call may be running when another controller acts.
+    """
+
+    def __init__(
+        self, fleet: Fleet, launches: Launches, mode: str, allowed: Callable[[], bool]
+    ) -> None:
+        self._fleet, self._launches, self._mode = fleet, launches, mode
+        self._allowed = allowed
         self._sightings = Sightings()
-        self._open: Launch | None = None
-        self._pauses = {
-            action: Backoff(FIRST_PAUSE, LONGEST_PAUSE)
-            for action in ("launch", "start", "stop", "cancel", "replace", "name")
-        }
+        self._pauses = {action: Backoff(FIRST_PAUSE, LONGEST_PAUSE) for action in ACTIONS}
 
     @property
     def unconfirmed(self) -> int:
         """Machines that an open launch may have made and that no listing shows."""
-        return self._open.count if self._open else 0
+        return self._launches.open.count if self._launches.open else 0
+
+    def recover(self, now: float) -> None:
+        """Takes over what another controller, or an earlier run, has asked for last."""
+        last = self._launches.recover(now)
+        if last is not None and last.ids is not None:
+            self._sightings.expect(last.ids, "pending", last.asked_at, last.token)
 
     def machines(self, now: float) -> tuple[Machine, ...]:
         """The fleet as it most probably is. Raises what :meth:`Fleet.describe` raises."""
         machines = self._sightings.update(self._fleet.describe(), now)
-        if self._open and any(m.token == self._open.token for m in machines):
-            self._open = None  # it did go through
+        self._launches.confirm(machines, wanted=True, now=now)
         return machines
 
-    def carry_out(self, plan: Plan, now: float) -> dict[str, Any]:
+    @property
+    def known_machines(self) -> tuple[Machine, ...]:
+        """The fleet by the last listing and all that was asked for since."""
+        return self._sightings.machines
+
+    def carry_out(self, plan: Plan, now: float) -> dict[str, Result]:
         """Does what the plan says; gives what EC2 accepted, or its error, by action."""
-        done: dict[str, Any] = {}
         if plan.terms.bound == "unknown":
-            return done
+            return {}
+        done: dict[str, Result | None] = {}
         if plan.replace:
             done["replace"] = self._do("replace", self._fleet.terminate, plan.replace, now)
         elif plan.stop:
@@ -66,9 +67,11 @@ class Execution:
         else:
             if plan.start:
                 done["start"] = self._do("start", self._fleet.start, plan.start, now)
-            if plan.launch or self._open:
-                done["launch"] = self._launch(plan, now)
+            done["launch"] = self._launch(plan, now)
         return {action: result for action, result in done.items() if result is not None}
+
+    def _may(self, action: str, now: float) -> bool:
+        return self._pauses[action].ready(now) and self._allowed()
 
     def _do(
         self,
@@ -76,18 +79,18 @@ class Execution:
         call: Callable[[Sequence[str]], list[str]],
         ids: Sequence[str],
         now: float,
-    ) -> list[str] | str | None:
-        if not self._pauses[action].ready(now):
+    ) -> Result | None:
+        if not self._may(action, now):
             return None
         try:
             accepted = call(ids)
-        except (FacerecError, ClientError, BotoCoreError) as error:
+        except CALL_FAILED as error:
             return self._failed(action, error, now)
         self._pauses[action].succeeded()
         self._sightings.expect(accepted, self._leads_to(action), now)
         return accepted
 
-    def _stop(self, ids: Sequence[str], now: float) -> list[str] | str | None:
+    def _stop(self, ids: Sequence[str], now: float) -> Result | None:
         """Stops machines. One that has never run cannot be stopped: it is terminated, unbilled."""
         if self._mode == "terminate":
             return self._do("stop", self._fleet.terminate, ids, now)
@@ -104,32 +107,22 @@ class Execution:
             return "pending"
         return "stopping" if action == "stop" and self._mode == "stop" else "shutting-down"
 
-    def _launch(self, plan: Plan, now: float) -> list[str] | str | None:
-        """A new launch, or an open one again under the same token while it is still wanted."""
-        if not self._pauses["launch"].ready(now):
+    def _launch(self, plan: Plan, now: float) -> Result | None:
+        """A new launch, or the open one again while its machines are wanted."""
+        wanted = plan.target > len(plan.memory.live)
+        self._launches.confirm((), wanted=wanted, now=now)
+        again = self._launches.open is not None and wanted
+        if not (again or (plan.launch and self._launches.open is None)):
             return None
-        if self._open is None:
-            self._open = Launch(uuid.uuid4().hex, plan.launch, now)
-        elif plan.target <= len(plan.memory.live):
-            self._drop_open(now)
+        if not self._may("launch", now):
             return None
-        launch = self._open
         try:
-            ids = self._fleet.launch(launch.count, launch.token)
-        except Unavailable as error:  # it may have been carried out: the token stays
-            return self._failed("launch", error, now)
-        except (FacerecError, ClientError, BotoCoreError) as error:  # EC2 refused
-            self._open = None
+            token, ids = self._launches.launch(plan.launch, now)
+        except CALL_FAILED as error:
             return self._failed("launch", error, now)
         self._pauses["launch"].succeeded()
-        self._open = None
-        self._sightings.expect(ids, "pending", now, launch.token)
+        self._sightings.expect(ids, "pending", now, token)
         return ids
-
-    def _drop_open(self, now: float) -> None:
-        """Forgets a launch nobody wants any more, once a listing would show what it made."""
-        if self._open and now - self._open.asked_at > SETTLED:
-            self._open = None
 
     def _failed(self, action: str, error: Exception, now: float) -> str:
         pause = self._pauses[action].failed(now)
@@ -138,13 +131,14 @@ class Execution:
 
     def reconcile_names(self, now: float) -> None:
         """Gives every machine without a name the lowest free one."""
-        if not self._pauses["name"].ready(now):
+        due = names_due(self._sightings.machines)
+        if not due or not self._may("name", now):
             return
         try:
-            for machine_id, number in names_due(self._sightings.machines).items():
+            for machine_id, number in due.items():
                 self._fleet.name(machine_id, number)
                 self._sightings.named(machine_id, number)
-        except (AwsError, ClientError, BotoCoreError) as error:
+        except CALL_FAILED as error:
             self._failed("name", error, now)
         else:
             self._pauses["name"].succeeded()

@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from autoscale.model import Machine, State
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import ConfigurationError
+from facerec_tasks.errors import ConfigurationError, FacerecError
 from facerec_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+CALL_FAILED = (FacerecError, ClientError, BotoCoreError)
+"""Whatever a call to AWS may raise, translated or not."""
 IMAGE = "app-tier-ami"
 NAME = "app-tier-instance-"
 MEMBER_TAG = "facerec-fleet"

@@ -79,23 +79,31 @@ class Ledger:
         return frozenset((p.name, p.epoch) for p in self.processes)
 
 
-def read_counts(settings: Settings, now: float) -> Counts:
-    """Asks SQS once. Raises :class:`facerec_tasks.errors.AwsError`."""
-    sqs = client(settings, "sqs")
-    with translated():
-        url = sqs.get_queue_url(QueueName=settings.request_queue)["QueueUrl"]
-        found = sqs.get_queue_attributes(
-            QueueUrl=url,
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-            ],
-        )["Attributes"]
-    return Counts(
-        now,
-        int(found["ApproximateNumberOfMessages"]),
-        int(found["ApproximateNumberOfMessagesNotVisible"]),
-    )
+class RequestQueue:
+    """The queue whose messages are counted."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url: str | None = None
+
+    def counts(self, now: float) -> Counts:
+        """Asks SQS once. Raises :class:`facerec_tasks.errors.AwsError`."""
+        sqs = client(self._settings, "sqs")
+        with translated():
+            if self._url is None:
+                self._url = sqs.get_queue_url(QueueName=self._settings.request_queue)["QueueUrl"]
+            found = sqs.get_queue_attributes(
+                QueueUrl=self._url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                ],
+            )["Attributes"]
+        return Counts(
+            now,
+            int(found["ApproximateNumberOfMessages"]),
+            int(found["ApproximateNumberOfMessagesNotVisible"]),
+        )
 
 
 def read_ledger(urls: Sequence[str], now: float) -> Ledger | None:

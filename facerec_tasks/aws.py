@@ -30,6 +30,8 @@ CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 25
 """Seconds; above SQS's longest long poll of 20 s."""
 MAX_ATTEMPTS = 3
+EC2_READ_TIMEOUT = 12
+"""Seconds. The controller has its own pauses and tokens: one attempt, sooner over than its lease."""
 
 _NOT_FOUND = {
     "404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound",
@@ -83,8 +85,11 @@ def client(settings: Settings, service: str) -> Any:
                 endpoint_url=settings.endpoint_url,
                 config=Config(
                     connect_timeout=CONNECT_TIMEOUT,
-                    read_timeout=READ_TIMEOUT,
-                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                    read_timeout=EC2_READ_TIMEOUT if service == "ec2" else READ_TIMEOUT,
+                    retries={
+                        "mode": "standard",
+                        "total_max_attempts": 1 if service == "ec2" else MAX_ATTEMPTS,
+                    },
                     max_pool_connections=50,
                     s3={"addressing_style": "path"} if settings.endpoint_url else None,
                 ),

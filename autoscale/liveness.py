@@ -1,0 +1,254 @@
+"""Which machines' workers answer: asked by ``inspect``, in a thread of its own.
+
+A silent worker is never "idle", and only taken for dead when the asking itself is known to work.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from autoscale.fleet import NAME
+from autoscale.model import Machine
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 1.5
+"""Seconds for which answers are awaited; less when all have answered."""
+BOOTING = 2.0
+"""Seconds between two rounds while a machine has not answered yet."""
+STEADY = 15.0
+"""The same while all have."""
+FRESH = 12.0
+"""Seconds for which the word of a worker that it is busy or idle is good."""
+SILENT = 60.0
+"""Seconds without an answer, others answering, after which a worker is taken for dead."""
+DEATHS, DEATHS_WITHIN = 3, 600.0
+"""Restarts of a worker within so many seconds that make its machine faulty."""
+UNHEARD = 5
+"""Steps in which tasks were answered and no worker was heard: the asking does not work."""
+DEAF = 120.0
+"""Seconds for which silence means nothing after that."""
+
+Ask = Callable[[str, int], Mapping[str, Any]]
+"""(method of inspect, answers expected) -> answer by node name. May raise anything of AWS's."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """One worker's answer."""
+
+    pid: int | None = None
+    processes: int | None = None
+    active: int | None = None
+
+
+@dataclass(frozen=True)
+class Round:
+    """The answers to one question to all, by machine: what follows the ``@`` of a node name."""
+
+    at: float
+    words: Mapping[str, Word]
+
+
+@dataclass
+class _Vitals:
+    """What is known of one machine's worker since its last start."""
+
+    since: float
+    first: float | None = None
+    last: float | None = None
+    pid: int | None = None
+    active: int | None = None
+    asked: int = 0
+    restarts: list[float] = field(default_factory=list)
+
+
+class Liveness:
+    """Adds to machines whether their worker is ready, busy or dying again and again."""
+
+    def __init__(self, began: float) -> None:
+        """``began``: now; how long machines took that are older cannot be said."""
+        self._began = began
+        self._vitals: dict[str, _Vitals] = {}
+        self._unheard = 0
+        self._deaf_until = float("-inf")
+        self.processes: int | None = None
+        """Worker processes of one machine, as the workers say."""
+
+    def judge(
+        self, machines: Sequence[Machine], rounds: Sequence[Round], now: float
+    ) -> tuple[Machine, ...]:
+        """The machines with what the rounds since the last call say of their workers."""
+        live = [m for m in machines if m.live]
+        self._vitals = {m.id: self._of(m) for m in live}
+        for each in rounds:
+            for machine in live:
+                if machine.state == "running":
+                    self._hear(self._vitals[machine.id], _word(machine, each.words), each.at)
+        self._heed_restarts(now)
+        return tuple(self._judged(m, now) if m.live else m for m in machines)
+
+    def booted(self, machine_id: str) -> float | None:
+        """Seconds from the machine's start to the first answer of its worker, if we saw both."""
+        vitals = self._vitals.get(machine_id)
+        if vitals is None or vitals.first is None or vitals.since < self._began:
+            return None
+        return vitals.first - vitals.since
+
+    def progressed(self, now: float) -> None:
+        """Tasks were answered. If no worker is ever heard, the fault lies with the asking."""
+        asked = [v for v in self._vitals.values() if v.asked]
+        if not asked or any(v.last is not None for v in asked):
+            self._unheard = 0
+            return
+        self._unheard += 1
+        if self._unheard >= UNHEARD:
+            self._deaf_until = now + DEAF
+
+    def _of(self, machine: Machine) -> _Vitals:
+        vitals = self._vitals.get(machine.id)
+        if vitals is None or vitals.since != machine.since:
+            return _Vitals(machine.since)
+        return vitals
+
+    def _hear(self, vitals: _Vitals, word: Word | None, at: float) -> None:
+        if at < vitals.since:
+            return
+        vitals.asked += 1
+        if word is None:
+            return
+        if word.pid is not None:
+            if vitals.pid is not None and vitals.pid != word.pid:
+                vitals.restarts.append(at)
+            vitals.pid = word.pid
+        vitals.first = vitals.first if vitals.first is not None else at
+        vitals.last = at
+        vitals.active = word.active
+        self.processes = word.processes or self.processes
+
+    def _heed_restarts(self, now: float) -> None:
+        for vitals in self._vitals.values():
+            vitals.restarts = [at for at in vitals.restarts if at > now - DEATHS_WITHIN]
+
+    def _judged(self, machine: Machine, now: float) -> Machine:
+        vitals = self._vitals[machine.id]
+        fresh = vitals.last is not None and now - vitals.last < FRESH
+        busy = vitals.active > 0 if fresh and vitals.active is not None else None
+        faulty = machine.faulty or len(vitals.restarts) >= DEATHS
+        return replace(machine, ready=self._ready(vitals, now), busy=busy, faulty=faulty)
+
+    def _ready(self, vitals: _Vitals, now: float) -> bool | None:
+        if vitals.last is not None and now - vitals.last < SILENT:
+            return True
+        if now < self._deaf_until or not vitals.asked:
+            return None
+        if vitals.last is None:
+            return False
+        return False if self._others_heard(vitals, now) else None
+
+    def _others_heard(self, vitals: _Vitals, now: float) -> bool:
+        """Whether another worker has answered lately; a lone silent one is judged by itself."""
+        others = [v for v in self._vitals.values() if v is not vitals and v.first is not None]
+        return not others or any(v.last is not None and now - v.last < STEADY * 2 for v in others)
+
+
+def _word(machine: Machine, words: Mapping[str, Word]) -> Word | None:
+    return words.get(machine.id) or words.get(f"{NAME}{machine.number}")
+
+
+class Probe(threading.Thread):
+    """Asks all workers again and again while machines run, without holding up the controller."""
+
+    def __init__(self, ask: Ask) -> None:
+        super().__init__(name="probe", daemon=True)
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._rounds: list[Round] = []
+        self._expected = 0
+        self._pause = STEADY
+        self._active = False
+        self._wake = threading.Event()
+        self._ended = False
+        self._failing = False
+
+    def want(self, expected: int, *, booting: bool, active: bool) -> None:
+        """How many answers to expect, whether to ask often, and whether for tasks in work."""
+        with self._lock:
+            self._expected, self._active = expected, active
+            self._pause = BOOTING if booting or active else STEADY
+        if booting or active:
+            self._wake.set()
+
+    def take(self) -> list[Round]:
+        """The rounds since the last call, oldest first."""
+        with self._lock:
+            rounds, self._rounds = self._rounds, []
+        return rounds
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake.set()
+
+    def run(self) -> None:
+        while not self._ended:
+            with self._lock:
+                expected, active = self._expected, self._active
+            if expected:
+                self._round(expected, active)
+            asked = time.monotonic()
+            self._wake.clear()
+            self._wait(asked)
+
+    def _wait(self, asked: float) -> None:
+        """Until the pause is over; it may become shorter meanwhile."""
+        while not self._ended:
+            with self._lock:
+                left = asked + self._pause - time.monotonic()
+            if left <= 0:
+                return
+            self._wake.wait(left)
+            self._wake.clear()
+            time.sleep(0.05)  # `want` is called often: no busy loop
+
+    def _round(self, expected: int, active: bool) -> None:
+        try:
+            answers = dict(self._ask("ping", expected))
+            stats = self._ask("stats", len(answers)) if answers else {}
+            tasks = self._ask("active", len(answers)) if answers and active else {}
+        except Exception as error:  # noqa: BLE001  whatever the broker raises: nothing was said
+            if not self._failing:
+                logger.warning("the workers could not be asked: %s", error)
+            self._failing = True
+            return
+        self._failing = False
+        words = {_machine(n): _said(stats.get(n), tasks.get(n)) for n in answers}
+        with self._lock:
+            self._rounds = [*self._rounds[-50:], Round(time.time(), words)]
+
+
+def _machine(node: str) -> str:
+    return node.rpartition("@")[2]
+
+
+def _said(stats: Any, tasks: Any) -> Word:
+    """Whatever has not the form that celery 5.7 gives it is not known."""
+    stats = stats if isinstance(stats, dict) else {}
+    pid = stats.get("pid")
+    pool = stats.get("pool")
+    processes = pool.get("max-concurrency") if isinstance(pool, dict) else None
+    return Word(
+        pid=pid if isinstance(pid, int) else None,
+        processes=processes if isinstance(processes, int) and processes > 0 else None,
+        active=len(tasks) if isinstance(tasks, list) else None,
+    )
+
+
+def ask_celery(method: str, expected: int) -> Mapping[str, Any]:
+    """Asks all workers over the broker; waits until ``expected`` have answered or it is late."""
+    from facerec_tasks.app import app  # imports celery: only the thread that asks pays for it
+
+    inspect = app.control.inspect(timeout=TIMEOUT, limit=expected)
+    return getattr(inspect, method)() or {}
