@@ -1,0 +1,27 @@
+"""Flower can stop workers: it is not for strangers."""
+
+import pytest
+
+from facerec_tasks.sqs import flower
+
+
+@pytest.mark.parametrize(
+    ("address", "protected", "open_"),
+    [
+        ("127.0.0.1", False, False),
+        ("::1", False, False),
+        ("localhost", False, False),
+        ("", False, True),
+        ("0.0.0.0", False, True),
+        ("10.0.0.4", False, True),
+        ("flower.example.org", False, True),
+        ("0.0.0.0", True, False),
+    ],
+)
+def test_who_may_come(address: str, protected: bool, open_: bool) -> None:
+    assert flower.is_open(address, protected=protected) is open_
+
+
+def test_strangers_are_refused_before_anything_listens() -> None:
+    with pytest.raises(SystemExit, match="basic_auth"):
+        flower.main(["-A", "nowhere", "--address=0.0.0.0"])

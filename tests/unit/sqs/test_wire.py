@@ -1,0 +1,218 @@
+"""The wire format loses nothing, is small, and refuses what does not fit."""
+
+import copy
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from celery import Celery, chain
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kombu import Connection
+from kombu.utils.json import dumps as kombu_dumps
+
+from facerec_tasks.sqs import wire
+
+QUEUE = "facerec-req-queue"
+TASK = "facerec_tasks.tasks.recognize"
+VERSION = "zXcv3R0Nnb2e4vWb.M0Q1PZ8d9p0lUuK"
+REPLY_TO = "facerec-resp-queue-machine-1"
+
+app = Celery("wire", set_as_current=False)
+
+
+@app.task(name=TASK)
+def recognize(key: str, version: str | None = None) -> None:
+    """Only its messages are used."""
+
+
+def envelope(args: Any = (), kwargs: Any = None, **options: Any) -> wire.Envelope:
+    """What kombu's virtual transport gives to ``_put`` for an ``apply_async`` with these."""
+    properties = {
+        name: options.pop(name) for name in ("priority", "delivery_mode") if name in options
+    }
+    reply_to = options.pop("reply_to", "")
+    message = app.amqp.as_task_v2(
+        options.pop("task_id", str(uuid.uuid4())), TASK, args, kwargs or {},
+        reply_to=reply_to, **options,
+    )  # fmt: skip
+    with Connection("memory://") as connection:
+        made = connection.default_channel.prepare_message(
+            kombu_dumps(message.body),
+            content_type="application/json",
+            content_encoding="utf-8",
+            headers=message.headers,
+            properties={**message.properties, "delivery_mode": 2, **properties},
+        )
+    made["properties"].update(
+        body_encoding="utf-8",
+        delivery_tag=str(uuid.uuid4()),
+        delivery_info={"exchange": "", "routing_key": QUEUE},
+    )
+    return made
+
+
+def as_received(sent: wire.Envelope) -> dict[str, Any]:
+    """The envelope as JSON would carry it, the body parsed, without the tag of the delivery."""
+    plain: dict[str, Any] = json.loads(kombu_dumps(sent))
+    plain["properties"].pop("delivery_tag", None)
+    if isinstance(plain.get("body"), str):
+        plain["body"] = json.loads(plain["body"])
+    return plain
+
+
+def size(sent: wire.Envelope) -> int:
+    return len(wire.encode(sent, QUEUE).encode())
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+task_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "retries": st.integers(0, 20),
+        "countdown": st.integers(0, 900),
+        "eta": st.datetimes(min_value=datetime(2000, 1, 1)).map(lambda d: d.replace(tzinfo=UTC)),  # noqa: DTZ001
+        "expires": st.integers(1, 10**6),
+        "group_id": st.text(max_size=8),
+        "group_index": st.integers(0, 9),
+        "root_id": st.uuids().map(str),
+        "parent_id": st.uuids().map(str),
+        "shadow": st.text(max_size=8),
+        "time_limit": st.integers(1, 99),
+        "soft_time_limit": st.integers(1, 99),
+        "ignore_result": st.booleans(),
+        "reply_to": st.text(max_size=12),
+        "priority": st.integers(0, 9),
+        "headers": st.dictionaries(st.text(min_size=1, max_size=8), json_values, max_size=3),
+        "replaced_task_nesting": st.integers(0, 3),
+        "origin": st.text(max_size=8),
+        "chain": st.just([recognize.si("next.jpg")]),
+        "callbacks": st.just([recognize.s()]),
+        "errbacks": st.just([recognize.si("oops")]),
+        "chord": st.just(dict(recognize.s())),
+    },
+)
+
+
+@given(
+    args=st.lists(json_values, max_size=3),
+    as_list=st.booleans(),
+    kwargs=st.dictionaries(st.text(), json_values, max_size=3),
+    options=task_options,
+)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_is_lost(
+    args: list[Any], as_list: bool, kwargs: dict[str, Any], options: dict[str, Any]
+) -> None:
+    if "eta" in options:
+        options.pop("countdown", None)
+    sent = envelope(args if as_list else tuple(args), kwargs, **options)
+    before = copy.deepcopy(sent)
+    text = wire.encode(sent, QUEUE)
+    assert sent == before
+    assert as_received(wire.decode(text, QUEUE)) == as_received(sent)
+
+
+def test_a_stamped_chain_survives() -> None:
+    signature = chain(recognize.si("a.jpg"), recognize.si("b.jpg"))
+    sent = envelope(
+        ("a.jpg",),
+        chain=[signature],
+        stamped_headers=["who"],
+        who="me",
+        headers={"stamps": {"x": 1}},
+    )
+    assert as_received(wire.decode(wire.encode(sent, QUEUE), QUEUE)) == as_received(sent)
+
+
+@pytest.mark.parametrize("missing", ["priority", "delivery_mode", "body_encoding"])
+def test_a_missing_property_stays_missing(missing: str) -> None:
+    sent = envelope(("a.jpg",))
+    del sent["properties"][missing]
+    assert as_received(wire.decode(wire.encode(sent, QUEUE), QUEUE)) == as_received(sent)
+
+
+def test_a_false_zero_is_no_zero() -> None:
+    sent = envelope(("a.jpg",))
+    sent["headers"]["retries"] = False
+    assert wire.decode(wire.encode(sent, QUEUE), QUEUE)["headers"]["retries"] is False
+
+
+@pytest.mark.parametrize("make", [tuple, list])
+def test_sizes(make: Any) -> None:
+    key = "test_000.jpg"
+    alone = envelope(make([key]), origin="gen123@ip-172-31-2-4.ec2.internal")
+    alone["headers"].pop("origin")
+    assert size(alone) <= 200
+    full = envelope(make([key, VERSION]), reply_to=REPLY_TO, headers={"request_id": "a" * 16})
+    full["headers"].pop("origin")
+    assert size(full) <= 320
+
+
+@pytest.mark.parametrize("character", ["a", "é", "漢", "😀"])
+def test_every_file_name_fits(character: str) -> None:
+    name = character * (255 // len(character.encode()))
+    sent = envelope((name, VERSION), reply_to=REPLY_TO, headers={"request_id": "a" * 36})
+    assert size(sent) <= 1024
+
+
+def test_too_large_is_refused() -> None:
+    text = wire.encode(envelope(("漢" * 400,)), QUEUE)
+    with pytest.raises(wire.MessageTooLarge) as caught:
+        wire.check_size(text, 1024, QUEUE)
+    assert caught.value.size == len(text.encode())
+    wire.check_size(text, None, QUEUE)
+
+
+def test_sqs_accepts_every_character() -> None:
+    text = wire.encode(envelope(("a\x00\ufffe\uffff\ud800\x1fb",)), QUEUE)
+    assert not any(c in text for c in "\x00\x1f\ufffe\uffff\ud800")
+    assert wire.decode(text, QUEUE)["body"] == json.dumps(
+        [
+            ["a\x00\ufffe\uffff\ud800\x1fb"],
+            {},
+            {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
+        ]
+    )
+
+
+def test_stock_messages_decode() -> None:
+    sent = envelope(("a.jpg",))
+    assert wire.decode(kombu_dumps(sent), QUEUE) == json.loads(kombu_dumps(sent))
+
+
+@pytest.mark.parametrize("change", [{"content-type": "application/x-yaml"}, {"body": "[1, 2]"}])
+def test_what_is_no_task_travels_verbatim(change: dict[str, str]) -> None:
+    sent = {**envelope(("a.jpg",)), **change}
+    assert wire.decode(wire.encode(sent, QUEUE), QUEUE) == json.loads(kombu_dumps(sent))
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[1]", "7", '{"v":1}', '{"v":1,"t":"x"}'])
+def test_strangers_are_not_ours(text: str) -> None:
+    assert wire.decode(text, QUEUE) == {}
+
+
+def test_a_newer_release_is_left_to_newer_workers() -> None:
+    small = json.loads(wire.encode(envelope(("a.jpg",)), QUEUE)) | {"v": wire.VERSION + 1}
+    with pytest.raises(wire.UnknownVersion):
+        wire.decode(json.dumps(small), QUEUE)
+
+
+def test_the_defaults_are_celerys_own() -> None:
+    """Fails when a new Celery changes a default: messages would grow, nothing would break."""
+    headers = envelope(("a.jpg",))["headers"]
+    defaults = {k: json.loads(kombu_dumps(v)) for k, v in headers.items() if k in wire._HEADERS}
+    assert defaults == wire._HEADERS | {"timelimit": [None, None]}
+    assert headers.keys() - wire._HEADERS.keys() == wire._DERIVED_HEADERS
+
+
+def test_eta_is_kept_to_the_microsecond() -> None:
+    eta = datetime.now(UTC) + timedelta(seconds=5)
+    received = wire.decode(wire.encode(envelope(("a",), eta=eta), QUEUE), QUEUE)
+    assert received["headers"]["eta"] == eta.isoformat()
