@@ -5,6 +5,9 @@ import logging
 
 import click
 
+from cli.failures import told_plainly
+from local.running import adopt
+
 NOUNS = {
     "up": "run the whole system on this machine",
     "recognize": "who is on these photos (no AWS)",
@@ -36,6 +39,14 @@ class _Lazy(click.Group):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facerec")
-def main() -> None:
-    """Elastic face recognition on AWS."""
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Elastic face recognition on AWS.
+
+    While `facerec up` runs in this folder, the other commands speak to it, unless AWS_ENDPOINT_URL
+    says otherwise.
+    """
     logging.captureWarnings(True)
+    if context.invoked_subcommand != "up":
+        with told_plainly():
+            adopt()

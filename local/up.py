@@ -1,35 +1,28 @@
 """``facerec up``: the whole system on this machine, from nothing to ready and back to nothing."""
 
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
-
-import urllib3
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import Storage
-from local import embedded_aws, ports, system
+from local import embedded_aws, first_photo, ports, running, system
 from local.child import Child
+from local.first_photo import FirstPhoto
 from local.keeper import GalleryKeeper
 from local.resources import create_resources
-from local.samples import probe
 from local.supervisor import Supervisor
 
-WATCH_EVERY = 0.25
+WATCH_EVERY = 0.1
+"""Seconds between two looks at the services."""
 STEP_TIMEOUT = 600.0
 """Seconds for the conversion of the models, once, on a slow machine."""
 LAST_SAVE = 1.0
 """Seconds that copying the gallery may take from the ten in which all ends."""
-PROBE_TIMEOUT = 120.0
-"""Seconds for the first answer: a machine starts, a worker boots, a photo is recognised."""
 
 
 class _Ended(BaseException):
@@ -44,15 +37,17 @@ def up(settings: Settings) -> None:
     system does not start or the embedded AWS dies.
     """
     began = time.monotonic()
-    with _only_one(settings.state_dir):
+    with running.only_one(settings.state_dir):
         _check_ports(settings)
         isolated = _isolate(settings)
+        running.tell(isolated.state_dir)
         supervisor = Supervisor(system.ENDINGS)
         keeper = GalleryKeeper(Storage(isolated), isolated.state_dir / "kept" / isolated.id)
         try:
             _end_on_signals()
-            _start(isolated, supervisor, keeper)
-            print(f"{_first_answer(isolated)}  ({time.monotonic() - began:.1f} s from the start)")
+            answer = _start(isolated, supervisor, keeper)
+            _say(f"its answer, {time.monotonic() - began:.1f} s after the start:")
+            print(answer)
             print(f"ready: {system.web_url(isolated)}", flush=True)
             while True:
                 supervisor.revive(irreplaceable=(system.AWS,))
@@ -65,7 +60,12 @@ def up(settings: Settings) -> None:
             supervisor.end(_say)
 
 
-def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) -> None:
+def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) -> str:
+    """Starts everything, the slowest first; returns the answer to the sample photo.
+
+    The photo is sent as soon as somebody listens, and people are enrolled while its machine boots.
+    No worker starts before they are: it would not know them.
+    """
     environment = dict(os.environ)
     supervisor.start(system.aws_definition(settings, environment))
     _run("facerec_tasks.recognition.convert", "--out", str(settings.models_dir))
@@ -75,30 +75,33 @@ def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) ->
     keeper.watch()
     _say("embedded AWS, buckets and queues are there; starting web, controller, workers, Flower")
     services = system.service_definitions(settings, environment)
-    for definition in services:
-        supervisor.start(definition)
+    supervisor.start(services[system.WEB])
+    supervisor.start(services[system.CONTROLLER])
+    supervisor.wait_ready(system.WEB)
+    photo = _send_sample(settings)
     _run("local.sample_people")
-    supervisor.wait_ready(*(definition.name for definition in services))
+    supervisor.start(services[system.HYPERVISOR])
+    supervisor.start(services[system.FLOWER])
+    supervisor.wait_ready(*services)
+    return _wait_for(photo, supervisor)
 
 
-def _first_answer(settings: Settings) -> str:
-    """Sends the sample photo as any client does; raises :class:`ConfigurationError`."""
+def _send_sample(settings: Settings) -> FirstPhoto:
+    from local.samples import probe  # brings the engine, which is not to delay the start
+
     sample = probe()
     _say(f"sending {sample.file_name}, another picture of {sample.name.replace('_', ' ')}")
-    answer = urllib3.request(
-        "POST",
-        system.web_url(settings) + "/",
-        fields={"inputFile": (sample.file_name, sample.data, "image/jpeg")},
-        timeout=PROBE_TIMEOUT,
-        retries=False,
-    )
-    text = answer.data.decode(errors="replace").strip()
-    if answer.status != 200:
-        raise ConfigurationError(
-            f"the first photo was answered with {answer.status}: {text}; "
-            f"see {system.logs_folder(settings)}"
-        )
-    return text
+    return FirstPhoto(f"{system.web_url(settings)}/", sample.file_name, sample.data)
+
+
+def _wait_for(photo: FirstPhoto, supervisor: Supervisor) -> str:
+    deadline = time.monotonic() + first_photo.TIMEOUT
+    while (answer := photo.answer()) is None:
+        if time.monotonic() > deadline:
+            raise ConfigurationError(f"no answer within {first_photo.TIMEOUT:.0f} s")
+        supervisor.revive(irreplaceable=(system.AWS,))
+        time.sleep(WATCH_EVERY)
+    return answer
 
 
 def _run(module: str, *arguments: str) -> None:
@@ -121,25 +124,6 @@ def _isolate(settings: Settings) -> Settings:
     os.environ.update(environment)
     get_settings.cache_clear()
     return get_settings()
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Holds the state directory for this process, also against one that starts at this moment."""
-    try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
-        lock = (folder / "up.lock").open("a+")
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot write to {folder.absolute()} ({error.strerror}): "
-            "set FACEREC_STATE_DIR to a folder of yours"
-        ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(f"facerec up runs already in {folder.absolute()}") from None
-        yield
 
 
 def _check_ports(settings: Settings) -> None:
