@@ -12,6 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from facerec_tasks.errors import ConfigurationError
+from facerec_tasks.people import People
+from facerec_tasks.recognition.enrolment import Batch, Enroller
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,21 @@ _FILES = {
 def portraits() -> tuple[Portrait, ...]:
     """The sample people; raises :class:`ConfigurationError` when their wheels are missing."""
     return tuple(Portrait(name, _located(*where)) for name, where in _FILES.items())
+
+
+def enrol(people: People, models_dir: Path) -> tuple[str, ...]:
+    """Makes the sample people known, if nobody is; returns who was enrolled.
+
+    Raises :class:`ConfigurationError`, and ``ModelMissing`` before the models are converted.
+    """
+    known = people.gallery()
+    if len(known):
+        return ()
+    batch = Batch(Enroller.load(known.engine, models_dir), known)
+    for portrait in portraits():
+        batch.add(portrait.name, portrait.path.read_bytes())
+    people.add(batch.samples)
+    return tuple(batch.samples)
 
 
 def probe(name: str = "Grace_Hopper") -> Probe:

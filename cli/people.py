@@ -1,0 +1,144 @@
+"""``facerec people``: who is known."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from cli.failures import told_plainly
+from cli.photo_folders import NotAFolder, enrol, photos_of
+from facerec_tasks.app import app
+from facerec_tasks.people import People
+from facerec_tasks.recognition.checkpoint import CheckpointError
+from facerec_tasks.recognition.data_pt import read_gallery
+from facerec_tasks.recognition.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery import (
+    EngineMismatch,
+    Gallery,
+    GalleryError,
+    checked_name,
+)
+from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage import Storage
+
+EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
+
+
+@click.group()
+def people() -> None:
+    """The people who are known: their gallery is an object in the state bucket."""
+
+
+@people.command()
+@click.argument("name")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--force", is_flag=True, help="Also small, blurred and look-alike faces.")
+def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
+    """Enrol one person from one or more photos."""
+    with told_plainly(*EXPECTED):
+        _enrol([(name, photo) for photo in photos], force=force)
+
+
+@people.command("import")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--threshold", type=click.FloatRange(min=0), help="data.pt: name nobody farther.")
+@click.option("--replace", is_flag=True, help="data.pt: forget everybody who is known now.")
+@click.option("--force", is_flag=True, help="Folder: also small, blurred and look-alike faces.")
+def import_(source: Path, threshold: float | None, replace: bool, force: bool) -> None:
+    """Enrol everybody of a folder of NAME/*.jpg, or take over a data.pt.
+
+    A data.pt (a list of 1x512 tensors and a list of names) is used as its makers did: always the
+    nearest name, unless --threshold is given.
+    """
+    with told_plainly(*EXPECTED):
+        if source.is_dir():
+            _enrol(photos_of(source), force=force)
+        else:
+            _take_over(read_gallery(source.read_bytes(), threshold), replace=replace)
+
+
+@people.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def list_(as_json: bool) -> None:
+    """Everybody, with the number of photos."""
+    with told_plainly(*EXPECTED):
+        gallery = _people().gallery()
+    counts = {name: len(gallery.photos_of(name)) for name in sorted(gallery.names)}
+    if as_json:
+        rule = {"threshold": gallery.threshold, "margin": gallery.margin}
+        click.echo(json.dumps({"engine": gallery.engine, **rule, "people": counts}, indent=2))
+        return
+    for name, photos in counts.items():
+        click.echo(f"{name}\t{photos}")
+    click.echo(f"{len(counts)} people, engine {gallery.engine}", err=True)
+
+
+@people.command()
+@click.argument("names", nargs=-1, required=True)
+def remove(names: tuple[str, ...]) -> None:
+    """Forget people: embeddings, photos and every old version of both."""
+    with told_plainly(*EXPECTED):
+        for name in names:
+            _people().remove(name)
+            click.echo(f"removed {name}")
+        _announce()
+
+
+@people.command()
+@click.argument("old")
+@click.argument("new")
+def rename(old: str, new: str) -> None:
+    """Give a person another name."""
+    with told_plainly(*EXPECTED):
+        _people().rename(old, new)
+        click.echo(f"{old} is now {new}")
+        _announce()
+
+
+def _people() -> People:
+    return People(Storage(get_settings()))
+
+
+def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
+    for name, _ in photos:
+        checked_name(name)
+    known = _people().gallery()
+    enroller = Enroller.load(known.engine, get_settings().models_dir)
+    batch = Batch(enroller, known, strict=not force)
+    with click.progressbar(
+        enrol(batch, photos), length=len(photos), label="looking at photos", file=sys.stderr
+    ) as taken:
+        refused = sum(not ok for _, _, ok in taken)
+    if batch.samples:
+        _people().add(batch.samples)
+        _announce()
+    _report(batch, refused)
+
+
+def _report(batch: Batch, refused: int) -> None:
+    taken = sum(map(len, batch.samples.values()))
+    click.echo(f"enrolled {taken} photos of {len(batch.samples)} people, {refused} not taken")
+    if not taken:
+        raise SystemExit(1)
+
+
+def _take_over(gallery: Gallery, *, replace: bool) -> None:
+    known = _people().gallery()
+    if len(known) and not replace:
+        raise EngineMismatch(
+            f"{len(known)} people are known already, by {known.engine}; "
+            "their gallery and this one cannot be mixed: repeat with --replace to forget them"
+        )
+    _people().replace(gallery)
+    click.echo(f"took over {len(gallery.photos)} faces of {len(gallery)} people")
+    _announce()
+
+
+def _announce() -> None:
+    """Tells running workers; those who do not hear it look for themselves within a minute."""
+    try:
+        app.control.broadcast("refresh_gallery")
+    except Exception as error:  # noqa: BLE001 - the edit is done, and kombu raises anything here
+        click.echo(f"could not tell the workers, they will notice in a minute: {error}", err=True)

@@ -1,0 +1,171 @@
+"""The people who are known, as objects in the state bucket, edited safely from several machines.
+
+The gallery is one object that is only ever written on the condition that it is still the one that
+was read, so of two edits at once both are kept. Photos lie beside it under ids that are never used
+twice, and are stored before the gallery that mentions them: a crash leaves at most a photo nobody
+mentions, which the next removal sweeps away.
+"""
+
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from facerec_tasks.errors import NotFound, PreconditionFailed
+from facerec_tasks.recognition.enrolment import Sample
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.storage import Storage, Stored
+
+CURRENT = "gallery/current.gallery"
+PHOTOS = "gallery/photos/"
+DEFAULT_ENGINE = "resnet128"
+
+EDIT_TIMEOUT = 30.0
+"""Seconds an edit keeps trying while others edit too."""
+ORPHAN_AGE = timedelta(hours=1)
+"""A photo no gallery mentions for so long does not belong to an enrolment under way."""
+
+Edit = Callable[[Gallery], Gallery]
+
+
+class People:
+    """Everybody the system knows. Edits return the gallery they made."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def gallery(self) -> Gallery:
+        """The gallery as it is now; empty when nobody was ever enrolled."""
+        return _decoded(self._storage.find(CURRENT))
+
+    def photo(self, photo_id: str) -> bytes:
+        """The photo of an enrolment; raises :class:`NotFound`."""
+        stored = self._storage.get(PHOTOS + photo_id)
+        assert stored is not None  # no condition was given
+        return stored.data
+
+    def add(self, samples: Mapping[str, Sequence[Sample]]) -> Gallery:
+        """Enrols photos by name; a photo that a person has already is not added again."""
+        known = self.gallery()
+        fresh = {
+            f"{sample.digest}-{secrets.token_hex(4)}": (name, sample)
+            for name, chosen in samples.items()
+            for sample in chosen
+            if not _has(known, name, sample)
+        }
+        if not fresh:
+            return known
+        self._each(
+            lambda photo_id: self._storage.put(PHOTOS + photo_id, fresh[photo_id][1].photo), fresh
+        )
+        try:
+            return self.edit(lambda gallery: _with(gallery, fresh))
+        except BaseException:  # whatever ended it, Ctrl-C included: nobody mentions these photos
+            self._erase(fresh)
+            raise
+
+    def remove(self, name: str) -> Gallery:
+        """Forgets a person: embeddings, photos, and every old version of both.
+
+        Raises :class:`~facerec_tasks.recognition.gallery.NoSuchPerson`.
+        """
+        photos: tuple[str, ...] = ()
+
+        def without(gallery: Gallery) -> Gallery:
+            nonlocal photos
+            photos = gallery.photos_of(name)
+            return gallery.without_person(name)
+
+        gallery = self.edit(without)
+        self._erase(photo for photo in photos if photo)
+        self._storage.erase_old_versions(CURRENT)
+        self._sweep(gallery)
+        return gallery
+
+    def rename(self, old: str, new: str) -> Gallery:
+        """Raises ``NoSuchPerson``, and ``NameTaken`` when ``new`` is somebody else."""
+        return self.edit(lambda gallery: gallery.renamed(old, new))
+
+    def replace(self, gallery: Gallery) -> Gallery:
+        """Puts a whole gallery in the place of the current one, and forgets everybody in that."""
+        after = self.edit(lambda _: gallery)
+        self._storage.erase_old_versions(CURRENT)
+        self._sweep(after)
+        return after
+
+    def edit(self, change: Edit) -> Gallery:
+        """Reads, changes and writes; again when somebody else wrote meanwhile.
+
+        ``change`` may be called several times. Raises :class:`PreconditionFailed` after
+        :data:`EDIT_TIMEOUT`.
+        """
+        deadline = time.monotonic() + EDIT_TIMEOUT
+        stored, written = self._storage.find(CURRENT), None
+        while True:
+            before = _decoded(stored)
+            after = change(before)
+            if after is before and stored:
+                return before
+            written = after.to_bytes()
+            try:
+                self._write(written, stored)
+                return after
+            except (PreconditionFailed, NotFound):  # changed, or removed, since it was read
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0, 0.1))  # noqa: S311 - so that two do not keep colliding
+            stored = self._storage.find(CURRENT)
+            if stored and stored.data == written:
+                return after  # the write succeeded, its answer was lost and it was tried again
+
+    def _write(self, data: bytes, read: Stored | None) -> None:
+        if read:
+            self._storage.put(CURRENT, data, if_match=read.etag)
+        else:
+            self._storage.put(CURRENT, data, if_absent=True)
+
+    def _sweep(self, gallery: Gallery) -> None:
+        oldest = datetime.now(UTC) - ORPHAN_AGE
+        mentioned = set(gallery.photos)
+        self._erase(
+            entry.name.removeprefix(PHOTOS)
+            for entry in self._storage.list(PHOTOS)
+            if entry.modified < oldest and entry.name.removeprefix(PHOTOS) not in mentioned
+        )
+
+    def _erase(self, photo_ids: Iterable[str]) -> None:
+        self._each(lambda photo_id: self._storage.erase(PHOTOS + photo_id), photo_ids)
+
+    @staticmethod
+    def _each(action: Callable[[str], object], photo_ids: Iterable[str]) -> None:
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for _ in pool.map(action, photo_ids):
+                pass
+
+
+def _decoded(stored: Stored | None) -> Gallery:
+    return Gallery.from_bytes(stored.data) if stored else Gallery.empty(DEFAULT_ENGINE)
+
+
+def _has(gallery: Gallery, name: str, sample: Sample) -> bool:
+    return name in gallery.names and any(
+        photo.startswith(sample.digest) for photo in gallery.photos_of(name)
+    )
+
+
+def _with(gallery: Gallery, fresh: Mapping[str, tuple[str, Sample]]) -> Gallery:
+    there = set(gallery.photos)
+    for name in dict.fromkeys(name for name, _ in fresh.values()):
+        chosen = {
+            photo_id: sample
+            for photo_id, (whose, sample) in fresh.items()
+            if whose == name and photo_id not in there
+        }
+        if chosen:
+            embeddings = np.stack([sample.embedding for sample in chosen.values()])
+            gallery = gallery.with_person(name, embeddings, tuple(chosen))
+    return gallery

@@ -1,0 +1,460 @@
+"""Who is known, and who a face is: people, their embeddings, and an honest "unknown".
+
+A gallery names the engine its numbers come from, because embeddings of two engines cannot be
+compared. It is immutable: every edit returns another gallery, so a search never sees half of one.
+
+Its file is made to be mapped into memory and shared by the processes of a machine. All numbers are
+little-endian::
+
+    16 bytes   FACEREC-GALLERY1
+     8 bytes   length of the header, unsigned
+     n bytes   header, JSON: engine, precision, dimension, threshold, margin, names, photos
+               zeros up to a multiple of 64
+     4 x rows  int32, which of the names each row belongs to
+               zeros up to a multiple of 64
+     4 x rows x dimension   float32, the embeddings
+
+Nothing in it is executed, compressed or repeated, so a hostile file is at worst refused.
+"""
+
+import json
+import math
+import mmap
+import struct
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embeddings = NDArray[np.float32]
+"""One face a row: [faces, dimension]."""
+
+MAX_NAME = 200
+"""Characters of a person's name."""
+RESERVED = frozenset({"unknown", "no-face"})
+"""Answers of the system; a person of that name could not be told from them."""
+
+_MAGIC = b"FACEREC-GALLERY1"
+_LENGTH = struct.Struct("<Q")
+_ALIGN = 64
+
+
+class GalleryError(ValueError):
+    """Raised for a gallery that cannot be what it says it is, and for an edit that cannot be."""
+
+
+class EngineMismatch(GalleryError):
+    """Raised when embeddings of one engine meet a gallery of another; says the remedy."""
+
+
+class NoSuchPerson(GalleryError):
+    """Raised when a person to remove or rename is not in the gallery."""
+
+
+class NameTaken(GalleryError):
+    """Raised when a person is renamed to somebody who is there already."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What one engine's embeddings are like; distances are Euclidean."""
+
+    dimension: int
+    threshold: float
+    """At most this far from a person is that person."""
+    margin: float
+    """See :attr:`Gallery.margin`."""
+    spread: float
+    """Distance over which the odds of "same person" change by a factor of e."""
+
+
+TRAITS = {
+    # docs/benchmarks.md: one photo each of 100 people; with the mirror image averaged in
+    "resnet128": Traits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
+    # not measured here: unit vectors, 1.0 to 1.1 is what its users verify pairs with
+    "facenet": Traits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
+}
+
+
+@dataclass(frozen=True)
+class Match:
+    """Who one face is."""
+
+    name: str | None
+    """None when nobody is near enough, or two people are equally near."""
+    distance: float | None
+    """To the nearest person; none in an empty gallery, like all that follows."""
+    confidence: float | None
+    """How sure ``name`` is, 0 to 1; for an unknown face, how sure it is that it is nobody known."""
+    nearest: str | None = None
+    """The nearest person, also when that is not near enough."""
+    runner_up: str | None = None
+    """The nearest other person; none when only one is known."""
+    runner_up_distance: float | None = None
+
+
+NOBODY = Match(name=None, distance=None, confidence=None)
+
+
+class _Block:
+    """Embeddings that are searched together: [rows, dimension], and whose each one is."""
+
+    def __init__(self, rows: Embeddings, owners: NDArray[np.int32]) -> None:
+        self.rows, self.owners = rows, owners
+        with np.errstate(over="ignore"):  # what overflows is refused in the next line
+            self._squares = np.einsum("ij,ij->i", rows, rows)
+        if not np.isfinite(self._squares).all():
+            raise GalleryError("an embedding is not finite")
+
+    def estimate(self, probe: Embeddings) -> Embeddings:
+        """[rows], squared distances less the probe's own square: one pass over memory."""
+        squared: Embeddings = self.rows @ probe
+        squared *= -2
+        squared += self._squares
+        return squared
+
+    def nearest(self, estimate: Embeddings, probe: Embeddings) -> tuple[int, float]:
+        """Whose the nearest row is, and its exact distance; infinity when there is no row left."""
+        least = float(estimate.min())
+        if least == math.inf:
+            return 0, math.inf
+        # float32 rounds the estimate in its sixth digit: whatever is that near is looked at exactly
+        rows = np.flatnonzero(estimate <= least + 1e-5 * (1 + float(probe @ probe) + abs(least)))
+        exact = np.linalg.norm(self.rows[rows].astype(np.float64) - probe, axis=1)
+        best = int(exact.argmin())
+        return int(self.owners[rows[best]]), float(exact[best])
+
+
+def _means(photos: _Block) -> _Block | None:
+    """The mean embedding of everybody who has several; none when nobody has."""
+    counts = np.bincount(photos.owners)
+    several = np.flatnonzero(counts > 1).astype(np.int32)
+    if not len(several):
+        return None
+    chosen = np.flatnonzero(counts[photos.owners] > 1)
+    sums = np.zeros((len(counts), photos.rows.shape[1]), np.float32)
+    np.add.at(sums, photos.owners[chosen], photos.rows[chosen])
+    sums[several] /= counts[several, np.newaxis]
+    return _Block(sums[several], several)
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """People and their embeddings. Raises :class:`GalleryError` for what does not fit together."""
+
+    engine: str
+    names: tuple[str, ...]
+    owners: NDArray[np.int32]
+    """[rows], for each embedding the index of its person in ``names``."""
+    embeddings: Embeddings
+    """[rows, dimension], read-only; may be a mapped file."""
+    photos: tuple[str, ...]
+    """[rows], the id of the photo each embedding comes from; empty when it was imported."""
+    threshold: float | None
+    """None: always the nearest person, however far (the semantics of an imported ``data.pt``)."""
+    margin: float
+    """How much farther the second person must be from a face that is at the threshold. The nearer
+    the face, the less: by as much as it is nearer, down to a fifth. The more people are known, the
+    nearer is the second by chance, so this also makes a large gallery stricter than a small one."""
+    precision: str = "fp32"
+    """Arithmetic the engine ran in; fp32 and int8 embeddings do not mix either."""
+    _blocks: tuple[_Block, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        photos = _Block(self.embeddings, self.owners)
+        # A person's mean is one more photo of them: with three photos it halves the faces missed.
+        means = None if self.threshold is None else _means(photos)
+        object.__setattr__(self, "_blocks", (photos, means) if means else (photos,))
+        for array in (self.owners, self.embeddings):
+            array.flags.writeable = False
+
+    @classmethod
+    def empty(cls, engine: str, *, precision: str = "fp32") -> Self:
+        """A gallery of nobody, with the engine's threshold."""
+        traits = _traits(engine)
+        return cls(
+            engine=engine,
+            names=(),
+            owners=np.zeros(0, np.int32),
+            embeddings=np.zeros((0, traits.dimension), np.float32),
+            photos=(),
+            threshold=traits.threshold,
+            margin=traits.margin,
+            precision=precision,
+        )
+
+    @property
+    def dimension(self) -> int:
+        return int(self.embeddings.shape[1])
+
+    def __len__(self) -> int:
+        """Number of people."""
+        return len(self.names)
+
+    def photos_of(self, name: str) -> tuple[str, ...]:
+        """Ids of a person's photos, in the order of enrolment; raises :class:`NoSuchPerson`."""
+        return tuple(self.photos[row] for row in np.flatnonzero(self.owners == self._index(name)))
+
+    def distance(self, name: str, embedding: Embeddings) -> float:
+        """From a face [dimension] to a person's nearest photo; raises :class:`NoSuchPerson`."""
+        rows = self.embeddings[self.owners == self._index(name)]
+        return float(np.linalg.norm(rows - embedding, axis=1).min())
+
+    # Edits
+
+    def with_person(self, name: str, embeddings: Embeddings, photos: Sequence[str]) -> Self:
+        """The person with further embeddings [n, dimension], one photo id each."""
+        name = checked_name(name)
+        rows = self._compatible(embeddings)
+        names = self.names if name in self.names else (*self.names, name)
+        owner = np.full(len(rows), names.index(name), np.int32)
+        return replace(
+            self,
+            names=names,
+            owners=np.concatenate([self.owners, owner]),
+            embeddings=np.concatenate([self.embeddings, rows]),
+            photos=(*self.photos, *photos),
+        )
+
+    def without_person(self, name: str) -> Self:
+        """Everybody else; raises :class:`NoSuchPerson`."""
+        gone = self._index(name)
+        stays = self.owners != gone
+        owners = self.owners[stays]
+        return replace(
+            self,
+            names=self.names[:gone] + self.names[gone + 1 :],
+            owners=owners - (owners > gone).astype(np.int32),
+            embeddings=self.embeddings[stays],
+            photos=tuple(self.photos[row] for row in np.flatnonzero(stays)),
+        )
+
+    def renamed(self, old: str, new: str) -> Self:
+        """The same faces under a new name; raises :class:`NoSuchPerson`, :class:`NameTaken`."""
+        new = checked_name(new)
+        index = self._index(old)
+        if new in self.names and new != old:
+            raise NameTaken(f"{new} is there already")
+        return replace(self, names=(*self.names[:index], new, *self.names[index + 1 :]))
+
+    def with_threshold(self, threshold: float | None, margin: float | None = None) -> Self:
+        """The same people under another rule; None names the nearest, however far."""
+        return replace(self, threshold=threshold, margin=self.margin if margin is None else margin)
+
+    # Search
+
+    def search(self, embeddings: Embeddings) -> list[Match]:
+        """For each embedding [n, dimension] who it is."""
+        return [self._match(probe) for probe in self._compatible(embeddings)]
+
+    def _match(self, probe: Embeddings) -> Match:
+        if not self.names:
+            return NOBODY
+        estimates = [block.estimate(probe) for block in self._blocks]
+        owner, distance = self._nearest(estimates, probe)
+        runner_up, runner_up_distance = None, None
+        if len(self.names) > 1:
+            for block, estimate in zip(self._blocks, estimates, strict=True):
+                estimate[block.owners == owner] = np.inf
+            other, runner_up_distance = self._nearest(estimates, probe)
+            runner_up = self.names[other]
+        known = self._is_known(distance, runner_up_distance)
+        sure = self._confidence(distance, runner_up_distance)
+        return Match(
+            name=self.names[owner] if known else None,
+            distance=distance,
+            confidence=sure if known else 1 - sure,
+            nearest=self.names[owner],
+            runner_up=runner_up,
+            runner_up_distance=runner_up_distance,
+        )
+
+    def _nearest(self, estimates: list[Embeddings], probe: Embeddings) -> tuple[int, float]:
+        """Index of the nearest person and the exact distance; the first of several as near."""
+        found = [
+            block.nearest(estimate, probe)
+            for block, estimate in zip(self._blocks, estimates, strict=True)
+        ]
+        return min(found, key=lambda one: one[1])
+
+    def _is_known(self, distance: float, runner_up_distance: float | None) -> bool:
+        if self.threshold is None:
+            return True
+        if distance > self.threshold:
+            return False
+        lead = max(self.margin / 5, self.margin - (self.threshold - distance))
+        return runner_up_distance is None or runner_up_distance - distance >= lead
+
+    def _confidence(self, distance: float, runner_up_distance: float | None) -> float:
+        """Of three possibilities, the nearest, the runner-up and nobody known: the first's share.
+
+        The odds of each person against nobody are ``exp((threshold - distance) / spread)``.
+        """
+        traits = TRAITS[self.engine]
+        threshold = traits.threshold if self.threshold is None else self.threshold
+        odds = [
+            math.exp(max(-50.0, min(50.0, (threshold - d) / traits.spread)))
+            for d in (distance, runner_up_distance)
+            if d is not None
+        ]
+        nobody = 1.0 if self.threshold is not None else 0.0
+        return odds[0] / (sum(odds) + nobody)
+
+    def _index(self, name: str) -> int:
+        try:
+            return self.names.index(unicodedata.normalize("NFC", name))
+        except ValueError:
+            raise NoSuchPerson(f"nobody is called {name}") from None
+
+    def _compatible(self, embeddings: Embeddings) -> Embeddings:
+        rows = np.ascontiguousarray(embeddings, np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.dimension:
+            raise EngineMismatch(
+                f"embeddings of shape {rows.shape} do not fit this gallery of {self.engine} "
+                f"({self.dimension} numbers a face): enrol the people again with one engine"
+            )
+        if not np.isfinite(rows).all():
+            raise GalleryError("an embedding is not finite")
+        return rows
+
+    # Files
+
+    def to_bytes(self) -> bytes:
+        """The file described at the top of this module."""
+        header = {
+            "engine": self.engine,
+            "precision": self.precision,
+            "dimension": self.dimension,
+            "threshold": self.threshold,
+            "margin": self.margin,
+            "names": self.names,
+            "photos": self.photos,
+        }
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        head = _padded(_MAGIC + _LENGTH.pack(len(text)) + text)
+        owners = _padded(self.owners.astype("<i4").tobytes())
+        return b"".join((head, owners, self.embeddings.astype("<f4").tobytes()))
+
+    @classmethod
+    def from_bytes(cls, data: bytes | mmap.mmap) -> Self:
+        """Raises :class:`GalleryError` for anything :meth:`to_bytes` could not have made.
+
+        The arrays are views of ``data``, not copies.
+        """
+        header, start = _read_header(data)
+        try:
+            names, photos = _listed(header["names"]), _listed(header["photos"])
+            dimension, rows = header["dimension"], len(photos)
+            begin = start + _up(4 * rows)
+            if not isinstance(dimension, int) or len(data) != begin + 4 * rows * dimension:
+                raise GalleryError("not a gallery: its length is not what its header says")
+            return cls(
+                engine=header["engine"],
+                names=names,
+                owners=np.frombuffer(data, "<i4", rows, start),
+                embeddings=np.frombuffer(data, "<f4", -1, begin).reshape(rows, dimension)
+                if rows
+                else np.zeros((0, dimension), np.float32),
+                photos=photos,
+                threshold=header["threshold"],
+                margin=header["margin"],
+                precision=header["precision"],
+            )
+        except (KeyError, TypeError) as error:
+            raise GalleryError(f"not a gallery: {error!r} in its header") from error
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Maps a gallery's file: its pages are shared with every process that does the same."""
+        with path.open("rb") as file:
+            try:
+                return cls.from_bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            except ValueError as error:  # an empty file cannot be mapped
+                raise GalleryError(f"{path}: {error}") from error
+
+
+def checked_name(name: str) -> str:
+    """The name in its one spelling; raises :class:`GalleryError` for what cannot be an answer.
+
+    An answer is one line of text after a colon, and ``unknown`` and ``no-face`` mean something.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if not name or name != name.strip() or len(name) > MAX_NAME:
+        _refuse_name(name, f"1 to {MAX_NAME} characters, no space around them")
+    if not name.isprintable():
+        _refuse_name(name, "printable characters only")
+    if name in RESERVED:
+        _refuse_name(name, "that is an answer of the system")
+    return name
+
+
+def _refuse_name(name: str, reason: str) -> NoReturn:
+    raise GalleryError(f"not a name: {name[:MAX_NAME]!r} ({reason})")
+
+
+def _traits(engine: str) -> Traits:
+    if not isinstance(engine, str) or engine not in TRAITS:
+        raise EngineMismatch(f"no engine is called {engine!r:.50}; there are {', '.join(TRAITS)}")
+    return TRAITS[engine]
+
+
+def _check(gallery: Gallery) -> None:
+    traits = _traits(gallery.engine)
+    rows, names = len(gallery.photos), gallery.names
+    if gallery.embeddings.shape != (rows, traits.dimension):
+        raise EngineMismatch(
+            f"{gallery.engine} makes {traits.dimension} numbers a face, "
+            f"not {gallery.embeddings.shape} for {rows} photos"
+        )
+    if not all(isinstance(text, str) for text in (*names, *gallery.photos, gallery.precision)):
+        raise GalleryError("a name or photo id is not text")
+    if len(set(names)) != len(names) or any(checked_name(name) != name for name in names):
+        raise GalleryError("two people have one name, or one name has two spellings")
+    if gallery.owners.shape != (rows,) or not np.array_equal(
+        np.unique(gallery.owners), np.arange(len(names))
+    ):
+        raise GalleryError("embeddings and people do not fit together")
+    if not _is_distance(gallery.margin) or not (
+        gallery.threshold is None or _is_distance(gallery.threshold)
+    ):
+        raise GalleryError("threshold and margin are distances")
+
+
+def _is_distance(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
+
+
+def _read_header(data: bytes | mmap.mmap) -> tuple[dict[str, Any], int]:
+    """The header and where the rest begins."""
+    prefix = len(_MAGIC) + _LENGTH.size
+    if len(data) < prefix or data[: len(_MAGIC)] != _MAGIC:
+        raise GalleryError("not a gallery: it does not begin as one")
+    (length,) = _LENGTH.unpack_from(data, len(_MAGIC))
+    if length > len(data) - prefix:
+        raise GalleryError("not a gallery: it ends within its header")
+    try:
+        header = json.loads(data[prefix : prefix + length])
+    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, brackets without end
+        raise GalleryError("not a gallery: its header is no JSON") from error
+    if not isinstance(header, dict):
+        raise GalleryError("not a gallery: its header is no JSON object")
+    return header, _up(prefix + length)
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise GalleryError("not a gallery: no list where one is expected")
+    return tuple(value)
+
+
+def _up(length: int) -> int:
+    return -(-length // _ALIGN) * _ALIGN
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(_up(len(data)) - len(data))

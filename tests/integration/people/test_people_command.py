@@ -1,0 +1,107 @@
+"""`facerec people` against the state bucket."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.people import people
+from facerec_tasks.people import People
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+from local import samples
+from local.resources import create_buckets
+
+HOPPER, COLLINS = (portrait.path for portrait in samples.portraits())
+
+
+@pytest.fixture(autouse=True)
+def announced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No worker runs here: what would be broadcast to them."""
+    create_buckets(settings)
+    commands: list[str] = []
+    monkeypatch.setattr("cli.people.app.control.broadcast", commands.append)
+    return commands
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(people, [str(a) for a in arguments])
+
+
+def known(settings: Settings) -> dict[str, int]:
+    gallery = People(Storage(settings)).gallery()
+    return {name: len(gallery.photos_of(name)) for name in gallery.names}
+
+
+def test_adds_lists_renames_and_removes(settings: Settings, announced: list[str]) -> None:
+    assert run("add", "Grace", HOPPER).exit_code == 0
+    assert run("add", "Eileen", COLLINS).exit_code == 0
+    assert run("list").stdout == "Eileen\t1\nGrace\t1\n"
+    assert run("rename", "Grace", "Grace Hopper").exit_code == 0
+    assert run("remove", "Eileen").exit_code == 0
+    listed = json.loads(run("list", "--json").stdout)
+    assert (listed["engine"], listed["people"]) == ("resnet128", {"Grace Hopper": 1})
+    assert announced == ["refresh_gallery"] * 4
+
+
+def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_path: Path) -> None:
+    for name, photo in (("Grace", HOPPER), ("Eileen", COLLINS)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
+    (tmp_path / "Grace" / "2.jpg").write_text("no photo")
+    (tmp_path / "Grace" / "3.jpg").write_bytes(samples.probe("Eileen_Collins").data)
+    (tmp_path / "Eileen" / "notes.txt").write_text("not looked at")
+    result = run("import", tmp_path)
+    assert result.stdout.splitlines()[-1] == "enrolled 2 photos of 2 people, 2 not taken"
+    assert "not-a-photo" in result.stderr
+    assert "somebody-else" in result.stderr
+    assert known(settings) == {"Eileen": 1, "Grace": 1}
+    assert run("import", tmp_path).exit_code == 0
+    assert known(settings) == {"Eileen": 1, "Grace": 1}, "a second import changes nothing"
+
+
+def test_nothing_taken_is_a_failure(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_text("no photo")
+    assert run("add", "Grace", tmp_path / "photo.jpg").exit_code == 1
+    assert run("import", tmp_path).exit_code == 1
+    assert known(settings) == {}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("remove", "Nobody"),
+        ("rename", "Nobody", "Somebody"),
+        ("add", "unknown", HOPPER),
+        ("import", HOPPER),
+    ],
+)
+def test_a_failure_is_one_line(arguments: tuple[object, ...]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_edit_stands_when_the_workers_cannot_be_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(command: str) -> None:
+        raise ConnectionError(command)
+
+    monkeypatch.setattr("cli.people.app.control.broadcast", broken)
+    result = run("add", "Grace", HOPPER)
+    assert result.exit_code == 0
+    assert "in a minute" in result.stderr
+    assert known(settings) == {"Grace": 1}
+
+
+def test_the_sample_people_are_enrolled_when_nobody_is_known(settings: Settings) -> None:
+    known_people = People(Storage(settings))
+    assert set(samples.enrol(known_people, settings.models_dir)) == {
+        "Eileen_Collins",
+        "Grace_Hopper",
+    }
+    assert samples.enrol(known_people, settings.models_dir) == ()
+    assert known(settings) == {"Eileen_Collins": 1, "Grace_Hopper": 1}
