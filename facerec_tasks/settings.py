@@ -43,6 +43,16 @@ class Settings(BaseSettings):
     """Seconds a request waits before it is told 504 and the task id."""
     drain_timeout: Seconds = 8.0
     """Seconds a stopping web process keeps answering those who wait."""
+    max_files: int = Field(100, gt=0)
+    """Photos in one request."""
+    max_request_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    """Bytes of one request with all its photos."""
+    open: bool = False
+    """Answer without an API key although bound beyond loopback."""
+    rate_limit: float = Field(100.0, ge=0)
+    """Requests a second of one API key, or of one address without; beyond loopback; 0: no limit."""
+    rate_burst: int = Field(2000, gt=0)
+    """Requests one may make at once before the rate counts."""
 
     # Worker
     concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, gt=0)
