@@ -30,6 +30,7 @@ def up(**options: str | int | float | None) -> None:
     """
     _put_in_environment(options)
     logging.basicConfig(format="facerec: %(message)s", level=logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # full pools are no news
     from local.up import up as run  # --help must not wait for boto3
 
     with told_plainly(ServiceFailed):

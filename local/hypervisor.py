@@ -31,8 +31,10 @@ LOOK_EVERY = 0.5
 START_EVERY = 0.4
 """Seconds between two starts: a worker needs about a second of one core to boot."""
 STOP_GRACE = 30.0
-"""Seconds a stopped machine's worker has to finish its task and its last poll of up to 20 s."""
-END_GRACE = 3.0
+"""Seconds a stopped machine's worker has to finish its task and its last poll."""
+POLL_SECONDS = "2"
+"""Of the workers' long polls, which a stopping worker awaits; calls cost nothing here."""
+END_GRACE = 2.0
 """Seconds all workers have when the hypervisor itself ends."""
 
 
@@ -174,6 +176,7 @@ class Hypervisor:
                 "FACEREC_MACHINE": machine,
                 "FACEREC_STATE_DIR": str(self._disk(machine)),
                 "FACEREC_CONCURRENCY": concurrency,
+                "FACEREC_POLL_SECONDS": os.environ.get("FACEREC_POLL_SECONDS", POLL_SECONDS),
             },
             log=self._logs / f"worker-{machine}.log",
         )  # fmt: skip

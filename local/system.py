@@ -20,7 +20,7 @@ WEB_GRACE = 4.0
 """Seconds the web tier has to answer those who wait when all ends: 10 s are for everything."""
 ENDINGS = (
     Ending((WEB, CONTROLLER, FLOWER), WEB_GRACE + 0.5),  # workers still answer the web tier
-    Ending((HYPERVISOR,), 3.5),
+    Ending((HYPERVISOR,), 3.0),
     Ending((AWS,), 0.5),
 )
 
@@ -39,27 +39,25 @@ def aws_definition(settings: Settings, environment: Mapping[str, str]) -> Defini
     )
 
 
-def service_definitions(settings: Settings, environment: Mapping[str, str]) -> list[Definition]:
-    """Everything that runs on the embedded AWS; may be started at once."""
+def service_definitions(
+    settings: Settings, environment: Mapping[str, str]
+) -> dict[str, Definition]:
+    """Everything that runs on the embedded AWS, by name; may be started in any order."""
     python, folder = sys.executable, logs_folder(settings)
-    flower_url = f"http://127.0.0.1:{settings.flower_port}/"
     flower = (
-        python, "-m", "celery", "-A", "facerec_tasks.app", "flower",
-        "--address=127.0.0.1", f"--port={settings.flower_port}",
+        python, "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app",
+        f"--port={settings.flower_port}",
     )  # fmt: skip
     web_environment = {**environment, "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE)}
-    return [
-        _definition(
-            WEB,
-            (python, "-m", "webapp"),
-            web_environment,
-            folder,
-            _answers(f"{web_url(settings)}/healthz"),
-        ),
+    web_ready = _answers(f"{web_url(settings)}/healthz")
+    flower_ready = _answers(f"http://127.0.0.1:{settings.flower_port}/")
+    definitions = (
+        _definition(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
         _definition(CONTROLLER, (python, "-m", "autoscale.controller"), environment, folder),
         _definition(HYPERVISOR, (python, "-m", "local.hypervisor"), environment, folder),
-        _definition(FLOWER, flower, environment, folder, _answers(flower_url)),
-    ]
+        _definition(FLOWER, flower, environment, folder, flower_ready),
+    )
+    return {definition.name: definition for definition in definitions}
 
 
 def ports(settings: Settings) -> dict[str, tuple[str, int]]:
