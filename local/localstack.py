@@ -85,21 +85,22 @@ def install() -> Path:
 
 
 @contextmanager
-def localstack(port: int = 0) -> Iterator[str]:
+def localstack(port: int = 0, log: Path | None = None) -> Iterator[str]:
     """Runs LocalStack as a child process and gives its endpoint URL; it ends with the block.
 
-    Raises :class:`Missing`, and :class:`ConfigurationError` when it does not start.
+    It writes a line for every call to ``log``. Raises :class:`Missing`, and :class:`ConfigurationError` when it does not start.
     """
     python, port = install(), port or free_port()
     url = f"http://{HOST}:{port}"
     with tempfile.TemporaryDirectory(prefix="localstack-") as directory:
+        log = log or Path(directory) / "log"
         child = Child(
             [str(python), "-m", "localstack.runtime.main"],
             environment=isolated(dict(os.environ), url) | _settings(port, directory),
-            log=Path(directory) / "log",
+            log=log,
         )
         try:
-            _await(url, child, Path(directory) / "log")
+            _await(url, child, log)
             yield url
         finally:
             child.kill()  # nothing in it outlives it
