@@ -5,6 +5,7 @@ back all the same, so that the task runs again after its failure was announced. 
 announced: the message becomes visible again after a growing delay and the next run answers.
 """
 
+from billiard.einfo import ExceptionWithTraceback
 from celery import Task as CeleryTask
 from celery.exceptions import TimeLimitExceeded
 from celery.utils.log import get_logger
@@ -31,6 +32,8 @@ class Request(CeleryRequest):
     def on_failure(self, exc_info, send_failed_event=True, return_ok=False):  # type: ignore[no-untyped-def]
         """The run ended badly; called for a time limit as well, before or after ``on_timeout``."""
         exc = exc_info.exception
+        if isinstance(exc, ExceptionWithTraceback):  # as billiard carries it between processes
+            exc = exc.exc
         if isinstance(exc, TimeLimitExceeded) and self.task.acks_late:
             return self._hand_back(exc.args[0] if exc.args else None)
         return super().on_failure(exc_info, send_failed_event, return_ok)

@@ -67,8 +67,10 @@ def decode(text: str, queue: str) -> Envelope:
         return {}
     if not isinstance(data, dict):
         return {}
-    if "v" not in data or "properties" in data:
+    if {"body", "properties"} <= data.keys():
         return data
+    if "v" not in data:
+        return {}
     if data["v"] != VERSION:
         raise UnknownVersion(f"wire format {data['v']!r}; this release knows {VERSION}")
     try:

@@ -1,0 +1,105 @@
+"""A Celery application as any project might have it, to be run by the tests of the transport.
+
+Configured by the environment, so that workers are started with the ordinary ``celery`` command.
+What tasks do is written to the file ``SAMPLE_NOTES``, one line of words per note.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.exceptions import Reject
+
+OPTIONS: dict[str, Any] = {
+    "visibility_timeout": 5,
+    "max_message_size": 1024,
+    "backoff": [1, 4],
+    "wait_time_seconds": 1,  # tests stop many workers, and each awaits its open poll
+}
+
+
+def make_app() -> Celery:
+    """The application of the test whose environment this is."""
+    identity = os.environ["FACEREC_ID"]
+    made = Celery(identity, set_as_current=False)
+    made.conf.update(
+        broker_url="sqs://",
+        broker_transport="facerec_tasks.sqs.transport:Transport",
+        broker_transport_options={
+            **OPTIONS,
+            "namespace": identity,
+            **json.loads(os.environ.get("SAMPLE_OPTIONS", "{}")),
+        },
+        broker_connection_retry_on_startup=True,
+        task_default_queue=f"{identity}-req-queue",
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        worker_lost_wait=1,
+    )
+    made.conf.update(json.loads(os.environ.get("SAMPLE_SETTINGS", "{}")))
+    _add_tasks(made)
+    return made
+
+
+def note(*words: object) -> None:
+    """Appends a line; one write, so that lines of many processes do not mix."""
+    line = " ".join(map(str, words)) + "\n"
+    fd = os.open(os.environ["SAMPLE_NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(fd, line.encode())
+    finally:
+        os.close(fd)
+
+
+def notes() -> list[list[str]]:
+    """All lines so far, as words."""
+    path = Path(os.environ["SAMPLE_NOTES"])
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _add_tasks(app: Celery) -> None:
+    @app.task(name="sample.work", shared=False, bind=True)
+    def work(self: Any, label: str, seconds: float = 0.0) -> None:
+        note("begin", label, self.request.sqs_receive_count, os.getpid())
+        time.sleep(seconds)
+        note("end", label, self.request.sqs_receive_count, time.time())
+
+    @app.task(name="sample.hand_back", shared=False, bind=True)
+    def hand_back(self: Any, label: str, until: int) -> None:
+        note("try", label, self.request.sqs_receive_count, time.time())
+        if self.request.sqs_receive_count < until:
+            raise Reject("not yet", requeue=True)
+
+    @app.task(name="sample.bury", shared=False, bind=True)
+    def bury(self: Any, label: str) -> None:
+        note("bury", label)
+        raise Reject("poison", requeue=False)
+
+    @app.task(name="sample.crash", shared=False, bind=True)
+    def crash(self: Any, label: str, until: int) -> None:
+        note("try", label, self.request.sqs_receive_count, time.time())
+        if self.request.sqs_receive_count < until:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @app.task(name="sample.overrun", shared=False, bind=True, time_limit=1)
+    def overrun(self: Any, label: str, until: int) -> None:
+        note("try", label, self.request.sqs_receive_count, time.time())
+        if self.request.sqs_receive_count < until:
+            time.sleep(60)
+
+    @app.task(name="sample.pass_on", shared=False, bind=True)
+    def pass_on(self: Any, label: str) -> None:
+        app.tasks["sample.work"].delay(label)
+        note("passed", label, os.getpid())
+
+
+if "SAMPLE_NOTES" in os.environ:
+    app = make_app()
