@@ -5,12 +5,13 @@ tier's ledger, which is cheap to ask, shows the first photo. Whatever AWS answer
 Of several controllers the one that holds the lease acts; the others wait.
 """
 
+import argparse
 import logging
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,18 +20,18 @@ from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
 from autoscale.execution import Execution
 from autoscale.experience import Experience
-from autoscale.fleet import CALL_FAILED, Ec2Fleet, Fleet
+from autoscale.fleet import CALL_FAILED, DryRun, Ec2Fleet, Fleet
 from autoscale.launches import Launches
 from autoscale.lease import Lease, Place
 from autoscale.liveness import Liveness, Probe, ask_celery
 from autoscale.model import PROFILES, Demand, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
 from autoscale.signals import Counts, Ledger, RequestQueue, Signals, read_ledger
-from autoscale.state import State
+from autoscale.state import PREFIX, BucketState, State
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("autoscale.controller")  # not __main__
 
 WORKING = 2.0
 RESTING = 20.0
@@ -277,8 +278,11 @@ class Controller:
         )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Runs until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m autoscale.controller", description=__doc__)
+    parser.add_argument("--dry-run", action="store_true", help="decide, but change nothing")
+    dry = parser.parse_args(arguments).dry_run
     configure("controller")
     settings = get_settings()
     stopped = threading.Event()
@@ -290,7 +294,12 @@ def main() -> None:
         settings.max_instances,
         settings.fleet_mode,
     )
-    Controller(settings, Ec2Fleet(settings), State(settings), Probe(ask_celery)).run(stopped)
+    fleet: Fleet = Ec2Fleet(settings)
+    state = BucketState(settings)
+    if dry:  # beside the one that acts, with a lease and a record of its own
+        fleet, state = DryRun(fleet), BucketState(settings, PREFIX + "dry-run/")
+        settings = settings.model_copy(update={"state_dir": settings.state_dir / "dry-run"})
+    Controller(settings, fleet, state, Probe(ask_celery)).run(stopped)
     logger.info("controller down; machines are left as they are")
 
 

@@ -142,6 +142,35 @@ class Ec2Fleet:
             self._ec2.create_tags(Resources=[machine_id], Tags=tags)
 
 
+class DryRun:
+    """Lists the real machines and does nothing to them: EC2 would be asked, and nothing came."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def describe(self) -> list[Machine]:
+        return self._fleet.describe()
+
+    def launch(self, count: int, token: str) -> list[str]:
+        logger.info("dry run: would launch %d", count)
+        return []
+
+    def start(self, ids: Sequence[str]) -> list[str]:
+        logger.info("dry run: would start %s", ", ".join(ids))
+        return []
+
+    def stop(self, ids: Sequence[str]) -> list[str]:
+        logger.info("dry run: would stop %s", ", ".join(ids))
+        return []
+
+    def terminate(self, ids: Sequence[str]) -> list[str]:
+        logger.info("dry run: would terminate %s", ", ".join(ids))
+        return []
+
+    def name(self, machine_id: str, number: int) -> None:
+        logger.info("dry run: would name %s %s%d", machine_id, NAME, number)
+
+
 def names_due(machines: Sequence[Machine]) -> Mapping[str, int]:
     """The lowest free number for every machine without one, oldest machine first.
 

@@ -13,7 +13,7 @@ KEPT = 20
 """Observations that count."""
 ENOUGH = 5
 """Boots after which the assumption that none takes longer than usual is dropped."""
-LEAST_WORST = 20.0
+LEAST_WORST = 30.0
 """Seconds below which no boot is given up on the strength of faster ones."""
 MOST_WORST = 600.0
 SATURATED = 2.0

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from autoscale.state import State
 from facerec_tasks.aws import CONNECT_TIMEOUT, EC2_READ_TIMEOUT
@@ -62,24 +62,25 @@ class Place:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "controller.lock"
         self._machine = machine
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None
 
     def hold(self) -> str | None:
         """Name of the place, or none while another process holds its lock."""
         if self._file is None:
-            file = self._path.open("ab")
+            file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                file.close()
+                os.close(file)
                 return None
             self._file = file
-        found = os.fstat(self._file.fileno())
+        found = os.fstat(self._file)
         return f"{self._machine}:{found.st_dev}:{found.st_ino}"
 
     def release(self) -> None:
+        """Lets another process hold it; what the kernel does when this one dies."""
         if self._file is not None:
-            self._file.close()
+            os.close(self._file)
             self._file = None
 
 

@@ -138,7 +138,8 @@ class Liveness:
         fresh = vitals.last is not None and now - vitals.last < FRESH
         busy = vitals.active > 0 if fresh and vitals.active is not None else None
         faulty = machine.faulty or len(vitals.restarts) >= DEATHS
-        return replace(machine, ready=self._ready(vitals, now), busy=busy, faulty=faulty)
+        ready = self._ready(vitals, now)
+        return replace(machine, ready=ready, up_since=vitals.first, busy=busy, faulty=faulty)
 
     def _ready(self, vitals: _Vitals, now: float) -> bool | None:
         if vitals.last is not None and now - vitals.last < SILENT:

@@ -33,6 +33,8 @@ class Machine:
     """When it was first seen running after ``since``."""
     ready: bool | None = None
     """Whether its worker has answered since it was started; none when that cannot be known."""
+    up_since: float | None = None
+    """When its worker first answered after ``since``, as far as we were there to hear it."""
     busy: bool | None = None
     """Whether its worker holds a task; none when it has not said so: never taken for idle."""
     faulty: bool = False

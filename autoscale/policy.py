@@ -42,7 +42,7 @@ def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
             held.target, held.target, Terms(bound="unknown"), held, (), 0, (), (), words, words
         )
     live = [m for m in snapshot.machines if m.live]
-    failed = [m for m in live if _given_up(m, limits, now)]
+    failed = _given_up(live, limits, now)
     sound = [m for m in live if m not in failed]
     terms, need = _need(snapshot.demand, snapshot.memory, sound, limits, now)
     memory = _remember(snapshot, need, limits, now)
@@ -54,10 +54,20 @@ def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
     return _settled(_shrunk(plan, live, snapshot.demand, limits, now), live)
 
 
-def _given_up(machine: Machine, limits: Limits, now: float) -> bool:
-    """Faulty, or its boot failed: it was asked and has not answered in time."""
-    late = now - machine.since > REPLACE_AFTER * limits.boot_worst
-    return machine.faulty or (machine.ready is False and late)
+def _given_up(live: list[Machine], limits: Limits, now: float) -> list[Machine]:
+    """Faulty machines, and those that were asked and have not answered in time.
+
+    While others come up one by one, all are slow for one reason: a boot is then given twice the
+    time, counted from the last that came up.
+    """
+    patience = REPLACE_AFTER * limits.boot_worst
+    last_up = max((m.up_since for m in live if m.up_since is not None), default=0.0)
+
+    def late(machine: Machine) -> bool:
+        begin = min(max(machine.since, last_up), machine.since + patience)
+        return machine.ready is False and now - begin > patience
+
+    return [m for m in live if m.faulty or late(m)]
 
 
 # The law

@@ -46,6 +46,7 @@ def _machine(server: Server, simulation: Simulation) -> Machine:
         since=server.asked,
         running_since=server.runs_at if running else None,
         ready=server.ready_at <= simulation.now,
+        up_since=server.ready_at if server.ready_at <= simulation.now else None,
         busy=server.busy > 0,
     )
 

@@ -1,0 +1,150 @@
+"""A fleet in memory that throttles, answers late and lies as EC2 does; it passes the same tests.
+
+For tests and for trying policies: nothing is started anywhere.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from autoscale.model import Machine, State
+from facerec_tasks.errors import Unavailable
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How often, from 0 to 1, and how late. Seconds."""
+
+    throttled: float = 0.0
+    """Calls refused before anything is done."""
+    lost: float = 0.0
+    """Calls that are carried out and whose answer never comes."""
+    late: float = 0.0
+    """Listings that show the fleet as it was up to ``lag`` seconds ago."""
+    lag: float = 20.0
+
+
+@dataclass
+class _Instance:
+    id: str
+    token: str
+    state: State
+    since: float
+    due: float
+    """When ``pending``, ``stopping`` or ``shutting-down`` is over."""
+    number: int | None = None
+    has_run: bool = False
+
+
+_NEXT: dict[State, State] = {
+    "pending": "running",
+    "stopping": "stopped",
+    "shutting-down": "terminated",
+}
+
+
+class FakeFleet:
+    """Implements :class:`autoscale.fleet.Fleet` over a clock of the test's."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        pending: float = 5.0,
+        stopping: float = 30.0,
+        faults: Faults | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._clock, self._pending, self._stopping = clock, pending, stopping
+        self.faults = faults or Faults()
+        self._rng = random.Random(seed)  # noqa: S311  no secret
+        self._instances: dict[str, _Instance] = {}
+        self._tokens: dict[str, list[str]] = {}
+        self._history: list[tuple[float, list[Machine]]] = []
+        self.most_live = 0
+        """The most machines that ever were pending or running at one time."""
+        self.calls = 0
+
+    @property
+    def truth(self) -> list[Machine]:
+        """The fleet as it is, whatever listings say."""
+        now = self._clock()
+        for instance in self._instances.values():
+            if instance.state in _NEXT and now >= instance.due:
+                instance.has_run = instance.has_run or instance.state == "pending"
+                instance.state = _NEXT[instance.state]
+        return [
+            Machine(i.id, i.state, i.since, number=i.number, token=i.token)
+            for i in self._instances.values()
+        ]
+
+    def describe(self) -> list[Machine]:
+        self._maybe_throttled()
+        now, current = self._clock(), self.truth
+        self._history = [h for h in self._history if h[0] >= now - self.faults.lag]
+        shown = current
+        if self._history and self._rng.random() < self.faults.late:
+            shown = self._rng.choice(self._history)[1]
+        self._history.append((now, current))
+        return [replace(machine) for machine in shown]
+
+    def launch(self, count: int, token: str) -> list[str]:
+        self._maybe_throttled()
+        if token not in self._tokens:
+            ids = [f"i-{len(self._instances) + n:04d}" for n in range(count)]
+            for one in ids:
+                now = self._clock()
+                self._instances[one] = _Instance(one, token, "pending", now, now + self._pending)
+            self._tokens[token] = ids
+        self._remember()
+        self._maybe_lost()
+        return list(self._tokens[token])
+
+    def start(self, ids: Sequence[str]) -> list[str]:
+        return self._change(ids, {"stopped"}, "pending", self._pending)
+
+    def stop(self, ids: Sequence[str]) -> list[str]:
+        able = [i for i in ids if self._known(i).has_run]
+        return self._change(able, {"pending", "running"}, "stopping", self._stopping)
+
+    def terminate(self, ids: Sequence[str]) -> list[str]:
+        able: set[State] = {"pending", "running", "stopping", "stopped"}
+        return self._change(ids, able, "shutting-down", self._stopping)
+
+    def name(self, machine_id: str, number: int) -> None:
+        self._maybe_throttled()
+        self._known(machine_id).number = number
+
+    def _change(
+        self, ids: Sequence[str], allowed: set[State], state: State, seconds: float
+    ) -> list[str]:
+        self._maybe_throttled()
+        reached = {"pending": {"pending", "running"}, "stopping": {"stopping", "stopped"}}
+        accepted = []
+        for one in ids:
+            instance = self._known(one)
+            if instance.state in allowed:
+                instance.state, instance.due = state, self._clock() + seconds
+                instance.since = self._clock() if state == "pending" else instance.since
+            if instance.state in reached.get(state, {"shutting-down", "terminated"}):
+                accepted.append(one)
+        self._remember()
+        self._maybe_lost()
+        return accepted
+
+    def _known(self, machine_id: str) -> _Instance:
+        self.truth  # noqa: B018  brings states up to date
+        return self._instances[machine_id]
+
+    def _remember(self) -> None:
+        live = sum(m.live for m in self.truth)
+        self.most_live = max(self.most_live, live)
+
+    def _maybe_throttled(self) -> None:
+        self.calls += 1
+        if self._rng.random() < self.faults.throttled:
+            raise Unavailable("RequestLimitExceeded")
+
+    def _maybe_lost(self) -> None:
+        if self._rng.random() < self.faults.lost:
+            raise Unavailable("the connection was closed before the answer came")

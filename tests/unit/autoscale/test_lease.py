@@ -1,0 +1,134 @@
+"""One controller at a time."""
+
+from pathlib import Path
+
+import pytest
+
+from autoscale.lease import CALL, DURATION, NAME, RENEW, Holder, Lease, Place
+from autoscale.state import MemoryState
+from facerec_tasks.errors import Unavailable
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def state() -> MemoryState:
+    return MemoryState()
+
+
+def lease(state: MemoryState, clock: Clock, folder: Path, run: str) -> Lease:
+    return Lease(state, Place("machine", folder), run, clock)
+
+
+def test_only_one_holds_it(state: MemoryState, clock: Clock, tmp_path: Path) -> None:
+    first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
+    assert first.keep()
+    for _ in range(200):
+        clock.now += 1.0
+        assert first.keep()
+        assert not second.keep()
+        assert first.suffices
+
+
+def test_another_machine_takes_over_within_a_minute_of_silence(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
+    first.keep()
+    died = clock.now
+    while not second.keep():
+        clock.now += 5.0
+    assert DURATION <= clock.now - died <= 60.0
+    assert first.left <= 0
+    assert not first.keep(), "the one that wakes up has lost it"
+
+
+def test_a_successor_in_the_same_place_acts_at_once(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    place = Place("machine", tmp_path)
+    first = Lease(state, place, "a", clock)
+    assert first.keep()
+    second = lease(state, clock, tmp_path, "b")
+    assert not second.keep(), "the lock file is held: the first one lives"
+    place.release()  # as the kernel does when a process dies
+    assert second.keep()
+
+
+def test_a_lease_that_is_given_back_is_free_at_once(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
+    first.keep()
+    first.release()
+    assert first.left < 0
+    assert second.keep()
+
+
+def test_of_two_that_see_it_end_one_gets_it(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    first, second, third = (lease(state, clock, tmp_path / run, run) for run in "abc")
+    first.keep()
+    second.keep()
+    third.keep()
+    clock.now += DURATION
+    assert [second.keep(), third.keep()] == [True, False]
+
+
+def test_no_call_is_begun_when_it_could_outlast_the_lease(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    held = lease(state, clock, tmp_path, "a")
+    held.keep()
+    clock.now += DURATION - CALL
+    assert held.left > 0
+    assert not held.suffices
+
+
+def test_a_renewal_whose_answer_was_lost_is_recognised(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    held = lease(state, clock, tmp_path, "a")
+    held.keep()
+    found = state.find(NAME)
+    assert found is not None
+    holder = Holder.from_json(found.data)
+    assert holder is not None
+    state.put(NAME, Holder("a", holder.place, 99).to_json())
+    clock.now += RENEW + 1
+    assert held.keep()
+    assert held.left == DURATION
+
+
+def test_while_s3_fails_it_holds_until_its_end(
+    state: MemoryState, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = lease(state, clock, tmp_path, "a")
+    held.keep()
+
+    def fail(*_: object, **__: object) -> str:
+        raise Unavailable("down")
+
+    monkeypatch.setattr(state, "put", fail)
+    clock.now += 20
+    with pytest.raises(Unavailable):
+        held.keep()
+    assert held.left == DURATION - 20
+
+
+def test_rubbish_in_its_place_is_overwritten(
+    state: MemoryState, clock: Clock, tmp_path: Path
+) -> None:
+    state.put(NAME, b"\xff not json")
+    assert lease(state, clock, tmp_path, "a").keep()

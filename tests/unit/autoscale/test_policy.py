@@ -1,0 +1,236 @@
+"""The law, case by case."""
+
+from dataclasses import replace
+
+import pytest
+
+from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Snapshot, State
+from autoscale.policy import arrival_rate, decide
+
+NOW = 1000.0
+LIMITS = Limits(cap=15)
+COURSE_LIMITS = Limits(cap=15, profile=COURSE)
+
+
+def machine(
+    n: int,
+    state: State = "running",
+    *,
+    age: float = 300.0,
+    ready: bool | None = True,
+    busy: bool | None = None,
+) -> Machine:
+    since = NOW - age
+    return Machine(
+        id=f"i-{n:02d}",
+        state=state,
+        since=since,
+        number=n,
+        running_since=since + 5 if state == "running" else None,
+        ready=ready if state == "running" else False,
+        up_since=since + 30 if ready and state == "running" else None,
+        busy=busy,
+    )
+
+
+def snapshot(waiting: int, *machines: Machine, memory: Memory | None = None) -> Snapshot:
+    demand = Demand(waiting, waiting, float(waiting), "exact")
+    return Snapshot(demand, machines, memory or Memory())
+
+
+def remembered(needs: int, at: float = NOW - 2) -> Memory:
+    return Memory(accepted=((at, 0.0),), needs=((at, needs),), target=needs)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "limits", "target", "bound"),
+    [
+        pytest.param(0, LIMITS, 0, "rest", id="nothing to do, nothing started"),
+        pytest.param(1, LIMITS, 2, "hedge", id="a slow boot alone would break the objective"),
+        pytest.param(1, replace(LIMITS, boot_worst=30), 1, "one", id="one photo, one machine"),
+        pytest.param(500, LIMITS, 11, "backlog", id="a backlog by what is left of the objective"),
+        pytest.param(9999, LIMITS, 15, "cap", id="never more than the cap"),
+        pytest.param(9999, replace(LIMITS, cap=0), 0, "cap", id="a cap of none"),
+        pytest.param(100, COURSE_LIMITS, 15, "cap", id="the course's burst fills the cap"),
+        pytest.param(10, COURSE_LIMITS, 4, "profile", id="ten photos of the course"),
+        pytest.param(1, COURSE_LIMITS, 1, "one", id="the course hedges nothing"),
+    ],
+)
+def test_what_is_needed_from_zero(waiting: int, limits: Limits, target: int, bound: str) -> None:
+    plan = decide(snapshot(waiting), limits, NOW)
+    assert (plan.target, plan.terms.bound) == (target, bound)
+    assert plan.launch == target
+    assert not plan.stop
+
+
+def test_a_missing_reading_changes_nothing() -> None:
+    before = remembered(5)
+    plan = decide(Snapshot(None, (machine(1), machine(2)), before), LIMITS, NOW)
+    assert not plan.changes
+    assert plan.memory == before
+    assert plan.target == 5
+
+
+def test_stopped_machines_are_started_first_the_lowest_number_first() -> None:
+    stopped = [machine(n, "stopped") for n in (7, 3, 5)]
+    plan = decide(snapshot(12, *stopped), COURSE_LIMITS, NOW)
+    assert plan.target == 4
+    assert plan.start == ("i-03", "i-05", "i-07")
+    assert plan.launch == 1
+
+
+def test_terminate_mode_starts_nothing_again() -> None:
+    plan = decide(snapshot(9, machine(1, "stopped")), replace(COURSE_LIMITS, reuse=False), NOW)
+    assert (plan.start, plan.launch) == ((), 3)
+
+
+def test_a_machine_that_is_stopping_neither_counts_to_the_cap_nor_is_started() -> None:
+    stopping = [machine(n, "stopping") for n in range(1, 16)]
+    plan = decide(snapshot(100, *stopping), COURSE_LIMITS, NOW)
+    assert (plan.start, plan.launch) == ((), 15)
+
+
+@pytest.mark.parametrize(("pending", "unconfirmed", "launch"), [(10, 0, 5), (10, 5, 0), (0, 15, 0)])
+def test_pending_and_unconfirmed_machines_count_to_the_cap(
+    pending: int, unconfirmed: int, launch: int
+) -> None:
+    machines = [machine(n, "pending", age=5) for n in range(pending)]
+    seen = replace(snapshot(100, *machines), unconfirmed=unconfirmed)
+    assert decide(seen, COURSE_LIMITS, NOW).launch == launch
+
+
+def test_machines_are_kept_for_the_hold_time_and_stopped_after_it() -> None:
+    fleet = [machine(1), machine(2), machine(3)]
+    early = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 29)), LIMITS, NOW)
+    late = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 31)), LIMITS, NOW)
+    assert (early.target, early.stop) == (3, ())
+    assert late.target == 0
+    assert set(late.stop) == {"i-01", "i-02", "i-03"}
+
+
+def test_stopped_are_pending_then_idle_then_silent_then_busy_machines() -> None:
+    fleet = [
+        machine(1, busy=True),
+        machine(2),
+        machine(3, busy=False),
+        machine(4, "pending", age=3),
+    ]
+    order = []
+    for keep in (3, 2, 1, 0):
+        memory = Memory(needs=((NOW - 1, keep),), target=keep) if keep else Memory()
+        stop = decide(snapshot(0, *fleet, memory=memory), LIMITS, NOW).stop
+        order += [i for i in stop if i not in order]
+    assert order == ["i-04", "i-03", "i-02", "i-01"]
+
+
+def test_a_minute_that_is_paid_for_is_used_up() -> None:
+    young, old = machine(1, age=30), machine(2, age=300)
+    plan = decide(snapshot(0, young, old), LIMITS, NOW)
+    assert plan.stop == ("i-02",)
+    assert decide(snapshot(0, young, old), COURSE_LIMITS, NOW).stop == ("i-02", "i-01")
+
+
+def test_the_last_machine_stays_while_there_may_be_work() -> None:
+    demand = Demand(0, 3, 0.0, "counts")
+    seen = Snapshot(demand, (machine(1), machine(2)), Memory(target=2))
+    assert decide(seen, LIMITS, NOW).stop == ("i-01",)
+
+
+def test_nothing_is_stopped_on_half_a_reading() -> None:
+    demand = Demand(0, 0, 0.0, "exact", may_shrink=False)
+    plan = decide(Snapshot(demand, (machine(1),), Memory(target=1)), LIMITS, NOW)
+    assert (plan.stop, plan.target) == ((), 1)
+    assert not decide(Snapshot(demand, (machine(1),), Memory(target=0)), LIMITS, NOW).stop
+
+
+def test_the_course_keeps_all_machines_until_the_last_answer() -> None:
+    fleet = [machine(n, age=50) for n in range(15)]
+    memory = Memory(needs=((NOW - 40, 15), (NOW - 6, 1)), target=15)
+    assert not decide(snapshot(1, *fleet, memory=memory), COURSE_LIMITS, NOW).stop
+    assert len(decide(snapshot(0, *fleet, memory=memory), COURSE_LIMITS, NOW).stop) == 15
+
+
+@pytest.mark.parametrize(
+    ("age", "ready", "replaced"),
+    [
+        pytest.param(89, False, False, id="slow, not failed"),
+        pytest.param(91, False, True, id="failed"),
+        pytest.param(9999, None, False, id="cannot be asked"),
+        pytest.param(9999, True, False, id="up"),
+    ],
+)
+def test_a_boot_is_given_up_after_one_and_a_half_times_the_worst(
+    age: float, ready: bool | None, replaced: bool
+) -> None:
+    plan = decide(snapshot(1, machine(1, age=age, ready=ready)), LIMITS, NOW)
+    assert plan.replace == (("i-01",) if replaced else ())
+    assert not (plan.replace and (plan.launch or plan.start))
+
+
+def test_a_boot_has_more_time_while_others_come_up_but_not_for_ever() -> None:
+    up = replace(machine(2, age=120), up_since=NOW - 5)
+    assert not decide(snapshot(9, machine(1, age=100, ready=False), up), LIMITS, NOW).replace
+    assert decide(snapshot(9, machine(1, age=200, ready=False), up), LIMITS, NOW).replace
+
+
+def test_a_machine_whose_worker_keeps_dying_is_replaced() -> None:
+    assert decide(snapshot(1, replace(machine(1), faulty=True)), LIMITS, NOW).replace == ("i-01",)
+
+
+def test_the_breaker_limits_what_is_started() -> None:
+    seen = snapshot(100, machine(1, "stopped"), machine(2, "stopped"))
+    assert decide(seen, replace(COURSE_LIMITS, launch_limit=1), NOW).start == ("i-01",)
+    assert not decide(seen, replace(COURSE_LIMITS, launch_limit=0), NOW).changes
+
+
+def test_a_target_that_falls_rises_only_for_a_reason() -> None:
+    falling = Memory(accepted=((NOW - 2, 50.0),), target=3, falling=True, waiting=50)
+    demand = Demand(50, 50, 50.0, "exact")
+    slow = replace(LIMITS, service=20.0)
+    fleet = tuple(machine(n) for n in range(3))
+    stay = frozenset(m.id for m in fleet)
+    unchanged = Snapshot(demand, fleet, replace(falling, live=stay))
+    assert decide(unchanged, slow, NOW).target == 3
+    arrived = replace(unchanged, demand=replace(demand, accepted=51.0))
+    assert decide(arrived, slow, NOW).target > 3
+    returned = replace(unchanged, memory=replace(unchanged.memory, waiting=49))
+    assert decide(returned, slow, NOW).target > 3
+    lost = replace(unchanged, memory=replace(unchanged.memory, live=stay | {"i-99"}))
+    assert decide(lost, slow, NOW).target > 3
+
+
+@pytest.mark.parametrize(
+    ("totals", "rate"),
+    [
+        pytest.param([(NOW - 2, 0), (NOW, 100)], 0.0, id="a burst is no rate"),
+        pytest.param([(NOW - 20, 0), (NOW, 100)], 0.0, id="nor is one that ends a rest"),
+        pytest.param([(NOW - 2 * i, -20 * i) for i in range(9)][::-1], 10.0, id="ten a second"),
+        pytest.param([(NOW, 7)], 0.0, id="one reading says nothing"),
+    ],
+)
+def test_arrivals_are_counted_by_their_median(
+    totals: list[tuple[float, float]], rate: float
+) -> None:
+    assert arrival_rate(totals, NOW) == pytest.approx(rate)
+
+
+def test_a_steady_stream_gets_machines_for_its_rate() -> None:
+    memory = Memory(accepted=tuple((NOW - 2.0 * i, -40.0 * i) for i in range(9, 0, -1)))
+    seen = Snapshot(Demand(0, 0, 0.0, "exact"), (), memory)
+    plan = decide(seen, LIMITS, NOW)
+    assert plan.terms.rate == pytest.approx(20)
+    assert plan.terms.for_rate == 6  # 20 a second, 4 a machine, used to 85 %
+
+
+def test_machines_that_boot_are_not_ordered_twice() -> None:
+    first = decide(snapshot(400), LIMITS, NOW)
+    booting = [machine(n, "pending", age=2, ready=False) for n in range(first.launch)]
+    second = decide(snapshot(400, *booting, memory=first.memory), LIMITS, NOW + 2)
+    assert not second.changes
+
+
+def test_a_plan_says_why() -> None:
+    plan = decide(snapshot(9999), LIMITS, NOW)
+    assert plan.not_more == "the cap is reached"
+    kept = decide(snapshot(0, machine(1), memory=remembered(1)), LIMITS, NOW)
+    assert kept.not_less == "1 were needed within the hold time"

@@ -1,0 +1,155 @@
+"""What holds whatever happens: traffic, slow and failing boots, missing readings, any cap."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscale.model import COURSE, SLO, Demand, Limits, Machine, Memory, Plan, Profile, Snapshot
+from autoscale.policy import decide
+
+CAPS = (1, 15, 20)
+EXAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happens before one decision."""
+
+    arrive: int = 0
+    serve: int = 0
+    read: bool = True
+    shrink: bool = True
+    seconds: float = 2.0
+    lose: bool = False
+    """A machine disappears."""
+
+
+@dataclass
+class World:
+    """Machines that do what they are told, tasks that are done at any speed."""
+
+    limits: Limits
+    boot: float
+    now: float = 10_000.0
+    waiting: int = 0
+    accepted: int = 0
+    memory: Memory = field(default_factory=Memory)
+    fleet: list[Machine] = field(default_factory=list)
+    names: Iterator[int] = field(default_factory=itertools.count)
+
+    def before(self, step: Step) -> None:
+        self.now += step.seconds
+        self.waiting += step.arrive
+        self.accepted += step.arrive
+        up = [m for m in self.fleet if m.live and self.now - m.since >= self.boot]
+        self.waiting -= min(self.waiting, step.serve if up else 0)
+        if step.lose and up:
+            self.fleet.remove(up[0])
+
+    def seen(self) -> tuple[Machine, ...]:
+        return tuple(self._as_listed(m) for m in self.fleet)
+
+    def _as_listed(self, m: Machine) -> Machine:
+        age = self.now - m.since
+        if not m.live:
+            return m
+        running = m.since + 5 if age >= 5 else None
+        ready = age >= self.boot
+        up = m.since + self.boot if ready else None
+        state = "running" if running else "pending"
+        return Machine(m.id, state, m.since, None, running, ready, up)
+
+    def decide(self, step: Step) -> Plan:
+        demand = Demand(self.waiting, self.waiting, self.accepted, "exact", step.shrink)
+        snapshot = Snapshot(demand if step.read else None, self.seen(), self.memory)
+        plan = decide(snapshot, self.limits, self.now)
+        self.memory = plan.memory
+        return plan
+
+    def carry_out(self, plan: Plan) -> None:
+        gone = {*plan.stop, *plan.replace, *plan.start}
+        stopped = [Machine(i, "stopped", self.now) for i in plan.stop]
+        self.fleet = [m for m in self.fleet if m.id not in gone] + stopped
+        new = [*plan.start, *(f"i-{next(self.names)}" for _ in range(plan.launch))]
+        self.fleet += [Machine(i, "pending", self.now) for i in new]
+
+    @property
+    def live(self) -> int:
+        return sum(m.live for m in self.fleet)
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        arrive=st.one_of(st.just(0), st.integers(0, 5), st.integers(50, 400)),
+        serve=st.integers(0, 60),
+        read=st.integers(0, 9).map(bool),
+        shrink=st.integers(0, 9).map(bool),
+        seconds=st.sampled_from((0.5, 2.0, 2.0, 2.0, 20.0)),
+        lose=st.integers(0, 19).map(lambda n: n == 0),
+    ),
+    max_size=60,
+)
+PROFILES = st.sampled_from((SLO, COURSE))
+BOOTS = st.sampled_from((1.0, 12.0, 40.0, 400.0))
+SERVICES = st.sampled_from((0.05, 0.5, 8.0))
+
+
+@pytest.mark.parametrize("cap", CAPS)
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(steps=STEPS, profile=PROFILES, boot=BOOTS, service=SERVICES)
+def test_every_step_keeps_to_the_rules(
+    cap: int, steps: list[Step], profile: Profile, boot: float, service: float
+) -> None:
+    world = World(Limits(cap=cap, profile=profile, service=service), boot)
+    for step in steps:
+        world.before(step)
+        before = world.memory
+        ids = {m.id for m in world.fleet if m.live}
+        was_waiting, was_accepted = world.memory.waiting, world.memory.accepted
+        plan = world.decide(step)
+        world.carry_out(plan)
+
+        assert world.live <= cap
+        assert not ((plan.start or plan.launch) and (plan.stop or plan.replace))
+        assert plan.launch >= 0
+        assert set(plan.stop) <= ids
+        if not step.read:
+            assert not plan.changes
+            assert plan.memory == before
+            continue
+        arrived = was_accepted and world.accepted > was_accepted[-1][1]
+        returned = world.waiting > was_waiting
+        lost = before.live - ids
+        if before.falling and not (arrived or returned or lost):
+            assert plan.target <= before.target
+        if not step.shrink:
+            assert not plan.stop
+
+
+@pytest.mark.parametrize("cap", CAPS)
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(steps=STEPS, profile=PROFILES, boot=BOOTS)
+def test_it_ends_at_zero_without_rising_again(
+    cap: int, steps: list[Step], profile: Profile, boot: float
+) -> None:
+    world = World(Limits(cap=cap, profile=profile), boot)
+    for step in steps:
+        world.before(step)
+        world.carry_out(world.decide(step))
+    world.waiting = 0
+    targets = []
+    for _ in range(80):
+        quiet = Step()
+        world.before(quiet)
+        plan = world.decide(quiet)
+        targets.append(plan.target)
+        world.carry_out(plan)
+    assert world.live == 0
+    assert targets[-1] == 0
+    fallen = [t for t in itertools.dropwhile(lambda t: t == targets[0], targets)]
+    assert fallen == sorted(fallen, reverse=True)

@@ -1,0 +1,173 @@
+"""What two signals amount to, each of them late or missing."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from autoscale.model import Demand, Limits, Memory, Snapshot
+from autoscale.policy import decide
+from autoscale.signals import Counts, Ledger, Process, Signals, fuse, read_ledger
+
+LONGEST = 120.0
+
+
+def web(
+    outstanding: int,
+    *,
+    accepted: int = 1000,
+    started: float = -1e6,
+    epoch: str = "e",
+    at: float = 0.0,
+) -> Ledger:
+    process = Process("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
+    return Ledger(at, (process,))
+
+
+def counts(*totals: int, every: float = 2.0) -> list[Counts]:
+    return [Counts(i * every, total, 0) for i, total in enumerate(totals)]
+
+
+def test_nothing_read_is_nothing_known() -> None:
+    assert fuse([], [], exact=False) is None
+    assert Signals(LONGEST).take(None, None, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("totals", "grow", "hold"),
+    [
+        pytest.param((100,), 0, 100, id="one reading starts nothing, and stops nothing"),
+        pytest.param((0, 2), 0, 2, id="a lone phantom"),
+        pytest.param((0, 2, 0), 0, 2, id="a phantom that is over"),
+        pytest.param((0, 100, 100), 100, 100, id="seen twice"),
+        pytest.param((78, 0, 29), 29, 78, id="a true 100, read three times"),
+        pytest.param((5, 0, 0, 0), 0, 0, id="zero, three times"),
+    ],
+)
+def test_counts_alone_must_agree(totals: tuple[int, ...], grow: int, hold: int) -> None:
+    demand = fuse(counts(*totals), [], exact=False)
+    assert demand == Demand(grow, hold, 0.0, "counts")
+
+
+def test_an_exact_ledger_is_believed_against_stale_counts() -> None:
+    ledgers = [web(100, at=-10), web(0, at=0)]
+    assert fuse(counts(100, 80, 90), ledgers, exact=True) == Demand(0, 0, 0.0, "exact")
+
+
+def test_counts_that_no_ledger_explains_are_work_from_elsewhere() -> None:
+    assert fuse(counts(7, 7, 7), [web(0, at=6)], exact=True) == Demand(7, 7, 0.0, "exact")
+
+
+def test_a_ledger_that_has_forgotten_is_a_lower_bound() -> None:
+    assert fuse(counts(40, 40, 40), [web(3)], exact=False) == Demand(40, 40, 0.0, "lower")
+    assert fuse(counts(0, 0, 0), [web(3)], exact=False) == Demand(3, 3, 0.0, "lower")
+
+
+def test_without_counts_a_ledger_may_start_but_not_stop() -> None:
+    demand = fuse([], [web(9)], exact=True)
+    assert demand == Demand(9, 9, 0.0, "exact", may_shrink=False)
+
+
+def test_entries_that_ended_otherwise_are_given_up_after_a_minute() -> None:
+    ledgers = [web(2, at=t) for t in range(0, 63, 2)]
+    assert fuse(counts(*[0] * 32), ledgers, exact=True) == Demand(0, 0, 0.0, "upper")
+    moved = [*ledgers, web(2, accepted=1001, at=62)]
+    assert fuse(counts(*[0] * 32), moved, exact=True) == Demand(2, 2, 0.0, "exact")
+    assert fuse(counts(*[0] * 31, 1), ledgers, exact=True) == Demand(2, 2, 0.0, "exact")
+
+
+def test_a_web_tier_is_exact_when_it_is_older_than_the_longest_task() -> None:
+    signals = Signals(LONGEST)
+
+    def bound(now: float, ledger: Ledger) -> str:
+        demand = signals.take(Counts(now, 0, 0), ledger, now)
+        assert demand is not None
+        return demand.bound
+
+    assert bound(100, web(0, started=0, at=100)) == "lower"
+    assert bound(130, web(0, started=0, at=130)) == "exact"
+    assert bound(140, web(0, started=139, epoch="f", at=140)) == "lower", "restarted"
+    assert bound(270, web(0, started=139, epoch="f", at=270)) == "exact"
+
+
+def test_a_process_that_is_missing_makes_the_rest_a_lower_bound() -> None:
+    one = web(0).processes[0]
+    other = Process("n-0", "g", -1e6, 0, 0, 0)
+    signals = Signals(LONGEST)
+    both = signals.take(Counts(0, 0, 0), Ledger(0, (one, other)), 0)
+    left = signals.take(Counts(2, 0, 0), Ledger(2, (one,)), 2)
+    later = signals.take(Counts(200, 0, 0), Ledger(200, (one,)), 200)
+    assert [d.bound for d in (both, left, later) if d] == ["exact", "lower", "exact"]
+
+
+def test_arrivals_add_up_over_a_restart_of_the_web_tier() -> None:
+    signals = Signals(LONGEST)
+    totals = []
+    for now, ledger in enumerate(
+        (web(0, accepted=10), web(5, accepted=15), web(2, accepted=2, epoch="f"))
+    ):
+        demand = signals.take(None, ledger, float(now))
+        assert demand is not None
+        totals.append(demand.accepted)
+    assert totals == [10, 15, 17]
+
+
+@pytest.mark.parametrize("where", range(6))
+def test_a_lone_phantom_count_launches_nothing(where: int) -> None:
+    signals, memory = Signals(LONGEST), Memory()
+    for step in range(6):
+        now = 2.0 * step
+        demand = signals.take(Counts(now, 2 if step == where else 0, 0), None, now)
+        plan = decide(Snapshot(demand, (), memory), Limits(cap=15), now)
+        memory = plan.memory
+        assert not plan.changes
+
+
+class _Web(http.server.BaseHTTPRequestHandler):
+    answer = b""
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(type(self).status if self.path == "/internal/ledger" else 404)
+        self.end_headers()
+        self.wfile.write(type(self).answer)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Web) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        _Web.status = 200
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_ledger_is_read(address: str) -> None:
+    entry = {
+        "process": "m-0", "epoch": "e", "started_at": 5.0, "accepted": 9, "answered": 7,
+        "outstanding": 2, "oldest_accepted_at": 6.0,
+    }  # fmt: skip
+    _Web.answer = json.dumps({"processes": [entry], "outstanding": 2}).encode()
+    ledger = read_ledger([address, address + "/"], 10.0)
+    assert ledger is not None
+    assert (ledger.outstanding, len(ledger.processes)) == (4, 2)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"processes": [{}]}', b'{"processes": 1}'])
+def test_what_is_no_ledger_is_missing(address: str, body: bytes) -> None:
+    _Web.answer = body
+    assert read_ledger([address], 0.0) is None
+
+
+def test_a_web_tier_that_is_down_or_fails_is_missing_and_so_is_the_sum(address: str) -> None:
+    _Web.answer, _Web.status = b'{"processes": []}', 500
+    assert read_ledger([address], 0.0) is None
+    assert read_ledger(["http://127.0.0.1:9"], 0.0) is None
+    assert read_ledger(["file:///etc/passwd"], 0.0) is None
