@@ -21,20 +21,22 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
 @click.option("--concurrency", type=int, help="Processes of each machine; 1.")
 @click.option("--pending", type=float, help="Seconds a machine boots; 2.")
 @click.option("--stopping", type=float, help="Seconds a machine takes to stop; 1.")
-def up(**options: str | int | float | None) -> None:
+@click.option("--with-parent", is_flag=True, help="End when the process that started it ends.")
+def up(with_parent: bool, **options: str | int | float | None) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
     AWS is a process on this machine: photos, answers and queues are in its memory and gone when it
     ends; only the people you enrolled are kept, in .local/kept. Nothing is sent anywhere, whatever
     account your environment names. The log of every process is in .local/logs.
     """
+    parent = os.getppid() if with_parent else None
     _put_in_environment(options)
     logging.basicConfig(format="facerec: %(message)s", level=logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # full pools are no news
     from local.up import up as run  # --help must not wait for boto3
 
     with told_plainly(ServiceFailed):
-        run(get_settings())
+        run(get_settings(), parent=parent)
 
 
 _VARIABLES = {

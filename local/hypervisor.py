@@ -121,6 +121,7 @@ class Hypervisor:
     def __init__(self, settings: Settings, machines: Machines) -> None:
         self._settings = settings
         self._machines = machines
+        self._wipe()  # what a killed one left behind
         self._hosts: dict[str, Host] = {}
         self._next_start = 0.0
         self._failing = False
@@ -195,6 +196,9 @@ class Hypervisor:
         wait_until(lambda: all(h.service.ended for h in self._hosts.values()), grace)
         for host in self._hosts.values():
             host.service.kill()
+        self._wipe()
+
+    def _wipe(self) -> None:
         shutil.rmtree(self._settings.state_dir / "machines", ignore_errors=True)
 
 

@@ -10,10 +10,10 @@ from local.child import Child
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY = 0.5
+FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
 """Seconds between a death and the next start: doubled with each early death, up to this."""
-HEALTHY_AFTER = 20.0
+HEALTHY_AFTER = 5.0
 """Seconds of life after which a death counts as the first again."""
 
 

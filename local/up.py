@@ -1,6 +1,7 @@
 """``facerec up``: the whole system on this machine, from nothing to ready and back to nothing."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -29,8 +30,11 @@ class _Ended(BaseException):
     """Raised in the main thread by a signal, wherever it is waiting."""
 
 
-def up(settings: Settings) -> None:
+def up(settings: Settings, *, parent: int | None = None) -> None:
     """Runs until SIGINT or SIGTERM; every process it started has ended when it returns.
+
+    With ``parent``, the process that started this one, it also ends when that one does, were it by
+    kill -9.
 
     Raises :class:`ConfigurationError` before anything is started when a port is taken, the state
     directory cannot be written, or it runs already; :class:`ServiceFailed` when a part of the
@@ -41,6 +45,7 @@ def up(settings: Settings) -> None:
         _check_ports(settings)
         isolated = _isolate(settings)
         running.tell(isolated.state_dir)
+        _put_away_logs(isolated)
         supervisor = Supervisor(system.ENDINGS)
         keeper = GalleryKeeper(Storage(isolated), isolated.state_dir / "kept" / isolated.id)
         try:
@@ -49,9 +54,10 @@ def up(settings: Settings) -> None:
             _say(f"its answer, {time.monotonic() - began:.1f} s after the start:")
             print(answer)
             print(f"ready: {system.web_url(isolated)}", flush=True)
-            while True:
+            while parent in (None, os.getppid()):
                 supervisor.revive(irreplaceable=(system.AWS,))
                 time.sleep(WATCH_EVERY)
+            _say("the process that started this one has ended: ending as well")
         except _Ended:
             _say("ending")
         finally:
@@ -131,6 +137,15 @@ def _check_ports(settings: Settings) -> None:
     found = ports.faults(wanted)
     if found:
         raise ConfigurationError(f"{'; '.join(found)}: see facerec up --help for other ports")
+
+
+def _put_away_logs(settings: Settings) -> None:
+    """Keeps the logs of the run before this one, and no older ones."""
+    folder = system.logs_folder(settings)
+    before = folder.with_name("logs.before")
+    shutil.rmtree(before, ignore_errors=True)
+    folder.rename(before)
+    folder.mkdir()
 
 
 def _end_on_signals() -> None:

@@ -83,11 +83,11 @@ def test_a_service_that_dies_at_once_is_started_ever_more_slowly(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     supervisor.start(failing(tmp_path, "print('start')"))
-    until = time.monotonic() + 4.0  # starts at 0, about 0.6, 1.7, 3.8
+    until = time.monotonic() + 4.0  # starts at 0, about 0.3, 0.7, 1.6, 3.3
     while time.monotonic() < until:
         supervisor.revive()
         time.sleep(0.02)
-    assert 3 <= (tmp_path / "log").read_text().count("start") <= 4
+    assert 3 <= (tmp_path / "log").read_text().count("start") <= 5
 
 
 def test_the_death_of_the_irreplaceable_is_told(

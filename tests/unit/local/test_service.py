@@ -5,7 +5,7 @@ import pytest
 from local.service import LONGEST_DELAY, restart_delay
 
 
-@pytest.mark.parametrize(("deaths", "delay"), [(1, 0.5), (2, 1.0), (3, 2.0), (5, 8.0)])
+@pytest.mark.parametrize(("deaths", "delay"), [(1, 0.2), (2, 0.4), (3, 0.8), (6, 6.4)])
 def test_the_delay_doubles_with_each_early_death(deaths: int, delay: float) -> None:
     assert restart_delay(deaths) == delay
 
