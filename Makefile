@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test check soak bench clean
+.PHONY: help run test test-localstack check soak bench clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ check: $(VENV)/.dev ## lint, types, arrows between packages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+test-localstack: $(VENV)/.dev ## the integration tests of the SQS layer on a real LocalStack, no Docker
+	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" tests/integration/sqs
 
 soak: $(VENV)/.dev models ## long load and fault runs
 	@$(BIN)/pytest -m soak --timeout 1800

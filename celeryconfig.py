@@ -38,7 +38,8 @@ task_send_sent_event = True
 
 task_acks_late = True  # deleted only after the record is written and the reply is sent
 task_reject_on_worker_lost = True
-task_acks_on_failure_or_timeout = False
+task_acks_on_failure = False
+task_acks_on_timeout = False
 task_time_limit = _settings.task_time_limit
 
 worker_concurrency = _settings.concurrency
