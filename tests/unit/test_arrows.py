@@ -41,3 +41,11 @@ def test_the_engine_stands_alone() -> None:
 def test_the_sqs_layer_knows_nothing_of_faces() -> None:
     found = loaded("facerec_tasks.sqs.transport, facerec_tasks.sqs.backend")
     assert not found & {"pydantic", *ENGINE}
+
+
+@pytest.mark.parametrize(
+    "module", ["webapp.__main__", "autoscale.controller", "facerec_tasks.worker"]
+)
+def test_nobody_loads_pycurl(module: str) -> None:
+    """Our transport polls with boto3; only kombu's own asynchronous client would need it."""
+    assert "pycurl" not in loaded(module)
