@@ -40,6 +40,8 @@ class Fanout:
         self._topics: dict[str, str] = {}
         self._heard: dict[str, tuple[bool, float]] = {}
         self._lock = threading.Lock()
+        self.on_command: Callable[[], None] | None = None
+        """Called from any thread when a command has come."""
 
     def topic(self, exchange: str) -> str:
         """ARN of the exchange's topic, which is made if there is none."""
@@ -92,6 +94,8 @@ class Fanout:
         """A command came: whoever sent it may have begun to listen just now."""
         until = time.monotonic() + AUDIENCE_LASTS
         self._heard = {exchange: (True, until) for exchange in self._topics}
+        if self.on_command is not None:
+            self.on_command()
 
     def subscribe(self, exchange: str, queue_arn: str) -> str:
         """Binds a queue and returns the subscription's ARN, the same one at every call."""

@@ -4,15 +4,19 @@ from typing import Any
 
 from celery import bootsteps
 from celery.utils.log import get_logger
+from celery.utils.sysinfo import load_average
 from celery.worker import state
 from celery.worker.consumer.heart import Heart
 from celery.worker.consumer.tasks import Tasks
 
+from facerec_tasks.sqs.options import Options
 from facerec_tasks.sqs.task import REQUEST
 from facerec_tasks.sqs.watchdog import Watchdog
 
 logger = get_logger(__name__)
 
+CORRECTION = 1.0
+"""Seconds after a command until the heartbeat that says the true interval."""
 CELERY_REQUEST = "celery.worker.request:Request"
 
 
@@ -39,16 +43,49 @@ class GiveBack(bootsteps.StartStopStep):
     terminate = stop
 
 
-class QuietHeart(bootsteps.Step):
-    """A heartbeat every 30 s instead of every 2: each is a paid call for every listener."""
+class QuietHeart(bootsteps.StartStopStep):
+    """A heartbeat every 30 s instead of every 2: each is a paid call for every listener.
+
+    Who begins to listen asks for a heartbeat at once, and Celery's answer says that the next comes
+    in 5 s; so a true one follows, or the worker would be taken for dead until its next turn.
+    """
 
     requires = (Heart,)
 
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        self._correcting = False
+
     def create(self, c: Any) -> None:
-        interval = c.app.conf.broker_transport_options.get("heartbeat_interval", 30.0)
+        interval = c.app.conf.broker_transport_options.get("heartbeat_interval")
         for step in c.steps:
             if isinstance(step, Heart) and step.heartbeat_interval is None:
-                step.heartbeat_interval = interval
+                step.heartbeat_interval = interval or Options.heartbeat_interval
+
+    def start(self, c: Any) -> None:
+        fanout = c.connection.transport.outgoing.fanout
+        fanout.on_command = lambda: c.hub.call_soon(self._correct, c)
+
+    def stop(self, c: Any) -> None:
+        if c.connection is not None:
+            c.connection.transport.outgoing.fanout.on_command = None
+
+    def _correct(self, c: Any) -> None:
+        if not self._correcting:
+            self._correcting = True
+            c.hub.call_later(CORRECTION, self._beat, c)
+
+    def _beat(self, c: Any) -> None:
+        self._correcting = False
+        if c.event_dispatcher is not None and c.heart is not None:
+            c.event_dispatcher.send(
+                "worker-heartbeat",
+                freq=c.heart.interval,
+                active=len(state.active_requests),
+                processed=state.all_total_count[0],
+                loadavg=load_average(),
+                **state.SOFTWARE_INFO,
+            )
 
 
 class Guard(bootsteps.StartStopStep):

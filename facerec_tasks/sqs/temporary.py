@@ -9,6 +9,7 @@ tagged with the time its owner was last seen, so that a sweep can tell the aband
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
@@ -49,6 +50,8 @@ class _Queue:
     """The SQS name."""
     url: str
     seen: float
+    born: float
+    """Unix seconds of AWS's clock when this process took the queue."""
     subscription: str | None = None
 
 
@@ -75,7 +78,7 @@ class TemporaryQueues:
         }
         if exchange is not None and not is_reply(queue):
             attributes["Policy"] = queue_policy(self._fanout.topic(exchange), name)
-        self._queues[queue] = _Queue(name, self._create(name, attributes), time.monotonic())
+        self._queues[queue] = self._take(name, attributes)
         return self._queues[queue].url
 
     def subscribe(self, queue: str, exchange: str) -> None:
@@ -90,6 +93,14 @@ class TemporaryQueues:
         if known is not None and time.monotonic() - known.seen > SEEN_EVERY:
             known.seen = time.monotonic()
             self._client().tag_queue(QueueUrl=known.url, Tags=_tags())
+
+    def is_stale(self, queue: str, sent: float) -> bool:
+        """Whether a message was sent (unix seconds of AWS) before this process had the queue.
+
+        A worker that was stopped by a command must not obey it again when it is back.
+        """
+        known = self._queues.get(queue)
+        return known is not None and sent < known.born
 
     def forget(self, queue: str) -> None:
         """The queue is gone; :meth:`declare` shall make it again."""
@@ -120,10 +131,12 @@ class TemporaryQueues:
         for queue in replies[: max(0, len(replies) - MOST_REPLY_QUEUES + 1)]:
             self.delete(queue)
 
-    def _create(self, name: str, attributes: dict[str, str]) -> str:
+    def _take(self, name: str, attributes: dict[str, str]) -> _Queue:
         url = ensure_queue(self._client(), name, attributes=attributes, tags=_tags())
-        self._client().tag_queue(QueueUrl=url, Tags=_tags())  # the queue may have been there
-        return url
+        answer = self._client().tag_queue(QueueUrl=url, Tags=_tags())  # it may have been there
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")  # whole seconds, rounded down
+        born = parsedate_to_datetime(date).timestamp() if date else 0.0
+        return _Queue(name, url, time.monotonic(), born)
 
 
 def _tags() -> dict[str, str]:

@@ -350,16 +350,28 @@ class Channel(SQS.Channel):
                 QueueUrl=url,
                 MaxNumberOfMessages=at_most,
                 WaitTimeSeconds=wait,
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
             )
         except CallFailed as error:
             if is_no_such_queue(error):
                 self._lost(queue)
             raise
         messages: Sequence[Raw] = answer.get("Messages", ())  # type: ignore[assignment]
-        if messages and is_control(queue):
+        return self._fresh(queue, url, messages) if is_control(queue) else messages
+
+    def _fresh(self, queue: str, url: str, messages: Sequence[Raw]) -> Sequence[Raw]:
+        """Commands of now; those to a former worker of the same name are dropped."""
+        fresh = []
+        for raw in messages:
+            if self._transport.temporary.is_stale(
+                queue, int(raw["Attributes"]["SentTimestamp"]) / 1000
+            ):
+                self._transport.settlement.delete(url, raw["ReceiptHandle"])
+            else:
+                fresh.append(raw)
+        if fresh:
             self._transport.outgoing.fanout.expect_listeners()
-        return messages
+        return fresh
 
     def _lost(self, queue: str) -> None:
         """Somebody deleted the queue. A temporary one is made and bound again."""
