@@ -1,0 +1,275 @@
+"""``python -m benchmarks.pipeline``: this layer, stock Celery and a loop by hand, side by side.
+
+Starts and stops its emulator itself. With ``--json`` the last line of standard output is one JSON
+object whose ``figures`` are the contract's; progress goes to standard error.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from benchmarks import prices
+from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REGION, STOCK, TUNED
+from benchmarks.emulator import Emulator, emulator
+from benchmarks.pipeline_client import AT_ONCE, LOOP, WARM_UP
+from benchmarks.rest import Rest, measure_rest
+from facerec_tasks.sqs.queues import ensure_queue, ensure_request_queue
+from local.child import Child
+from local.embedded_aws import isolated
+
+SETTLE = 2.5
+"""Seconds after a client's end until its worker's last deletions are done."""
+CLIENT_TIMEOUT = 600.0
+Measured = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    singles: int = 100
+    """Tasks one after another in each turn, for this layer and the loop."""
+    turns: int = 3
+    """Turns these two take one after the other, so that a slow minute meets both."""
+    stock_singles: int = 30
+    bursts: int = 6
+    rest_seconds: float = 120.0
+
+
+QUICK = Size(singles=20, turns=1, stock_singles=5, bursts=2, rest_seconds=30.0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one contender did in one mode."""
+
+    latencies: tuple[float, ...]
+    """Seconds."""
+    seconds: float
+    cpu_seconds: float
+    calls: Counter[str]
+
+    def plus(self, other: "Run") -> "Run":
+        return Run(
+            self.latencies + other.latencies,
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+            self.calls + other.calls,
+        )
+
+    @property
+    def tasks(self) -> int:
+        return len(self.latencies)
+
+    def percentile(self, percent: int) -> float:
+        """Seconds."""
+        return statistics.quantiles(self.latencies, n=100, method="inclusive")[percent - 1]
+
+    def calls_per_task(self) -> dict[str, float]:
+        return {kind: count / self.tasks for kind, count in sorted(self.calls.items())}
+
+    def sqs_calls_per_task(self) -> float:
+        return sum(n for kind, n in self.calls.items() if kind.startswith("sqs.")) / self.tasks
+
+    def summary(self) -> dict[str, Any]:
+        """For people: milliseconds, calls and money."""
+        per_task = self.calls_per_task()
+        return {
+            "p50_ms": round(1000 * self.percentile(50), 2),
+            "p95_ms": round(1000 * self.percentile(95), 2),
+            "p99_ms": round(1000 * self.percentile(99), 2),
+            "tasks_per_s": round(self.tasks / self.seconds, 1),
+            "client_cpu_ms_per_task": round(1000 * self.cpu_seconds / self.tasks, 2),
+            "calls_per_task": {kind: round(count, 3) for kind, count in per_task.items()},
+            "sqs_calls_per_task": round(self.sqs_calls_per_task(), 3),
+            "dollars_per_million_tasks": round(prices.dollars(per_task) * 1e6, 2),
+            "tasks": self.tasks,
+        }
+
+
+class Bench:
+    """Runs contenders on one emulator."""
+
+    def __init__(self, emulator: Emulator, directory: Path) -> None:
+        self._emulator = emulator
+        self._directory = directory
+        self._environment = isolated(dict(os.environ), emulator.url)
+        os.environ.update(self._environment)
+
+    def prepare(self, contender: str) -> str:
+        """Makes queues and bucket of a contender; returns the prefix of their names."""
+        prefix = f"bench-{uuid.uuid4().hex[:8]}"
+        sqs = boto3.client("sqs", region_name=REGION)
+        if contender in (OURS, LOOP):
+            ensure_request_queue(
+                sqs,
+                f"{prefix}-requests",
+                f"{prefix}-dead",
+                max_message_bytes=1024,
+                visibility_timeout=30,
+            )
+            ensure_queue(sqs, f"{prefix}-answers")
+        else:
+            boto3.client("s3", region_name=REGION).create_bucket(Bucket=f"{prefix}-results")
+        return prefix
+
+    @contextmanager
+    def worker(self, contender: str, prefix: str) -> Iterator[None]:
+        """The contender's worker, with as many processes for tasks as every other's."""
+        if contender == LOOP:
+            commands = [(sys.executable, "-m", "benchmarks.boto3_loop", prefix)] * CONCURRENCY
+        else:
+            celery = (sys.executable, "-m", "celery", "-A", "benchmarks.contender", "worker")
+            commands = [(*celery, "--loglevel", "warning", "--without-gossip")]
+        log = self._directory / f"worker-{prefix}.log"
+        environment = self._of(contender, prefix)
+        children = [Child(command, environment=environment, log=log) for command in commands]
+        try:
+            yield
+        finally:
+            for child in children:
+                child.end(grace=1.0)
+
+    def run(self, contender: str, prefix: str, mode: str, count: int) -> Run:
+        """One client process against a worker that runs already."""
+        say(f"{contender}: {mode} {count}")
+        command = (sys.executable, "-m", "benchmarks.pipeline_client", mode, str(count))
+        with subprocess.Popen(
+            command,
+            env=self._of(contender, prefix),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self._directory / f"client-{prefix}.log").open("ab"),
+            text=True,
+        ) as client:
+            assert client.stdout is not None
+            if client.stdout.readline() != "ready\n":
+                raise SystemExit(f"{contender} does not work:\n{self.logs(prefix)}")
+            time.sleep(SETTLE)  # so that deletions of the warm-up do not count
+            mark = self._emulator.mark()
+            printed, _ = client.communicate("go\n", timeout=CLIENT_TIMEOUT)
+        if client.returncode != 0:
+            raise SystemExit(f"{contender} failed:\n{self.logs(prefix)}")
+        time.sleep(SETTLE)
+        measured: Measured = json.loads(printed)
+        return Run(
+            tuple(measured["latencies"]),
+            measured["seconds"],
+            measured["cpu_seconds"],
+            self._emulator.calls(mark),
+        )
+
+    def logs(self, prefix: str) -> str:
+        return "\n".join(
+            path.read_text()[-2000:] for path in self._directory.glob(f"*-{prefix}.log")
+        )
+
+    def _of(self, contender: str, prefix: str) -> dict[str, str]:
+        return self._environment | {"CONTENDER": contender, "BENCH_PREFIX": prefix}
+
+
+def compare(bench: Bench, size: Size) -> dict[str, dict[str, Run]]:
+    """Runs of every contender by mode."""
+    runs: dict[str, dict[str, Run]] = {"single": {}, "burst": {}}
+    prefixes = {name: bench.prepare(name) for name in (LOOP, *CONTENDERS)}
+    with ExitStack() as workers:
+        for name in (LOOP, OURS):  # both idle in their long polls while the other is measured
+            workers.enter_context(bench.worker(name, prefixes[name]))
+        for turn in range(size.turns):
+            for name in (LOOP, OURS) if turn % 2 == 0 else (OURS, LOOP):
+                run = bench.run(name, prefixes[name], "single", size.singles)
+                earlier = runs["single"].get(name)
+                runs["single"][name] = earlier.plus(run) if earlier else run
+        for name in (LOOP, OURS):
+            runs["burst"][name] = bench.run(name, prefixes[name], "burst", size.bursts)
+    for name in (STOCK, TUNED):  # one at a time: a stock worker that polls is never idle
+        with bench.worker(name, prefixes[name]):
+            for mode, count in (("single", size.stock_singles), ("burst", size.bursts)):
+                runs[mode][name] = bench.run(name, prefixes[name], mode, count)
+    return runs
+
+
+def figures(runs: Mapping[str, Mapping[str, Run]], rest: Rest) -> dict[str, float]:
+    """The contract's figures."""
+    single, burst = runs["single"], runs["burst"]
+    best = min(burst[name].percentile(95) for name in (STOCK, TUNED))
+    return {
+        "latency_vs_boto3_loop": single[OURS].percentile(50) / single[LOOP].percentile(50),
+        "burst_p95_vs_stock_best": best / burst[OURS].percentile(95),
+        "sqs_calls_per_task_single": single[OURS].sqs_calls_per_task(),
+        "sqs_calls_per_task_burst": burst[OURS].sqs_calls_per_task(),
+        "rest_calls_per_day": rest.system.per_day,
+    }
+
+
+def report(emulator_name: str, runs: Mapping[str, Mapping[str, Run]], rest: Rest) -> dict[str, Any]:
+    """All that was measured, as JSON types."""
+    return {
+        "benchmark": "pipeline",
+        "emulator": emulator_name,
+        "worker_processes": CONCURRENCY,
+        "at_once": AT_ONCE,
+        "warm_up": WARM_UP,
+        "prices": prices.DATE,
+        "runs": {
+            mode: {name: run.summary() for name, run in by_name.items()}
+            for mode, by_name in runs.items()
+        },
+        "rest": rest.summary(),
+        "figures": {name: round(value, 3) for name, value in figures(runs, rest).items()},
+    }
+
+
+def table(found: Mapping[str, Any]) -> str:
+    """The same for people."""
+    lines = [f"Emulator: {found['emulator']}; {found['worker_processes']} worker processes", ""]
+    columns = ("p50_ms", "p95_ms", "p99_ms", "tasks_per_s", "client_cpu_ms_per_task",
+               "sqs_calls_per_task", "dollars_per_million_tasks")  # fmt: skip
+    for mode, title in (("single", "one after another"), ("burst", f"{AT_ONCE} at once")):
+        lines += [f"| {title} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        for name, run in found["runs"][mode].items():
+            lines.append(f"| {name} | {' | '.join(str(run[c]) for c in columns)} |")
+        lines.append("")
+    lines += ["| at rest | calls a day | dollars a month |", "|---|---|---|"]
+    for name, part in found["rest"].items():
+        lines.append(f"| {name} | {part['calls_per_day']} | {part['dollars_per_month']} |")
+    return "\n".join([*lines, "", *(f"{k} = {v}" for k, v in found["figures"].items())])
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--quick", action="store_true", help="a fraction of it, to see that it runs"
+    )
+    options = parser.parse_args(arguments)
+    size = QUICK if options.quick else Size()
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory, ExitStack() as stack:
+        running = stack.enter_context(emulator(Path(directory)))
+        say(f"on {running.name}")
+        runs = compare(Bench(running, Path(directory)), size)
+        rest = measure_rest(running, Path(directory), size.rest_seconds)
+        found = report(running.name, runs, rest)
+    print(json.dumps(found) if options.json else table(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

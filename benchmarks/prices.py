@@ -1,0 +1,27 @@
+"""What AWS calls cost: public list prices of us-east-1, without the free tier, March 2026.
+
+https://aws.amazon.com/sqs/pricing/ https://aws.amazon.com/sns/pricing/
+https://aws.amazon.com/s3/pricing/
+"""
+
+from collections.abc import Mapping
+
+DATE = "us-east-1, March 2026"
+DOLLARS_PER_MILLION = {"sqs": 0.40, "sns": 0.50, "s3.read": 0.40, "s3.write": 5.00}
+"""Free of charge: EC2's and IAM's API, deletions on S3, deliveries from SNS to SQS."""
+_S3_READS = ("Get", "Head", "Select")
+_S3_FREE = ("Delete", "Abort")
+
+
+def dollars(calls: Mapping[str, float]) -> float:
+    """Price of calls by kind, such as ``{"sqs.SendMessage": 1000}``."""
+    return sum(count * _price(call) for call, count in calls.items()) / 1e6
+
+
+def _price(call: str) -> float:
+    service, _, kind = call.partition(".")
+    if service != "s3":
+        return DOLLARS_PER_MILLION.get(service, 0.0)
+    if kind.startswith(_S3_FREE):
+        return 0.0
+    return DOLLARS_PER_MILLION["s3.read" if kind.startswith(_S3_READS) else "s3.write"]
