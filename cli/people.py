@@ -1,14 +1,14 @@
 """``facerec people``: who is known."""
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from cli.announcement import announce
+from cli.calibrate import calibrate
 from cli.failures import told_plainly
 from cli.photo_folders import NotAFolder, enrol, photos_of
-from facerec_tasks.app import app
 from facerec_tasks.people import People
 from facerec_tasks.recognition.checkpoint import CheckpointError
 from facerec_tasks.recognition.data_pt import read_gallery
@@ -29,6 +29,9 @@ EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
 @click.group()
 def people() -> None:
     """The people who are known: their gallery is an object in the state bucket."""
+
+
+people.add_command(calibrate)
 
 
 @people.command()
@@ -83,7 +86,7 @@ def remove(names: tuple[str, ...]) -> None:
         for name in names:
             _people().remove(name)
             click.echo(f"removed {name}")
-        _announce()
+        announce()
 
 
 @people.command()
@@ -94,7 +97,7 @@ def rename(old: str, new: str) -> None:
     with told_plainly(*EXPECTED):
         _people().rename(old, new)
         click.echo(f"{old} is now {new}")
-        _announce()
+        announce()
 
 
 def _people() -> People:
@@ -107,21 +110,14 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     known = _people().gallery()
     enroller = Enroller.load(known.engine, get_settings().models_dir)
     batch = Batch(enroller, known, strict=not force)
-    with click.progressbar(
-        enrol(batch, photos), length=len(photos), label="looking at photos", file=sys.stderr
-    ) as taken:
-        refused = sum(not ok for _, _, ok in taken)
-    if batch.samples:
-        _people().add(batch.samples)
-        _announce()
-    _report(batch, refused)
-
-
-def _report(batch: Batch, refused: int) -> None:
-    taken = sum(map(len, batch.samples.values()))
-    click.echo(f"enrolled {taken} photos of {len(batch.samples)} people, {refused} not taken")
-    if not taken:
-        raise SystemExit(1)
+    refused = enrol(batch, photos)
+    if not batch.samples:
+        raise click.ClickException(f"none of {refused} photos was taken")
+    now = _people().add(batch.samples)
+    announce()
+    new = len(set(now.photos) - set(known.photos))
+    there = sum(map(len, batch.samples.values())) - new
+    click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
 
 
 def _take_over(gallery: Gallery, *, replace: bool) -> None:
@@ -133,12 +129,4 @@ def _take_over(gallery: Gallery, *, replace: bool) -> None:
         )
     _people().replace(gallery)
     click.echo(f"took over {len(gallery.photos)} faces of {len(gallery)} people")
-    _announce()
-
-
-def _announce() -> None:
-    """Tells running workers; those who do not hear it look for themselves within a minute."""
-    try:
-        app.control.broadcast("refresh_gallery")
-    except Exception as error:  # noqa: BLE001 - the edit is done, and kombu raises anything here
-        click.echo(f"could not tell the workers, they will notice in a minute: {error}", err=True)
+    announce()

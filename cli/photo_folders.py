@@ -1,6 +1,7 @@
 """Folders of people, ``NAME/*.jpg``, and their enrolment with a word on every photo not taken."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,7 +13,12 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 
 
 class NotAFolder(Exception):
-    """Raised for a folder without a single ``NAME/photo``; says what is expected."""
+    """Raised for a folder without the photos it should hold; says what is expected."""
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """The photos of a folder, in the order of their names."""
+    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
 
 
 def photos_of(folder: Path) -> list[tuple[str, Path]]:
@@ -21,28 +27,28 @@ def photos_of(folder: Path) -> list[tuple[str, Path]]:
         (person.name, photo)
         for person in sorted(folder.iterdir())
         if person.is_dir() and not person.name.startswith(".")
-        for photo in sorted(person.iterdir())
-        if photo.suffix.lower() in SUFFIXES
+        for photo in photos_in(person)
     ]
     if not found:
         raise NotAFolder(f"{folder} holds no photos: NAME/photo.jpg is expected")
     return found
 
 
-def enrol(batch: Batch, photos: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Path, bool]]:
-    """Adds photos to a batch one by one, tells of the refused, yields whether each was taken."""
-    for name, photo in photos:
-        refused = batch.add(name, photo.read_bytes())
-        if refused:
-            click.echo(f"{photo}: not taken, {refused.message} ({refused.reason})", err=True)
-        yield name, photo, refused is None
+def enrol(batch: Batch, photos: Sequence[tuple[str, Path]]) -> int:
+    """Adds photos to a batch, tells of those not taken, and returns how many these are."""
+    refusals = 0
+    with click.progressbar(photos, label="looking at photos", file=sys.stderr) as shown:
+        for name, photo in shown:
+            if refused := batch.add(name, photo.read_bytes()):
+                refusals += 1
+                click.echo(f"{photo}: not taken, {refused.message} ({refused.reason})", err=True)
+    return refusals
 
 
 def enrolled(
-    photos: Iterable[tuple[str, Path]], models_dir: Path, engine: str = "resnet128"
+    photos: Sequence[tuple[str, Path]], models_dir: Path, engine: str = "resnet128"
 ) -> Gallery:
     """A gallery of these photos, for this process alone."""
     batch = Batch(Enroller.load(engine, models_dir), Gallery.empty(engine))
-    for _ in enrol(batch, photos):
-        pass
+    enrol(batch, photos)
     return batch.gallery

@@ -287,7 +287,7 @@ class Gallery:
             return True
         if distance > self.threshold:
             return False
-        lead = max(self.margin / 5, self.margin - (self.threshold - distance))
+        lead = lead_needed(distance, self.threshold, self.margin)
         return runner_up_distance is None or runner_up_distance - distance >= lead
 
     def _confidence(self, distance: float, runner_up_distance: float | None) -> float:
@@ -376,6 +376,11 @@ class Gallery:
                 return cls.from_bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except ValueError as error:  # an empty file cannot be mapped
                 raise GalleryError(f"{path}: {error}") from error
+
+
+def lead_needed(distance: Any, threshold: float, margin: float) -> Any:
+    """How much farther the second person must be, see :attr:`Gallery.margin`; also of arrays."""
+    return np.maximum(margin / 5, margin - (threshold - distance))
 
 
 def checked_name(name: str) -> str:

@@ -21,7 +21,7 @@ def announced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No worker runs here: what would be broadcast to them."""
     create_buckets(settings)
     commands: list[str] = []
-    monkeypatch.setattr("cli.people.app.control.broadcast", commands.append)
+    monkeypatch.setattr("cli.announcement.app.control.broadcast", commands.append)
     return commands
 
 
@@ -53,7 +53,7 @@ def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_p
     (tmp_path / "Grace" / "3.jpg").write_bytes(samples.probe("Eileen_Collins").data)
     (tmp_path / "Eileen" / "notes.txt").write_text("not looked at")
     result = run("import", tmp_path)
-    assert result.stdout.splitlines()[-1] == "enrolled 2 photos of 2 people, 2 not taken"
+    assert result.stdout.splitlines()[-1] == "enrolled 2 photos, 0 were there already, 2 not taken"
     assert "not-a-photo" in result.stderr
     assert "somebody-else" in result.stderr
     assert known(settings) == {"Eileen": 1, "Grace": 1}
@@ -90,7 +90,7 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
     def broken(command: str) -> None:
         raise ConnectionError(command)
 
-    monkeypatch.setattr("cli.people.app.control.broadcast", broken)
+    monkeypatch.setattr("cli.announcement.app.control.broadcast", broken)
     result = run("add", "Grace", HOPPER)
     assert result.exit_code == 0
     assert "in a minute" in result.stderr

@@ -1,0 +1,100 @@
+"""`facerec people calibrate`, on the sample people and pictures made from them."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cli.people import people
+from facerec_tasks.people import People
+from facerec_tasks.recognition.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+from local import samples
+from local.resources import create_buckets
+
+
+def variants(name: str) -> list[bytes]:
+    """Three different pictures of a sample person."""
+    (portrait,) = (p for p in samples.portraits() if p.name == name)
+    file = io.BytesIO()
+    with Image.open(portrait.path) as picture:
+        picture.convert("L").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file, "PNG")
+    return [portrait.path.read_bytes(), samples.probe(name).data, file.getvalue()]
+
+
+@pytest.fixture(autouse=True)
+def announced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No worker runs here: what would be broadcast to them."""
+    create_buckets(settings)
+    commands: list[str] = []
+    monkeypatch.setattr("cli.announcement.app.control.broadcast", commands.append)
+    return commands
+
+
+@pytest.fixture
+def enrolled(settings: Settings) -> People:
+    enroller = Enroller.load("resnet128", settings.models_dir)
+    batch = Batch(enroller, Gallery.empty("resnet128"))
+    for portrait in samples.portraits():
+        for photo in variants(portrait.name):
+            assert batch.add(portrait.name, photo) is None
+    known = People(Storage(settings))
+    known.add(batch.samples)
+    return known
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(people, ["calibrate", *(str(a) for a in arguments)])
+
+
+def test_measures_the_enrolled_and_draws(enrolled: People, tmp_path: Path) -> None:
+    result = run("--plot", tmp_path / "plot.png")
+    assert result.exit_code == 0, result.output
+    assert "2 people, 6 photos" in result.stdout
+    assert "right 100.0 %, wrong 0.0 %, strangers named 0.0 %" in result.stdout
+    assert "Grace_Hopper and Eileen_Collins" in result.stdout.replace(
+        "Eileen_Collins and Grace_Hopper", "Grace_Hopper and Eileen_Collins"
+    )
+    with Image.open(tmp_path / "plot.png") as plot:
+        assert plot.width > 800
+
+
+def test_a_proposal_is_used_when_asked_for(
+    enrolled: People, announced: list[str], tmp_path: Path
+) -> None:
+    enrolled.edit(lambda gallery: gallery.with_threshold(0.05))
+    result = run("--plot", tmp_path / "plot.svg", "--json", "--apply")
+    found = json.loads(result.stdout)
+    assert found["now"]["right"] == 0
+    assert found["proposed"]["right"] == 1
+    assert enrolled.gallery().threshold == found["proposed"]["threshold"]
+    assert announced == ["refresh_gallery"]
+
+
+def test_measures_a_folder_and_strangers(tmp_path: Path) -> None:
+    strangers = tmp_path / "strangers"
+    for folder, photos in (
+        (tmp_path / "people" / "Grace", variants("Grace_Hopper")),
+        (strangers, variants("Eileen_Collins")),
+    ):
+        folder.mkdir(parents=True)
+        for n, photo in enumerate(photos):
+            (folder / f"{n}.png").write_bytes(photo)
+    result = run(
+        tmp_path / "people", "--strangers", strangers, "--plot", tmp_path / "plot.png", "--json"
+    )
+    found = json.loads(result.stdout)
+    assert (found["people"], found["photos"]) == (1, 3)
+    assert (found["now"]["right"], found["now"]["false_names"]) == (1, 0)
+
+
+def test_nobody_enrolled_is_nothing_to_measure(tmp_path: Path) -> None:
+    result = run("--plot", tmp_path / "plot.png", "--apply")
+    assert result.exit_code == 1
+    assert "no threshold to propose" in result.stdout
+    assert "nothing to apply" in result.stderr
