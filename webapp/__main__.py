@@ -11,10 +11,13 @@ from facerec_tasks import logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
 from facerec_tasks.sqs.address import Slot
+from facerec_tasks.storage import Storage
+from webapp.access import Access
+from webapp.application import create_app
+from webapp.keys import Keys
 from webapp.ledger import Ledger
 from webapp.recogniser import Recogniser
 from webapp.server import Server
-from webapp.views import create_app
 
 log = logging.getLogger("webapp")
 
@@ -29,8 +32,10 @@ def main() -> int:
         return 1
     slot = Slot(settings.state_dir, "web")
     recogniser = Recogniser(settings, Ledger(f"{settings.machine}-{slot.number}"))
+    access = Access(settings, Keys(Storage(settings)))
+    access.warn()
     try:
-        server = Server(create_app(settings, recogniser), settings)
+        server = Server(create_app(settings, recogniser, access), settings)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

@@ -4,22 +4,33 @@ A code is what programs branch on; it is the same in the plain line, in the prob
 (RFC 9457), in the log and, for what the engine finds wrong with a photo, in the record.
 """
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
 from facerec_tasks.messages import Answer
+from webapp.idempotency import InProgress, KeyReused
 from webapp.uploads import Refused
+
+log = logging.getLogger(__name__)
 
 STATUS: dict[str, int] = {
     # the request
     "bad-request": 400,
     "field-missing": 400,
     "empty": 400,
+    "too-many-files": 400,
+    "key-missing": 401,
+    "key-unknown": 401,
+    "scope-missing": 403,
     "not-found": 404,
     "method-not-allowed": 405,
     "too-slow": 408,
+    "in-progress": 409,
     "too-large": 413,
+    "key-reused": 422,
+    "rate-limited": 429,
     # the photo: judged by its first bytes in the web tier, by all of it in the worker
     "not-a-picture": 415,
     "unsupported-format": 415,
@@ -90,12 +101,22 @@ def of_answer(answer: Answer) -> Problem | None:
     return Problem(code, answer.detail or code, more=more)
 
 
+def internal(error: Exception) -> Problem:
+    """A bug of ours: told in the log, not to the client."""
+    log.error("a bug", exc_info=error)
+    return Problem("internal", "something is wrong on our side")
+
+
 def of_exception(error: Exception) -> Problem | None:
     """The problem an expected exception stands for; none for a bug of ours."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, Refused):
         return Problem(error.code, error.detail)
+    if isinstance(error, InProgress):
+        return retry_later("in-progress", "the same request is being answered", 2)
+    if isinstance(error, KeyReused):
+        return Problem("key-reused", "this Idempotency-Key came with another photo before")
     if isinstance(error, Overloaded):
         return retry_later("overloaded", str(error), error.retry_after)
     if isinstance(error, AnswerLate):

@@ -55,6 +55,12 @@ class Latecomers:
                 self._thread = threading.Thread(target=self._run, name="latecomers", daemon=True)
                 self._thread.start()
 
+    def take(self, task_id: str) -> Any | None:
+        """Somebody waits for the task again: its AsyncResult, or none when it is not followed."""
+        with self._lock:
+            followed = self._followed.pop(task_id, None)
+        return followed.result if followed else None
+
     def __len__(self) -> int:
         with self._lock:
             return len(self._followed)
@@ -97,6 +103,7 @@ class Latecomers:
 
     def _let_go(self, one: _Followed) -> None:
         with self._lock:
-            self._followed.pop(one.task_id, None)
+            if self._followed.pop(one.task_id, None) is not one:
+                return  # somebody took it meanwhile
         one.result.forget()
         self._answered(one.task_id)

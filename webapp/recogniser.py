@@ -27,6 +27,7 @@ from facerec_tasks.sqs.backend import ResponseQueueLost
 from facerec_tasks.sqs.sender import SendFailed
 from facerec_tasks.storage import Storage
 from facerec_tasks.tasks import recognize
+from webapp.idempotency import Claim, Claims, InProgress, KeyReused, fingerprint
 from webapp.latecomers import Latecomers
 from webapp.ledger import Ledger
 from webapp.uploads import Upload
@@ -59,8 +60,10 @@ class Accepted:
     """A task whose message SQS has acknowledged."""
 
     task_id: str
-    result: Any
+    result: Any = None
     """Celery's AsyncResult; its waiting slot is open."""
+    answer: Answer | None = None
+    """The answer, when an earlier request with the same idempotency key has it already."""
 
 
 class Recogniser:
@@ -72,7 +75,8 @@ class Recogniser:
         self._settings = settings
         self._storage = storage
         self._results = Results(storage)
-        self._latecomers = Latecomers(self._results.get, ledger.answer)
+        self._claims = Claims(storage)
+        self._latecomers = Latecomers(self._results.get, self._answered_late)
         self._places = threading.BoundedSemaphore(settings.max_waiting)
         self._intakes = threading.BoundedSemaphore(INTAKES)
         self._drain_end = float("inf")
@@ -94,6 +98,13 @@ class Recogniser:
     @property
     def stopping(self) -> bool:
         return self._drain_end < float("inf")
+
+    def receiving_fault(self) -> str | None:
+        """Why answers cannot be received now, or none."""
+        health = recognize.backend.health()
+        if health.queue and health.ok:
+            return None
+        return f"response queue {health.queue or 'not taken yet'}: not receiving"
 
     # Accepting
 
@@ -117,15 +128,43 @@ class Recogniser:
         finally:
             self._intakes.release()
 
-    def accept(self, upload: Upload) -> Accepted:
+    def accept(self, upload: Upload, idempotency_key: str | None = None) -> Accepted:
         """Stores the photo and sends its task; when this returns, the photo is never lost.
 
-        Raises :class:`facerec_tasks.errors.AwsError` or ``ConfigurationError``: not accepted.
+        Raises :class:`facerec_tasks.errors.AwsError` or ``ConfigurationError``: not accepted; and
+        :class:`InProgress` or :class:`KeyReused`.
         """
-        version = self._storage.put_photo(upload.key, upload.data, upload.content_type)
-        accepted = self._send(upload.key, version, uuid())
-        log.info("accepted %s: %d bytes", accepted.task_id, len(upload.data))
-        return accepted
+        if idempotency_key is not None:
+            return self._accept_once(upload, idempotency_key)
+        return self._send(upload.key, self._store(upload), uuid())
+
+    def _store(self, upload: Upload) -> str:
+        return self._storage.put_photo(upload.key, upload.data, upload.content_type)
+
+    def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
+        print_ = fingerprint(upload.key, upload.data)
+        claim = self._claims.find(idempotency_key)
+        if claim is None:
+            mine = Claim(uuid(), upload.key, self._store(upload), print_)
+            claim = self._claims.make(idempotency_key, mine)
+            if claim == mine:
+                return self._send(claim.key, claim.version, claim.task_id)
+        if claim.fingerprint != print_:
+            raise KeyReused
+        return self._resume(claim)
+
+    def _resume(self, claim: Claim) -> Accepted:
+        """The task of an earlier request. It is sent once more when nobody here follows it: that
+        process may have died before it sent it, and a task that runs twice has one effect."""
+        answer = self._results.get(claim.task_id)
+        if answer is not None:
+            return Accepted(claim.task_id, answer=answer)
+        followed = self._latecomers.take(claim.task_id)
+        if followed is not None:
+            return Accepted(claim.task_id, followed)
+        if self.ledger.holds(claim.task_id):
+            raise InProgress
+        return self._send(claim.key, claim.version, claim.task_id)
 
     def _send(self, key: str, version: str, task_id: str) -> Accepted:
         try:
@@ -137,6 +176,7 @@ class Recogniser:
             AsyncResult(task_id, app=recognize.app).forget()
             raise Unavailable(str(error)) from error
         self.ledger.accept(task_id)
+        log.info("accepted %s", task_id)
         return Accepted(task_id, result)
 
     # Waiting
@@ -149,6 +189,8 @@ class Recogniser:
         ``deadline`` is in monotonic seconds; ``gone`` tells whether the client hung up. Raises
         :class:`AnswerLate` and :class:`ClientGone`: the task goes on and stays in the ledger.
         """
+        if accepted.answer is not None:
+            return accepted.answer
         try:
             answer = self._awaited(accepted, deadline, gone)
         except (AnswerLate, ClientGone):
@@ -159,8 +201,22 @@ class Recogniser:
         return answer
 
     def leave(self, accepted: Accepted) -> None:
-        """Nobody waits for this task: it is followed for the ledger's sake."""
+        """Nobody waits for this task: it is followed for the ledger's sake, and a mark says that
+        its answer is still to come, to whichever process is asked."""
+        if accepted.answer is not None:
+            return
         self._latecomers.follow(accepted.task_id, accepted.result)
+        try:
+            self._storage.put(_mark(accepted.task_id), b"")
+        except AwsError as error:
+            log.warning("%s not marked as accepted: %s", accepted.task_id, error)
+
+    def _answered_late(self, task_id: str) -> None:
+        self.ledger.answer(task_id)
+        try:
+            self._storage.delete(_mark(task_id))
+        except AwsError as error:
+            log.warning("mark of %s not removed: %s", task_id, error)
 
     def _awaited(self, accepted: Accepted, deadline: float, gone: Callable[[], bool]) -> Answer:
         half_way = (time.monotonic() + deadline) / 2
@@ -221,3 +277,11 @@ class Recogniser:
     def result(self, task_id: str) -> Answer | None:
         """The answer on record; raises :class:`AwsError`."""
         return self._results.get(task_id)
+
+    def expects(self, task_id: str) -> bool:
+        """Whether the task was accepted, here or elsewhere, and its answer is still to come."""
+        return self.ledger.holds(task_id) or self._storage.find(_mark(task_id)) is not None
+
+
+def _mark(task_id: str) -> str:
+    return f"accepted/{task_id}"

@@ -32,8 +32,6 @@ RECEIVE_TIMEOUT = 30
 """Seconds a client has to send one whole request."""
 IDLE_TIMEOUT = 60
 """Seconds a connection may be idle between requests."""
-MULTIPART_OVERHEAD = 64 * 1024
-"""Bytes of headers and boundaries around a photo of the greatest size."""
 
 
 _CODES = {413: "too-large", 408: "too-slow"}
@@ -112,11 +110,12 @@ class Server(TcpWSGIServer):
                 asyncore_use_poll=True,
                 channel_timeout=IDLE_TIMEOUT,
                 cleanup_interval=1,
-                max_request_body_size=settings.max_upload_bytes + MULTIPART_OVERHEAD,
+                max_request_body_size=settings.max_request_bytes,
                 max_request_header_size=32 * 1024,
                 clear_untrusted_proxy_headers=True,
             ),
         )
+        self.adj.send_bytes = 1  # each line of an answer goes out as soon as it is written
         self._stopping = False
         self._receive_timeout = receive_timeout
         dispatcher.set_thread_count(threads)

@@ -1,108 +1,200 @@
-"""The HTTP surface: reads requests, renders answers, decides nothing about photos."""
+"""Photos over HTTP: reads requests, hands over to the recogniser, decides nothing about photos."""
 
-import logging
+import json
 import re
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, Response, current_app, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from flask import Response, g, request
+from werkzeug.datastructures import FileStorage
 
 from facerec_tasks import logs
-from facerec_tasks.messages import Answer
 from facerec_tasks.settings import Settings
 from webapp import errors
 from webapp.errors import Problem
-from webapp.recogniser import ClientGone, Recogniser, nobody_left
-from webapp.server import MULTIPART_OVERHEAD
-from webapp.uploads import Upload, accept, stem
-
-log = logging.getLogger(__name__)
+from webapp.recogniser import Accepted, ClientGone, Recogniser, nobody_left
+from webapp.rendering import document, render, show
+from webapp.uploads import Upload, accept
 
 FIELD = "inputFile"
-CLIENT_GONE = 499
-"""Status nobody reads, for the log: the client hung up. nginx's number."""
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NDJSON = "application/x-ndjson"
 _TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_KINDS = ["text/plain", "application/json"]
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_PENDING = {"Retry-After": "2"}
 
 
-def create_app(settings: Settings, recogniser: Recogniser) -> Flask:
-    """The application; ``recogniser`` is the process's only one."""
-    app = Flask("webapp", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_upload_bytes + MULTIPART_OVERHEAD
-    app.config["MAX_FORM_MEMORY_SIZE"] = MULTIPART_OVERHEAD
-    app.extensions["settings"] = settings
-    app.extensions["recogniser"] = recogniser
-    app.before_request(_begin)
-    app.after_request(_end)
-    app.register_error_handler(Exception, _failed)
-    app.add_url_rule("/", view_func=recognise_photo, methods=["POST"])
-    app.add_url_rule("/results/<task_id>", view_func=show_result)
-    app.add_url_rule("/healthz", view_func=healthz)
-    app.add_url_rule("/internal/ledger", view_func=show_ledger)
-    return app
+@dataclass(frozen=True)
+class _Turn:
+    """One photo of several: accepted, or already refused."""
+
+    index: int
+    accepted: Accepted | None = None
+    problem: Problem | None = None
 
 
-# The views
+class Photos:
+    """The views of photos and of their results."""
 
+    def __init__(self, settings: Settings, recogniser: Recogniser) -> None:
+        self._settings = settings
+        self._recogniser = recogniser
 
-def recognise_photo() -> Response:
-    """``POST /``: the photo in the field ``inputFile``; answers who is on it."""
-    deadline = time.monotonic() + _settings().answer_timeout
-    recogniser = _recogniser()
-    if recogniser.stopping:
-        raise errors.retry_later("stopping", "this process stops; try again")
-    with recogniser.place():
-        with recogniser.intake():
-            accepted = recogniser.accept(_read_upload())
-        g.task_id = accepted.task_id
-        return _show(recogniser.wait(accepted, deadline, _client_gone()))
+    def recognise(self) -> Response:
+        """``POST /``: the photo in the field ``inputFile``; answers who is on it.
 
+        ``?wait=0`` answers 202 with the address of the result. Several photos are answered in lines
+        of JSON, each as soon as it is known.
+        """
+        deadline = time.monotonic() + self._settings.answer_timeout
+        wait = _flag("wait", default=True)
+        if self._recogniser.stopping:
+            raise errors.retry_later("stopping", "this process stops; try again")
+        with ExitStack() as places:
+            places.enter_context(self._recogniser.place())
+            with self._recogniser.intake():
+                files = self._files()
+                if len(files) > 1:
+                    return self._many(files, wait, deadline, places)
+                accepted = self._accept(files[0], _idempotency_key())
+                _drop_body()
+            g.task_id = accepted.task_id
+            if wait:
+                return show(self._recogniser.wait(accepted, deadline, _client_gone()))
+        return self._pending(accepted)
 
-def show_result(task_id: str) -> Response:
-    """``GET /results/<id>``: the answer on record. 202 while this process waits for it; else 404,
-    since a record that is not there yet and one that never will be look the same."""
-    if not _TASK_ID.fullmatch(task_id):
-        raise Problem("result-unknown", "not the id of a task")
-    g.task_id = task_id
-    answer = _recogniser().result(task_id)
-    if answer is not None:
-        return _show(answer)
-    if _recogniser().ledger.holds(task_id):
-        return _render({"task_id": task_id, "outcome": "pending"}, "pending", status=202)
-    raise Problem("result-unknown", "no answer on record, or not yet")
+    def result(self, task_id: str) -> Response:
+        """``GET /results/<id>``: the answer on record; 202 while it is to come.
 
+        404 for an id this system gave to nobody: ids are given with 202, 504 and in answers. While
+        another process waits for the task, its id is not known here yet.
+        """
+        if not _TASK_ID.fullmatch(task_id):
+            raise Problem("result-unknown", "not the id of a task")
+        g.task_id = task_id
+        answer = self._recogniser.result(task_id)
+        if answer is not None:
+            return show(answer)
+        if self._recogniser.expects(task_id):
+            return _not_yet(task_id)
+        raise Problem("result-unknown", "no such result")
 
-def healthz() -> Response:
-    """``GET /healthz``: this process answers."""
-    return _render({"status": "ok"}, "ok")
+    # One photo
 
-
-def show_ledger() -> Response:
-    """``GET /internal/ledger``: accepted and not yet answered, per process."""
-    return jsonify(_recogniser().ledger.report())
-
-
-# Reading
-
-
-def _read_upload() -> Upload:
-    """The photo of the form; afterwards only the returned object holds its bytes."""
-    try:
-        file = request.files.get(FIELD)
-        if file is None:
+    def _files(self) -> list[FileStorage]:
+        files = request.files.getlist(FIELD)
+        if not files:
             raise Problem("field-missing", f"send the photo as multipart field {FIELD}")
-        return accept(file.filename or "", file.read(), _settings().max_upload_bytes)
-    finally:
+        if len(files) > self._settings.max_files:
+            raise Problem("too-many-files", f"at most {self._settings.max_files} in one request")
+        return files
+
+    def _read(self, file: FileStorage) -> Upload:
+        return accept(file.filename or "", file.read(), self._settings.max_upload_bytes)
+
+    def _accept(self, file: FileStorage, idempotency_key: str | None) -> Accepted:
+        return self._recogniser.accept(self._read(file), idempotency_key)
+
+    def _pending(self, accepted: Accepted) -> Response:
+        self._recogniser.leave(accepted)
+        return _not_yet(accepted.task_id)
+
+    # Several
+
+    def _many(
+        self, files: list[FileStorage], wait: bool, deadline: float, places: ExitStack
+    ) -> Response:
+        """Takes a place for each photo, stores all, and answers while the answers come."""
+        for _ in files[1:]:
+            places.enter_context(self._recogniser.place())
+        turns = [self._turn(*one) for one in enumerate(files)]
         _drop_body()
+        lines = self._lines(turns, wait, deadline, _client_gone())
+        response = Response(lines, content_type=NDJSON)
+        # Kept until the response is closed, also when the client leaves before it begins.
+        response.call_on_close(places.pop_all().close)
+        return response
+
+    def _turn(self, index: int, file: FileStorage) -> _Turn:
+        key = _idempotency_key()
+        try:
+            return _Turn(index, self._accept(file, f"{key}/{index}" if key else None))
+        except Exception as error:  # noqa: BLE001 - one photo's fault, or ours, is not the others'
+            return _Turn(index, problem=errors.of_exception(error) or errors.internal(error))
+
+    def _lines(
+        self, turns: list[_Turn], wait: bool, deadline: float, gone: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        def answer(turn: _Turn) -> dict[str, Any]:
+            return self._line(turn, wait, deadline, gone)
+
+        with ThreadPoolExecutor(len(turns)) as pool:
+            lines = [pool.submit(copy_context().run, answer, turn) for turn in turns]
+            for done in as_completed(lines):
+                yield json.dumps(done.result(), separators=(",", ":")).encode() + b"\n"
+
+    def _line(
+        self, turn: _Turn, wait: bool, deadline: float, gone: Callable[[], bool]
+    ) -> dict[str, Any]:
+        try:
+            return {"index": turn.index, **self._answered(turn, wait, deadline, gone)}
+        except ClientGone:
+            return {}
+        except Exception as error:  # noqa: BLE001 - as above
+            found = errors.of_exception(error) or errors.internal(error)
+            return {"index": turn.index, **found.document(logs.request_id.get())}
+
+    def _answered(
+        self, turn: _Turn, wait: bool, deadline: float, gone: Callable[[], bool]
+    ) -> dict[str, Any]:
+        if turn.problem or turn.accepted is None:
+            raise turn.problem or Problem("internal", "neither accepted nor refused")
+        if not wait:
+            self._recogniser.leave(turn.accepted)
+            return _pending_document(turn.accepted.task_id)
+        answer = self._recogniser.wait(turn.accepted, deadline, gone)
+        refusal = errors.of_answer(answer)
+        if refusal is not None:
+            raise refusal
+        return document(answer)
+
+
+def _not_yet(task_id: str) -> Response:
+    where = f"/results/{task_id}"
+    response = render(_pending_document(task_id), f"pending: {where}", status=202)
+    response.headers.update({"Location": where, **_PENDING})
+    return response
+
+
+def _pending_document(task_id: str) -> dict[str, Any]:
+    return {"task_id": task_id, "outcome": "pending", "result": f"/results/{task_id}"}
+
+
+def _flag(name: str, *, default: bool) -> bool:
+    given = request.args.get(name)
+    if given is None:
+        return default
+    if given not in ("0", "1"):
+        raise Problem("bad-request", f"{name} is 0 or 1")
+    return given == "1"
+
+
+def _idempotency_key() -> str | None:
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(given):
+        raise Problem("bad-request", "Idempotency-Key: 1 to 200 visible ASCII characters")
+    return f"{g.client}:{given}"
 
 
 def _drop_body() -> None:
     """Frees the server's and the form's copies: a waiting request holds no photo."""
-    for file in request.files.values():
+    for _, file in request.files.items(multi=True):
         file.close()
     request.__dict__.pop("files", None)
     body = request.environ["wsgi.input"]
@@ -115,89 +207,3 @@ def _client_gone() -> Callable[[], bool]:
     """Tells whether the client hung up; waitress knows, other servers do not say."""
     gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", nobody_left)
     return gone
-
-
-# Rendering
-
-
-def _show(answer: Answer) -> Response:
-    problem = errors.of_answer(answer)
-    if problem is not None:
-        raise problem
-    name = stem(answer.key)
-    document = {**answer.to_dict(), "stem": name, "text": f"{name}:{answer.text}"}
-    for private in ("worker", "version", "history"):
-        document.pop(private, None)
-    return _render(document, f"{name}:{answer.text}")
-
-
-def _render(document: dict[str, Any], text: str, status: int = 200) -> Response:
-    if _wants_json():
-        response = jsonify(document)
-    else:
-        response = Response(text, content_type="text/plain; charset=utf-8")
-    response.status_code = status
-    return response
-
-
-def _wants_json() -> bool:
-    if "application/problem+json" in request.accept_mimetypes.values():
-        return True
-    return request.accept_mimetypes.best_match(_KINDS, default=_KINDS[0]) == _KINDS[1]
-
-
-def _failed(error: Exception) -> Response:
-    if isinstance(error, ClientGone):
-        return Response(status=CLIENT_GONE)
-    problem = errors.of_exception(error) or _of_flask(error)
-    if problem.status >= 500:
-        log.warning("%s: %s", problem.code, error)
-    if _wants_json():
-        response = jsonify(problem.document(logs.request_id.get()))
-        response.content_type = "application/problem+json"
-    else:
-        response = Response(problem.line, content_type="text/plain; charset=utf-8")
-    response.status_code = problem.status
-    response.headers.update(problem.headers)
-    return response
-
-
-def _of_flask(error: Exception) -> Problem:
-    if isinstance(error, RequestEntityTooLarge):
-        limit = _settings().max_upload_bytes
-        return Problem("too-large", f"the photo has more than {limit} bytes")
-    if isinstance(error, HTTPException):
-        code = {404: "not-found", 405: "method-not-allowed"}.get(error.code or 500, "bad-request")
-        headers = {k: v for k, v in error.get_headers() if k == "Allow"}
-        return Problem(code, (error.description or code).splitlines()[0], headers=headers)
-    log.error("a bug", exc_info=error)
-    return Problem("internal", "something is wrong on our side")
-
-
-# Around every request
-
-
-def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    logs.request_id.set(given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-    g.began = time.monotonic()
-
-
-def _end(response: Response) -> Response:
-    response.headers["X-Request-ID"] = logs.request_id.get()
-    if "task_id" in g:
-        response.headers["X-Task-ID"] = g.task_id
-    took = time.monotonic() - g.began
-    level = logging.DEBUG if request.path in ("/healthz", "/internal/ledger") else logging.INFO
-    log.log(level, "%s %s %d %.3f s", request.method, request.path, response.status_code, took)
-    return response
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["settings"]
-    return settings
-
-
-def _recogniser() -> Recogniser:
-    recogniser: Recogniser = current_app.extensions["recogniser"]
-    return recogniser

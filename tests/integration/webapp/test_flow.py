@@ -18,6 +18,8 @@ from local.child import Child
 from .conftest import Web, photo
 
 Eventually = Callable[..., None]
+SHORT = {"FACEREC_TASK_TIME_LIMIT": "2", "FACEREC_VISIBILITY_TIMEOUT": "3"}
+"""What a short answer timeout asks of the other times."""
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_without_workers_the_wait_ends_in_504_and_the_answer_comes_later(
     start_worker: Callable[..., Child],
     eventually: Eventually,
 ) -> None:
-    web = start_web(FACEREC_ANSWER_TIMEOUT="2", FACEREC_TASK_TIME_LIMIT="1")
+    web = start_web(FACEREC_ANSWER_TIMEOUT="3", **SHORT)
     late = web.post(photo(name="Paul"))
     task_id = late.headers["X-Task-ID"]
     assert late.status == 504
@@ -106,9 +108,7 @@ def test_without_workers_the_wait_ends_in_504_and_the_answer_comes_later(
 def test_beyond_the_bound_503_and_the_process_stays_answerable(
     start_web: Callable[..., Web], eventually: Eventually
 ) -> None:
-    web = start_web(
-        FACEREC_MAX_WAITING="3", FACEREC_ANSWER_TIMEOUT="5", FACEREC_TASK_TIME_LIMIT="1"
-    )
+    web = start_web(FACEREC_MAX_WAITING="3", FACEREC_ANSWER_TIMEOUT="5", **SHORT)
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(web.post, photo(name="x")) for _ in range(3)]
         eventually(lambda: web.json("/internal/ledger")["outstanding"] == 3)
@@ -125,7 +125,7 @@ def test_a_lost_doorbell_costs_time_never_the_answer(
     resources: Settings,
     eventually: Eventually,
 ) -> None:
-    web = start_web(FACEREC_ANSWER_TIMEOUT="8", FACEREC_TASK_TIME_LIMIT="1")
+    web = start_web(FACEREC_ANSWER_TIMEOUT="8", **SHORT)
     answers: list[Any] = []
     waiting = threading.Thread(target=lambda: answers.append(web.post(photo(name="Paul"))))
     waiting.start()

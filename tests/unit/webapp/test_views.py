@@ -10,14 +10,19 @@ from flask.testing import FlaskClient
 
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+from webapp.access import Access
+from webapp.application import create_app
+from webapp.keys import Keys
 from webapp.ledger import Ledger
 from webapp.recogniser import Recogniser
-from webapp.views import create_app
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(max_upload_bytes=1000, max_waiting=1, state_dir=tmp_path)
+    return Settings(
+        max_upload_bytes=1000, max_request_bytes=100_000, max_waiting=1, state_dir=tmp_path
+    )
 
 
 @pytest.fixture
@@ -27,7 +32,8 @@ def recogniser(settings: Settings) -> Recogniser:
 
 @pytest.fixture
 def client(settings: Settings, recogniser: Recogniser) -> FlaskClient:
-    return create_app(settings, recogniser).test_client()
+    access = Access(settings, Keys(Storage(settings)))
+    return create_app(settings, recogniser, access).test_client()
 
 
 def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:

@@ -1,0 +1,115 @@
+"""The WSGI application: routes, and what surrounds every request."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from facerec_tasks import logs
+from facerec_tasks.settings import Settings
+from webapp import errors, rendering
+from webapp.access import Access
+from webapp.errors import Problem
+from webapp.operations import Operations
+from webapp.recogniser import ClientGone, Recogniser
+from webapp.views import Photos
+
+log = logging.getLogger(__name__)
+
+CLIENT_GONE = 499
+"""Status nobody reads, for the log: the client hung up. nginx's number."""
+MULTIPART_OVERHEAD = 64 * 1024
+"""Bytes of form fields that are no files."""
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Of every response that does not set its own."""
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/internal/ledger"})
+"""Paths that are asked every few seconds: logged at DEBUG."""
+
+View = Callable[..., Response]
+
+
+def create_app(settings: Settings, recogniser: Recogniser, access: Access) -> Flask:
+    """The application; ``recogniser`` is the process's only one."""
+    app = Flask("webapp", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = MULTIPART_OVERHEAD
+    scopes = _add_routes(app, settings, recogniser)
+    app.before_request(_begin)
+    app.before_request(lambda: _admit(access, scopes))
+    app.after_request(_end)
+    app.register_error_handler(Exception, _failed)
+    return app
+
+
+def _add_routes(app: Flask, settings: Settings, recogniser: Recogniser) -> dict[str, str]:
+    """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
+    photos, operations = Photos(settings, recogniser), Operations(settings, recogniser)
+    routes: list[tuple[str, str, View, str | None]] = [
+        ("POST", "/", photos.recognise, "recognise"),
+        ("GET", "/results/<task_id>", photos.result, "recognise"),
+        ("GET", "/healthz", operations.healthz, None),
+        ("GET", "/readyz", operations.readyz, None),
+        ("GET", "/internal/ledger", operations.ledger, "operate"),
+    ]
+    scopes = {}
+    for method, path, view, scope in routes:
+        endpoint = f"{method} {path}".replace(".", "-")
+        app.add_url_rule(path, endpoint, view, methods=[method])
+        if scope is not None:
+            scopes[endpoint] = scope
+    return scopes
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    logs.request_id.set(given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+    g.began = time.monotonic()
+
+
+def _admit(access: Access, scopes: dict[str, str]) -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key")
+    scope = scopes.get(request.endpoint or "")
+    key = access.admit(scope, given or None, request.remote_addr or "0.0.0.0", time.monotonic())  # noqa: S104 - no address we bind to
+    g.client = key.id if key else ""
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = logs.request_id.get()
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if "task_id" in g:
+        response.headers["X-Task-ID"] = g.task_id
+    took = time.monotonic() - g.began
+    level = logging.DEBUG if request.path in _QUIET else logging.INFO
+    log.log(level, "%s %s %d %.3f s", request.method, request.path, response.status_code, took)
+    return response
+
+
+def _failed(error: Exception) -> Response:
+    if isinstance(error, ClientGone):
+        return Response(status=CLIENT_GONE)
+    found = errors.of_exception(error) or _of_flask(error)
+    if found.status >= 500:
+        log.warning("%s: %s", found.code, error)
+    return rendering.problem(found)
+
+
+def _of_flask(error: Exception) -> Problem:
+    if isinstance(error, RequestEntityTooLarge):
+        return Problem("too-large", "the request has more bytes than allowed")
+    if isinstance(error, HTTPException):
+        code = {404: "not-found", 405: "method-not-allowed"}.get(error.code or 500, "bad-request")
+        headers = {k: v for k, v in error.get_headers() if k == "Allow"}
+        return Problem(code, (error.description or code).splitlines()[0], headers=headers)
+    return errors.internal(error)
