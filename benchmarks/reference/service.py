@@ -1,7 +1,7 @@
-"""Runs inside ``.venv-parity``: answers one JSON line on standard output for each on standard input.
+"""Runs inside ``.venv-parity``: answers each JSON line on standard input with one on output.
 
-``{"do": "detect", "picture": "photo.png"}`` and so on: the methods of :class:`Originals`. Pictures are
-decoded by Pillow to RGB, outside what is timed. One thread throughout.
+``{"do": "detect", "picture": "photo.png"}`` and so on: the methods of :class:`Originals`. Pictures
+are decoded by Pillow to RGB, outside what is timed. One thread throughout.
 """
 
 import json

@@ -1,8 +1,9 @@
 """The two functions of torchvision that facenet-pytorch calls, so that torch alone suffices.
 
-torchvision's wheel must match torch's build to the letter, and often does not. Non-maximum suppression
-follows torchvision's ``csrc/ops/cpu/nms_kernel.cpp``; it is slower in Python than there, so the seconds
-spent in it are counted and the benchmark does not charge the original with them.
+torchvision's wheel must match torch's build to the letter, and often does not. Non-maximum
+suppression follows torchvision's ``csrc/ops/cpu/nms_kernel.cpp``; it is slower in Python than
+there, so the seconds spent in it are counted and the benchmark does not charge the original with
+them.
 """
 
 import sys

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from facerec_tasks.recognition import jpeg
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Pillow's decoders we let untrusted bytes near. Never EPS: it starts Ghostscript."""
 
@@ -53,11 +55,15 @@ class Caps:
 
     max_bytes: int = 20 * 1024 * 1024
     max_pixels: int = 40_000_000
-    """Of formats that must be decoded whole."""
-    max_jpeg_pixels: int = 100_000_000
-    """Of JPEG, which is shrunk while decoding."""
-    max_jpeg_work: int = 400_000_000
-    """Pixels times scans: a progressive JPEG goes over its pixels once a scan."""
+    """Of a format that is decoded whole."""
+    max_webp_pixels: int = 25_000_000
+    """Its decoder keeps three copies."""
+    max_jpeg_pixels: int = 170_000_000
+    """Of a JPEG in one scan: it is shrunk while it is decoded."""
+    max_scanned_pixels: int = 50_000_000
+    """Of a JPEG in several scans (progressive): all coefficients are in memory at once."""
+    max_scan_work: int = 600_000_000
+    """Pixels times scans of a JPEG: the decoder goes over all pixels once a scan."""
     longest_side: int = 1280
     """Pixels of the longer side after shrinking; faces of 20 px of the result are found."""
 
@@ -95,7 +101,9 @@ def decode(data: bytes, caps: Caps = DEFAULT_CAPS) -> Picture:
     except Image.DecompressionBombError as error:
         raise Rejected(RejectionCode.TOO_MANY_PIXELS, "The picture has too many pixels.") from error
     except Exception as error:  # damaged files make decoders raise anything
-        raise Rejected(RejectionCode.BROKEN, "The picture is damaged or cut short.") from error
+        raise Rejected(
+            RejectionCode.BROKEN, "The picture is damaged, cut short or of an unusual kind."
+        ) from error
 
 
 def _check_bytes(data: bytes, caps: Caps) -> None:
@@ -165,13 +173,23 @@ def _decode(data: bytes, caps: Caps) -> Picture:
 
 def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
     pixels = image.width * image.height
-    jpeg = image.format in ("JPEG", "MPO")
-    if pixels > (caps.max_jpeg_pixels if jpeg else caps.max_pixels):
+    if image.format in ("JPEG", "MPO"):
+        fits = _fits_jpeg(pixels, data, caps)
+    else:
+        fits = pixels <= (caps.max_webp_pixels if image.format == "WEBP" else caps.max_pixels)
+    if not fits:
         raise Rejected(
             RejectionCode.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels are too many."
         )
-    if jpeg and pixels * data.count(b"\xff\xda") > caps.max_jpeg_work:
-        raise Rejected(RejectionCode.TOO_MANY_PIXELS, "The picture is too costly to decode.")
+
+
+def _fits_jpeg(pixels: int, data: bytes, caps: Caps) -> bool:
+    for count in (jpeg.most_scans, jpeg.scans):  # the second takes longer and is exact
+        scans = count(data)
+        most = min(caps.max_scanned_pixels, caps.max_scan_work // max(scans, 1))
+        if pixels <= (caps.max_jpeg_pixels if scans < 2 else most):
+            return True
+    return False
 
 
 # --- orientation ------------------------------------------------------------------------------
@@ -200,7 +218,7 @@ def _orientation(image: Image.Image) -> int:
 
 # --- size and mode ----------------------------------------------------------------------------
 
-_REDUCIBLE = {"L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
+_REDUCIBLE = {"L", "LA", "La", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "I", "F"}
 
 
 def _shrunk(image: Image.Image, longest: int) -> Image.Image:
@@ -222,6 +240,8 @@ def _averageable(image: Image.Image) -> Image.Image:
     """A mode whose values may be averaged; palettes and deep greys may not."""
     if image.mode in _REDUCIBLE:
         return image
+    if image.mode in _DEEP:
+        return image.convert("I")
     if image.mode in _PALETTES:
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     return _rgb(image)

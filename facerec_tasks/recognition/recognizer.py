@@ -7,14 +7,17 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from facerec_tasks.recognition import image
 from facerec_tasks.recognition.detector import Detection, Detector, Points
 from facerec_tasks.recognition.embedder import Embedder, load_embedder
 from facerec_tasks.recognition.gallery import Gallery, Match
 
+CROP_SIDE = 640
+"""Longest side in pixels of a photo without a face when it is tried again with a margin."""
 MARGIN = 0.5
-"""Share of width and height put around a photo without a face before it is tried again."""
+"""Share of width and height put around it, on every side."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +105,25 @@ class Recognizer:
         detections = self._detector.detect(rgb)
         if detections:
             return detections, self._embedder.embed(rgb, detections)
-        # A face that fills the photo has no surroundings to be told from: give it some.
-        rows, columns = (round(side * MARGIN) for side in rgb.shape[:2])
-        padded = np.pad(rgb, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
+        padded, scale, offset = _with_margin(rgb)
         detections = self._detector.detect(padded)
         embeddings = self._embedder.embed(padded, detections)
-        back = (-float(columns), -float(rows))
-        return [detection.transformed(offset=back) for detection in detections], embeddings
+        return [detection.transformed(scale, offset) for detection in detections], embeddings
+
+
+_Pair = tuple[float, float]
+
+
+def _with_margin(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], _Pair, _Pair]:
+    """A face that fills the photo has no surroundings to be told from: the edges are drawn out.
+
+    Returns the padded picture, and the scale and offset that take its pixels back.
+    """
+    factor = -(-max(rgb.shape[:2]) // CROP_SIDE)
+    small = np.asarray(Image.fromarray(rgb).reduce(factor)) if factor > 1 else rgb
+    rows, columns = (round(side * MARGIN) for side in small.shape[:2])
+    padded = np.pad(small, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
+    return padded, (factor, factor), (-columns * factor, -rows * factor)
 
 
 def _named(detection: Detection, match: Match) -> RecognizedFace:

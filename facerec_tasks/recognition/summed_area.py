@@ -10,12 +10,14 @@ does no harm: sums over a window are differences of table entries modulo 2^64, a
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Indices = NDArray[np.int64]
+Sums = NDArray[np.uint64]
 
 BITS = np.uint64(21)
 MASK = np.uint64(2**21 - 1)
@@ -47,9 +49,10 @@ class SummedArea:
         top, bottom = _edges(self.height, height)
         left, right = _edges(self.width, width)
 
-        def sums(top: Indices, bottom: Indices) -> NDArray[np.uint64]:
+        def sums(top: Indices, bottom: Indices) -> Sums:
             rows = self._table.take(bottom, 0) - self._table.take(top, 0)
-            return rows.take(right, 1) - rows.take(left, 1)
+            found: Sums = rows.take(right, 1) - rows.take(left, 1)
+            return found
 
         means = _summed(sums, top, bottom, int((right - left).max()))
         means /= np.multiply.outer(bottom - top, right - left).astype(np.float32)
@@ -68,9 +71,9 @@ class SummedArea:
         table, stride = self._table.ravel(), self._table.shape[1]
         columns_left, columns_right = (x + left)[:, None, :], (x + right)[:, None, :]
 
-        def sums(top: Indices, bottom: Indices) -> NDArray[np.uint64]:
+        def sums(top: Indices, bottom: Indices) -> Sums:
             above, below = (top * stride)[:, :, None], (bottom * stride)[:, :, None]
-            found = table.take(below + columns_right) - table.take(above + columns_right)
+            found: Sums = table.take(below + columns_right) - table.take(above + columns_right)
             found -= table.take(below + columns_left)
             found += table.take(above + columns_left)
             return found
@@ -87,7 +90,7 @@ def _edges(length: int | Indices, parts: int) -> tuple[Indices, Indices]:
 
 
 def _summed(
-    sums: Callable[[Indices, Indices], NDArray[np.uint64]],
+    sums: Callable[[Indices, Indices], Sums],
     top: Indices,
     bottom: Indices,
     widest: int,
@@ -98,11 +101,12 @@ def _summed(
     if slices == 1:
         return _unpacked(sums(top, bottom))
     cuts = [top + (bottom - top) * index // slices for index in range(slices + 1)]
-    parts = [_unpacked(sums(a, b)) for a, b in zip(cuts, cuts[1:], strict=False)]
-    return np.sum(parts, axis=0, dtype=np.float32)
+    parts = [_unpacked(sums(a, b)) for a, b in pairwise(cuts)]
+    total: Array = np.sum(parts, axis=0, dtype=np.float32)
+    return total
 
 
-def _unpacked(sums: NDArray[np.uint64]) -> Array:
+def _unpacked(sums: Sums) -> Array:
     planes = np.empty((3, *sums.shape), np.float32)
     planes[0] = sums & MASK
     planes[1] = (sums >> BITS) & MASK
