@@ -1,0 +1,88 @@
+"""What the controller relies on, of the fake fleet and of EC2 as far as it can be emulated."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from autoscale.fake_fleet import FakeFleet
+from autoscale.fleet import Ec2Fleet, Fleet
+from autoscale.model import Machine
+from facerec_tasks.settings import Settings
+
+Wait = Callable[..., None]
+
+
+@pytest.fixture(params=["fake", "ec2"])
+def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    if request.param == "fake":
+        yield FakeFleet(time.time, pending=0.2, stopping=0.2)
+        return
+    settings: Settings = request.getfixturevalue("resources")
+    yield Ec2Fleet(settings)
+
+
+def find(fleet: Fleet, machine_id: str) -> Machine:
+    return next(m for m in fleet.describe() if m.id == machine_id)
+
+
+def token() -> str:
+    return uuid.uuid4().hex
+
+
+def test_an_empty_fleet_is_empty(fleet: Fleet) -> None:
+    assert fleet.describe() == []
+
+
+def test_launched_machines_are_members_with_their_token_and_no_name(fleet: Fleet) -> None:
+    asked = token()
+    ids = fleet.launch(3, asked)
+    assert len(set(ids)) == 3
+    found = fleet.describe()
+    assert {m.id for m in found} == set(ids)
+    assert {m.token for m in found} == {asked}
+    assert {m.number for m in found} == {None}
+    assert all(m.live and abs(m.since - time.time()) < 10 for m in found)
+
+
+def test_a_token_launches_once(fleet: Fleet) -> None:
+    asked = token()
+    first = fleet.launch(2, asked)
+    assert sorted(fleet.launch(2, asked)) == sorted(first)
+    assert len(fleet.describe()) == 2
+
+
+def test_a_machine_goes_its_way(fleet: Fleet, eventually: Wait) -> None:
+    (one,) = fleet.launch(1, token())
+    eventually(lambda: find(fleet, one).state == "running")
+    assert fleet.stop([one]) == [one]
+    assert find(fleet, one).state in ("stopping", "stopped")
+    eventually(lambda: find(fleet, one).state == "stopped")
+    assert fleet.start([one]) == [one]
+    assert find(fleet, one).live
+    eventually(lambda: find(fleet, one).state == "running")
+    assert fleet.terminate([one]) == [one]
+    eventually(lambda: find(fleet, one).state == "terminated")
+
+
+def test_of_several_those_in_the_right_state_are_accepted(fleet: Fleet, eventually: Wait) -> None:
+    stopping, stopped = fleet.launch(2, token())
+    eventually(lambda: all(m.state == "running" for m in fleet.describe()))
+    fleet.stop([stopped])
+    eventually(lambda: find(fleet, stopped).state == "stopped")
+    fleet.stop([stopping])
+    assert fleet.start([stopping, stopped]) == [stopped]
+
+
+def test_a_machine_that_has_never_run_cannot_be_stopped(fleet: Fleet) -> None:
+    (one,) = fleet.launch(1, token())
+    assert fleet.stop([one]) == []
+    assert fleet.terminate([one]) == [one]
+
+
+def test_a_name_is_a_number_and_may_be_given_again(fleet: Fleet) -> None:
+    (one,) = fleet.launch(1, token())
+    fleet.name(one, 7)
+    fleet.name(one, 7)
+    assert find(fleet, one).number == 7

@@ -1,0 +1,44 @@
+"""What lease and intent rely on, of memory and of S3."""
+
+import pytest
+
+from autoscale.state import BucketState, MemoryState, State
+from facerec_tasks.errors import PreconditionFailed
+
+
+@pytest.fixture(params=["memory", "bucket"])
+def state(request: pytest.FixtureRequest) -> State:
+    if request.param == "memory":
+        return MemoryState()
+    return BucketState(request.getfixturevalue("resources"))
+
+
+def test_what_was_put_is_found_with_its_etag(state: State) -> None:
+    assert state.find("x") is None
+    etag = state.put("x", b"1")
+    found = state.find("x")
+    assert found is not None
+    assert (found.data, found.etag) == (b"1", etag)
+
+
+def test_only_the_first_creates(state: State) -> None:
+    state.put("x", b"1", if_absent=True)
+    with pytest.raises(PreconditionFailed):
+        state.put("x", b"2", if_absent=True)
+
+
+def test_only_who_knows_it_replaces(state: State) -> None:
+    first = state.put("x", b"1")
+    state.put("x", b"2", if_match=first)
+    with pytest.raises(PreconditionFailed):
+        state.put("x", b"3", if_match=first)
+    found = state.find("x")
+    assert found is not None
+    assert found.data == b"2"
+
+
+def test_names_come_in_order(state: State) -> None:
+    for name in ("d/2", "d/1", "e/1"):
+        state.put(name, b"")
+    assert state.names("d/") == ["d/1", "d/2"]
+    assert state.names("nothing") == []

@@ -1,0 +1,218 @@
+"""Acting on a fleet that throttles, loses answers and lies."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autoscale.execution import Execution
+from autoscale.fake_fleet import FakeFleet, Faults
+from autoscale.launches import NAME, Intent, Launches
+from autoscale.model import COURSE, SLO, Demand, Limits, Memory, Profile, Snapshot
+from autoscale.policy import decide
+from autoscale.sightings import SETTLED
+from autoscale.state import MemoryState
+from facerec_tasks.errors import Unavailable
+
+HOUR = 3600.0
+
+
+@dataclass
+class Life:
+    """A controller without signals: it is told the demand, and acts for real on a fake fleet."""
+
+    limits: Limits
+    faults: Faults = field(default_factory=Faults)
+    seed: int = 0
+    now: float = 10_000.0
+    mode: str = "stop"
+    allowed: bool = True
+
+    def __post_init__(self) -> None:
+        self.state = MemoryState()
+        self.fleet = FakeFleet(lambda: self.now, faults=self.faults, seed=self.seed)
+        self.accepted = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        self.memory = Memory()
+        self.execution = Execution(
+            self.fleet, Launches(self.fleet, self.state), self.mode, lambda: self.allowed
+        )
+        self.execution.recover(self.now)
+
+    def step(self, waiting: int, seconds: float = 2.0) -> None:
+        self.now += seconds
+        try:
+            machines = self.execution.machines(self.now)
+        except Unavailable:
+            return
+        self.accepted += max(0, waiting - self.memory.waiting)
+        demand = Demand(waiting, waiting, self.accepted, "exact")
+        snapshot = Snapshot(demand, machines, self.memory, self.execution.unconfirmed)
+        plan = decide(snapshot, self.limits, self.now)
+        self.memory = plan.memory
+        self.execution.carry_out(plan, self.now)
+        self.execution.reconcile_names(self.now)
+
+    @property
+    def live(self) -> int:
+        return sum(m.live for m in self.fleet.truth)
+
+
+def test_a_burst_gets_its_machines_with_names_and_they_end_stopped() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    life.step(100)
+    assert life.live == 15
+    life.step(100)
+    assert sorted(m.number or 0 for m in life.fleet.truth) == list(range(1, 16))
+    for _ in range(20):
+        life.step(0)
+    assert {m.state for m in life.fleet.truth} <= {"stopping", "stopped"}
+
+
+def test_a_second_burst_while_the_first_ones_machines_are_stopping() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    for waiting in (100, 100, 100, 100, *[0] * 6):
+        life.step(waiting)
+    assert life.live == 0
+    life.step(100, seconds=20)
+    life.step(100)
+    assert life.live == 15
+
+
+def test_stopped_machines_are_used_again() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    for waiting in (100, 100, 100, 100, *[0] * 30):
+        life.step(waiting)
+    life.step(100)
+    assert len(life.fleet.truth) == 15
+    assert life.live == 15
+
+
+def test_a_machine_that_has_never_run_is_terminated_when_it_is_not_wanted() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    life.step(3)
+    assert life.live == 1
+    life.limits = Limits(cap=0, profile=COURSE)
+    life.step(0, seconds=1)
+    assert [m.state for m in life.fleet.truth] == ["shutting-down"]
+
+
+def test_a_launch_whose_answer_is_lost_is_not_doubled() -> None:
+    life = Life(Limits(cap=15, profile=COURSE), Faults(lost=1.0, late=1.0))
+    life.step(30)
+    assert life.execution.unconfirmed == 10
+    for _ in range(30):
+        life.step(30)
+    life.fleet.faults = Faults()
+    life.step(30, seconds=90)
+    assert life.live == 10
+    assert life.execution.unconfirmed == 0
+
+
+def test_a_successor_asks_again_under_the_same_token() -> None:
+    life = Life(Limits(cap=15, profile=COURSE), Faults(lost=1.0))
+    life.step(30)
+    life.fleet.faults = Faults(late=1.0, lag=60)  # what was launched is not listed yet
+    life.restart()
+    assert life.execution.unconfirmed == 10
+    for _ in range(10):
+        life.step(30)
+    assert len(life.fleet.truth) == 10
+
+
+def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    life.state.put(NAME, Intent("lost", 10, life.now).to_json())
+    life.restart()
+    life.step(30)
+    assert {m.token for m in life.fleet.truth} == {"lost"}
+    assert life.live == 10
+
+
+def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_show_it() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    life.state.put(NAME, Intent("lost", 15, life.now).to_json())
+    life.restart()
+    life.step(0)
+    assert life.execution.unconfirmed == 15
+    life.step(0, seconds=SETTLED + 1)
+    assert life.execution.unconfirmed == 0
+    assert life.fleet.truth == []
+
+
+def test_an_intent_of_long_ago_is_none() -> None:
+    life = Life(Limits(cap=15))
+    life.state.put(NAME, Intent("old", 15, life.now - HOUR).to_json())
+    life.restart()
+    assert life.execution.unconfirmed == 0
+
+
+def test_the_intent_is_written_before_ec2_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+
+    def down(*_: object, **__: object) -> str:
+        raise Unavailable("S3 is down")
+
+    monkeypatch.setattr(life.state, "put", down)
+    life.step(30)
+    assert life.fleet.truth == []
+
+
+def test_throttled_calls_come_back_after_pauses_and_demand_is_not_forgotten() -> None:
+    life = Life(Limits(cap=15, profile=COURSE), Faults(throttled=1.0))
+    for _ in range(60):
+        life.step(100)
+    assert life.live == 0
+    life.fleet.faults = Faults()
+    for _ in range(60):
+        life.step(100)
+    assert life.live == 15
+
+
+def test_nothing_is_done_without_the_lease() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    life.allowed = False
+    life.step(100)
+    assert life.fleet.truth == []
+
+
+@pytest.mark.parametrize("cap", [1, 15, 20])
+@settings(max_examples=40, deadline=None)
+@given(
+    waiting=st.lists(st.sampled_from((0, 0, 0, 1, 30, 100, 400)), min_size=1, max_size=15),
+    restarts=st.sets(st.integers(0, 200), max_size=4),
+    profile=st.sampled_from((SLO, COURSE)),
+    mode=st.sampled_from(("stop", "terminate")),
+    faults=st.builds(
+        Faults,
+        throttled=st.sampled_from((0.0, 0.3)),
+        lost=st.sampled_from((0.0, 0.3)),
+        late=st.sampled_from((0.0, 0.7)),
+    ),
+    seed=st.integers(0, 1000),
+)
+def test_the_cap_holds_whatever_ec2_says(
+    cap: int,
+    waiting: list[int],
+    restarts: set[int],
+    profile: Profile,
+    mode: str,
+    faults: Faults,
+    seed: int,
+) -> None:
+    limits = Limits(cap=cap, profile=profile, reuse=mode == "stop")
+    life = Life(limits, faults, seed, mode=mode)
+    for n in range(5 * len(waiting)):
+        if n in restarts:
+            life.restart()
+        life.step(waiting[n // 5])
+        assert life.fleet.most_live <= cap
+    life.fleet.faults = Faults()
+    for _ in range(50):
+        life.step(0, seconds=6)
+    assert life.live == 0
+    numbers = [m.number for m in life.fleet.truth if m.state not in ("terminated", "shutting-down")]
+    assert len(set(numbers)) == len(numbers)
