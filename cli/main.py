@@ -13,6 +13,7 @@ NOUNS = {
     "recognize": "who is on these photos (no AWS)",
     "people": "the people who are known",
     "photos": "the photos that are stored",
+    "keys": "API keys of the web tier",
     "load": "send many photos and measure",
     "fleet": "the EC2 workers and their controller",
     "queue": "the request queue and its dead letters",

@@ -24,7 +24,9 @@ SCOPES = ("recognise", "people:read", "people:write", "operate")
 MARK = "fr"
 """Begins every key, so that scanners of repositories and logs can know one."""
 REFRESH = 30.0
-"""Seconds until a key that was added or removed is one everywhere."""
+"""Seconds until a removed key is refused everywhere."""
+UNKNOWN_REFRESH = 1.0
+"""Seconds between two looks for a key that is not known: a new one is good at once."""
 EDIT_ATTEMPTS = 10
 
 
@@ -78,8 +80,8 @@ class Keys:
         self._lock = threading.Lock()
 
     def find(self, token: str) -> ApiKey | None:
-        """The key these words belong to, as of at most :data:`REFRESH` seconds ago."""
-        return match(self._current(), token)
+        """The key these words belong to; raises when S3 is away and none was ever read."""
+        return match(self._current(REFRESH), token) or match(self._current(UNKNOWN_REFRESH), token)
 
     def all(self) -> tuple[ApiKey, ...]:
         """The keys as they are now."""
@@ -94,9 +96,9 @@ class Keys:
         self._edit(lambda keys: tuple(key for key in keys if key.id != id_))
         return any(key.id == id_ for key in before)
 
-    def _current(self) -> tuple[ApiKey, ...]:
+    def _current(self, max_age: float) -> tuple[ApiKey, ...]:
         with self._lock:
-            if self._known is None or time.monotonic() - self._read_at > REFRESH:
+            if self._known is None or time.monotonic() - self._read_at > max_age:
                 self._refresh()
             assert self._known is not None
             return self._known
