@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
+from botocore.session import Session
+
 from facerec_tasks.errors import ConfigurationError
 from local.child import Child
 
@@ -54,6 +56,12 @@ def isolated(
     )
 
 
+def check_region(region: str) -> None:
+    """Raises :class:`ConfigurationError` for a region that EC2 is not in; the emulator fails."""
+    if region not in Session().get_available_regions("ec2"):
+        raise ConfigurationError(f"AWS_REGION {region!r} is no region of EC2; us-east-1 is one")
+
+
 def command(port: int, *, pending: float, stopping: float) -> tuple[str, ...]:
     """The command line of an embedded AWS; ``port`` 0 takes any that is free."""
     return (
@@ -87,7 +95,6 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     from local import emulated_ec2, emulated_s3, emulated_sqs
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
-    os.environ["MOTO_ALLOW_NONEXISTENT_REGION"] = "true"
     emulated_sqs.install()
     emulated_s3.install()
     emulated_ec2.install(pending=pending, stopping=stopping)

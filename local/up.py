@@ -44,6 +44,7 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
     with running.only_one(settings.state_dir):
         _check_ports(settings)
         isolated = _isolate(settings)
+        embedded_aws.check_region(isolated.region)
         running.tell(isolated.state_dir)
         _put_away_logs(isolated)
         supervisor = Supervisor(system.ENDINGS)

@@ -232,8 +232,11 @@ def test_a_state_directory_that_cannot_be_written_is_one_line(
     assert len(system.lines) == 1
 
 
-def test_settings_that_cannot_be_are_one_line(start: Callable[..., System]) -> None:
-    system = start(PORT="notaport")
+@pytest.mark.parametrize(("name", "value"), [("PORT", "notaport"), ("AWS_REGION", "mars-north-1")])
+def test_settings_that_cannot_be_are_one_line(
+    start: Callable[..., System], name: str, value: str
+) -> None:
+    system = start(**{name: value})
     assert system.process.wait(30) == 1
     assert len(system.lines) == 1
-    assert "PORT" in system.lines[0]
+    assert name in system.lines[0]
