@@ -1,0 +1,70 @@
+"""The embeddings of many photos, computed by one single-threaded process a processor."""
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from facerec_tasks.recognition.gallery import Embeddings, Gallery
+from facerec_tasks.recognition.image import Rejected
+from facerec_tasks.recognition.recognizer import Recognizer, Sighting
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """Who is meant by a photo, [dimension] each; None when no face is found."""
+
+    largest: Embeddings | None
+    """The face the service answers with."""
+    central: Embeddings | None
+    """The face a photo of LFW is labelled by: its protocol has the person in the middle."""
+
+
+NO_FACE = Face(None, None)
+
+_recognizer: Recognizer | None = None
+
+
+def look_at(photos: Sequence[Path], models_dir: Path, engine: str, jobs: int) -> dict[Path, Face]:
+    """The face of each photo. Shows progress; photos are looked at once however often they come."""
+    unique = list(dict.fromkeys(photos))
+    os.environ.update(ONE_THREAD)  # before the children import numpy
+    context = multiprocessing.get_context("spawn")
+    with (
+        context.Pool(jobs, _start, (models_dir, engine)) as pool,
+        click.progressbar(length=len(unique), label="looking at photos") as shown,
+    ):
+        faces: dict[Path, Face] = {}
+        for photo, face in zip(unique, pool.imap(_look, unique, chunksize=8), strict=True):
+            faces[photo] = face
+            shown.update(1)
+    return faces
+
+
+def _start(models_dir: Path, engine: str) -> None:
+    global _recognizer
+    _recognizer = Recognizer.load(models_dir, Gallery.empty(engine))
+
+
+def _look(photo: Path) -> Face:
+    assert _recognizer is not None
+    try:
+        seen = _recognizer.look(photo.read_bytes())
+    except Rejected:
+        return NO_FACE
+    if not seen.detections:
+        return NO_FACE
+    return Face(seen.embeddings[0], seen.embeddings[_most_central(seen)])
+
+
+def _most_central(seen: Sighting) -> int:
+    height, width = seen.picture.rgb.shape[:2]
+    boxes = np.array([face.box for face in seen.detections])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return int(np.linalg.norm(centres - (width / 2, height / 2), axis=1).argmin())
