@@ -8,10 +8,10 @@ Whoever started the worker starts it again.
 import faulthandler
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from billiard import active_children
 from celery.utils.log import get_logger
@@ -22,6 +22,7 @@ logger = get_logger(__name__)
 
 EXIT_CODE = 70
 """``EX_SOFTWARE`` of sysexits.h."""
+STDERR = 2
 TICKS = 12
 """Looks per limit."""
 
@@ -70,7 +71,8 @@ def is_stuck(receiver: Receiver, now: float, since: float, limit: float) -> bool
 
 def end_process() -> None:
     """Ends this process and its children at once; SQS gives their tasks to others."""
-    faulthandler.dump_traceback(file=sys.stderr)
+    with suppress(OSError, ValueError):
+        faulthandler.dump_traceback(file=STDERR)  # Celery replaces sys.stderr
     for child in active_children():
         os.kill(child.pid, signal.SIGKILL)
     os._exit(EXIT_CODE)
