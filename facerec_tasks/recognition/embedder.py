@@ -47,10 +47,15 @@ class ResNet128:
         return _in_batches(chips, self._embed, self.dimension)
 
     def _embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        both = np.concatenate([chips, chips[:, :, ::-1]]).transpose(0, 3, 1, 2)
-        (points,) = self._session.run(None, {"x": both.astype(np.float32)})
-        mean: NDArray[np.float32] = points.reshape(2, len(chips), -1).mean(axis=0)
+        both = self.of_chips(np.concatenate([chips, chips[:, :, ::-1]]))
+        mean: NDArray[np.float32] = both.reshape(2, len(chips), -1).mean(axis=0)
         return mean
+
+    def of_chips(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """n x 128 for aligned faces n x 150 x 150 x 3, as dlib computes it: not mirrored."""
+        x = chips.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        points: NDArray[np.float32] = self._session.run(None, {"x": x})[0]
+        return points
 
 
 class FaceNet:

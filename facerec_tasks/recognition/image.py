@@ -184,12 +184,10 @@ def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
 
 
 def _fits_jpeg(pixels: int, data: bytes, caps: Caps) -> bool:
-    for count in (jpeg.most_scans, jpeg.scans):  # the second takes longer and is exact
-        scans = count(data)
-        most = min(caps.max_scanned_pixels, caps.max_scan_work // max(scans, 1))
-        if pixels <= (caps.max_jpeg_pixels if scans < 2 else most):
-            return True
-    return False
+    scans = jpeg.scans(data)
+    if scans < 2:
+        return pixels <= caps.max_jpeg_pixels
+    return pixels <= min(caps.max_scanned_pixels, caps.max_scan_work // scans)
 
 
 # --- orientation ------------------------------------------------------------------------------

@@ -11,11 +11,6 @@ _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 MOST_SEGMENTS = 10_000
 
 
-def most_scans(data: bytes) -> int:
-    """At least as many as :func:`scans`, at once: thumbnails count too."""
-    return data.count(b"\xff\xda")
-
-
 def scans(data: bytes) -> int:
     """Scans of the first picture in ``data``; thumbnails in its metadata do not count.
 
