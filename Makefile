@@ -10,7 +10,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1:8000
-	@exec $(BIN)/facerec up
+	@exec $(BIN)/facerec up --with-parent
 
 test: $(VENV)/.dev models ## the tests
 	@$(BIN)/pytest -n 3 -m "not soak"

@@ -1,6 +1,5 @@
 """The processes of the whole system on one machine, and when each of them is ready."""
 
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,16 +26,19 @@ ENDINGS = (
 
 def aws_definition(settings: Settings, environment: Mapping[str, str]) -> Definition:
     """The embedded AWS, which everything else needs first."""
-    host, port = embedded_aws.HOST, settings.local_aws_port
-    return _definition(
-        AWS,
-        embedded_aws.command(
-            port, pending=settings.local_pending, stopping=settings.local_stopping
-        ),
-        environment,
-        logs_folder(settings),
-        lambda: accepts(host, port),
+    command = embedded_aws.command(
+        settings.local_aws_port, pending=settings.local_pending, stopping=settings.local_stopping
     )
+    folder = logs_folder(settings)
+
+    def ready() -> bool:
+        # It prints its address once it has the port. To connect would not do: who answers there
+        # may be another's, started at the same moment.
+        return log.exists() and log.read_text().startswith("http://")
+
+    definition = _definition(AWS, command, environment, folder, ready)
+    log = definition.log
+    return definition
 
 
 def service_definitions(
@@ -78,15 +80,6 @@ def web_url(settings: Settings) -> str:
 def logs_folder(settings: Settings) -> Path:
     """One file a process."""
     return settings.state_dir.absolute() / "logs"
-
-
-def accepts(host: str, port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 def _answers(url: str) -> Callable[[], bool]:
