@@ -16,6 +16,7 @@ from webapp.access import Access
 from webapp.application import create_app
 from webapp.keys import Keys
 from webapp.ledger import Ledger
+from webapp.metrics import Metrics
 from webapp.recogniser import Recogniser
 from webapp.server import Server
 
@@ -31,11 +32,12 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     slot = Slot(settings.state_dir, "web")
-    recogniser = Recogniser(settings, Ledger(f"{settings.machine}-{slot.number}"))
+    metrics = Metrics(settings.state_dir / "metrics")
+    recogniser = Recogniser(settings, Ledger(f"{settings.machine}-{slot.number}"), metrics)
     access = Access(settings, Keys(Storage(settings)))
     access.warn()
     try:
-        server = Server(create_app(settings, recogniser, access), settings)
+        server = Server(create_app(settings, recogniser, access, metrics), settings)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

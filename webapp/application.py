@@ -14,6 +14,7 @@ from facerec_tasks.settings import Settings
 from webapp import errors, rendering
 from webapp.access import Access
 from webapp.errors import Problem
+from webapp.metrics import Metrics
 from webapp.operations import Operations
 from webapp.recogniser import ClientGone, Recogniser
 from webapp.views import Photos
@@ -38,27 +39,31 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/internal/ledger"})
 View = Callable[..., Response]
 
 
-def create_app(settings: Settings, recogniser: Recogniser, access: Access) -> Flask:
-    """The application; ``recogniser`` is the process's only one."""
+def create_app(
+    settings: Settings, recogniser: Recogniser, access: Access, metrics: Metrics
+) -> Flask:
+    """The application; ``recogniser`` and ``metrics`` are the process's only ones."""
     app = Flask("webapp", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = MULTIPART_OVERHEAD
-    scopes = _add_routes(app, settings, recogniser)
+    photos = Photos(settings, recogniser)
+    operations = Operations(settings, recogniser, metrics)
+    scopes = _add_routes(app, photos, operations)
     app.before_request(_begin)
     app.before_request(lambda: _admit(access, scopes))
-    app.after_request(_end)
+    app.after_request(lambda response: _end(response, metrics))
     app.register_error_handler(Exception, _failed)
     return app
 
 
-def _add_routes(app: Flask, settings: Settings, recogniser: Recogniser) -> dict[str, str]:
+def _add_routes(app: Flask, photos: Photos, operations: Operations) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
-    photos, operations = Photos(settings, recogniser), Operations(settings, recogniser)
     routes: list[tuple[str, str, View, str | None]] = [
         ("POST", "/", photos.recognise, "recognise"),
         ("GET", "/results/<task_id>", photos.result, "recognise"),
         ("GET", "/healthz", operations.healthz, None),
         ("GET", "/readyz", operations.readyz, None),
+        ("GET", "/metrics", operations.metrics, "operate"),
         ("GET", "/internal/ledger", operations.ledger, "operate"),
     ]
     scopes = {}
@@ -84,7 +89,7 @@ def _admit(access: Access, scopes: dict[str, str]) -> None:
     g.client = key.id if key else ""
 
 
-def _end(response: Response) -> Response:
+def _end(response: Response, metrics: Metrics) -> Response:
     response.headers["X-Request-ID"] = logs.request_id.get()
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
@@ -92,6 +97,9 @@ def _end(response: Response) -> Response:
         response.headers["X-Task-ID"] = g.task_id
     took = time.monotonic() - g.began
     level = logging.DEBUG if request.path in _QUIET else logging.INFO
+    route = request.url_rule.rule if request.url_rule else "none"
+    metrics.requests.labels(route, str(response.status_code), g.get("outcome", "ok")).inc()
+    metrics.request_seconds.labels(route).observe(took)
     log.log(level, "%s %s %d %.3f s", request.method, request.path, response.status_code, took)
     return response
 

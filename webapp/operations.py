@@ -3,6 +3,7 @@
 from flask import Response, jsonify
 
 from facerec_tasks.settings import Settings
+from webapp.metrics import Metrics
 from webapp.readiness import Readiness
 from webapp.recogniser import Recogniser
 from webapp.rendering import render
@@ -11,8 +12,9 @@ from webapp.rendering import render
 class Operations:
     """Views of the process itself."""
 
-    def __init__(self, settings: Settings, recogniser: Recogniser) -> None:
+    def __init__(self, settings: Settings, recogniser: Recogniser, metrics: Metrics) -> None:
         self._recogniser = recogniser
+        self._metrics = metrics
         self._readiness = Readiness(settings, recogniser)
 
     def healthz(self) -> Response:
@@ -30,3 +32,8 @@ class Operations:
     def ledger(self) -> Response:
         """``GET /internal/ledger``: accepted and not yet answered, per process."""
         return jsonify(self._recogniser.ledger.report())
+
+    def metrics(self) -> Response:
+        """``GET /metrics``: figures of all web processes of this machine."""
+        text, kind = self._metrics.text()
+        return Response(text, content_type=kind)

@@ -30,6 +30,7 @@ from facerec_tasks.tasks import recognize
 from webapp.idempotency import Claim, Claims, InProgress, KeyReused, fingerprint
 from webapp.latecomers import Latecomers
 from webapp.ledger import Ledger
+from webapp.metrics import Metrics
 from webapp.uploads import Upload
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,10 @@ class Accepted:
 class Recogniser:
     """One per process. Its methods are called from as many threads as requests wait."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, metrics: Metrics) -> None:
         storage = Storage(settings)
         self.ledger = ledger
+        self._metrics = metrics
         self._settings = settings
         self._storage = storage
         self._results = Results(storage)
@@ -86,6 +88,8 @@ class Recogniser:
 
     def start(self) -> None:
         """Takes the response queue before the first photo comes; raises :class:`AwsError`."""
+        self._metrics.count_aws_calls(self._settings)
+        self._metrics.watch(recognize.backend.health)
         with translated():
             recognize.backend.start()
 
@@ -113,16 +117,19 @@ class Recogniser:
         """A place among those who wait; raises :class:`Overloaded` at once when all are taken."""
         if not self._places.acquire(blocking=False):
             raise Overloaded(RETRY_AFTER)
+        self._metrics.waiting.inc()
         try:
             yield
         finally:
+            self._metrics.waiting.dec()
             self._places.release()
 
     @contextmanager
     def intake(self) -> Iterator[None]:
         """Leave to hold a photo's bytes; raises :class:`Overloaded` after half the deadline."""
-        if not self._intakes.acquire(timeout=self._settings.answer_timeout / 2):
-            raise Overloaded(RETRY_AFTER)
+        with self._metrics.stage("intake"):
+            if not self._intakes.acquire(timeout=self._settings.answer_timeout / 2):
+                raise Overloaded(RETRY_AFTER)
         try:
             yield
         finally:
@@ -139,7 +146,8 @@ class Recogniser:
         return self._send(upload.key, self._store(upload), uuid())
 
     def _store(self, upload: Upload) -> str:
-        return self._storage.put_photo(upload.key, upload.data, upload.content_type)
+        with self._metrics.stage("store"):
+            return self._storage.put_photo(upload.key, upload.data, upload.content_type)
 
     def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
         print_ = fingerprint(upload.key, upload.data)
@@ -168,7 +176,7 @@ class Recogniser:
 
     def _send(self, key: str, version: str, task_id: str) -> Accepted:
         try:
-            with translated():
+            with self._metrics.stage("send"), translated():
                 result = recognize.apply_async(
                     (key, version), task_id=task_id, headers={"request_id": request_id.get()}
                 )
@@ -176,6 +184,8 @@ class Recogniser:
             AsyncResult(task_id, app=recognize.app).forget()
             raise Unavailable(str(error)) from error
         self.ledger.accept(task_id)
+        self._metrics.accepted.inc()
+        self._metrics.outstanding.set(self.ledger.outstanding)
         log.info("accepted %s", task_id)
         return Accepted(task_id, result)
 
@@ -192,12 +202,13 @@ class Recogniser:
         if accepted.answer is not None:
             return accepted.answer
         try:
-            answer = self._awaited(accepted, deadline, gone)
+            with self._metrics.stage("answer"):
+                answer = self._awaited(accepted, deadline, gone)
         except (AnswerLate, ClientGone):
             self.leave(accepted)
             raise
         accepted.result.forget()
-        self.ledger.answer(accepted.task_id)
+        self._settle(accepted.task_id)
         return answer
 
     def leave(self, accepted: Accepted) -> None:
@@ -211,8 +222,12 @@ class Recogniser:
         except AwsError as error:
             log.warning("%s not marked as accepted: %s", accepted.task_id, error)
 
-    def _answered_late(self, task_id: str) -> None:
+    def _settle(self, task_id: str) -> None:
         self.ledger.answer(task_id)
+        self._metrics.outstanding.set(self.ledger.outstanding)
+
+    def _answered_late(self, task_id: str) -> None:
+        self._settle(task_id)
         try:
             self._storage.delete(_mark(task_id))
         except AwsError as error:

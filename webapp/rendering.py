@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, g, jsonify, request
 
 from facerec_tasks import logs
 from facerec_tasks.messages import Answer
@@ -19,6 +19,7 @@ def show(answer: Answer) -> Response:
     refusal = errors.of_answer(answer)
     if refusal is not None:
         raise refusal
+    g.outcome = answer.outcome
     return render(document(answer), f"{stem(answer.key)}:{answer.text}")
 
 
@@ -41,6 +42,7 @@ def render(body: dict[str, Any], text: str, status: int = 200) -> Response:
 
 def problem(found: Problem) -> Response:
     """A problem document or one plain line."""
+    g.outcome = found.code
     response = render(found.document(logs.request_id.get()), found.line, found.status)
     if response.mimetype == "application/json":
         response.content_type = "application/problem+json"

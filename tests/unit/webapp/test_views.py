@@ -15,6 +15,7 @@ from webapp.access import Access
 from webapp.application import create_app
 from webapp.keys import Keys
 from webapp.ledger import Ledger
+from webapp.metrics import Metrics
 from webapp.recogniser import Recogniser
 
 
@@ -26,14 +27,19 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def recogniser(settings: Settings) -> Recogniser:
-    return Recogniser(settings, Ledger("here-0"))
+def metrics() -> Metrics:
+    return Metrics(None)
 
 
 @pytest.fixture
-def client(settings: Settings, recogniser: Recogniser) -> FlaskClient:
+def recogniser(settings: Settings, metrics: Metrics) -> Recogniser:
+    return Recogniser(settings, Ledger("here-0"), metrics)
+
+
+@pytest.fixture
+def client(settings: Settings, recogniser: Recogniser, metrics: Metrics) -> FlaskClient:
     access = Access(settings, Keys(Storage(settings)))
-    return create_app(settings, recogniser, access).test_client()
+    return create_app(settings, recogniser, access, metrics).test_client()
 
 
 def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:
@@ -140,3 +146,15 @@ def test_the_ledger_is_served(client: FlaskClient, recogniser: Recogniser) -> No
     report = client.get("/internal/ledger").json
     assert report["outstanding"] == 1
     assert report["processes"][0]["outstanding"] == 1
+
+
+def test_a_refusal_is_counted_by_its_code(client: FlaskClient) -> None:
+    client.post("/", data=form(b"hello"))
+    assert 'outcome="not-a-picture",route="/",status="415"} 1.0' in client.get("/metrics").text
+
+
+def test_every_response_has_the_headers_of_a_careful_server(client: FlaskClient) -> None:
+    for answer in (client.get("/healthz"), client.post("/"), client.get("/nowhere")):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cache-Control"] == "no-store"

@@ -1,0 +1,48 @@
+"""Figures for Prometheus, over several processes and over the death of one."""
+
+import signal
+from collections.abc import Callable
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from local.child import Child
+
+from .conftest import Web, photo
+
+
+def figures(web: Web) -> dict[tuple[str, ...], float]:
+    """Value by name and values of labels."""
+    text = web.request("GET", "/metrics").data.decode()
+    return {
+        (sample.name, *(v for _, v in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_whichever_process_is_asked_gives_the_sum_of_all(
+    start_web: Callable[..., Web],
+    start_worker: Callable[..., Child],
+    eventually: Callable[..., None],
+) -> None:
+    webs = [start_web(), start_web()]
+    start_worker()
+    for web in webs:
+        assert web.post(photo(name="Paul")).status == 200
+        assert web.post(b"hello").status == 415
+    for web in webs:
+        found = figures(web)
+        assert found["facerec_requests_total", "named", "/", "200"] == 2
+        assert found["facerec_requests_total", "not-a-picture", "/", "415"] == 2
+        assert found["facerec_accepted_total",] == 2
+        assert found["facerec_stage_seconds_count", "answer"] == 2
+        assert found["facerec_request_seconds_count", "/"] == 4
+        assert found["facerec_aws_calls_total", "PutObject", "s3", "200"] == 2
+        assert found["facerec_ledger_outstanding",] == found["facerec_waiting",] == 0
+    eventually(lambda: figures(webs[0])["facerec_receivers_healthy",] == 2)
+
+    webs[0].child.signal(signal.SIGKILL)
+    webs[0].child.wait(5)
+    anew = start_web()
+    eventually(lambda: figures(anew)["facerec_receivers_healthy",] == 2)
+    assert figures(anew)["facerec_accepted_total",] == 2  # what was counted stays counted
