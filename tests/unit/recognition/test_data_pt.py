@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 from typing import Any, ClassVar
 
@@ -23,12 +24,17 @@ class Storage:
 class Tensor:
     """Pickles as a tensor of one row, as torch writes it."""
 
-    def __init__(self, key: int, shape: tuple[int, ...] = (1, 512), length: int = 512) -> None:
-        self.storage, self.shape = Storage(key, length), shape
+    def __init__(
+        self,
+        key: int,
+        shape: tuple[int, ...] = (1, 512),
+        length: int = 512,
+        stride: tuple[int, ...] = (512, 1),
+    ) -> None:
+        self.storage, self.shape, self.stride = Storage(key, length), shape, stride
 
     def __reduce__(self) -> tuple[Any, ...]:
-        stride = (512, 1)[-len(self.shape) :]
-        return _rebuild_tensor_v2, (self.storage, 0, self.shape, stride, False, {})
+        return _rebuild_tensor_v2, (self.storage, 0, self.shape, self.stride, False, {})
 
 
 def _rebuild_tensor_v2() -> None:
@@ -121,6 +127,10 @@ def test_a_threshold_is_taken_when_asked_for() -> None:
         data_pt([["no tensor"], ["Ann"]], []),
         data_pt([[Tensor(0, (1, 256), 256)], ["Ann"]], [np.zeros(256)]),
         data_pt([[Tensor(0, (2, 512))], ["Ann"]], [np.zeros(512)]),
+        data_pt([[Tensor(0, (1, 512), 1, (0, 0))], ["Ann"]], [np.zeros(1)]),
+        data_pt([[Tensor(0, (10**6, 10**6), 1, (0, 0))], ["Ann"]], [np.zeros(1)]),
+        data_pt([[Tensor(0, (1, 512), 10**12)], ["Ann"]], [np.zeros(1)]),
+        data_pt([[Tensor(7)], ["Ann"]], []),
         data_pt({"a": 1}, []),
         data_pt([Tensor(0), ["Ann"]], rows(0.0)),
         pickle.dumps([[1.0], ["Ann"]]),
@@ -154,3 +164,17 @@ def test_executes_nothing() -> None:
         archive.writestr("archive/data.pkl", pickle.dumps([[Payload()], ["Ann"]], protocol=2))
     with pytest.raises(CheckpointError):
         read_gallery(file.getvalue())
+
+
+def test_a_zip_bomb_is_not_inflated() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("archive/data.pkl", "w", force_zip64=True) as member:
+            for _ in range(300):
+                member.write(bytes(1 << 20))
+        archive.writestr("archive/version", b"3\n")
+    tracemalloc.start()
+    with pytest.raises(CheckpointError):
+        read_gallery(file.getvalue())
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
