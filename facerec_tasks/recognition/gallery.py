@@ -20,7 +20,6 @@ Nothing in it is executed, compressed or repeated, so a hostile file is at worst
 import json
 import math
 import mmap
-import struct
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,10 @@ from typing import Any, NoReturn, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec_tasks.recognition.gallery_file import LENGTH, MAGIC, GalleryError, read_header, up
+
+__all__ = ["EngineMismatch", "Gallery", "GalleryError", "Match", "NameTaken", "NoSuchPerson"]
+
 Embeddings = NDArray[np.float32]
 """One face a row: [faces, dimension]."""
 
@@ -37,14 +40,6 @@ MAX_NAME = 200
 """Characters of a person's name."""
 RESERVED = frozenset({"unknown", "no-face"})
 """Answers of the system; a person of that name could not be told from them."""
-
-_MAGIC = b"FACEREC-GALLERY1"
-_LENGTH = struct.Struct("<Q")
-_ALIGN = 64
-
-
-class GalleryError(ValueError):
-    """Raised for a gallery that cannot be what it says it is, and for an edit that cannot be."""
 
 
 class EngineMismatch(GalleryError):
@@ -336,7 +331,7 @@ class Gallery:
             "photos": self.photos,
         }
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        head = _padded(_MAGIC + _LENGTH.pack(len(text)) + text)
+        head = _padded(MAGIC + LENGTH.pack(len(text)) + text)
         owners = _padded(self.owners.astype("<i4").tobytes())
         return b"".join((head, owners, self.embeddings.astype("<f4").tobytes()))
 
@@ -346,11 +341,11 @@ class Gallery:
 
         The arrays are views of ``data``, not copies.
         """
-        header, start = _read_header(data)
+        header, start = read_header(data)
         try:
             names, photos = _listed(header["names"]), _listed(header["photos"])
             dimension, rows = header["dimension"], len(photos)
-            begin = start + _up(4 * rows)
+            begin = start + up(4 * rows)
             if not isinstance(dimension, int) or len(data) != begin + 4 * rows * dimension:
                 raise GalleryError("not a gallery: its length is not what its header says")
             return cls(
@@ -434,32 +429,11 @@ def _is_distance(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
 
 
-def _read_header(data: bytes | mmap.mmap) -> tuple[dict[str, Any], int]:
-    """The header and where the rest begins."""
-    prefix = len(_MAGIC) + _LENGTH.size
-    if len(data) < prefix or data[: len(_MAGIC)] != _MAGIC:
-        raise GalleryError("not a gallery: it does not begin as one")
-    (length,) = _LENGTH.unpack_from(data, len(_MAGIC))
-    if length > len(data) - prefix:
-        raise GalleryError("not a gallery: it ends within its header")
-    try:
-        header = json.loads(data[prefix : prefix + length])
-    except (ValueError, RecursionError) as error:  # bad UTF-8, bad JSON, brackets without end
-        raise GalleryError("not a gallery: its header is no JSON") from error
-    if not isinstance(header, dict):
-        raise GalleryError("not a gallery: its header is no JSON object")
-    return header, _up(prefix + length)
-
-
 def _listed(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, list):
         raise GalleryError("not a gallery: no list where one is expected")
     return tuple(value)
 
 
-def _up(length: int) -> int:
-    return -(-length // _ALIGN) * _ALIGN
-
-
 def _padded(data: bytes) -> bytes:
-    return data + bytes(_up(len(data)) - len(data))
+    return data + bytes(up(len(data)) - len(data))
