@@ -75,6 +75,7 @@ class _Readings:
             "visible": self.counts.visible if self.counts else None,
             "in_flight": self.counts.in_flight if self.counts else None,
             "outstanding": self.ledger.outstanding if self.ledger else None,
+            "answered": self.ledger.answered if self.ledger else None,
         }
 
 

@@ -48,6 +48,10 @@ class Decision:
     not_less: str = ""
     done: dict[str, Any] = field(default_factory=dict)
     """What EC2 accepted, or the error by action."""
+    ran: dict[str, float] = field(default_factory=dict)
+    """Seconds that the machines which end with this step have been running."""
+    answered: int | None = None
+    """Tasks the web tier has ever answered, by its ledger."""
 
     def to_json(self) -> str:
         fields = {k: v for k, v in asdict(self).items() if v not in (None, (), {}, "")}
@@ -60,7 +64,8 @@ class Decision:
         if not isinstance(fields, dict):
             raise ValueError("not a decision")
         empty: dict[str, Any] = dict.fromkeys(cls.__dataclass_fields__)
-        empty |= {"machines": {}, "terms": {}, "limits": {}, "done": {}, "unconfirmed": 0}
+        empty |= {"machines": {}, "terms": {}, "limits": {}, "done": {}, "ran": {}}
+        empty["unconfirmed"] = 0
         empty |= {
             "start": (),
             "stop": (),
@@ -117,7 +122,25 @@ def record(
         not_more=plan.not_more,
         not_less=plan.not_less,
         done=done,
+        ran=_ran(machines, done, at),
+        answered=readings.get("answered"),
     )
+
+
+def _ran(machines: tuple[Machine, ...], done: dict[str, Any], at: float) -> dict[str, float]:
+    accepted = {
+        i for action in ("stop", "replace") for i in _ids(done.get(action)) if isinstance(i, str)
+    }
+    return {
+        m.id: round(at - m.running_since, 1)
+        for m in machines
+        if m.id in accepted and m.running_since is not None
+    }
+
+
+def _ids(result: Any) -> list[Any]:
+    """The ids EC2 accepted; an error in words is none."""
+    return result if isinstance(result, list) else []
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
@@ -178,9 +201,23 @@ class DecisionLog:
         self._unwritten = None
 
 
+def read_last(state: State, count: int) -> list[Decision]:
+    """The newest so many, oldest first."""
+    found: list[Decision] = []
+    for name in reversed(state.names(PREFIX)):
+        if len(found) >= count:
+            break
+        found = _read_one(state, name) + found
+    return found[-count:]
+
+
+def _read_one(state: State, name: str) -> list[Decision]:
+    found = state.find(name)
+    lines = found.data.decode().splitlines() if found else []
+    return [Decision.from_json(line) for line in lines]
+
+
 def read(state: State, day: str = "") -> Iterator[Decision]:
     """The decisions that were kept, oldest first; ``day`` as ``2026-01-31``, or all."""
     for name in state.names(PREFIX + day):
-        found = state.find(name)
-        for line in found.data.decode().splitlines() if found else ():
-            yield Decision.from_json(line)
+        yield from _read_one(state, name)

@@ -232,7 +232,7 @@ def _not_more(plan: Plan, live: int) -> str:
 
 
 def _not_less(plan: Plan, live: int) -> str:
-    kept = live - len(plan.stop) - len(plan.replace)
+    kept = live - len(plan.stop) - len(plan.replace) + len(plan.start) + plan.launch
     if kept == 0:
         return "none is left"
     if plan.target > plan.need:

@@ -30,8 +30,8 @@ def burst(rng: random.Random, tasks: int = 100, begin: float = 10.0) -> Trace:
 
 
 def two_bursts(rng: random.Random) -> Trace:
-    """A second burst 20 s after the machines of the first one have been stopped, about."""
-    return [*burst(rng), *burst(rng, begin=150.0)]
+    """A second burst 20 s after the first, while the machines for that one boot."""
+    return [*burst(rng), *burst(rng, begin=30.0)]
 
 
 def ramp(rng: random.Random) -> Trace:

@@ -1,0 +1,92 @@
+"""Decisions in plain words: what was seen, what the law made of it, why not more, why not less."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from autoscale.decisions import Decision
+
+_REASONS = {
+    "rest": "there is nothing to do",
+    "one": "there is work, and one machine does it in time",
+    "hedge": "there is work and no machine is up; the slowest boot alone would miss {slo:g} s, "
+    "so two are started",
+    "rate": "{rate:.2f} photos arrive each second and a machine does {capacity:.2f}",
+    "backlog": "{backlog:.0f} photos will still wait when a new machine is up, to be done within "
+    "{slack:.0f} s at {capacity:.2f} a second each",
+    "profile": "the {profile} profile starts a machine for every few photos that wait",
+    "cap": "more are wanted than the cap of {cap}",
+    "unknown": "the readings are missing",
+}
+
+
+def explain(decision: Decision) -> str:
+    """One decision as a short paragraph."""
+    when = datetime.fromtimestamp(decision.at, UTC)
+    parts = [
+        f"{when:%Y-%m-%d %H:%M:%S} UTC, step {decision.step}:",
+        _seen(decision),
+        _fleet(decision),
+        _law(decision),
+        _done(decision),
+    ]
+    if decision.not_more:
+        parts.append(f"Not more: {decision.not_more}. Not fewer: {decision.not_less}.")
+    return " ".join(part for part in parts if part)
+
+
+def _seen(decision: Decision) -> str:
+    if decision.waiting is None:
+        return "How much work there is could not be read, so nothing is changed."
+    readings = []
+    if decision.outstanding is not None:
+        quality = {"exact": "exactly", "lower": "at least", "upper": "at most"}
+        readings.append(
+            f"the web tier waits for {quality.get(decision.bound or '', '')} "
+            f"{decision.outstanding}".replace("  ", " ")
+        )
+    if decision.visible is not None:
+        readings.append(
+            f"the queue counts {decision.visible} visible and {decision.in_flight} in flight"
+        )
+    return f"{_photos(decision.waiting)} to do ({'; '.join(readings)})."
+
+
+def _photos(count: int) -> str:
+    return "No photo" if count == 0 else "1 photo" if count == 1 else f"{count} photos"
+
+
+def _fleet(decision: Decision) -> str:
+    states = [
+        f"{decision.machines[state]} {state}"
+        for state in ("pending", "running", "ready", "busy", "stopping", "stopped")
+        if decision.machines.get(state)
+    ]
+    if decision.unconfirmed:
+        states.append(f"{decision.unconfirmed} asked for and not confirmed")
+    return f"Machines: {', '.join(states) or 'none'}."
+
+
+def _law(decision: Decision) -> str:
+    values: dict[str, Any] = {
+        "rate": 0.0, "capacity": 0.0, "backlog": 0.0, "slack": 0.0, "slo": 0.0, "cap": 0,
+        "profile": "",
+    }  # fmt: skip
+    values |= decision.limits | decision.terms
+    bound = str(decision.terms.get("bound", "unknown"))
+    reason = _REASONS.get(bound, bound).format(**values)
+    held = f", held at {decision.target}" if decision.target != decision.need else ""
+    return f"Needed: {decision.need} ({reason}){held}."
+
+
+def _done(decision: Decision) -> str:
+    todo = {
+        "start": len(decision.start),
+        "launch": decision.launch,
+        "stop": len(decision.stop),
+        "replace": len(decision.replace),
+    }
+    if not any(todo.values()):
+        return "Nothing is changed."
+    words = f"Decided: {', '.join(f'{verb} {n}' for verb, n in todo.items() if n)}."
+    failed = [f"{action} failed ({r})" for action, r in decision.done.items() if isinstance(r, str)]
+    return f"{words} But {'; '.join(failed)}." if failed else words

@@ -1,0 +1,83 @@
+"""What is kept of every step."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from autoscale.decisions import CHUNK, LATEST, Decision, DecisionLog, read, read_last, record
+from autoscale.model import Demand, Limits, Machine, Memory, Snapshot
+from autoscale.policy import decide
+from autoscale.state import MemoryState
+from facerec_tasks.errors import Unavailable
+
+NOW = 1_800_000_000.0
+
+
+def decision(step: str = "run-1", at: float = NOW, waiting: int = 9) -> Decision:
+    demand = Demand(waiting, waiting, float(waiting), "exact")
+    machines = (Machine("i-1", "running", at - 100, 1, at - 90, ready=True, busy=True),)
+    limits = Limits(cap=15)
+    plan = decide(Snapshot(demand, machines, Memory()), limits, at)
+    readings = {"visible": 8, "in_flight": 1, "outstanding": waiting, "answered": 4}
+    return record(step, at, readings, demand, machines, 0, plan, limits, {"stop": ["i-1"]})
+
+
+def test_a_line_is_a_decision_again() -> None:
+    line = decision().to_json()
+    assert "\n" not in line
+    again = Decision.from_json(line)
+    assert again.to_json() == line
+    assert again.machines == {"running": 1, "ready": 1, "busy": 1}
+    assert again.ran == {"i-1": 90.0}
+
+
+@pytest.mark.parametrize("line", ["", "7", "{}", '{"step": "x"}'])
+def test_anything_else_is_refused(line: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  json's own or ours
+        Decision.from_json(line)
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    fields = json.loads(decision().to_json()) | {"new": 1}
+    assert Decision.from_json(json.dumps(fields)).step == "run-1"
+
+
+def test_steps_are_gathered_and_what_matters_is_written_at_once() -> None:
+    state = MemoryState()
+    log = DecisionLog(state, "run")
+    log.add(decision("run-1"), NOW, within=10.0)
+    assert state.objects == {}
+    log.add(decision("run-2"), NOW + 2, within=0.0)
+    assert [d.step for d in read(state)] == ["run-1", "run-2"]
+    latest = state.find(LATEST)
+    assert latest is not None
+    assert Decision.from_json(latest.data.decode()).step == "run-2"
+
+
+def test_minutes_make_an_object_and_days_a_folder() -> None:
+    state = MemoryState()
+    log = DecisionLog(state, "run")
+    for n in range(10):
+        at = NOW + n * CHUNK / 2
+        log.add(decision(f"run-{n}", at), at, within=0.0)
+    names = state.names("decisions/2027-01-15/")
+    assert len(names) == 5
+    assert [d.step for d in read(state, "2027-01-15")] == [f"run-{n}" for n in range(10)]
+    assert list(read(state, "2027-01-16")) == []
+    assert [d.step for d in read_last(state, 3)] == ["run-7", "run-8", "run-9"]
+
+
+def test_what_could_not_be_written_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = MemoryState()
+    log = DecisionLog(state, "run")
+    with monkeypatch.context() as broken:
+
+        def fail(*_: object, **__: object) -> str:
+            raise Unavailable("S3 is down")
+
+        broken.setattr(state, "put", fail)
+        with pytest.raises(Unavailable):
+            log.add(decision("run-1"), NOW, within=0.0)
+    log.add(replace(decision("run-2"), at=NOW + 2), NOW + 2, within=0.0)
+    assert [d.step for d in read(state)] == ["run-1", "run-2"]

@@ -1,0 +1,65 @@
+"""Decisions in words."""
+
+import pytest
+
+from autoscale.decisions import Decision, record
+from autoscale.explain import explain
+from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Snapshot
+from autoscale.policy import decide
+
+NOW = 1_800_000_000.0
+
+
+def told(
+    demand: Demand | None,
+    *machines: Machine,
+    limits: Limits | None = None,
+    memory: Memory | None = None,
+    done: dict[str, object] | None = None,
+) -> str:
+    limits = limits or Limits(cap=15)
+    plan = decide(Snapshot(demand, machines, memory or Memory()), limits, NOW)
+    waiting = demand.grow if demand else None
+    readings = {"visible": waiting, "in_flight": 0 if demand else None, "outstanding": waiting}
+    made = record("r-1", NOW, readings, demand, machines, 0, plan, limits, done or {})
+    return explain(Decision.from_json(made.to_json()))
+
+
+def test_a_burst() -> None:
+    words = told(Demand(100, 100, 100.0, "exact"), limits=Limits(cap=15, profile=COURSE))
+    assert words == (
+        "2027-01-15 08:00:00 UTC, step r-1: 100 photos to do (the web tier waits for exactly 100; "
+        "the queue counts 100 visible and 0 in flight). Machines: none. Needed: 15 (more are "
+        "wanted than the cap of 15). Decided: launch 15. Not more: the cap is reached. "
+        "Not fewer: 15 are needed (cap)."
+    )
+
+
+def test_the_last_machine_goes() -> None:
+    machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=True)
+    words = told(Demand(0, 0, 5.0, "exact"), machine)
+    assert "No photo to do" in words
+    assert "Decided: stop 1." in words
+    assert "Not fewer: none is left." in words
+
+
+@pytest.mark.parametrize(
+    ("demand", "limits", "words"),
+    [
+        (Demand(1, 1, 1.0, "lower"), Limits(cap=15), "the slowest boot alone would miss 60 s"),
+        (Demand(1, 1, 1.0, "lower"), Limits(cap=15, boot_worst=30), "one machine does it in time"),
+        (Demand(400, 400, 1.0, "lower"), Limits(cap=15), "400 photos will still wait"),
+        (Demand(9, 9, 1.0, "lower"), Limits(cap=15, profile=COURSE), "the course profile"),
+    ],
+)
+def test_every_bound_has_its_reason(demand: Demand, limits: Limits, words: str) -> None:
+    assert words in told(demand, limits=limits)
+
+
+def test_a_missing_reading_is_said() -> None:
+    assert "could not be read, so nothing is changed" in told(None)
+
+
+def test_a_call_that_failed_is_said() -> None:
+    words = told(Demand(9, 9, 9.0, "exact"), done={"launch": "Unavailable: throttled"})
+    assert "But launch failed (Unavailable: throttled)." in words
