@@ -27,6 +27,14 @@ class Results:
         found = self._storage.find(_name(task_id))
         return Answer.from_json(found.data) if found else None
 
+    def reopen(self, task_id: str) -> bool:
+        """Removes the record of a buried task, so that it may run again; whether there was one."""
+        earlier = self.get(task_id)
+        if earlier is None or earlier.outcome != "poison":
+            return False
+        self._storage.delete(_name(task_id))
+        return True
+
 
 def _name(task_id: str) -> str:
     return f"results/{task_id}.json"

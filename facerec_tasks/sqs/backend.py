@@ -27,8 +27,10 @@ from facerec_tasks.sqs.address import Address
 from facerec_tasks.sqs.client import CallFailed, is_no_such_queue, make_client
 from facerec_tasks.sqs.inbox import Health, Inbox, ResponseQueueLost
 from facerec_tasks.sqs.queues import NoSuchQueue, queue_url
+from facerec_tasks.sqs.sweeper import sweep_in_background
 
 if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
 __all__ = ["Health", "Options", "ResponseQueueBackend", "ResponseQueueLost", "ResultTooLarge"]
@@ -55,6 +57,9 @@ class Options:
         default_factory=lambda: Path(tempfile.gettempdir()) / f"celery-sqs-{os.getuid()}"
     )
     """Where this machine keeps the locks; the same for all its client processes."""
+    sweep_prefix: str | None = None
+    """Queues whose names begin so are swept when their process is gone: response queues, and if it
+    covers them, control queues and subscriptions. By default ``response_queue``; empty for none."""
     region: str | None = None
     endpoint_url: str | None = None
 
@@ -72,6 +77,10 @@ class Options:
 
     def client(self) -> "SQSClient":
         return make_client("sqs", region=self.region, endpoint_url=self.endpoint_url)
+
+    def clients(self) -> "tuple[SQSClient, SNSClient]":
+        sns = make_client("sns", region=self.region, endpoint_url=self.endpoint_url)
+        return self.client(), sns
 
 
 _inboxes: dict[Options, Inbox] = {}
@@ -164,6 +173,7 @@ class ResponseQueueBackend(BaseBackend):
         self.counters: Counter[str] = Counter()
         """Of the worker's side: ``sent``, ``not_sent``."""
         self._urls: dict[str, str] = {}
+        self._sweeps = False
 
     def as_uri(self, include_password: bool = True) -> str:
         return f"sqs-responses://{self.options.response_queue}"
@@ -175,8 +185,16 @@ class ResponseQueueBackend(BaseBackend):
         return _inbox(self.options)
 
     def start(self) -> None:
-        """Takes the response queue and starts receiving now instead of at the first task sent."""
+        """Takes the response queue and starts receiving now instead of at the first task sent.
+
+        For a client that lives long: it also sweeps up after those that are gone.
+        """
         self._inbox.start()
+        prefix = self.options.sweep_prefix
+        prefix = self.options.response_queue if prefix is None else prefix
+        if prefix and not self._sweeps:
+            self._sweeps = True
+            sweep_in_background(self.options.clients, prefix, {self.options.response_queue})
 
     def health(self) -> Health:
         """How the receiving of answers does in this process."""

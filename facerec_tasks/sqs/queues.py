@@ -34,6 +34,10 @@ class NoSuchQueue(Exception):
     """Raised when a named queue does not exist."""
 
 
+class PurgeInProgress(Exception):
+    """Raised when a queue was purged within the last 60 s, which is all that AWS allows."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Messages of a queue. SQS calls them approximate: they may lag by up to a minute."""
@@ -181,6 +185,19 @@ def counts(client: "SQSClient", name: str) -> Counts:
     }
     found = _attributes(client, queue_url(client, name), *names.values())
     return Counts(**{field: int(found[attribute]) for field, attribute in names.items()})
+
+
+def purge(client: "SQSClient", url: str) -> None:
+    """Deletes every message of a queue, for ever; raises :class:`PurgeInProgress`.
+
+    AWS takes up to a minute, in which messages may still be received and new ones are lost.
+    """
+    try:
+        client.purge_queue(QueueUrl=url)
+    except ClientError as error:
+        if error_code(error).endswith("PurgeQueueInProgress"):
+            raise PurgeInProgress(url) from error
+        raise
 
 
 def read_tags(client: "SQSClient", url: str) -> dict[str, str]:

@@ -1,0 +1,90 @@
+"""What processes that are gone left behind."""
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from facerec_tasks.settings import Settings
+from facerec_tasks.sqs.address import ABANDONED_AFTER
+from facerec_tasks.sqs.client import make_client
+from facerec_tasks.sqs.queues import SEEN_TAG, ensure_queue, find_url, queue_arn
+from facerec_tasks.sqs.sweeper import is_abandoned, sweep
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+NOW = int(time.time())
+LONG_AGO = str(int(NOW - ABANDONED_AFTER - 60))
+
+
+@pytest.fixture
+def sqs(settings: Settings) -> "SQSClient":
+    return make_client("sqs", region=settings.region, endpoint_url=settings.endpoint_url)
+
+
+@pytest.fixture
+def sns(settings: Settings) -> "SNSClient":
+    return make_client("sns", region=settings.region, endpoint_url=settings.endpoint_url)
+
+
+def make(sqs: "SQSClient", name: str, seen: str | None) -> str:
+    return ensure_queue(sqs, name, tags={SEEN_TAG: seen} if seen is not None else {})
+
+
+def subscribe(sqs: "SQSClient", sns: "SNSClient", topic: str, url: str) -> str:
+    return sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=queue_arn(sqs, url), ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "abandoned"),
+    [
+        ({}, False),
+        ({SEEN_TAG: "0"}, False),
+        ({SEEN_TAG: "nonsense"}, False),
+        ({SEEN_TAG: str(NOW)}, False),
+        ({SEEN_TAG: LONG_AGO}, True),
+    ],
+)
+def test_only_what_was_seen_and_is_not_seen_any_more_is_abandoned(
+    tags: dict[str, str], abandoned: bool
+) -> None:
+    assert is_abandoned(tags, float(NOW)) is abandoned
+
+
+def test_abandoned_queues_go_and_all_others_stay(
+    sqs: "SQSClient", sns: "SNSClient", facerec_id: str
+) -> None:
+    base = f"{facerec_id}-resp-queue"
+    make(sqs, base, LONG_AGO)
+    make(sqs, f"{base}-dead-1", LONG_AGO)
+    make(sqs, f"{base}-alive-1", str(NOW))
+    make(sqs, f"{base}-free-1", "0")
+    make(sqs, f"{facerec_id}-req-queue", None)
+    swept = sweep(sqs, sns, facerec_id, keep={base})
+    assert (swept.queues, swept.subscriptions) == ((f"{base}-dead-1",), 0)
+    left = [base, f"{base}-alive-1", f"{base}-free-1", f"{facerec_id}-req-queue"]
+    assert all(find_url(sqs, name) for name in left)
+
+
+def test_subscriptions_of_queues_that_are_gone_go_with_them(
+    sqs: "SQSClient", sns: "SNSClient", facerec_id: str
+) -> None:
+    topic = sns.create_topic(Name=facerec_id)["TopicArn"]
+    abandoned = make(sqs, f"{facerec_id}-w1-pidbox", LONG_AGO)
+    deleted = make(sqs, f"{facerec_id}-w2-pidbox", str(NOW))
+    alive = make(sqs, f"{facerec_id}-w3-pidbox", str(NOW))
+    other = make(sqs, f"other-{facerec_id}", str(NOW))
+    for url in (abandoned, deleted, other):
+        subscribe(sqs, sns, topic, url)
+    kept = subscribe(sqs, sns, topic, alive)
+    sqs.delete_queue(QueueUrl=deleted)
+    sqs.delete_queue(QueueUrl=other)  # not ours to sweep
+    assert sweep(sqs, sns, facerec_id).subscriptions == 2
+    left = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert kept in [found["SubscriptionArn"] for found in left]
+    assert len(left) == 2
+    assert sweep(sqs, sns, facerec_id).subscriptions == 0
