@@ -83,6 +83,9 @@ class GallerySource:
         try:
             stored = self._storage.get(CURRENT, if_none_match=etag or None)
         except NotFound:
+            if self.path.exists() and not etag:
+                self._etag_path.touch()  # nobody was enrolled then, and nobody is now
+                return
             data, new_etag = Gallery.empty(DEFAULT_ENGINE).to_bytes(), ""
         else:
             if stored is None:
@@ -90,6 +93,8 @@ class GallerySource:
                 return
             data, new_etag = stored.data, stored.etag
         gallery = Gallery.from_bytes(data)  # refused before it takes a good one's place
+        for left_behind in self._folder.glob("*.partial"):  # by a process killed while it wrote
+            left_behind.unlink(missing_ok=True)
         self._replace(self.path, data)
         self._replace(self._etag_path, new_etag.encode())
         log.info("gallery of %d people, %s", len(gallery), gallery.engine)

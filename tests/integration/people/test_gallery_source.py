@@ -163,6 +163,28 @@ def test_a_copy_without_its_etag_is_fetched_again(
     assert source.current().names == ("Ada",)
 
 
+def test_what_a_killed_process_left_half_written_is_removed(
+    storage: Watched, folder: Path, people: People
+) -> None:
+    folder.mkdir()
+    (folder / "current.999.partial").write_bytes(b"half of a gallery")
+    enrol(people, "Ada")
+    assert GallerySource(storage, folder).current().names == ("Ada",)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "current.etag",
+        "current.gallery",
+        "lock",
+    ]
+
+
+def test_nobody_enrolled_is_not_written_again_and_again(storage: Watched, folder: Path) -> None:
+    source = GallerySource(storage, folder)
+    before = source.current()
+    age(folder, 61)
+    assert source.current() is before
+    assert storage.readings == 2
+
+
 def test_a_removed_gallery_is_an_empty_one(storage: Watched, folder: Path, people: People) -> None:
     enrol(people, "Ada")
     source = GallerySource(storage, folder)

@@ -1,0 +1,79 @@
+"""``python -m benchmarks.gallery``: how long a search takes, on one thread.
+
+Random embeddings, one photo a person: the search reads every row, whatever is in it.
+"""
+
+import os
+
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})  # before numpy is loaded
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+from facerec_tasks.recognition.gallery import TRAITS, Gallery
+
+SEARCHES = 50
+
+
+@click.command()
+@click.option("--people", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+def main(people: int, as_json: bool) -> None:
+    """How long it takes to open a gallery's file and to search it for one face."""
+    figures: dict[str, float] = {}
+    for engine, traits in TRAITS.items():
+        for name, seconds in _measured(engine, traits.dimension, people).items():
+            figures[f"{name}_{traits.dimension}d_ms"] = round(1000 * seconds, 2)
+    for name, milliseconds in figures.items():
+        click.echo(f"{name:24} {milliseconds:8.2f}")
+    if as_json:
+        click.echo(json.dumps({"people": people, "searches": SEARCHES, "figures": figures}))
+
+
+def _measured(engine: str, dimension: int, people: int) -> dict[str, float]:
+    chance = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "gallery"
+        path.write_bytes(_made(engine, _embeddings(chance, people, dimension)).to_bytes())
+        begin = time.perf_counter()
+        gallery = Gallery.open(path)
+        opened = time.perf_counter() - begin
+        searches = []
+        for face in _embeddings(chance, SEARCHES, dimension):
+            begin = time.perf_counter()
+            gallery.search(face[np.newaxis])
+            searches.append(time.perf_counter() - begin)
+    return {
+        "open": opened,
+        "search_min": min(searches),
+        "search_median": statistics.median(searches),
+    }
+
+
+def _made(engine: str, embeddings: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Gallery:
+    people, empty = len(embeddings), Gallery.empty(engine)
+    return Gallery(
+        engine=engine,
+        names=tuple(f"person {n}" for n in range(people)),
+        owners=np.arange(people, dtype=np.int32),
+        embeddings=embeddings,
+        photos=tuple(f"{n:032x}" for n in range(people)),
+        threshold=empty.threshold,
+        margin=empty.margin,
+    )
+
+
+def _embeddings(
+    chance: np.random.Generator, count: int, dimension: int
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    return chance.normal(0, dimension**-0.5, (count, dimension)).astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
