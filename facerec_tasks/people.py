@@ -6,6 +6,7 @@ twice, and are stored before the gallery that mentions them: a crash leaves at m
 mentions, which the next removal sweeps away.
 """
 
+import contextlib
 import random
 import secrets
 import time
@@ -15,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from facerec_tasks.errors import NotFound, PreconditionFailed
+from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.enrolment import Sample
 from facerec_tasks.recognition.gallery import Gallery
 from facerec_tasks.storage import Storage, Stored
@@ -51,10 +52,10 @@ class People:
     def add(self, samples: Mapping[str, Sequence[Sample]]) -> Gallery:
         """Enrols photos by name; a photo that a person has already is not added again."""
         known = self.gallery()
+        given = {(name, s.digest): s for name, chosen in samples.items() for s in chosen}
         fresh = {
-            f"{sample.digest}-{secrets.token_hex(4)}": (name, sample)
-            for name, chosen in samples.items()
-            for sample in chosen
+            f"{digest}-{secrets.token_hex(4)}": (name, sample)
+            for (name, digest), sample in given.items()
             if not _has(known, name, sample)
         }
         if not fresh:
@@ -64,9 +65,9 @@ class People:
         )
         try:
             return self.edit(lambda gallery: _with(gallery, fresh))
-        except BaseException:  # whatever ended it, Ctrl-C included: nobody mentions these photos
-            self._erase(fresh)
-            raise
+        finally:  # Ctrl-C included; or somebody enrolled the same photo meanwhile
+            with contextlib.suppress(AwsError):  # then a later removal sweeps them away
+                self._erase(set(fresh) - set(self.gallery().photos))
 
     def remove(self, name: str) -> Gallery:
         """Forgets a person: embeddings, photos, and every old version of both.
@@ -163,7 +164,7 @@ def _with(gallery: Gallery, fresh: Mapping[str, tuple[str, Sample]]) -> Gallery:
         chosen = {
             photo_id: sample
             for photo_id, (whose, sample) in fresh.items()
-            if whose == name and photo_id not in there
+            if whose == name and photo_id not in there and not _has(gallery, name, sample)
         }
         if chosen:
             embeddings = np.stack([sample.embedding for sample in chosen.values()])

@@ -12,7 +12,7 @@ import pytest
 
 from facerec_tasks import people as people_module
 from facerec_tasks.aws import client
-from facerec_tasks.errors import NotFound, PreconditionFailed
+from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.people import CURRENT, PHOTOS, People
 from facerec_tasks.recognition.data_pt import ENGINE as FACENET
 from facerec_tasks.recognition.enrolment import Sample
@@ -63,8 +63,8 @@ def test_enrolled_people_are_known_and_their_photos_kept(people: People, storage
 
 
 def test_the_same_photo_of_a_person_is_enrolled_once(people: People, storage: Storage) -> None:
-    first = people.add({"Ada": [sample(0.1, b"photo")]})
-    again = people.add({"Ada": [sample(0.1, b"photo")]})
+    first = people.add({"Ada": [sample(0.1, b"photo"), sample(0.1, b"photo")]})
+    again = people.add({"Ada": [sample(0.1, b"photo"), sample(0.1, b"photo")]})
     assert again.to_bytes() == first.to_bytes()
     assert len(photo_names(storage)) == 1
 
@@ -153,6 +153,15 @@ def test_edits_of_one_person_from_many_threads_are_all_kept(people: People) -> N
     assert len(people.gallery().photos_of("Ada")) == 8
 
 
+def test_the_same_photo_from_many_threads_is_enrolled_once(
+    people: People, storage: Storage
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: people.add({"Ada": [sample(0.1, b"photo")]}), range(8)))
+    assert len(people.gallery().photos_of("Ada")) == 1
+    assert photo_names(storage) == set(people.gallery().photos)
+
+
 def test_an_edit_gives_up_in_the_end(
     people: People, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +194,22 @@ def test_a_write_whose_answer_was_lost_is_not_made_twice(people: People, storage
     People(Lossy(storage._settings)).edit(lambda gallery: gallery.without_person("Ada"))
     assert lost
     assert people.gallery().names == ("Bob",)
+
+
+def test_a_write_that_succeeded_though_it_failed_keeps_its_photos(
+    people: People, storage: Storage
+) -> None:
+    class Deceiving(Storage):
+        def put(self, name: str, data: bytes, **condition: object) -> str:
+            etag = super().put(name, data, **condition)  # type: ignore[arg-type]
+            if name == CURRENT:
+                raise Unavailable("it was stored, but the answer never came")
+            return etag
+
+    with pytest.raises(Unavailable):
+        People(Deceiving(storage._settings)).add({"Ada": [sample(0.1)]})
+    assert people.gallery().names == ("Ada",)
+    assert photo_names(storage) == set(people.gallery().photos)
 
 
 def test_the_bucket_must_exist(settings: Settings) -> None:
