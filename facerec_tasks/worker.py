@@ -12,6 +12,7 @@ from typing import Any
 from celery.signals import worker_init
 from celery.worker.control import control_command
 
+from facerec_tasks import people_tasks
 from facerec_tasks.app import app
 from facerec_tasks.errors import AwsError
 from facerec_tasks.gallery_source import GallerySource
@@ -43,7 +44,7 @@ class Engine:
         self._recognizer = self._load(self.source.current())
 
     def __call__(self, photo: bytes) -> dict[str, Any]:
-        recognizer = self._current()
+        recognizer = self.current()
         begin = time.perf_counter()
         try:
             fields = _fields(recognizer.recognize(photo))
@@ -55,7 +56,8 @@ class Engine:
             }
         return {**fields, "seconds": round(time.perf_counter() - begin, 4)}
 
-    def _current(self) -> Recognizer:
+    def current(self) -> Recognizer:
+        """The recognizer with the newest gallery."""
         gallery = self.source.current()
         if gallery is not self._recognizer.gallery:
             same_engine = gallery.engine == self._recognizer.gallery.engine
@@ -85,6 +87,7 @@ def _load_engine(**_: Any) -> None:
             raise SystemExit(f"no engine: {error}") from error
         else:
             use_engine(_loaded)
+            people_tasks.use_engine(_loaded)
             return
     raise SystemExit("no engine: the gallery cannot be read")
 

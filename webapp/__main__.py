@@ -11,13 +11,10 @@ from facerec_tasks import logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
 from facerec_tasks.sqs.address import Slot
-from facerec_tasks.storage import Storage
-from webapp.access import Access
 from webapp.application import create_app
-from webapp.keys import Keys
+from webapp.doorbell import Doorbell
 from webapp.ledger import Ledger
 from webapp.metrics import Metrics
-from webapp.recogniser import Recogniser
 from webapp.server import Server
 
 log = logging.getLogger("webapp")
@@ -32,12 +29,10 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     slot = Slot(settings.state_dir, "web")
-    metrics = Metrics(settings.state_dir / "metrics")
-    recogniser = Recogniser(settings, Ledger(f"{settings.machine}-{slot.number}"), metrics)
-    access = Access(settings, Keys(Storage(settings)))
-    access.warn()
+    ledger = Ledger(f"{settings.machine}-{slot.number}")
+    doorbell = Doorbell(settings, ledger, Metrics(settings.state_dir / "metrics"))
     try:
-        server = Server(create_app(settings, recogniser, access, metrics), settings)
+        server = Server(create_app(settings, doorbell), settings)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -46,15 +41,15 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     log.info("listening on http://%s:%s", server.effective_host, server.effective_port)
-    _prepare(recogniser)
-    server.serve(draining=recogniser.stop, drain_timeout=settings.drain_timeout)
+    _prepare(doorbell)
+    server.serve(draining=doorbell.stop, drain_timeout=settings.drain_timeout)
     return 0
 
 
-def _prepare(recogniser: Recogniser) -> None:
+def _prepare(doorbell: Doorbell) -> None:
     """The first photo should not wait for the response queue; without AWS, it will have to."""
     try:
-        recogniser.start()
+        doorbell.start()
     except AwsError as error:
         log.warning("no response queue yet: %s", error)
 

@@ -11,20 +11,23 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from facerec_tasks import logs
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
 from webapp import errors, rendering
 from webapp.access import Access
+from webapp.doorbell import ClientGone, Doorbell
 from webapp.errors import Problem
+from webapp.keys import Keys
 from webapp.metrics import Metrics
 from webapp.operations import Operations
-from webapp.recogniser import ClientGone, Recogniser
+from webapp.people import People
+from webapp.recogniser import Recogniser
+from webapp.registrar import Registrar
 from webapp.views import Photos
 
 log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
 """Status nobody reads, for the log: the client hung up. nginx's number."""
-MULTIPART_OVERHEAD = 64 * 1024
-"""Bytes of form fields that are no files."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,28 +42,35 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/internal/ledger"})
 View = Callable[..., Response]
 
 
-def create_app(
-    settings: Settings, recogniser: Recogniser, access: Access, metrics: Metrics
-) -> Flask:
-    """The application; ``recogniser`` and ``metrics`` are the process's only ones."""
+def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
+    """The application; ``doorbell`` is the process's only one."""
     app = Flask("webapp", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
-    app.config["MAX_FORM_MEMORY_SIZE"] = MULTIPART_OVERHEAD
-    photos = Photos(settings, recogniser)
-    operations = Operations(settings, recogniser, metrics)
-    scopes = _add_routes(app, photos, operations)
+    storage = Storage(settings)
+    recogniser = Recogniser(settings, doorbell)
+    photos = Photos(settings, recogniser, doorbell)
+    people = People(settings, Registrar(storage, doorbell), recogniser, doorbell)
+    scopes = _add_routes(app, photos, people, Operations(settings, doorbell))
+    access = Access(settings, Keys(storage))
+    access.warn()
     app.before_request(_begin)
     app.before_request(lambda: _admit(access, scopes))
-    app.after_request(lambda response: _end(response, metrics))
+    app.after_request(lambda response: _end(response, doorbell.metrics))
     app.register_error_handler(Exception, _failed)
     return app
 
 
-def _add_routes(app: Flask, photos: Photos, operations: Operations) -> dict[str, str]:
+def _add_routes(
+    app: Flask, photos: Photos, people: People, operations: Operations
+) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
     routes: list[tuple[str, str, View, str | None]] = [
         ("POST", "/", photos.recognise, "recognise"),
         ("GET", "/results/<task_id>", photos.result, "recognise"),
+        ("GET", "/people", people.listing, "people:read"),
+        ("POST", "/people", people.enrol, "people:write"),
+        ("DELETE", "/people/<path:name>", people.forget, "people:write"),
+        ("POST", "/people/<path:name>/verify", people.verify, "recognise"),
         ("GET", "/healthz", operations.healthz, None),
         ("GET", "/readyz", operations.readyz, None),
         ("GET", "/metrics", operations.metrics, "operate"),

@@ -21,6 +21,7 @@ STATUS: dict[str, int] = {
     "field-missing": 400,
     "empty": 400,
     "too-many-files": 400,
+    "bad-name": 400,
     "key-missing": 401,
     "key-unknown": 401,
     "scope-missing": 403,
@@ -28,6 +29,7 @@ STATUS: dict[str, int] = {
     "method-not-allowed": 405,
     "too-slow": 408,
     "in-progress": 409,
+    "engine-mismatch": 409,
     "too-large": 413,
     "key-reused": 422,
     "rate-limited": 429,
@@ -38,6 +40,7 @@ STATUS: dict[str, int] = {
     "too-many-pixels": 422,
     "photo-gone": 410,
     "poison": 422,
+    "no-photo-taken": 422,
     # the system
     "internal": 500,
     "overloaded": 503,
@@ -45,8 +48,9 @@ STATUS: dict[str, int] = {
     "aws-unavailable": 503,
     "not-set-up": 503,
     "late": 504,
-    # GET /results/<id>
+    # what is asked for
     "result-unknown": 404,
+    "no-such-person": 404,
 }
 """Every code and the HTTP status it is answered with."""
 

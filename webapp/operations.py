@@ -3,19 +3,17 @@
 from flask import Response, jsonify
 
 from facerec_tasks.settings import Settings
-from webapp.metrics import Metrics
+from webapp.doorbell import Doorbell
 from webapp.readiness import Readiness
-from webapp.recogniser import Recogniser
 from webapp.rendering import render
 
 
 class Operations:
     """Views of the process itself."""
 
-    def __init__(self, settings: Settings, recogniser: Recogniser, metrics: Metrics) -> None:
-        self._recogniser = recogniser
-        self._metrics = metrics
-        self._readiness = Readiness(settings, recogniser)
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        self._doorbell = doorbell
+        self._readiness = Readiness(settings, doorbell)
 
     def healthz(self) -> Response:
         """``GET /healthz``: this process answers."""
@@ -31,9 +29,9 @@ class Operations:
 
     def ledger(self) -> Response:
         """``GET /internal/ledger``: accepted and not yet answered, per process."""
-        return jsonify(self._recogniser.ledger.report())
+        return jsonify(self._doorbell.ledger.report())
 
     def metrics(self) -> Response:
         """``GET /metrics``: figures of all web processes of this machine."""
-        text, kind = self._metrics.text()
+        text, kind = self._doorbell.metrics.text()
         return Response(text, content_type=kind)

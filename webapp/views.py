@@ -15,13 +15,12 @@ from werkzeug.datastructures import FileStorage
 
 from facerec_tasks import logs
 from facerec_tasks.settings import Settings
-from webapp import errors
+from webapp import errors, forms
+from webapp.doorbell import ClientGone, Doorbell
 from webapp.errors import Problem
-from webapp.recogniser import Accepted, ClientGone, Recogniser, nobody_left
+from webapp.recogniser import Accepted, Recogniser
 from webapp.rendering import document, render, show
-from webapp.uploads import Upload, accept
 
-FIELD = "inputFile"
 NDJSON = "application/x-ndjson"
 _TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
@@ -40,9 +39,10 @@ class _Turn:
 class Photos:
     """The views of photos and of their results."""
 
-    def __init__(self, settings: Settings, recogniser: Recogniser) -> None:
+    def __init__(self, settings: Settings, recogniser: Recogniser, doorbell: Doorbell) -> None:
         self._settings = settings
         self._recogniser = recogniser
+        self._doorbell = doorbell
 
     def recognise(self) -> Response:
         """``POST /``: the photo in the field ``inputFile``; answers who is on it.
@@ -51,20 +51,20 @@ class Photos:
         of JSON, each as soon as it is known.
         """
         deadline = time.monotonic() + self._settings.answer_timeout
-        wait = _flag("wait", default=True)
-        if self._recogniser.stopping:
+        wait = forms.flag("wait", default=True)
+        if self._doorbell.stopping:
             raise errors.retry_later("stopping", "this process stops; try again")
         with ExitStack() as places:
-            places.enter_context(self._recogniser.place())
+            places.enter_context(self._doorbell.place())
             with self._recogniser.intake():
-                files = self._files()
+                files = forms.files(self._settings.max_files)
                 if len(files) > 1:
                     return self._many(files, wait, deadline, places)
                 accepted = self._accept(files[0], _idempotency_key())
-                _drop_body()
+                forms.drop_body()
             g.task_id = accepted.task_id
             if wait:
-                return show(self._recogniser.wait(accepted, deadline, _client_gone()))
+                return show(self._recogniser.wait(accepted, deadline, forms.client_gone()))
         return self._pending(accepted)
 
     def result(self, task_id: str) -> Response:
@@ -85,19 +85,9 @@ class Photos:
 
     # One photo
 
-    def _files(self) -> list[FileStorage]:
-        files = request.files.getlist(FIELD)
-        if not files:
-            raise Problem("field-missing", f"send the photo as multipart field {FIELD}")
-        if len(files) > self._settings.max_files:
-            raise Problem("too-many-files", f"at most {self._settings.max_files} in one request")
-        return files
-
-    def _read(self, file: FileStorage) -> Upload:
-        return accept(file.filename or "", file.read(), self._settings.max_upload_bytes)
-
     def _accept(self, file: FileStorage, idempotency_key: str | None) -> Accepted:
-        return self._recogniser.accept(self._read(file), idempotency_key)
+        upload = forms.read(file, self._settings.max_upload_bytes)
+        return self._recogniser.accept(upload, idempotency_key)
 
     def _pending(self, accepted: Accepted) -> Response:
         self._recogniser.leave(accepted)
@@ -110,10 +100,10 @@ class Photos:
     ) -> Response:
         """Takes a place for each photo, stores all, and answers while the answers come."""
         for _ in files[1:]:
-            places.enter_context(self._recogniser.place())
+            places.enter_context(self._doorbell.place())
         turns = [self._turn(*one) for one in enumerate(files)]
-        _drop_body()
-        lines = self._lines(turns, wait, deadline, _client_gone())
+        forms.drop_body()
+        lines = self._lines(turns, wait, deadline, forms.client_gone())
         response = Response(lines, content_type=NDJSON)
         # Kept until the response is closed, also when the client leaves before it begins.
         response.call_on_close(places.pop_all().close)
@@ -174,15 +164,6 @@ def _pending_document(task_id: str) -> dict[str, Any]:
     return {"task_id": task_id, "outcome": "pending", "result": f"/results/{task_id}"}
 
 
-def _flag(name: str, *, default: bool) -> bool:
-    given = request.args.get(name)
-    if given is None:
-        return default
-    if given not in ("0", "1"):
-        raise Problem("bad-request", f"{name} is 0 or 1")
-    return given == "1"
-
-
 def _idempotency_key() -> str | None:
     given = request.headers.get("Idempotency-Key")
     if given is None:
@@ -190,20 +171,3 @@ def _idempotency_key() -> str | None:
     if not _IDEMPOTENCY_KEY.fullmatch(given):
         raise Problem("bad-request", "Idempotency-Key: 1 to 200 visible ASCII characters")
     return f"{g.client}:{given}"
-
-
-def _drop_body() -> None:
-    """Frees the server's and the form's copies: a waiting request holds no photo."""
-    for _, file in request.files.items(multi=True):
-        file.close()
-    request.__dict__.pop("files", None)
-    body = request.environ["wsgi.input"]
-    if hasattr(body, "truncate") and body.seekable():
-        body.seek(0)
-        body.truncate()
-
-
-def _client_gone() -> Callable[[], bool]:
-    """Tells whether the client hung up; waitress knows, other servers do not say."""
-    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", nobody_left)
-    return gone

@@ -1,0 +1,81 @@
+"""People over HTTP, with the real engine in a real worker."""
+
+import sys
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+import urllib3
+
+from facerec_tasks import people
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+from local import samples
+from local.child import Child
+from webapp import registrar
+
+from .conftest import Web
+
+GRACE, EILEEN = (portrait.path.read_bytes() for portrait in samples.portraits())
+NAME = "Grace Brewster Höpper/1"
+
+
+@pytest.fixture
+def worker(resources: Settings, spawn: Callable[..., Child]) -> Child:
+    command = [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker"]
+    return spawn([*command, "--concurrency", "1"], log="worker")
+
+
+def enrol(web: Web, name: str, *photos: bytes, query: str = "") -> urllib3.BaseHTTPResponse:
+    fields: list[tuple[str, object]] = [("name", name)]
+    fields += [("inputFile", (f"{n}.jpg", photo)) for n, photo in enumerate(photos)]
+    wish = {"Accept": "application/json"}
+    return web.request("POST", f"/people{query}", fields=fields, headers=wish)
+
+
+def test_the_tier_and_the_workers_mean_the_same_gallery() -> None:
+    assert people.CURRENT == registrar.GALLERY
+
+
+def test_a_person_is_enrolled_named_verified_and_forgotten(
+    start_web: Callable[..., Web],
+    worker: Child,
+    resources: Settings,
+    eventually: Callable[..., None],
+) -> None:
+    web = start_web()
+    assert web.json("/people") == {"people": []}
+    probe = samples.probe("Grace_Hopper").data
+
+    made = enrol(web, NAME, GRACE, b"\xff\xd8\xff broken")
+    assert made.status == 201
+    done = made.json()
+    assert (done["name"], done["enrolled"], done["photos"]) == (NAME, 1, 1)
+    assert [(one["index"], one["reason"]) for one in done["refused"]] == [(1, "not-a-photo")]
+    assert web.json("/people") == {"people": [{"name": NAME, "photos": 1}]}
+    assert enrol(web, NAME, GRACE).json()["enrolled"] == 0  # known already
+    assert list(Storage(resources).list(registrar.UPLOADS)) == []
+
+    assert web.post(probe, name="p.jpg").data.decode() == f"p:{NAME}"
+    where = f"/people/{quote(NAME)}"
+    for photo, outcome in ((probe, "same"), (EILEEN, "different")):
+        assert web.post(photo, path=f"{where}/verify").data.decode() == outcome
+    assert web.post(probe, path="/people/Nobody/verify").status == 404
+
+    assert web.request("DELETE", where).status == 204
+    assert web.request("DELETE", where).status == 404
+    assert web.json("/people") == {"people": []}
+    eventually(lambda: web.post(probe, name="p.jpg").data == b"p:unknown")
+    assert web.json("/internal/ledger")["outstanding"] == 0
+
+
+def test_what_cannot_be_enrolled_says_why(start_web: Callable[..., Web], worker: Child) -> None:
+    web = start_web()
+    assert enrol(web, "", GRACE).json()["code"] == "bad-name"
+    assert enrol(web, "unknown", GRACE).json()["code"] == "bad-name"
+    assert enrol(web, "x" * 500, GRACE).json()["code"] == "bad-name"
+    assert enrol(web, "Paul").json()["code"] == "field-missing"
+    assert enrol(web, "Paul", b"hello").json()["code"] == "not-a-picture"
+    refused = enrol(web, "Paul", b"\xff\xd8\xff broken").json()
+    assert (refused["code"], refused["refused"][0]["reason"]) == ("no-photo-taken", "not-a-photo")
+    assert enrol(web, "Paul", GRACE, query="?force=yes").status == 400
