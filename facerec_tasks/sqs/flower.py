@@ -29,7 +29,11 @@ from facerec_tasks.sqs.outgoing import outgoing
 from facerec_tasks.sqs.queues import Counts, counts, find_url
 from facerec_tasks.sqs.settlement import dead_letter_queue
 
-DEFAULTS = ("--address=127.0.0.1", "--enable_events=False")
+DEFAULTS = (
+    "--address=127.0.0.1",
+    "--enable_events=False",
+    "--tasks_columns=name,uuid,state,args,result,received,runtime,worker",
+)
 """Given before the user's own options, which therefore win."""
 
 

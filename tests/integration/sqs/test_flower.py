@@ -1,6 +1,6 @@
 """Flower as operators see it: workers with their pools, tasks live, buttons, queue lengths.
 
-With ``FACEREC_SCREENSHOTS=<folder>`` the screenshot the browser makes is kept there.
+With ``SCREENSHOTS=<folder>`` the screenshot the browser makes is kept there.
 """
 
 import json
@@ -140,7 +140,7 @@ def test_a_browser_shows_it(sample: Any, flower: Flower, tmp_path: Path) -> None
     assert worker.name in browse(f"{address}/workers", tmp_path / "workers.png")
     assert sample.graveyard in browse(f"{address}/broker", tmp_path / "broker.png")
 
-    kept = os.environ.get("FACEREC_SCREENSHOTS")
+    kept = os.environ.get("SCREENSHOTS")
     if kept:
         shutil.copy(tmp_path / "tasks.png", Path(kept) / "flower.png")
 

@@ -193,7 +193,9 @@ def test_what_is_no_task_travels_verbatim(change: dict[str, str]) -> None:
     assert wire.decode(wire.encode(sent, QUEUE), QUEUE) == json.loads(kombu_dumps(sent))
 
 
-@pytest.mark.parametrize("text", ["", "no json", "[1]", "7", '{"foreign":1}', '{"v":1}', '{"v":1,"t":"x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[1]", "7", '{"foreign":1}', '{"v":1}', '{"v":1,"t":"x"}']
+)
 def test_strangers_are_not_ours(text: str) -> None:
     assert wire.decode(text, QUEUE) == {}
 
