@@ -23,6 +23,9 @@ RIVAL = 0.7
 MIN_SHARPNESS = 0.01
 """Of :func:`sharpness`: news photos have 0.04 and more, a face blurred until it is 0.4 from itself
 has 0.011."""
+ALIKE = 0.06
+"""So far within the threshold are 3 of 4 pairs of the same person, and hardly any of two: a refusal
+needs a better reason than an answer."""
 UNLIKE = 0.15
 """This far beyond the threshold are 19 of 20 pairs of different people, and 1 in 50 of the same."""
 
@@ -118,10 +121,11 @@ def conflict(sample: Sample, name: str, gallery: Gallery) -> Refused | None:
     if gallery.threshold is None:
         return None
     (match,) = gallery.search(sample.embedding[np.newaxis])
-    if match.name not in (None, name):
+    near = match.distance is not None and match.distance <= gallery.threshold - ALIKE
+    if near and match.nearest != name:
         return Refused(
             Reason.SOMEBODY_ELSE,
-            f"this looks like {match.name}, who is enrolled (distance {match.distance:.2f})",
+            f"this looks like {match.nearest}, who is enrolled (distance {match.distance:.2f})",
         )
     if name not in gallery.names:
         return None

@@ -102,6 +102,19 @@ def test_a_face_far_from_a_persons_others_is_not_taken(
     assert (refused.reason if refused else None) is reason
 
 
+@pytest.mark.parametrize(
+    ("distance", "reason"), [(0.1, Reason.SOMEBODY_ELSE), (0.45, Reason.SOMEBODY_ELSE), (0.5, None)]
+)
+def test_only_a_face_very_near_to_another_persons_is_refused(
+    distance: float, reason: Reason | None
+) -> None:
+    face = np.zeros(128, np.float32)
+    gallery = Gallery.empty("resnet128").with_person("Ada", face[np.newaxis], ["a"])
+    face[0] = distance
+    refused = conflict(Sample(b"", face), "Bob", gallery)
+    assert (refused.reason if refused else None) is reason
+
+
 def test_what_cannot_be_a_name_is_refused_before_the_photo_is_looked_at(batch: Batch) -> None:
     with pytest.raises(GalleryError):
         batch.add("unknown", b"")
