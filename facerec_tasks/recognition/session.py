@@ -1,9 +1,14 @@
 """One ONNX Runtime session per network: one thread, no spinning, shared by forked children."""
 
+import os
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
+# ONNX Runtime 1.31 reports to its makers, keeps a device id in ~/.cache and a thread that does not
+# survive a fork, all from the moment it is imported, unless this is set by then.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime as ort  # noqa: E402
 
 REMEDY = "run: python -m facerec_tasks.recognition.convert --out {} --engine {}"
 
