@@ -12,6 +12,7 @@ from cli.photo_folders import NotAFolder, enrol, photos_of
 from facerec_tasks.people import People
 from facerec_tasks.recognition.checkpoint import CheckpointError
 from facerec_tasks.recognition.data_pt import read_gallery
+from facerec_tasks.recognition.embedder import load_embedder
 from facerec_tasks.recognition.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery import (
     EngineMismatch,
@@ -48,8 +49,13 @@ def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--threshold", type=click.FloatRange(min=0), help="data.pt: name nobody farther.")
 @click.option("--replace", is_flag=True, help="data.pt: forget everybody who is known now.")
+@click.option(
+    "--without-model", is_flag=True, help="data.pt: though FaceNet is not converted here."
+)
 @click.option("--force", is_flag=True, help="Folder: also small, blurred and look-alike faces.")
-def import_(source: Path, threshold: float | None, replace: bool, force: bool) -> None:
+def import_(
+    source: Path, threshold: float | None, replace: bool, without_model: bool, force: bool
+) -> None:
     """Enrol everybody of a folder of NAME/*.jpg, or take over a data.pt.
 
     A data.pt (a list of 1x512 tensors and a list of names) is used as its makers did: always the
@@ -59,7 +65,10 @@ def import_(source: Path, threshold: float | None, replace: bool, force: bool) -
         if source.is_dir():
             _enrol(photos_of(source), force=force)
         else:
-            _take_over(read_gallery(source.read_bytes(), threshold), replace=replace)
+            gallery = read_gallery(source.read_bytes(), threshold)
+            if not without_model:  # workers would have to give every photo back
+                load_embedder(gallery.engine, get_settings().models_dir)
+            _take_over(gallery, replace=replace)
 
 
 @people.command("list")

@@ -74,18 +74,7 @@ class People:
 
         Raises :class:`~facerec_tasks.recognition.gallery.NoSuchPerson`.
         """
-        photos: tuple[str, ...] = ()
-
-        def without(gallery: Gallery) -> Gallery:
-            nonlocal photos
-            photos = gallery.photos_of(name)
-            return gallery.without_person(name)
-
-        gallery = self.edit(without)
-        self._erase(photo for photo in photos if photo)
-        self._storage.erase_old_versions(CURRENT)
-        self._sweep(gallery)
-        return gallery
+        return self._forget(lambda gallery: gallery.without_person(name))
 
     def rename(self, old: str, new: str) -> Gallery:
         """Raises ``NoSuchPerson``, and ``NameTaken`` when ``new`` is somebody else."""
@@ -93,10 +82,7 @@ class People:
 
     def replace(self, gallery: Gallery) -> Gallery:
         """Puts a whole gallery in the place of the current one, and forgets everybody in that."""
-        after = self.edit(lambda _: gallery)
-        self._storage.erase_old_versions(CURRENT)
-        self._sweep(after)
-        return after
+        return self._forget(lambda _: gallery)
 
     def edit(self, change: Edit) -> Gallery:
         """Reads, changes and writes; again when somebody else wrote meanwhile.
@@ -122,6 +108,21 @@ class People:
             stored = self._storage.find(CURRENT)
             if stored and stored.data == written:
                 return after  # the write succeeded, its answer was lost and it was tried again
+
+    def _forget(self, change: Edit) -> Gallery:
+        """An edit after which nothing is left of those it takes away."""
+        before: tuple[str, ...] = ()
+
+        def watched(gallery: Gallery) -> Gallery:
+            nonlocal before
+            before = gallery.photos
+            return change(gallery)
+
+        after = self.edit(watched)
+        self._erase({photo for photo in before if photo} - set(after.photos))
+        self._storage.erase_old_versions(CURRENT)
+        self._sweep(after)
+        return after
 
     def _write(self, data: bytes, read: Stored | None) -> None:
         if read:

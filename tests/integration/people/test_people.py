@@ -91,10 +91,7 @@ def test_who_is_not_there_cannot_be_removed_or_renamed(people: People) -> None:
         people.rename("Ada", "Bob")
 
 
-def test_another_gallery_takes_the_place_of_the_old_one(
-    people: People, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people_module, "ORPHAN_AGE", timedelta(0))
+def test_another_gallery_takes_the_place_of_the_old_one(people: People, storage: Storage) -> None:
     people.add({"Ada": [sample(0.1)]})
     people.replace(Gallery.empty(FACENET))
     assert people.gallery().engine == FACENET

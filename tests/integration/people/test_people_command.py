@@ -8,10 +8,11 @@ from click.testing import CliRunner, Result
 
 from cli.people import people
 from facerec_tasks.people import People
-from facerec_tasks.settings import Settings
+from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import Storage
 from local import samples
 from local.resources import create_buckets
+from tests.data_pt import saved
 
 HOPPER, COLLINS = (portrait.path for portrait in samples.portraits())
 
@@ -82,6 +83,42 @@ def test_a_failure_is_one_line(arguments: tuple[object, ...]) -> None:
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_takes_over_a_data_pt(settings: Settings, announced: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "data.pt"
+    file.write_bytes(saved(["Ann", "Bob", "Ann"], 0.0, 1.0, 2.0))
+    result = run("import", file, "--without-model")
+    assert result.stdout == "took over 3 faces of 2 people\n"
+    gallery = People(Storage(settings)).gallery()
+    assert (gallery.engine, gallery.threshold) == ("facenet", None)
+    assert known(settings) == {"Ann": 2, "Bob": 1}
+    assert announced == ["refresh_gallery"]
+
+
+def test_a_data_pt_is_refused_while_its_engine_is_missing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEREC_MODELS_DIR", str(tmp_path))
+    get_settings.cache_clear()
+    (tmp_path / "data.pt").write_bytes(saved(["Ann"], 0.0))
+    result = run("import", tmp_path / "data.pt")
+    assert result.exit_code == 1
+    assert "--engine facenet" in result.stderr
+    assert known(settings) == {}
+
+
+def test_people_are_forgotten_for_a_data_pt_only_when_asked_to(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "data.pt").write_bytes(saved(["Ann"], 0.0))
+    assert run("add", "Grace", HOPPER).exit_code == 0
+    result = run("import", tmp_path / "data.pt", "--without-model")
+    assert result.exit_code == 1
+    assert "--replace" in result.stderr
+    assert known(settings) == {"Grace": 1}
+    assert run("import", tmp_path / "data.pt", "--without-model", "--replace").exit_code == 0
+    assert known(settings) == {"Ann": 1}
 
 
 def test_an_edit_stands_when_the_workers_cannot_be_told(
