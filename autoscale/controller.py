@@ -14,16 +14,18 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
+from autoscale.drain import LONG_TASK, Cancel, Drain
 from autoscale.execution import Execution
 from autoscale.experience import Experience
 from autoscale.fleet import CALL_FAILED, DryRun, Ec2Fleet, Fleet
 from autoscale.launches import Launches
 from autoscale.lease import Lease, Place
-from autoscale.liveness import Liveness, Probe, ask_celery
+from autoscale.liveness import Liveness, Probe, ask_celery, cancel_by_celery
+from autoscale.metrics import Metrics, serve
 from autoscale.model import PROFILES, Demand, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
 from autoscale.signals import Counts, Ledger, RequestQueue, Signals, read_ledger
@@ -79,21 +81,43 @@ class _Readings:
         }
 
 
+class Queue(Protocol):
+    """The request queue, as far as it is counted."""
+
+    def counts(self, now: float) -> Counts:
+        """Raises :class:`facerec_tasks.errors.AwsError`."""
+
+
+def _no_worker(nodes: Sequence[str]) -> list[str]:
+    """Nobody confirms anything."""
+    return []
+
+
 class Controller:
     """One controller: its signals, its fleet and what it remembers."""
 
     def __init__(
-        self, settings: Settings, fleet: Fleet, state: State, probe: Probe | None = None
+        self,
+        settings: Settings,
+        fleet: Fleet,
+        state: State,
+        queue: Queue,
+        probe: Probe | None = None,
+        cancel: Cancel = _no_worker,
     ) -> None:
-        """``probe`` asks the workers whether they live; without one that is not known."""
+        """``probe`` asks the workers whether they live; without one that is not known.
+
+        ``cancel`` tells workers to take nothing more, before machines with long tasks are stopped.
+        """
         self._settings, self._state, self._probe = settings, state, probe
+        self._queue, self._cancel = queue, cancel
         self._run = uuid.uuid4().hex[:8]
         self._steps = 0
         place = Place(settings.machine, settings.state_dir)
         self._lease = Lease(state, place, self._run)
-        self._queue = RequestQueue(settings)
         self._fleet = fleet
         self._log = DecisionLog(state, self._run)
+        self.metrics = Metrics()
         self._acting = False
         self._begin_anew()
 
@@ -107,6 +131,9 @@ class Controller:
             allowed=lambda: self._lease.suffices,
         )
         self._liveness = Liveness(time.time())
+        self._drain: Drain | None = None
+        if self._settings.task_time_limit > LONG_TASK:
+            self._drain = Drain(self._cancel, self._settings.task_time_limit)
         self._breaker = BootBreaker()
         self._experience = Experience(self._state)
         self._memory = Memory()
@@ -178,6 +205,8 @@ class Controller:
         """Reads, decides, acts and writes down once."""
         seen = self._read(ledger, now)
         machines = seen.machines or ()
+        if self._drain:
+            machines = self._drain.mark(machines)
         self._learn(seen, now)
         unconfirmed = self._execution.unconfirmed
         limits = replace(
@@ -185,6 +214,8 @@ class Controller:
             launch_limit=self._breaker.limit(now),
         )
         plan = decide(Snapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
+        if self._drain:
+            plan = self._drain.phased(plan, machines, self._liveness.node, now)
         done = self._execution.carry_out(plan, now)
         self._after(plan, machines, now)
         self._tell(plan, seen, done)
@@ -199,6 +230,7 @@ class Controller:
             limits,
             done,
         )
+        self.metrics.observe(decision)
         within = 0.0 if plan.changes else WRITE_WORKING if self._working else WRITE_RESTING
         self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
@@ -258,7 +290,7 @@ class Controller:
             self._probe.want(
                 len(live),
                 booting=any(m.live and not m.ready for m in machines),
-                active=0 < plan.target < len(live),
+                active=0 < plan.target < len(live) or any(m.draining for m in machines),
             )
 
     def _tell(self, plan: Plan, seen: _Readings, done: dict[str, Any]) -> None:
@@ -300,7 +332,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if dry:  # beside the one that acts, with a lease and a record of its own
         fleet, state = DryRun(fleet), BucketState(settings, PREFIX + "dry-run/")
         settings = settings.model_copy(update={"state_dir": settings.state_dir / "dry-run"})
-    Controller(settings, fleet, state, Probe(ask_celery)).run(stopped)
+    controller = Controller(
+        settings,
+        fleet,
+        state,
+        RequestQueue(settings),
+        Probe(ask_celery),
+        partial(cancel_by_celery, queue=settings.request_queue),
+    )
+    if settings.metrics_port:
+        serve(controller.metrics, settings.metrics_port)
+    controller.run(stopped)
     logger.info("controller down; machines are left as they are")
 
 

@@ -7,7 +7,9 @@ the lowest free ``app-tier-instance-<n>``, by a reconcile that may be repeated.
 import itertools
 import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,14 +22,28 @@ from facerec_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+
+class NoCapacity(FacerecError):
+    """Raised when EC2 has refused a launch for lack of room: its own, or the account's quota."""
+
+
 CALL_FAILED = (FacerecError, ClientError, BotoCoreError)
 """Whatever a call to AWS may raise, translated or not."""
+
 IMAGE = "app-tier-ami"
 NAME = "app-tier-instance-"
 MEMBER_TAG = "facerec-fleet"
 LAUNCH_TAG = "facerec-launch"
-MAX_IDS = 100
-"""Ids of one call; EC2 advises to batch: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"""
+NO_ROOM = frozenset({
+    "InsufficientInstanceCapacity", "InstanceLimitExceeded", "VcpuLimitExceeded",
+    "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow", "InsufficientHostCapacity",
+})  # fmt: skip
+"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
+TAKEN_AWAY = ("marked-for-termination", "marked-for-stop")
+"""States of a spot request in its last two minutes:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html"""
+ON_DEMAND_FOR = 300.0
+"""Seconds for which machines are asked for at the full price when there are no spot ones."""
 
 
 class Fleet(Protocol):
@@ -37,7 +53,10 @@ class Fleet(Protocol):
         """Every member, the terminated ones that EC2 still lists included."""
 
     def launch(self, count: int, token: str) -> list[str]:
-        """Asks for new machines; the same token never gives more than once. Ids."""
+        """Asks for new machines; the same token never gives more than once. Ids.
+
+        Raises :class:`NoCapacity` when EC2 has refused and will not remember the token.
+        """
 
     def start(self, ids: Sequence[str]) -> list[str]:
         """Starts stopped machines; the ids that EC2 accepted."""
@@ -58,6 +77,7 @@ class Ec2Fleet:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._image: str | None = None
+        self._on_demand_until = float("-inf")
 
     @property
     def _ec2(self):  # type: ignore[no-untyped-def]
@@ -67,12 +87,21 @@ class Ec2Fleet:
         filters = [{"Name": f"tag:{MEMBER_TAG}", "Values": [self._settings.id]}]
         with translated():
             pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-            return [
+            found = [
                 _machine(fields)
                 for page in pages
                 for reservation in page["Reservations"]
                 for fields in reservation["Instances"]
             ]
+        taken = self._taken_away() if self._settings.spot and any(m.live for m in found) else ()
+        return [replace(m, faulty=m.id in taken) for m in found]
+
+    def _taken_away(self) -> frozenset[str]:
+        """Spot machines that have had their two minutes' notice."""
+        filters = [{"Name": "status-code", "Values": list(TAKEN_AWAY)}]
+        with translated():
+            requests = self._ec2.describe_spot_instance_requests(Filters=filters)
+        return frozenset(r.get("InstanceId", "") for r in requests["SpotInstanceRequests"])
 
     def launch(self, count: int, token: str) -> list[str]:
         request = self._request(token)
@@ -80,20 +109,35 @@ class Ec2Fleet:
             try:
                 answer = self._ec2.run_instances(MinCount=count, MaxCount=count, **request)
             except ClientError as error:
-                if _code(error) == "InvalidAMIID.NotFound":
-                    self._image = None  # baked anew since we looked
+                self._heed(error)
                 raise
         return [fields["InstanceId"] for fields in answer["Instances"]]
+
+    def _heed(self, error: ClientError) -> None:
+        """What a refusal teaches; raises :class:`NoCapacity` for lack of room."""
+        if _code(error) == "InvalidAMIID.NotFound":
+            self._image = None  # baked anew since we looked
+        if _code(error) in NO_ROOM:
+            if self._settings.spot:
+                self._on_demand_until = time.monotonic() + ON_DEMAND_FOR
+            raise NoCapacity(str(error)) from error
 
     def _request(self, token: str) -> dict[str, Any]:
         s = self._settings
         tags = [{"Key": MEMBER_TAG, "Value": s.id}, {"Key": LAUNCH_TAG, "Value": token}]
         request: dict[str, Any] = {
-            "ImageId": self._image_id(),
-            "InstanceType": s.instance_type,
             "ClientToken": token,
             "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
         }
+        if s.spot and time.monotonic() >= self._on_demand_until:
+            request["InstanceMarketOptions"] = {
+                "MarketType": "spot",
+                "SpotOptions": {"SpotInstanceType": "one-time"},
+            }
+        if s.launch_template:
+            template = {"LaunchTemplateName": s.launch_template, "Version": "$Default"}
+            return {**request, "LaunchTemplate": template}
+        request |= {"ImageId": self._image_id(), "InstanceType": s.instance_type}
         if s.instance_profile:
             request["IamInstanceProfile"] = {"Name": s.instance_profile}
         if s.launch_user_data:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from autoscale.fleet import CALL_FAILED, Fleet
+from autoscale.fleet import CALL_FAILED, Fleet, NoCapacity
 from autoscale.model import Machine
 from autoscale.sightings import SETTLED
 from autoscale.state import State
@@ -55,6 +55,8 @@ class Launches:
     def __init__(self, fleet: Fleet, state: State) -> None:
         self._fleet, self._state = fleet, state
         self._open: Intent | None = None
+        self._room: int | None = None
+        """The most that is asked for at once since EC2 had no room for more."""
 
     @property
     def open(self) -> Intent | None:
@@ -89,8 +91,10 @@ class Launches:
         """(token, ids) of a new launch, or of the open one asked for again.
 
         Raises :class:`Unavailable` when its outcome is not known and it stays open, and what
-        :meth:`Fleet.launch` raises when EC2 has refused.
+        :meth:`Fleet.launch` raises when EC2 has refused. After a refusal for lack of room half as
+        many are asked for, until there is room again.
         """
+        count = min(count, self._room or count)
         intent = self._open or Intent(uuid.uuid4().hex, count, now)
         intent = replace(intent, asked_at=now)
         self._state.put(NAME, intent.to_json())
@@ -99,10 +103,14 @@ class Launches:
             ids = self._fleet.launch(intent.count, intent.token)
         except Unavailable:
             raise
+        except NoCapacity:
+            self._open, self._room = None, max(1, intent.count // 2)
+            raise
         except Exception:
             self._open = None  # refused: there is nothing to look for
             raise
         self._open = None
+        self._room = 2 * self._room if self._room else None
         self._close(replace(intent, ids=tuple(ids)))
         return intent.token, ids
 

@@ -43,6 +43,8 @@ class Word:
     pid: int | None = None
     processes: int | None = None
     active: int | None = None
+    node: str = ""
+    """Celery's name of the worker."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class _Vitals:
     last: float | None = None
     pid: int | None = None
     active: int | None = None
+    node: str = ""
     asked: int = 0
     restarts: list[float] = field(default_factory=list)
 
@@ -98,6 +101,11 @@ class Liveness:
             return None
         return vitals.first - vitals.since
 
+    def node(self, machine_id: str) -> str | None:
+        """Celery's name of the machine's worker, if it has ever answered."""
+        vitals = self._vitals.get(machine_id)
+        return vitals.node or None if vitals else None
+
     def progressed(self, now: float) -> None:
         """Tasks were answered. If no worker is ever heard, the fault lies with the asking."""
         asked = [v for v in self._vitals.values() if v.asked]
@@ -126,7 +134,7 @@ class Liveness:
             vitals.pid = word.pid
         vitals.first = vitals.first if vitals.first is not None else at
         vitals.last = at
-        vitals.active = word.active
+        vitals.active, vitals.node = word.active, word.node
         self.processes = word.processes or self.processes
 
     def _heed_restarts(self, now: float) -> None:
@@ -225,7 +233,7 @@ class Probe(threading.Thread):
             self._failing = True
             return
         self._failing = False
-        words = {_machine(n): _said(stats.get(n), tasks.get(n)) for n in answers}
+        words = {_machine(n): _said(n, stats.get(n), tasks.get(n)) for n in answers}
         with self._lock:
             self._rounds = [*self._rounds[-50:], Round(time.time(), words)]
 
@@ -234,7 +242,7 @@ def _machine(node: str) -> str:
     return node.rpartition("@")[2]
 
 
-def _said(stats: Any, tasks: Any) -> Word:
+def _said(node: str, stats: Any, tasks: Any) -> Word:
     """Whatever has not the form that celery 5.7 gives it is not known."""
     stats = stats if isinstance(stats, dict) else {}
     pid = stats.get("pid")
@@ -244,6 +252,7 @@ def _said(stats: Any, tasks: Any) -> Word:
         pid=pid if isinstance(pid, int) else None,
         processes=processes if isinstance(processes, int) and processes > 0 else None,
         active=len(tasks) if isinstance(tasks, list) else None,
+        node=node,
     )
 
 
@@ -253,3 +262,13 @@ def ask_celery(method: str, expected: int) -> Mapping[str, Any]:
 
     inspect = app.control.inspect(timeout=TIMEOUT, limit=expected)
     return getattr(inspect, method)() or {}
+
+
+def cancel_by_celery(nodes: Sequence[str], queue: str) -> list[str]:
+    """Tells these workers to take nothing more from the queue; those that have confirmed it."""
+    from facerec_tasks.app import app
+
+    answers = app.control.cancel_consumer(
+        queue, destination=list(nodes), reply=True, timeout=TIMEOUT, limit=len(nodes)
+    )
+    return [node for each in answers or () for node, said in each.items() if "ok" in (said or {})]

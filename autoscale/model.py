@@ -37,6 +37,8 @@ class Machine:
     """When its worker first answered after ``since``, as far as we were there to hear it."""
     busy: bool | None = None
     """Whether its worker holds a task; none when it has not said so: never taken for idle."""
+    draining: bool = False
+    """It takes no new task and will be stopped when it has finished those it holds."""
     faulty: bool = False
     """Its worker died again and again, or it will be taken from us: to be replaced."""
     token: str | None = None

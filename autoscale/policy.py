@@ -43,15 +43,16 @@ def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
         )
     live = [m for m in snapshot.machines if m.live]
     failed = _given_up(live, limits, now)
-    sound = [m for m in live if m not in failed]
+    staying = [m for m in live if not m.draining]
+    sound = [m for m in staying if m not in failed]
     terms, need = _need(snapshot.demand, snapshot.memory, sound, limits, now)
     memory = _remember(snapshot, need, limits, now)
     plan = Plan(memory.target, need, terms, memory)
     if failed:
-        return _settled(replace(plan, replace=tuple(m.id for m in failed)), live)
-    if memory.target > len(live) + snapshot.unconfirmed:
-        return _settled(_grown(plan, snapshot, limits), live)
-    return _settled(_shrunk(plan, live, snapshot.demand, limits, now), live)
+        return _settled(replace(plan, replace=tuple(m.id for m in failed)), staying)
+    if memory.target > len(staying) + snapshot.unconfirmed:
+        return _settled(_grown(plan, snapshot, len(staying), limits), staying)
+    return _settled(_shrunk(plan, staying, snapshot.demand, limits, now), staying)
 
 
 def _given_up(live: list[Machine], limits: Limits, now: float) -> list[Machine]:
@@ -151,7 +152,7 @@ def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memo
     """The target, and whether it may rise again: only for an arrival, a return or a loss."""
     demand, old = snapshot.demand, snapshot.memory
     assert demand is not None
-    live = {m.id for m in snapshot.machines if m.live}
+    live = {m.id for m in snapshot.machines if m.live and not m.draining}
     arrived = bool(old.accepted) and demand.accepted > old.accepted[-1][1]
     returned = demand.grow > old.waiting
     lost = bool(old.live - live)
@@ -180,10 +181,10 @@ def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memo
 # The plan
 
 
-def _grown(plan: Plan, snapshot: Snapshot, limits: Limits) -> Plan:
+def _grown(plan: Plan, snapshot: Snapshot, staying: int, limits: Limits) -> Plan:
     """Stopped machines first, lowest number first, then new ones; never above the cap."""
-    occupied = sum(m.live for m in snapshot.machines) + snapshot.unconfirmed
-    missing = max(0, min(plan.target, limits.cap) - occupied)
+    free = limits.cap - sum(m.live for m in snapshot.machines) - snapshot.unconfirmed
+    missing = max(0, min(plan.target - staying - snapshot.unconfirmed, free))
     if limits.launch_limit is not None:
         missing = min(missing, limits.launch_limit)
     stopped = [m for m in snapshot.machines if m.state == "stopped" and not m.faulty]
@@ -192,11 +193,11 @@ def _grown(plan: Plan, snapshot: Snapshot, limits: Limits) -> Plan:
     return replace(plan, start=start, launch=missing - len(start))
 
 
-def _shrunk(plan: Plan, live: list[Machine], demand: Demand, limits: Limits, now: float) -> Plan:
-    surplus = max(0, len(live) - plan.target)
+def _shrunk(plan: Plan, staying: list[Machine], demand: Demand, limits: Limits, now: float) -> Plan:
+    surplus = max(0, len(staying) - plan.target)
     if not surplus or not demand.may_shrink:
         return plan
-    victims = [m for m in live if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
+    victims = [m for m in staying if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
     victims.sort(key=_stop_order)
     return replace(plan, stop=tuple(m.id for m in victims[:surplus]))
 

@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     visibility_timeout: int = Field(30, ge=3, le=43200)
     poll_seconds: int = Field(20, ge=1, le=20)
     """Seconds of a long poll. A stopping worker awaits its open one, to hand back its catch."""
+    max_backoff: int = Field(60, ge=2, le=900)
+    """Longest pause of a task that failed for want of AWS: 2, 4, 8 … seconds up to this."""
     task_time_limit: int = Field(60, gt=0)
     max_starts: int = Field(4, gt=0)
     """Starts of one task before it is buried as poison."""
@@ -80,6 +82,12 @@ class Settings(BaseSettings):
     instance_type: str = "c7i.large"
     instance_profile: str = ""
     launch_user_data: str = ""
+    launch_template: str = ""
+    """Name of a launch template; then image, type, profile and user data are the template's."""
+    spot: bool = False
+    """Ask for spot machines, which AWS may take away: in ``terminate`` mode only."""
+    metrics_port: int = Field(0, ge=0, le=65535)
+    """Port of the controller's Prometheus metrics on this machine; 0 for none."""
 
     flower_port: int = Field(5555, ge=1, le=65535)
 
@@ -95,6 +103,8 @@ class Settings(BaseSettings):
     def _relations(self) -> Self:
         if self.task_time_limit >= self.answer_timeout:
             raise ValueError("FACEREC_TASK_TIME_LIMIT must be below FACEREC_ANSWER_TIMEOUT")
+        if self.spot and self.fleet_mode != "terminate":
+            raise ValueError("FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate")
         return self
 
     @property

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from autoscale.execution import Execution
 from autoscale.fake_fleet import FakeFleet, Faults
+from autoscale.fleet import NoCapacity
 from autoscale.launches import NAME, Intent, Launches
 from autoscale.model import COURSE, SLO, Demand, Limits, Memory, Profile, Snapshot
 from autoscale.policy import decide
@@ -216,3 +217,24 @@ def test_the_cap_holds_whatever_ec2_says(
     assert life.live == 0
     numbers = [m.number for m in life.fleet.truth if m.state not in ("terminated", "shutting-down")]
     assert len(set(numbers)) == len(numbers)
+
+
+class _Full(FakeFleet):
+    """An EC2 that has room for a few at a time."""
+
+    room = 3
+
+    def launch(self, count: int, token: str) -> list[str]:
+        if count > self.room:
+            raise NoCapacity("InsufficientInstanceCapacity")
+        return super().launch(count, token)
+
+
+def test_when_there_is_no_room_for_all_there_may_be_for_some() -> None:
+    life = Life(Limits(cap=15, profile=COURSE))
+    life.fleet = _Full(lambda: life.now)
+    life.restart()
+    for _ in range(60):
+        life.step(100)
+    assert life.live == 15
+    assert life.fleet.most_live == 15

@@ -94,6 +94,6 @@ def test_a_worker_is_known_by_the_id_or_the_name_of_its_machine() -> None:
 
 
 def test_an_answer_of_another_form_says_only_that_the_worker_lives() -> None:
-    assert _said(None, None) == Word()
-    assert _said({"error": "x"}, {"error": "y"}) == Word()
-    assert _said({"pid": 7, "pool": {"max-concurrency": 2}}, [{}]) == Word(7, 2, 1)
+    assert _said("n", None, None) == Word(node="n")
+    assert _said("n", {"error": "x"}, {"error": "y"}) == Word(node="n")
+    assert _said("n", {"pid": 7, "pool": {"max-concurrency": 2}}, [{}]) == Word(7, 2, 1, "n")
