@@ -68,7 +68,7 @@ class Traits:
 
 
 TRAITS = {
-    # docs/benchmarks.md: one photo each of 100 people; with the mirror image averaged in
+    # docs/decisions/gallery.md: one photo each of 99 people, the mirror image averaged in
     "resnet128": Traits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
     # not measured here: unit vectors, 1.0 to 1.1 is what its users verify pairs with
     "facenet": Traits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
