@@ -158,7 +158,7 @@ class Hypervisor:
 
     def _boot(self, machine: str, name: str) -> None:
         self._next_start = time.monotonic() + START_EVERY
-        self._disk(machine).mkdir(parents=True, exist_ok=True)
+        (self._disk(machine) / "tmp").mkdir(parents=True, exist_ok=True)
         host = self._hosts[machine] = Host(self._definition(machine, name))
         host.service.start()
         log.info("%s runs, process %s", host.service.name, host.service.pid)
@@ -176,6 +176,7 @@ class Hypervisor:
                 **os.environ,
                 "FACEREC_MACHINE": machine,
                 "FACEREC_STATE_DIR": str(self._disk(machine)),
+                "TMPDIR": str(self._disk(machine) / "tmp"),  # what a killed worker leaves goes too
                 "FACEREC_CONCURRENCY": concurrency,
                 "FACEREC_POLL_SECONDS": os.environ.get("FACEREC_POLL_SECONDS", POLL_SECONDS),
             },

@@ -8,7 +8,7 @@ from typing import Any
 # survive a fork, all from the moment it is imported, unless this is set by then.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 
 REMEDY = "run: python -m facerec_tasks.recognition.convert --out {} --engine {}"
 
