@@ -5,12 +5,12 @@ searching and takes the new one at its next task. Whoever notices a change, the 
 broadcast or a child at a task, fetches it for all.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
@@ -35,7 +35,6 @@ class GallerySource:
         self._check_every = check_every
         self._checked = False
         self._mapped: tuple[tuple[int, int], Gallery] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def path(self) -> Path:
@@ -72,11 +71,12 @@ class GallerySource:
                 self._fetch()
         except BlockingIOError:
             return  # another process is looking for us
-        except (AwsError, GalleryError) as error:
+        except (AwsError, GalleryError, OSError) as error:  # OSError: the disk is full, or worse
             if not self.path.exists():
                 raise
             log.warning("keeping the gallery as it is: %s", error)
-            self._etag_path.touch()  # a task must not wait for a failing S3 more than once a minute
+            with contextlib.suppress(OSError):
+                self._etag_path.touch()  # no task waits for a failing S3 twice in a minute
 
     def _fetch(self) -> None:
         etag = self._etag()
@@ -109,6 +109,8 @@ class GallerySource:
             return ""
 
     def _is_due(self) -> bool:
+        if not self.path.exists():
+            return True
         try:
             age = time.time() - self._etag_path.stat().st_mtime
         except FileNotFoundError:
@@ -131,10 +133,11 @@ class GallerySource:
             os.fsync(file.fileno())
         partial.replace(path)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _locked(self, timeout: float) -> Iterator[None]:
         """One fetch at a time on this machine; the lock goes when its process does."""
         deadline = time.monotonic() + timeout
+        self._folder.mkdir(parents=True, exist_ok=True)  # somebody may have tidied up
         with (self._folder / "lock").open("wb") as lock:
             while True:
                 try:

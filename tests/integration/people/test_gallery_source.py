@@ -1,7 +1,9 @@
 """The working copy of the gallery that the processes of a machine share."""
 
+import errno
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -160,6 +162,39 @@ def test_a_copy_without_its_etag_is_fetched_again(
     source.current()
     (folder / "current.etag").unlink()
     (folder / "current.gallery").write_bytes(Gallery.empty("resnet128").to_bytes())
+    assert source.current().names == ("Ada",)
+
+
+def test_a_full_disk_leaves_the_gallery_as_it_is(
+    storage: Watched,
+    folder: Path,
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    enrol(people, "Ada")
+    source = GallerySource(storage, folder)
+    source.current()
+    enrol(people, "Bob")
+    age(folder, 61)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        assert source.current().names == ("Ada",)
+    assert "No space left" in caplog.text
+    age(folder, 61)
+    assert source.current().names == ("Ada", "Bob")
+
+
+def test_a_copy_that_was_tidied_away_is_fetched_again(
+    storage: Watched, folder: Path, people: People
+) -> None:
+    enrol(people, "Ada")
+    source = GallerySource(storage, folder)
+    source.current()
+    shutil.rmtree(folder)
     assert source.current().names == ("Ada",)
 
 
