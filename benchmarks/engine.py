@@ -120,9 +120,10 @@ def main() -> None:
 def measure(work: Path) -> dict[str, object]:
     """Everything, in a folder for files."""
     with Originals() as originals:
-        originals("save_weights", path=str(work / "facenet.pt"))
+        weights = work / "facenet.pt"
+        originals("save_weights", path=str(weights))
         for engine in ENGINES:
-            convert.ensure(work, engine, work / "facenet.pt")
+            convert.ensure(work, engine, weights, convert.sha256_of(weights))
         engines = {name: Recognizer.load(work, Gallery.empty(name)) for name in ENGINES}
         sizes = files(work)
         rows = [row for size in sizes for row in compare(size, originals, engines)]

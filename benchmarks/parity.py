@@ -72,7 +72,7 @@ def compare(originals: Originals, work: Path, folder: Path | None) -> Iterator[D
     checkpoint = work / "facenet.pt"
     originals("save_weights", path=str(checkpoint))
     convert.ensure(work)
-    convert.ensure(work, "facenet", checkpoint)
+    convert.ensure(work, "facenet", checkpoint, convert.sha256_of(checkpoint))
     detector, resnet, facenet = Detector(work), ResNet128(work), FaceNet(work)
 
     paths = sorted(folder.rglob("*.jpg")) if folder else []

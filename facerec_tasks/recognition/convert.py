@@ -1,6 +1,6 @@
 """Weights to ONNX, once, at set-up or when the image is baked. Needs ``onnx``; never needs torch.
 
-``python -m facerec_tasks.recognition.convert --out models [--engine facenet] [--weights FILE]``
+``python -m facerec_tasks.recognition.convert --out models [--engine facenet [--weights FILE]]``
 
 The detector's weights lie in the facenet-pytorch wheel and ``resnet128``'s in the
 face_recognition_models wheel; both packages are looked up, never imported. A file that was made
@@ -13,7 +13,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from facerec_tasks.recognition import facenet_weights, networks
 from facerec_tasks.recognition.checkpoint import CheckpointError, read_dlib, read_torch
 from facerec_tasks.recognition.graph import Graph
 
-RECIPE = "2"
+RECIPE = "3"
 """Raise it when :mod:`networks` writes something else, so that old files are made anew."""
 
 
@@ -40,8 +40,8 @@ class Network:
     name: str
     find: Callable[[Path | None], Path]
     write: Callable[[bytes], Graph]
-    sha256: str | None
-    """What the weights must hash to; none where the user's own file is welcome."""
+    sha256: str
+    """What the weights must hash to."""
 
 
 def _in_wheel(package: str, distribution: str, relative: str) -> Callable[[Path | None], Path]:
@@ -90,37 +90,57 @@ EMBEDDERS = {
         lambda data: networks.resnet128(read_dlib(data)),
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
     ),
-    "facenet": Network("facenet", facenet_weights.locate, _of_torch(networks.facenet), None),
+    "facenet": Network(
+        "facenet", facenet_weights.locate, _of_torch(networks.facenet), facenet_weights.SHA256
+    ),
 }
 
 
-def ensure(out: Path, engine: str = "resnet128", weights: Path | None = None) -> list[Path]:
+def ensure(
+    out: Path,
+    engine: str = "resnet128",
+    weights: Path | None = None,
+    sha256: str | None = None,
+) -> list[Path]:
     """Makes the detector's networks and ``engine``'s in ``out``; returns those it had to write.
 
-    ``weights`` is a checkpoint of ``InceptionResnetV1`` for the engine ``facenet``. Raises
-    :class:`SourceMissing` or :class:`CheckpointError`.
+    ``weights`` is a checkpoint of ``InceptionResnetV1`` for the engine ``facenet``; ``sha256`` says
+    which, when it is another than the published one. Raises :class:`SourceMissing`,
+    :class:`facenet_weights.WeightsMissing` or :class:`CheckpointError`.
     """
+    embedder = EMBEDDERS[engine]
+    if engine == "facenet" and sha256:
+        embedder = replace(embedder, sha256=sha256.lower())
     out.mkdir(parents=True, exist_ok=True)
-    made = [_ensure_one(out, network, weights) for network in (*DETECTOR, EMBEDDERS[engine])]
+    made = [_ensure_one(out, network, weights) for network in (*DETECTOR, embedder)]
     return [path for path in made if path is not None]
 
 
 def _ensure_one(out: Path, network: Network, weights: Path | None) -> Path | None:
+    path = out / f"{network.name}.onnx"
+    wanted = {"source_sha256": network.sha256, "recipe": RECIPE}
+    if _metadata(path) == wanted:
+        return None
     source = network.find(weights)
     data = source.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
-    if network.sha256 not in (None, digest):
-        raise SourceMissing(f"{source} is not the file we know: its SHA-256 is {digest}")
-    path = out / f"{network.name}.onnx"
-    wanted = {"source": source.name, "source_sha256": digest, "recipe": RECIPE}
-    if _metadata(path) == wanted:
-        return None
+    if digest != network.sha256:
+        raise SourceMissing(
+            f"{source} is not the file it should be: its SHA-256 is {digest}, not {network.sha256}"
+            + ("; give --sha256 if you trust it" if weights else "")
+        )
     try:
         model = network.write(data).model(wanted)
-    except (KeyError, ValidationError) as error:
-        raise CheckpointError(f"{source} holds another network: {error}") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValidationError) as error:
+        # What a checkpoint of another network runs into first.
+        raise CheckpointError(f"{source} holds another network: {error!r}") from error
     _write(path, model.SerializeToString())
     return path
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _metadata(path: Path) -> dict[str, str] | None:
@@ -144,9 +164,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of the networks")
     parser.add_argument("--engine", choices=sorted(EMBEDDERS), default="resnet128")
     parser.add_argument("--weights", type=Path, help="checkpoint for the engine facenet")
+    parser.add_argument("--sha256", help="of your own checkpoint, if it is not the published one")
     options = parser.parse_args(arguments)
     try:
-        made = ensure(options.out, options.engine, options.weights)
+        made = ensure(options.out, options.engine, options.weights, options.sha256)
     except (SourceMissing, facenet_weights.WeightsMissing, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 1

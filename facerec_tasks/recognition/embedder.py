@@ -47,13 +47,18 @@ class ResNet128:
         return _in_batches(chips, self._embed, self.dimension)
 
     def _embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        both = self.of_chips(np.concatenate([chips, chips[:, :, ::-1]]))
-        mean: NDArray[np.float32] = both.reshape(2, len(chips), -1).mean(axis=0)
+        both = np.empty((2, len(chips), 3, alignment.CHIP, alignment.CHIP), np.float32)
+        both[0] = chips.transpose(0, 3, 1, 2)
+        both[1] = both[0, :, :, :, ::-1]
+        points = self._points(both.reshape(-1, *both.shape[2:]))
+        mean: NDArray[np.float32] = points.reshape(2, len(chips), -1).mean(axis=0)
         return mean
 
     def of_chips(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """n x 128 for aligned faces n x 150 x 150 x 3, as dlib computes it: not mirrored."""
-        x = chips.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        return self._points(chips.transpose(0, 3, 1, 2).astype(np.float32, order="C"))
+
+    def _points(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         points: NDArray[np.float32] = self._session.run(None, {"x": x})[0]
         return points
 

@@ -48,7 +48,7 @@ def rnet(state: State) -> Graph:
 def onet(state: State) -> Graph:
     """Input n x 3 x 48 x 48; output ``y`` n x 15: face logit, four box corrections, 5 x, 5 y."""
     net = _Cascade(state, ["n", 3, 48, 48])
-    net.entrance("1", pool=3)
+    net.layer("1", pool=3)
     net.layer("2", pool=3)
     net.layer("3", pool=2)
     net.layer("4")

@@ -23,7 +23,7 @@ def facenet(tmp_path_factory: pytest.TempPathFactory) -> FaceNet:
     folder = tmp_path_factory.mktemp("facenet")
     checkpoint = folder / "random.pt"
     checkpoint.write_bytes(torch_file.state(random_facenet.state()))
-    convert.ensure(folder, "facenet", checkpoint)
+    convert.ensure(folder, "facenet", checkpoint, convert.sha256_of(checkpoint))
     return FaceNet(folder)
 
 
