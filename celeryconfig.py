@@ -12,6 +12,7 @@ broker_transport_options = {
     "namespace": _settings.id,
     "wait_time_seconds": _settings.poll_seconds,
     "visibility_timeout": _settings.visibility_timeout,
+    "backoff": (2, _settings.max_backoff),
     "max_message_size": MAX_REQUEST_BYTES,
     "max_extension": 2 * _settings.task_time_limit,
 }
