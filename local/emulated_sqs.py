@@ -14,6 +14,8 @@ from typing import Any
 from moto.sqs import models
 from moto.sqs.exceptions import InvalidParameterValue
 
+MOST_DELETED = 10_000
+"""Receipt handles of deleted messages that are remembered, for those who delete them twice."""
 LONGEST_WAIT = 1.0
 """Seconds after which a long poll looks again, whatever it was told."""
 
@@ -56,6 +58,8 @@ class Queue(models.Queue):
     def delete_message(self, receipt_handle: str) -> None:
         with self._messages_lock:
             super().delete_message(receipt_handle)
+            if len(self.deleted_messages) > MOST_DELETED:  # moto keeps every handle for ever
+                self.deleted_messages.clear()
 
     def wait(self, seconds: float) -> None:
         """Waits, holding the lock, until a message is sent or becomes visible, at most so long."""
