@@ -168,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         made = ensure(options.out, options.engine, options.weights, options.sha256)
-    except (SourceMissing, facenet_weights.WeightsMissing, CheckpointError) as error:
+    except (SourceMissing, facenet_weights.WeightsMissing, CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     for path in made:
