@@ -32,7 +32,7 @@ START_EVERY = 0.4
 """Seconds between two starts: a worker needs about a second of one core to boot."""
 STOP_GRACE = 30.0
 """Seconds a stopped machine's worker has to finish its task and its last poll."""
-POLL_SECONDS = "2"
+POLL_SECONDS = "1"
 """Of the workers' long polls, which a stopping worker awaits; calls cost nothing here."""
 END_GRACE = 1.5
 """Seconds all workers have when the hypervisor itself ends."""

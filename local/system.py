@@ -19,7 +19,7 @@ WEB_GRACE = 3.0
 """Seconds the web tier has to answer those who wait when all ends: 10 s are for everything."""
 ENDINGS = (
     Ending((WEB, CONTROLLER, FLOWER), WEB_GRACE + 0.5),  # workers still answer the web tier
-    Ending((HYPERVISOR,), 2.5),
+    Ending((HYPERVISOR,), 3.0),
     Ending((AWS,), 0.5),
 )
 
