@@ -73,6 +73,7 @@ def _add_routes(
         ("POST", "/people/<path:name>/verify", people.verify, "recognise"),
         ("GET", "/healthz", operations.healthz, None),
         ("GET", "/readyz", operations.readyz, None),
+        ("GET", "/openapi.json", operations.description, None),
         ("GET", "/metrics", operations.metrics, "operate"),
         ("GET", "/internal/ledger", operations.ledger, "operate"),
     ]

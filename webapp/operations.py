@@ -4,6 +4,7 @@ from flask import Response, jsonify
 
 from facerec_tasks.settings import Settings
 from webapp.doorbell import Doorbell
+from webapp.openapi import document
 from webapp.readiness import Readiness
 from webapp.rendering import render
 
@@ -30,6 +31,10 @@ class Operations:
     def ledger(self) -> Response:
         """``GET /internal/ledger``: accepted and not yet answered, per process."""
         return jsonify(self._doorbell.ledger.report())
+
+    def description(self) -> Response:
+        """``GET /openapi.json``: the API."""
+        return jsonify(document())
 
     def metrics(self) -> Response:
         """``GET /metrics``: figures of all web processes of this machine."""
