@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from facerec_tasks.recognition.gallery import TRAITS, Gallery
+from facerec_tasks.recognition.embeddings import TRAITS
+from facerec_tasks.recognition.gallery import Gallery
 
 SEARCHES = 50
 

@@ -17,8 +17,9 @@ from facerec_tasks.errors import NotFound
 from facerec_tasks.people import DEFAULT_ENGINE, People
 from facerec_tasks.recognition import accuracy
 from facerec_tasks.recognition.accuracy import Confusion, Rates, Trials
+from facerec_tasks.recognition.embeddings import TRAITS
 from facerec_tasks.recognition.enrolment import Batch, Enroller, Sample
-from facerec_tasks.recognition.gallery import TRAITS, Gallery, GalleryError
+from facerec_tasks.recognition.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import Storage

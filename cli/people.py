@@ -18,8 +18,8 @@ from facerec_tasks.recognition.gallery import (
     EngineMismatch,
     Gallery,
     GalleryError,
-    checked_name,
 )
+from facerec_tasks.recognition.person_name import checked_name
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import Storage

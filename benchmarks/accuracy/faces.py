@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from facerec_tasks.recognition.gallery import Embeddings, Gallery
+from facerec_tasks.recognition.embeddings import Embeddings
+from facerec_tasks.recognition.gallery import Gallery
 from facerec_tasks.recognition.image import Rejected
 from facerec_tasks.recognition.recognizer import Recognizer, Sighting
 

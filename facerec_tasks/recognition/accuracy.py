@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec_tasks.recognition.gallery import TRAITS, Embeddings, Gallery, lead_needed
+from facerec_tasks.recognition.embeddings import TRAITS, Embeddings, lead_needed
+from facerec_tasks.recognition.gallery import Gallery
 
 Distances = NDArray[np.float64]
 

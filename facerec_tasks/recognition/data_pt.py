@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from facerec_tasks.recognition.checkpoint import CheckpointError, read_torch
-from facerec_tasks.recognition.gallery import TRAITS, Embeddings, Gallery, checked_name
+from facerec_tasks.recognition.embeddings import TRAITS, Embeddings
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.person_name import checked_name
 
 ENGINE = "facenet"
 MAX_FACES = 100_000

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facerec_tasks.recognition.detector import Detection
-from facerec_tasks.recognition.gallery import Embeddings, Gallery, checked_name
+from facerec_tasks.recognition.embeddings import Embeddings
+from facerec_tasks.recognition.gallery import Gallery
 from facerec_tasks.recognition.image import Rejected
+from facerec_tasks.recognition.person_name import checked_name
 from facerec_tasks.recognition.recognizer import Recognizer
 
 MIN_FACE = 18.0

@@ -24,22 +24,23 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec_tasks.recognition.embeddings import (
+    TRAITS,
+    Block,
+    Embeddings,
+    Traits,
+    lead_needed,
+    means_of,
+)
 from facerec_tasks.recognition.gallery_file import LENGTH, MAGIC, GalleryError, read_header, up
+from facerec_tasks.recognition.person_name import checked_name
 
 __all__ = ["EngineMismatch", "Gallery", "GalleryError", "Match", "NameTaken", "NoSuchPerson"]
-
-Embeddings = NDArray[np.float32]
-"""One face a row: [faces, dimension]."""
-
-MAX_NAME = 200
-"""Characters of a person's name."""
-RESERVED = frozenset({"unknown", "no-face"})
-"""Answers of the system; a person of that name could not be told from them."""
 
 
 class EngineMismatch(GalleryError):
@@ -52,27 +53,6 @@ class NoSuchPerson(GalleryError):
 
 class NameTaken(GalleryError):
     """Raised when a person is renamed to somebody who is there already."""
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What one engine's embeddings are like; distances are Euclidean."""
-
-    dimension: int
-    threshold: float
-    """At most this far from a person is that person."""
-    margin: float
-    """See :attr:`Gallery.margin`."""
-    spread: float
-    """Distance over which the odds of "same person" change by a factor of e."""
-
-
-TRAITS = {
-    # docs/decisions/gallery.md: one photo each of 99 people, the mirror image averaged in
-    "resnet128": Traits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
-    # not measured here: unit vectors, 1.0 to 1.1 is what its users verify pairs with
-    "facenet": Traits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
-}
 
 
 @dataclass(frozen=True)
@@ -95,48 +75,6 @@ class Match:
 NOBODY = Match(name=None, distance=None, confidence=None)
 
 
-class _Block:
-    """Embeddings that are searched together: [rows, dimension], and whose each one is."""
-
-    def __init__(self, rows: Embeddings, owners: NDArray[np.int32]) -> None:
-        self.rows, self.owners = rows, owners
-        with np.errstate(over="ignore"):  # what overflows is refused in the next line
-            self._squares = np.einsum("ij,ij->i", rows, rows)
-        if not np.isfinite(self._squares).all():
-            raise GalleryError("an embedding is not finite")
-
-    def estimate(self, probe: Embeddings) -> Embeddings:
-        """[rows], squared distances less the probe's own square: one pass over memory."""
-        squared: Embeddings = self.rows @ probe
-        squared *= -2
-        squared += self._squares
-        return squared
-
-    def nearest(self, estimate: Embeddings, probe: Embeddings) -> tuple[int, float]:
-        """Whose the nearest row is, and its exact distance; infinity when there is no row left."""
-        least = float(estimate.min())
-        if least == math.inf:
-            return 0, math.inf
-        # float32 rounds the estimate in its sixth digit: whatever is that near is looked at exactly
-        rows = np.flatnonzero(estimate <= least + 1e-5 * (1 + float(probe @ probe) + abs(least)))
-        exact = np.linalg.norm(self.rows[rows].astype(np.float64) - probe, axis=1)
-        best = int(exact.argmin())
-        return int(self.owners[rows[best]]), float(exact[best])
-
-
-def _means(photos: _Block) -> _Block | None:
-    """The mean embedding of everybody who has several; none when nobody has."""
-    counts = np.bincount(photos.owners)
-    several = np.flatnonzero(counts > 1).astype(np.int32)
-    if not len(several):
-        return None
-    chosen = np.flatnonzero(counts[photos.owners] > 1)
-    sums = np.zeros((len(counts), photos.rows.shape[1]), np.float32)
-    np.add.at(sums, photos.owners[chosen], photos.rows[chosen])
-    sums[several] /= counts[several, np.newaxis]
-    return _Block(sums[several], several)
-
-
 @dataclass(frozen=True, eq=False)
 class Gallery:
     """People and their embeddings. Raises :class:`GalleryError` for what does not fit together."""
@@ -157,13 +95,13 @@ class Gallery:
     nearer is the second by chance, so this also makes a large gallery stricter than a small one."""
     precision: str = "fp32"
     """Arithmetic the engine ran in; fp32 and int8 embeddings do not mix either."""
-    _blocks: tuple[_Block, ...] = field(init=False, repr=False)
+    _blocks: tuple[Block, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _check(self)
-        photos = _Block(self.embeddings, self.owners)
+        photos = Block(self.embeddings, self.owners)
         # A person's mean is one more photo of them: with three photos it halves the faces missed.
-        means = None if self.threshold is None else _means(photos)
+        means = None if self.threshold is None else means_of(photos)
         object.__setattr__(self, "_blocks", (photos, means) if means else (photos,))
         for array in (self.owners, self.embeddings):
             array.flags.writeable = False
@@ -371,30 +309,6 @@ class Gallery:
                 return cls.from_bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except ValueError as error:  # an empty file cannot be mapped
                 raise GalleryError(f"{path}: {error}") from error
-
-
-def lead_needed(distance: Any, threshold: float, margin: float) -> Any:
-    """How much farther the second person must be, see :attr:`Gallery.margin`; also of arrays."""
-    return np.maximum(margin / 5, margin - (threshold - distance))
-
-
-def checked_name(name: str) -> str:
-    """The name in its one spelling; raises :class:`GalleryError` for what cannot be an answer.
-
-    An answer is one line of text after a colon, and ``unknown`` and ``no-face`` mean something.
-    """
-    name = unicodedata.normalize("NFC", name)
-    if not name or name != name.strip() or len(name) > MAX_NAME:
-        _refuse_name(name, f"1 to {MAX_NAME} characters, no space around them")
-    if not name.isprintable():
-        _refuse_name(name, "printable characters only")
-    if name in RESERVED:
-        _refuse_name(name, "that is an answer of the system")
-    return name
-
-
-def _refuse_name(name: str, reason: str) -> NoReturn:
-    raise GalleryError(f"not a name: {name[:MAX_NAME]!r} ({reason})")
 
 
 def _traits(engine: str) -> Traits:

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facerec_tasks.recognition.embeddings import Embeddings as Rows
 from facerec_tasks.recognition.gallery import (
-    MAX_NAME,
     EngineMismatch,
     Gallery,
     GalleryError,
     NameTaken,
     NoSuchPerson,
 )
-from facerec_tasks.recognition.gallery import Embeddings as Rows
+from facerec_tasks.recognition.person_name import MAX_NAME
 
 
 def at(*coordinates: float) -> Rows:
