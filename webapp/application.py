@@ -107,11 +107,12 @@ def _end(response: Response, metrics: Metrics) -> Response:
     if "task_id" in g:
         response.headers["X-Task-ID"] = g.task_id
     took = time.monotonic() - g.began
-    level = logging.DEBUG if request.path in _QUIET else logging.INFO
     route = request.url_rule.rule if request.url_rule else "none"
     metrics.requests.labels(route, str(response.status_code), g.get("outcome", "ok")).inc()
     metrics.request_seconds.labels(route).observe(took)
-    log.log(level, "%s %s %d %.3f s", request.method, request.path, response.status_code, took)
+    # The route, not the path: that may hold a person's name, or a line break.
+    level = logging.DEBUG if route in _QUIET else logging.INFO
+    log.log(level, "%s %s %d %.3f s", request.method, route, response.status_code, took)
     return response
 
 

@@ -10,13 +10,10 @@ from flask.testing import FlaskClient
 
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from webapp.access import Access
 from webapp.application import create_app
-from webapp.keys import Keys
+from webapp.doorbell import Doorbell
 from webapp.ledger import Ledger
 from webapp.metrics import Metrics
-from webapp.recogniser import Recogniser
 
 
 @pytest.fixture
@@ -27,19 +24,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics(None)
+def doorbell(settings: Settings) -> Doorbell:
+    return Doorbell(settings, Ledger("here-0"), Metrics(None))
 
 
 @pytest.fixture
-def recogniser(settings: Settings, metrics: Metrics) -> Recogniser:
-    return Recogniser(settings, Ledger("here-0"), metrics)
-
-
-@pytest.fixture
-def client(settings: Settings, recogniser: Recogniser, metrics: Metrics) -> FlaskClient:
-    access = Access(settings, Keys(Storage(settings)))
-    return create_app(settings, recogniser, access, metrics).test_client()
+def client(settings: Settings, doorbell: Doorbell) -> FlaskClient:
+    return create_app(settings, doorbell).test_client()
 
 
 def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:
@@ -77,9 +68,9 @@ def test_a_program_gets_a_problem_document(client: FlaskClient, accepts: str) ->
 
 
 def test_beyond_the_bound_a_photo_is_turned_away_at_once(
-    client: FlaskClient, recogniser: Recogniser
+    client: FlaskClient, doorbell: Doorbell
 ) -> None:
-    with recogniser.place():
+    with doorbell.place():
         answer = client.post("/", data=form(b"\xff\xd8\xff"))
     assert answer.status_code == 503
     assert answer.text.startswith("overloaded: ")
@@ -88,9 +79,9 @@ def test_beyond_the_bound_a_photo_is_turned_away_at_once(
 
 
 def test_a_stopping_process_takes_no_photos_but_is_alive(
-    client: FlaskClient, recogniser: Recogniser
+    client: FlaskClient, doorbell: Doorbell
 ) -> None:
-    recogniser.stop()
+    doorbell.stop()
     answer = client.post("/", data=form(b"\xff\xd8\xff"))
     assert (answer.status_code, answer.text.split(":")[0]) == (503, "stopping")
     assert client.get("/healthz").status_code == 200
@@ -133,16 +124,18 @@ def test_every_log_line_of_a_request_has_its_id(
     assert set(seen) == {"mine-2"}
 
 
-def test_no_log_line_holds_a_file_name_or_bytes(
+def test_no_log_line_holds_a_name_or_bytes(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         client.post("/", data=form(b"secret bytes", name="secret name.jpg"))
+        client.post("/people/secret%0Aname/verify", data=form(b"secret bytes"))
+    assert "POST / 415" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_the_ledger_is_served(client: FlaskClient, recogniser: Recogniser) -> None:
-    recogniser.ledger.accept("a")
+def test_the_ledger_is_served(client: FlaskClient, doorbell: Doorbell) -> None:
+    doorbell.ledger.accept("a")
     report = client.get("/internal/ledger").json
     assert report["outstanding"] == 1
     assert report["processes"][0]["outstanding"] == 1
