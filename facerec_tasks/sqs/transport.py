@@ -89,7 +89,7 @@ class Channel(SQS.Channel):
 
     @property
     def _queue_cache(self) -> dict[str, str]:
-        return self._transport._queue_cache  # type: ignore[no-any-return]
+        return self._transport._queue_cache
 
     # Clients and names
 
@@ -128,12 +128,12 @@ class Channel(SQS.Channel):
 
     def _find(self, queue: str) -> str | None:
         name = self._sqs_name(queue)
-        if name not in self._queue_cache:
-            url = None if self.predefined_queues else find_url(self.sqs(), name)
-            if url is None:
-                return None
-            self._queue_cache[name] = url
-        return str(self._queue_cache[name])
+        url = self._queue_cache.get(name)
+        if url is None and not self.predefined_queues:
+            url = find_url(self.sqs(), name)
+            if url is not None:
+                self._queue_cache[name] = url
+        return url
 
     def _create(self, queue: str) -> str:
         name = self.canonical_queue_name(queue)
@@ -489,6 +489,8 @@ class Transport(SQS.Transport):
         super().__init__(client, **kwargs)
         self.options = Options.of(client.transport_options)
         self.outgoing = outgoing(self.options)
+        if not client.transport_options.get("predefined_queues"):
+            self._queue_cache = self.outgoing.queue_urls  # asked for once in a process
         self.receivers: set[Receiver] = set()
         self.settlement = Settlement(self.outgoing.sqs, self._grave)
         self.temporary = TemporaryQueues(self.outgoing.sqs, self.outgoing.fanout)
