@@ -39,6 +39,7 @@ def _ours(prefix: str) -> dict[str, Any]:
             "response_queue": f"{prefix}-answers",
         },
         "worker_prefetch_multiplier": 1,
+        "broker_pool_limit": 50,  # threads that may send at once: their messages share calls
     }
 
 

@@ -29,6 +29,9 @@ LINGER = 5.0
 """Seconds a received answer may wait for its deletion; far below the queue's visibility."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between failed polls, doubling."""
+GATHER_FROM, GATHER_EACH, GATHER_MOST = 3, 0.003, 0.1
+"""With more than so many threads waiting, seconds to pause after a poll, for each of them and at
+most: in a burst, answers then come several in a call."""
 STALE_POLL = 60.0
 """Seconds without a completed poll after which the inbox calls itself unhealthy."""
 
@@ -95,6 +98,7 @@ class Inbox:
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._closed_slots: OrderedDict[str, str] = OrderedDict()
         self._counters: Counter[str] = Counter()
+        self._waiting = 0
         self._thread: threading.Thread | None = None
         self._last_poll: float | None = None
         self._renewed = 0.0
@@ -156,11 +160,13 @@ class Inbox:
         with self._lock:
             slot = self._slot(task_id)
             slot.waiting += 1
+            self._waiting += 1
         try:
             arrived = _wait(slot.arrived, timeout, interval, on_interval)
         finally:
             with self._lock:
                 slot.waiting -= 1
+                self._waiting -= 1
         if slot.answer is not None:
             return slot.answer
         if arrived:
@@ -177,7 +183,6 @@ class Inbox:
         last = self._last_poll
         with self._lock:
             counters = dict(self._counters)
-            waiting = sum(slot.waiting for slot in self._slots.values())
             expected = sum(slot.answer is None for slot in self._slots.values())
         counters.update(
             deleted=self._deleter.deleted,
@@ -188,7 +193,7 @@ class Inbox:
             queue=self._address.name,
             receiving=self._thread is not None and self._thread.is_alive(),
             poll_age=None if last is None else time.monotonic() - last,
-            waiting=waiting,
+            waiting=self._waiting,
             expected=expected,
             counters=counters,
         )
@@ -257,6 +262,8 @@ class Inbox:
         self._last_poll = time.monotonic()
         for message in messages:
             self._take(message)
+        if messages and self._waiting > GATHER_FROM:
+            self._closing.wait(min(GATHER_MOST, GATHER_EACH * self._waiting))
         if self._last_poll - self._renewed > RENEW_AFTER:
             self._renewed = self._last_poll
             self._address.renew()

@@ -36,6 +36,7 @@ class Outgoing:
         self._endpoint_url = endpoint_url
         self._reply_urls: dict[str, str] = {}
         self._events: dict[str, Outbox[str]] = {}
+        self.queue_urls: dict[str, str] = {}
         self.sender = Sender(self.sqs)
         self.fanout = Fanout(self.sns, lambda name: f"{namespace}-{name.replace('.', '-')}")
         self.replies: Outbox[tuple[str, str]] = Outbox(self._send_replies, "sqs-replies")

@@ -7,6 +7,7 @@ the worker. Here a poll may fail in any way; it costs a pause and a line in the 
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,10 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Receiv
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 """Seconds between polls while they fail."""
+GATHER_SHARE, GATHER_MOST = 0.5, 0.01
+"""While a queue has more than we may hold: share of the time a message is held, and seconds, that a
+free slot waits for the others to become free, so that one call fills them all. Slots that are
+filled together become free together, so they need not wait for long."""
 IDLE_TICK = 5.0
 """Seconds a receiver without a free slot waits before it looks whether it was told to stop."""
 
@@ -37,6 +42,8 @@ class Window:
         self._changed = threading.Condition()
         self._capacity = 0
         self._held = 0
+        self._taken_at: deque[float] = deque()
+        self._hold = 0.0
 
     def resize(self, capacity: int) -> None:
         with self._changed:
@@ -48,11 +55,14 @@ class Window:
         with self._changed:
             taken = min(wanted, self._free())
             self._held += taken
+            self._taken_at.extend([time.monotonic()] * taken)
             return taken
 
     def release(self, slots: int = 1) -> None:
         with self._changed:
             self._held -= slots
+            for _ in range(min(slots, len(self._taken_at))):
+                self._hold += (time.monotonic() - self._taken_at.popleft() - self._hold) / 4
             self._changed.notify_all()
 
     def wait_free(self, timeout: float, unless: Callable[[], bool]) -> int:
@@ -64,6 +74,13 @@ class Window:
                 if remaining <= 0 or not self._changed.wait(remaining):
                     return 0
             return 0 if unless() else self._free()
+
+    def gather(self) -> int:
+        """Free slots once all are free, or after a small share of the time a message is held."""
+        with self._changed:
+            patience = min(GATHER_MOST, GATHER_SHARE * self._hold)
+            self._changed.wait_for(lambda: self._held <= 0, patience)
+            return self._free()
 
     @property
     def free(self) -> int:
@@ -112,6 +129,7 @@ class Receiver(threading.Thread):
         self._source = source
         self._window = window
         self._stopped = threading.Event()
+        self._backlog = False
 
     def stop(self) -> None:
         """Asks for no further poll. What the open one still brings is given back."""
@@ -130,6 +148,8 @@ class Receiver(threading.Thread):
     def run(self) -> None:
         while not self.stopping:
             free = self._window.wait_free(IDLE_TICK, unless=self._stopped.is_set)
+            if free and self._backlog:
+                free = self._window.gather()
             self.health.last_poll = time.monotonic()
             if free:
                 self._receive(min(free, MAX_MESSAGES))
@@ -149,6 +169,7 @@ class Receiver(threading.Thread):
         else:
             self.health.failures = 0
             self.health.received += len(messages)
+            self._backlog = len(messages) == at_most
         self.health.last_poll = time.monotonic()
 
     def _take(self, messages: Sequence[Raw]) -> None:

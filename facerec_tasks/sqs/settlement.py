@@ -25,7 +25,7 @@ BATCH = 10
 
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessageBatch.html
 """
-LINGER = 0.1
+LINGER = 0.5
 """Seconds a delete waits for others to share its call."""
 GIVE_UP_AFTER = 60.0
 RETRY_PAUSE = 1.0
