@@ -86,6 +86,12 @@ def test_the_threshold_of_a_fold_comes_from_the_others() -> None:
         verify(folds[:1], near_and_far)
 
 
+def test_the_fold_itself_has_no_say_in_its_threshold() -> None:
+    folds = make_pairs(PEOPLE)[:2]
+    distances = {p: (0.3 if p.same else 0.7) + n for n, fold in enumerate(folds) for p in fold}
+    assert verify(folds, distances).accuracy == 0.5
+
+
 def face(*coordinates: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     made = np.zeros(128, np.float32)
     made[: len(coordinates)] = coordinates

@@ -115,6 +115,15 @@ def test_only_a_face_very_near_to_another_persons_is_refused(
     assert (refused.reason if refused else None) is reason
 
 
+def test_who_has_a_double_can_still_be_given_more_photos() -> None:
+    face = np.zeros(128, np.float32)
+    face[0] = 0.1
+    gallery = Gallery.empty("resnet128")
+    for name in ("Ada", "Bob"):
+        gallery = gallery.with_person(name, np.zeros((1, 128), np.float32), [name])
+    assert conflict(Sample(b"", face), "Ada", gallery) is None
+
+
 def test_what_cannot_be_a_name_is_refused_before_the_photo_is_looked_at(batch: Batch) -> None:
     with pytest.raises(GalleryError):
         batch.add("unknown", b"")

@@ -80,6 +80,10 @@ class TestSearch:
         assert match.confidence is not None
         assert match.confidence > 0.9
 
+    def test_tells_apart_what_rounding_makes_equal(self) -> None:
+        gallery = gallery_of(Ada=at(1.0), Bob=at(1.0 - 1e-6)).with_threshold(None)
+        assert gallery.search(at(0.0))[0].name == "Bob"
+
     def test_the_runner_up_is_another_person_and_not_another_photo(self) -> None:
         (match,) = gallery_of(Ada=np.concatenate([at(0.0), at(0.01)]), Bob=at(2.0)).search(at(0.0))
         assert (match.name, match.runner_up) == ("Ada", "Bob")
