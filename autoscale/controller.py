@@ -28,7 +28,7 @@ from autoscale.liveness import Liveness, Probe, ask_celery, cancel_by_celery
 from autoscale.metrics import Metrics, serve
 from autoscale.model import PROFILES, Demand, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
-from autoscale.signals import Counts, Ledger, RequestQueue, Signals, read_ledger
+from autoscale.signals import Counts, Ledger, RequestQueue, Serving, Signals, read_ledger
 from autoscale.state import PREFIX, BucketState, State
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
@@ -137,6 +137,7 @@ class Controller:
         self._breaker = BootBreaker()
         self._experience = Experience(self._state)
         self._memory = Memory()
+        self._serving = Serving()
         self._working = True
         self._outstanding = 0
         self._last_step = self._last_listing = float("-inf")
@@ -214,10 +215,12 @@ class Controller:
             launch_limit=self._breaker.limit(now),
         )
         plan = decide(Snapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
+        up = sum(m.live and m.ready is not False for m in machines)
+        self._serving = Serving(up * limits.processes, limits.service)
         if self._drain:
             plan = self._drain.phased(plan, machines, self._liveness.node, now)
         done = self._execution.carry_out(plan, now)
-        self._after(plan, machines, now)
+        self._after(plan, seen, machines, now)
         self._tell(plan, seen, done)
         decision = record(
             request_id.get(),
@@ -241,7 +244,7 @@ class Controller:
             seen.counts = self._queue.counts(now)
         except CALL_FAILED as error:
             logger.warning("the counts of the queue could not be read: %s", error)
-        seen.demand = self._signals.take(seen.counts, seen.ledger, now)
+        seen.demand = self._signals.take(seen.counts, seen.ledger, now, self._serving)
         try:
             seen.machines = self._list(now, fresh=self._working or seen.work)
         except CALL_FAILED as error:
@@ -273,7 +276,9 @@ class Controller:
         if self._experience.served(now, answered, waiting, len(ready), self._liveness.processes):
             self._liveness.progressed(now)
 
-    def _after(self, plan: Plan, machines: tuple[Machine, ...], now: float) -> None:
+    def _after(
+        self, plan: Plan, seen: _Readings, machines: tuple[Machine, ...], now: float
+    ) -> None:
         """What one step leaves for the next."""
         self._memory = plan.memory
         if plan.start or plan.launch:
@@ -285,7 +290,7 @@ class Controller:
         self._execution.reconcile_names(now)
         self._guarded(partial(self._experience.keep, now))
         live = [m for m in self._execution.known_machines if m.live]
-        self._working = bool(plan.target or live or plan.memory.waiting or self._outstanding)
+        self._working = bool(plan.target or live or seen.work)
         if self._probe:
             self._probe.want(
                 len(live),

@@ -11,8 +11,8 @@ from autoscale.sightings import Sightings
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE = 2.0
-LONGEST_PAUSE = 60.0
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 15.0
 ACTIONS = ("launch", "start", "stop", "cancel", "replace", "name")
 
 Result = list[str] | str

@@ -79,6 +79,19 @@ class Ledger:
         return frozenset((p.name, p.epoch) for p in self.processes)
 
 
+@dataclass(frozen=True)
+class Serving:
+    """What the machines that are up do, for the arrivals that counts alone do not show."""
+
+    processes: int = 0
+    service: float = 1.0
+    """Seconds of one process per task."""
+
+    def done(self, waiting: int, seconds: float) -> float:
+        """Tasks they have done in that time, with so many there at its beginning."""
+        return min(waiting, self.processes) * seconds / self.service
+
+
 class RequestQueue:
     """The queue whose messages are counted."""
 
@@ -146,9 +159,15 @@ class Signals:
         self._epochs: dict[tuple[str, str], float] = {}  # when each was last seen
         self._accepted: dict[tuple[str, str], int] = {}
         self._arrived = 0.0
-        self._last_grow = 0
+        self._last: tuple[float, int] | None = None
 
-    def take(self, counts: Counts | None, ledger: Ledger | None, now: float) -> Demand | None:
+    def take(
+        self,
+        counts: Counts | None,
+        ledger: Ledger | None,
+        now: float,
+        serving: Serving = Serving(),
+    ) -> Demand | None:
         """What the readings of this step amount to; none when there was none at all."""
         if counts is not None:
             self._counts = [c for c in self._counts if c.at > now - HISTORY] + [counts]
@@ -161,7 +180,7 @@ class Signals:
         )
         if demand is None:
             return None
-        self._count_arrivals(ledger, demand)
+        self._count_arrivals(ledger, demand, now, serving)
         return Demand(demand.grow, demand.hold, self._arrived, demand.bound, demand.may_shrink)
 
     def _exact(self, ledger: Ledger, now: float) -> bool:
@@ -172,17 +191,21 @@ class Signals:
         old = all(p.started_at < horizon for p in ledger.processes)
         return bool(ledger.processes) and old and self._epochs.keys() == ledger.epochs
 
-    def _count_arrivals(self, ledger: Ledger | None, demand: Demand) -> None:
-        """With a ledger what it accepted; without, what the backlog grew by: a lower bound."""
+    def _count_arrivals(
+        self, ledger: Ledger | None, demand: Demand, now: float, serving: Serving
+    ) -> None:
+        """With a ledger what it accepted; without, what the backlog grew by and what was done."""
         if ledger is None:
-            self._arrived += max(0, demand.grow - self._last_grow)
+            before, waiting = self._last or (now, 0)
+            done = serving.done(waiting, now - before)
+            self._arrived += max(0.0, demand.grow - waiting + done)
         else:
             for p in ledger.processes:
                 key = (p.name, p.epoch)
                 self._arrived += max(0, p.accepted - self._accepted.get(key, 0))
                 self._accepted[key] = p.accepted
             self._accepted = {k: v for k, v in self._accepted.items() if k in self._epochs}
-        self._last_grow = demand.grow
+        self._last = (now, demand.grow)
 
 
 def fuse(counts: Sequence[Counts], ledgers: Sequence[Ledger], *, exact: bool) -> Demand | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from autoscale.model import Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
-from autoscale.signals import Counts, Ledger, Process, Signals
+from autoscale.signals import Counts, Ledger, Process, Serving, Signals
 from autoscale.simulator import Server, Simulation
 
 LONG_AGO = -1e6
@@ -28,7 +28,13 @@ class Ours:
 
     def tick(self, simulation: Simulation) -> None:
         machines = tuple(_machine(s, simulation) for s in (*simulation.servers, *simulation.pool))
-        demand = self._signals.take(_counts(simulation), _ledger(simulation), simulation.now)
+        up = sum(m.live and bool(m.ready) for m in machines)
+        demand = self._signals.take(
+            _counts(simulation),
+            _ledger(simulation),
+            simulation.now,
+            Serving(up * self.limits.processes, self.limits.service),
+        )
         plan = decide(Snapshot(demand, machines, self._memory), self.limits, simulation.now)
         self._memory = plan.memory
         self.plans.append(plan)

@@ -81,11 +81,12 @@ TRACES: dict[str, Callable[[random.Random], Trace]] = {
 def recorded(decisions: Iterable[Decision]) -> Trace:
     """The arrivals a controller has seen, even between two steps, beginning at 10 s.
 
+    What waits in the first step has arrived with it.
     A total that falls belongs to another run of the controller and begins anew. What gathered in
     a rest came at its end: that is what ended it.
     """
     steps = [d for d in decisions if d.accepted is not None]
-    arrivals: Trace = []
+    arrivals: Trace = [steps[0].at] * (steps[0].waiting or 0) if steps else []
     for before, after in pairwise(steps):
         arrivals += _between(before, after)
     return _from(arrivals, 10.0)
