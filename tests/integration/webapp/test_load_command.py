@@ -56,10 +56,14 @@ def test_a_hundred_at_once_are_counted_and_timed(
     assert "p99" in done.stdout
     assert done.returncode == 1  # two predictions were wrong
 
-    done = load(web, album, "--num-request", "50", "--json")
+    out = ["--out", str(album.with_name("run")), "--json"]
+    done = load(web, album, "--rate", "20", "--duration", "2", *out)
     report = json.loads(done.stdout)
-    assert (report["completed"], report["failed"], report["wrong"]) == (50, 0, 0)
+    assert (report["completed"], report["failed"], report["wrong"]) == (40, 0, 0)
+    assert report["seconds"] > 1.9
     assert done.returncode == 0
+    written = {file.name for file in album.with_name("run").iterdir()}
+    assert written == {"report.json", "requests.csv", "latency.svg"}
 
 
 def test_an_address_where_nobody_answers_is_a_failure_not_a_traceback(album: Path) -> None:
@@ -68,3 +72,9 @@ def test_an_address_where_nobody_answers_is_a_failure_not_a_traceback(album: Pat
     assert "Total number of failed requests: 3" in done.stdout
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
+
+
+def test_a_number_or_a_duration_must_be_given(album: Path) -> None:
+    done = load(Web(9, child=None), album)  # type: ignore[arg-type]
+    assert done.returncode == 2
+    assert "--duration" in done.stderr

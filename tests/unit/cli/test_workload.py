@@ -1,9 +1,13 @@
+import csv
+import json
+import time
 from pathlib import Path
 
 import pytest
 
-from cli.load import lines
-from cli.workload import Sent, photos, read_predictions, repeated, summarise
+from cli.load_report import lines, summarise, write
+from cli.sender import Sent
+from cli.workload import Turn, Workload, photos, read_predictions
 
 
 def sent(image: str, answer: str, status: int = 200, seconds: float = 1.0) -> Sent:
@@ -21,9 +25,26 @@ def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
         photos(tmp_path)
 
 
+def turns(workload: Workload) -> list[Turn]:
+    return list(iter(workload.next, None))  # type: ignore[arg-type]
+
+
 def test_fewer_photos_than_requests_begin_anew() -> None:
     few = [Path("a"), Path("b")]
-    assert [p.name for p in repeated(few, 5)] == ["a", "b", "a", "b", "a"]
+    assert [turn.photo.name for turn in turns(Workload(few, requests=5))] == list("ababa")
+
+
+def test_a_rate_says_when_each_is_due() -> None:
+    planned = turns(Workload([Path("a")], requests=4, rate=2.0))
+    due = [turn.due or 0.0 for turn in planned]
+    assert [round(one - due[0], 6) for one in due] == [0.0, 0.5, 1.0, 1.5]
+
+
+def test_a_duration_ends_a_workload() -> None:
+    assert len(turns(Workload([Path("a")], duration=3.0, rate=10.0))) == 30
+    began = time.monotonic()
+    assert turns(Workload([Path("a")], duration=0.05))
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("begin", ["", "\ufeff"])
@@ -64,3 +85,13 @@ def test_the_lines_are_those_of_the_original_generator() -> None:
         "Total number of wrong predictions: 0",
         "Total response time: 12.3 (seconds)",
     ]
+
+
+def test_a_run_can_be_kept(tmp_path: Path) -> None:
+    outcomes = [sent("a", "Paul"), sent("b", "late", 504)]
+    write(tmp_path / "run", summarise(outcomes, {}, seconds=1.0), outcomes)
+    with (tmp_path / "run" / "requests.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["status"]) for row in rows] == [("a", "200"), ("b", "504")]
+    assert json.loads((tmp_path / "run" / "report.json").read_text())["failed"] == 1
+    assert "</svg>" in (tmp_path / "run" / "latency.svg").read_text()

@@ -1,0 +1,87 @@
+"""Sends the photos of a workload, many at once, and notes how each went."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from cli.workload import Workload
+
+CONNECT_TIMEOUT = 10
+READ_TIMEOUT = 150
+"""Seconds; above the web tier's own deadline, so that its 504 is seen."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request and how it went."""
+
+    image: str
+    """File name without extension."""
+    began: float
+    """Seconds since the start of the run."""
+    seconds: float
+    """Until its answer, from when it was due: what could not go out in time waited, too."""
+    status: int
+    """HTTP status, or 0 when there was no answer."""
+    answer: str
+    """What stands after the colon, or the error."""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 200
+
+
+class Sender:
+    """Posts photos to one address over kept connections."""
+
+    def __init__(self, url: str, at_once: int, api_key: str | None = None) -> None:
+        self._url = url
+        self._at_once = at_once
+        self._pool = urllib3.PoolManager(
+            num_pools=1,
+            maxsize=at_once,
+            retries=False,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+        )
+
+    def send(self, workload: Workload, done: Callable[[], None]) -> list[Sent]:
+        """Sends everything; every failure is a value. ``done`` is called after each answer."""
+        start = time.monotonic()
+
+        def work() -> list[Sent]:
+            sent = []
+            while turn := workload.next():
+                wait = turn.due - time.monotonic() if turn.due else 0.0
+                time.sleep(max(0.0, wait))
+                sent.append(self._send(turn.photo, turn.due or time.monotonic(), start))
+                done()
+            return sent
+
+        with ThreadPoolExecutor(self._at_once) as pool:
+            shares = [pool.submit(work) for _ in range(self._at_once)]
+            try:
+                sent = [one for share in shares for one in share.result()]
+            finally:
+                workload.end()  # on Ctrl-C the others send nothing more
+        return sorted(sent, key=lambda one: one.began)
+
+    def _send(self, photo: Path, began: float, start: float) -> Sent:
+        status, answer = self._post(photo)
+        return Sent(photo.stem, began - start, time.monotonic() - began, status, answer)
+
+    def _post(self, photo: Path) -> tuple[int, str]:
+        fields = {"inputFile": (photo.name, photo.read_bytes(), "application/octet-stream")}
+        try:
+            reply = self._pool.request("POST", self._url, fields=fields)
+        except HTTPError as error:
+            return 0, type(error).__name__
+        text = reply.data.decode("utf-8", "replace").strip()
+        if reply.status == 200:
+            return 200, text.rpartition(":")[2]
+        return reply.status, text.splitlines()[0] if text else str(reply.reason)
