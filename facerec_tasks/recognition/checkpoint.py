@@ -80,11 +80,15 @@ def read_torch(data: bytes) -> Any:
         return _read_zip(data)
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError) as error:
-        # pickletools and struct report malformed bytes with these.
+    except _MALFORMED as error:
         raise CheckpointError(f"not a file of torch.save: {error}") from error
-    except (struct.error, zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
-        raise CheckpointError(f"not a file of torch.save: {error}") from error
+
+
+_MALFORMED = (
+    *(ValueError, TypeError, AttributeError, LookupError, EOFError, ArithmeticError, OSError),
+    *(struct.error, zipfile.BadZipFile, NotImplementedError),
+)
+"""How pickletools, struct, zipfile and wrong types on the stack report malformed bytes."""
 
 
 def _read_zip(data: bytes) -> Any:

@@ -1,5 +1,6 @@
 """A face as a point: photos of one person lie near each other, of two people far apart."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -25,6 +26,9 @@ class Embedder(Protocol):
     name: str
     dimension: int
     precision: str
+    most_of_photo: float
+    """Share of the photo's width or height above which a face is found too badly to be embedded:
+    the photo is looked at again with a margin around it."""
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         """Embeddings n x dimension of the faces detected in ``rgb`` (height x width x 3)."""
@@ -37,6 +41,8 @@ class ResNet128:
     name = "resnet128"
     dimension = 128
     precision = "fp32"
+    most_of_photo = 0.9
+    """Measured: from there on a margin halves the distance to the same face in the whole photo."""
 
     def __init__(self, models_dir: Path) -> None:
         self._session = session.load(models_dir, self.name)
@@ -72,6 +78,8 @@ class FaceNet:
     name = "facenet"
     dimension = 512
     precision = "fp32"
+    most_of_photo = math.inf
+    """What the original finds in a tight crop, it embeds as it is."""
     side = 240
     """``MTCNN(image_size=240)`` of the original users."""
 

@@ -90,6 +90,8 @@ def _download(url: str, path: Path, progress: Callable[[int, int], None]) -> str
             progress(done, total)
             if done > 2 * SIZE or time.monotonic() > deadline:
                 raise OSError("it does not end")
+    if done < total:
+        raise OSError(f"it ended after {done} of {total} bytes")
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from facerec_tasks.recognition.embedder import Embedder, load_embedder
 from facerec_tasks.recognition.gallery import Gallery, Match
 
 CROP_SIDE = 640
-"""Longest side in pixels of a photo without a face when it is tried again with a margin."""
+"""Longest side in pixels of a photo that is tried again with a margin."""
 MARGIN = 0.5
 """Share of width and height put around it, on every side."""
 
@@ -103,12 +103,20 @@ class Recognizer:
 
     def _faces(self, rgb: NDArray[np.uint8]) -> tuple[Sequence[Detection], NDArray[np.float32]]:
         detections = self._detector.detect(rgb)
-        if detections:
-            return detections, self._embedder.embed(rgb, detections)
-        padded, scale, offset = _with_margin(rgb)
-        detections = self._detector.detect(padded)
-        embeddings = self._embedder.embed(padded, detections)
-        return [detection.transformed(scale, offset) for detection in detections], embeddings
+        if not detections or _share(detections[0], rgb) > self._embedder.most_of_photo:
+            padded, scale, offset = _with_margin(rgb)
+            again = self._detector.detect(padded)
+            if again:
+                back = [detection.transformed(scale, offset) for detection in again]
+                return back, self._embedder.embed(padded, again)
+        return detections, self._embedder.embed(rgb, detections)
+
+
+def _share(detection: Detection, rgb: NDArray[np.uint8]) -> float:
+    """Of the photo's width or height that a face takes, whichever is more."""
+    left, top, right, bottom = detection.box
+    rows, columns = float(rgb.shape[0]), float(rgb.shape[1])
+    return max((right - left) / columns, (bottom - top) / rows)
 
 
 _Pair = tuple[float, float]

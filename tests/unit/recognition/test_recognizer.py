@@ -1,0 +1,180 @@
+"""Photo in, faces out: where they are, who they are, and what the worst photo may cost."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks import portraits
+from facerec_tasks.recognition.detector import Detector, Limits
+from facerec_tasks.recognition.embedder import ResNet128, load_embedder
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.session import ModelMissing
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def recognizer(models_dir: Path) -> Recognizer:
+    """Who knows Hopper and Collins from their whole portraits."""
+    nobody = Recognizer.load(models_dir, Gallery.empty("resnet128"))
+    gallery = nobody.gallery
+    for who in ("hopper", "collins"):
+        seen = nobody.look(jpeg(portraits.portrait(who)))
+        gallery = gallery.with_person(who, seen.embeddings[:1], (who,))
+    return nobody.with_gallery(gallery)
+
+
+def test_names_everybody_in_a_group(recognizer: Recognizer) -> None:
+    found = recognizer.recognize(jpeg(portraits.group(600)))
+    assert sorted(str(face.name) for face in found.faces) == [*["collins"] * 2, *["hopper"] * 2]
+    areas = [(f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) for f in found.faces]
+    assert areas == sorted(areas, reverse=True)
+    assert (found.width, found.height, found.engine) == (600, 600, "resnet128")
+
+
+@pytest.mark.parametrize("side", [64, 100, 250, 2000])
+def test_names_people_at_any_size_in_pixels_of_the_original(
+    recognizer: Recognizer, side: int
+) -> None:
+    (face,) = recognizer.recognize(jpeg(portraits.head("collins", side))).faces
+    assert face.name == "collins"
+    left, top, right, bottom = (coordinate / side for coordinate in face.box)
+    assert (left, top, right, bottom) == pytest.approx((0.27, 0.21, 0.56, 0.58), abs=0.04)
+    assert all(left < x / side < right and top < y / side < bottom for x, y in face.landmarks)
+
+
+def test_a_photo_without_a_face_has_none(recognizer: Recognizer) -> None:
+    for size in ((300, 200), (5, 5), (1, 1), (1, 3000), (21, 20)):
+        assert recognizer.recognize(jpeg(Image.new("RGB", size, (90, 100, 110)))).faces == ()
+
+
+def test_a_face_that_fills_the_photo_is_looked_at_again_with_a_margin(
+    recognizer: Recognizer, detector: Detector, resnet128: ResNet128
+) -> None:
+    tight = portraits.portrait("collins").crop((183, 70, 266, 168)).resize((830, 980))
+    (badly,) = detector.detect(np.asarray(tight))
+    assert badly.box[2] - badly.box[0] > 830
+    directly = resnet128.embed(np.asarray(tight), [badly])
+    (face,) = recognizer.recognize(jpeg(tight)).faces
+    assert face.name == "collins"
+    assert face.distance
+    assert face.distance < 0.6 * np.linalg.norm(directly - _collins(recognizer))
+    eyes, mouth = face.landmarks[0], face.landmarks[3]
+    assert eyes == pytest.approx((220, 317), abs=40)
+    assert mouth == pytest.approx((187, 692), abs=40)
+
+
+def _collins(recognizer: Recognizer) -> NDArray[np.float32]:
+    return recognizer.look(jpeg(portraits.portrait("collins"))).embeddings[0]
+
+
+def test_a_face_found_only_with_a_margin_is_found(
+    recognizer: Recognizer, detector: Detector
+) -> None:
+    tight = portraits.portrait("hopper").crop((196, 147, 333, 312))
+    assert detector.detect(np.asarray(tight)) == []
+    assert [face.name for face in recognizer.recognize(jpeg(tight)).faces] == ["hopper"]
+
+
+def test_no_faces_no_embeddings(resnet128: ResNet128) -> None:
+    embedded = resnet128.embed(np.zeros((10, 10, 3), np.uint8), [])
+    assert embedded.shape == (0, 128)
+
+
+def test_many_faces_are_embedded_as_one_by_one(detector: Detector, resnet128: ResNet128) -> None:
+    rgb = np.tile(np.asarray(portraits.head("collins", 120)), (3, 4, 1))
+    faces = detector.detect(rgb)
+    assert len(faces) == 12
+    singly = np.concatenate([resnet128.embed(rgb, [face]) for face in faces])
+    np.testing.assert_allclose(resnet128.embed(rgb, faces), singly, atol=1e-5)
+
+
+def test_the_detector_judges_no_more_than_its_limits(models_dir: Path) -> None:
+    rgb = np.tile(np.asarray(portraits.head("collins", 60)), (6, 6, 1))
+    few = Detector(models_dir, Limits(per_level=40, first=30, second=20, faces=7))
+    assert len(Detector(models_dir).detect(rgb)) > 7 == len(few.detect(rgb))
+
+
+def test_another_engines_gallery_is_refused(detector: Detector, resnet128: ResNet128) -> None:
+    with pytest.raises(ValueError, match="facenet"):
+        Recognizer(detector, resnet128, Gallery.empty("facenet"))
+
+
+def test_missing_networks_say_how_they_are_made(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match=r"recognition\.convert --out .* --engine facenet"):
+        load_embedder("facenet", tmp_path)
+    with pytest.raises(ValueError, match="no engine"):
+        load_embedder("magic", tmp_path)
+
+
+COST = """
+import json, sys, time
+from pathlib import Path
+from benchmarks import memory
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.recognizer import Recognizer
+recognizer = Recognizer.load(Path(sys.argv[1]), Gallery.empty("resnet128"))
+started = time.process_time()
+faces = len(recognizer.recognize(Path(sys.argv[2]).read_bytes()).faces)
+print(json.dumps([faces, time.process_time() - started, memory.peak_mb()]))
+"""
+
+
+def mosaic() -> Image.Image:
+    """A thousand faces of 40 px."""
+    face = np.asarray(portraits.head("collins", 80).crop((14, 10, 54, 50)))
+    return Image.fromarray(np.tile(face, (32, 32, 1)))
+
+
+def clear_noise() -> Image.Image:
+    """39 megapixels of half transparent noise, which compress to little."""
+    block = np.random.default_rng(0).integers(0, 256, (625, 625, 4), np.uint8)
+    return Image.fromarray(block).resize((6250, 6250), Image.Resampling.NEAREST)
+
+
+@pytest.mark.parametrize(("make", "faces"), [(mosaic, 100), (clear_noise, 0)])
+def test_no_picture_costs_three_seconds_or_700_megabytes(
+    models_dir: Path, tmp_path: Path, make: object, faces: int
+) -> None:
+    assert callable(make)
+    photo = tmp_path / "hostile.png"
+    make().save(photo, compress_level=1)
+    command = [sys.executable, "-c", COST, models_dir, photo]
+    run = subprocess.run(command, check=True, capture_output=True, timeout=100)
+    found, seconds, megabytes = json.loads(run.stdout)
+    assert found == faces
+    assert seconds < 3
+    assert megabytes < 700
+
+
+PREFORK = """
+import json, sys
+from pathlib import Path
+from benchmarks import prefork
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.recognizer import Recognizer
+recognizer = Recognizer.load(Path(sys.argv[1]), Gallery.empty("resnet128"))
+photo = Path(sys.argv[2]).read_bytes()
+recognizer.recognize(photo)
+print(prefork.measure(lambda: recognizer.recognize(photo), children=2, calls=5).private_mb)
+"""
+
+
+def test_forked_children_work_and_share_the_networks(models_dir: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(jpeg(portraits.head("collins", 250)))
+    command = [sys.executable, "-c", PREFORK, models_dir, photo]
+    run = subprocess.run(command, check=True, capture_output=True, timeout=100)
+    assert float(run.stdout) < 40
