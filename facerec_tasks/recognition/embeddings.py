@@ -70,12 +70,15 @@ class Block:
 
 def means_of(photos: Block) -> Block | None:
     """The mean embedding of everybody who has several; none when nobody has."""
-    counts = np.bincount(photos.owners)
-    several = np.flatnonzero(counts > 1).astype(np.int32)
-    if not len(several):
+    order = np.argsort(photos.owners, kind="stable")
+    owners, begins, counts = np.unique(photos.owners[order], return_index=True, return_counts=True)
+    several = counts > 1
+    if not several.any():
         return None
-    chosen = np.flatnonzero(counts[photos.owners] > 1)
-    sums = np.zeros((len(counts), photos.rows.shape[1]), np.float32)
-    np.add.at(sums, photos.owners[chosen], photos.rows[chosen])
-    sums[several] /= counts[several, np.newaxis]
-    return Block(sums[several], several)
+    owners, begins, counts = owners[several], begins[several], counts[several]
+    sums = photos.rows[order[begins]]
+    for nth in range(1, counts.max()):  # the nth photo of everybody at once: add.at takes 50 times
+        more = np.flatnonzero(counts > nth)
+        sums[more] += photos.rows[order[begins[more] + nth]]
+    sums /= counts[:, np.newaxis]
+    return Block(sums, owners)

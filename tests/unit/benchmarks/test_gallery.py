@@ -6,10 +6,10 @@ import sys
 
 
 def test_a_hundred_thousand_people_are_searched_in_ten_milliseconds() -> None:
-    """The best of many searches, so that a busy machine is not taken for a slow search."""
+    """Processor time of the best of many: a busy machine must not be taken for a slow search."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.gallery", "--json"],
         check=True, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     figures = json.loads(done.stdout.splitlines()[-1])["figures"]
-    assert figures["search_min_128d_ms"] < 10
+    assert figures["search_cpu_min_128d_ms"] < 10
