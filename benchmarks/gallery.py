@@ -24,13 +24,15 @@ SEARCHES = 50
 
 @click.command()
 @click.option("--people", type=click.IntRange(1), default=100_000, show_default=True)
+@click.option("--engine", "engines", type=click.Choice(list(TRAITS)), multiple=True)
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
-def main(people: int, as_json: bool) -> None:
+def main(people: int, engines: tuple[str, ...], as_json: bool) -> None:
     """How long it takes to open a gallery's file and to search it for one face."""
     figures: dict[str, float] = {}
-    for engine, traits in TRAITS.items():
-        for name, seconds in _measured(engine, traits.dimension, people).items():
-            figures[f"{name}_{traits.dimension}d_ms"] = round(1000 * seconds, 2)
+    for engine in engines or TRAITS:
+        dimension = TRAITS[engine].dimension
+        for name, seconds in _measured(engine, dimension, people).items():
+            figures[f"{name}_{dimension}d_ms"] = round(1000 * seconds, 2)
     for name, milliseconds in figures.items():
         click.echo(f"{name:24} {milliseconds:8.2f}")
     if as_json:

@@ -54,7 +54,7 @@ def main(
     Identification enrols everybody who has several photos from one of them. Photos are not sorted
     out: the quality gate of enrolment is not used.
     """
-    with told_plainly(NotAFolder, ModelMissing, ValueError):
+    with told_plainly(NotAFolder, ModelMissing, ValueError, OSError):
         people_folder = folder / "people" if (folder / "people").is_dir() else folder
         folds = read_pairs(pairs, people_folder) if pairs else None
         people = {} if folds else _people(people_folder)
