@@ -50,14 +50,16 @@ def main(
 ) -> None:
     """How often the right person is named, on FOLDER/people/NAME/*.jpg and FOLDER/strangers/*.jpg.
 
-    Verification is LFW's protocol, on its own --pairs or on pairs made from the people.
+    Verification is LFW's protocol, on its own --pairs or on pairs made from the people. FOLDER may
+    be LFW itself (NAME/NAME_0001.jpg); then --pairs gives verification alone.
     Identification enrols everybody who has several photos from one of them. Photos are not sorted
     out: the quality gate of enrolment is not used.
     """
     with told_plainly(NotAFolder, ModelMissing, ValueError, OSError):
-        people_folder = folder / "people" if (folder / "people").is_dir() else folder
+        sorted_out = (folder / "people").is_dir()
+        people_folder = folder / "people" if sorted_out else folder
         folds = read_pairs(pairs, people_folder) if pairs else None
-        people = {} if folds else _people(people_folder)
+        people = _people(people_folder) if sorted_out or not folds else {}
         strangers = photos_in(folder / "strangers") if (folder / "strangers").is_dir() else []
         folds = folds or make_pairs(people)
         photos = _photos(folds, people, strangers)
