@@ -119,14 +119,19 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     known = _people().gallery()
     enroller = Enroller.load(known.engine, get_settings().models_dir)
     batch = Batch(enroller, known, strict=not force)
-    refused = enrol(batch, photos)
-    if not batch.samples:
+    refused = enrol(batch, photos, lambda: _save(batch))
+    if refused == len(photos):
         raise click.ClickException(f"none of {refused} photos was taken")
-    now = _people().add(batch.samples)
+    _save(batch)
     announce()
-    new = len(set(now.photos) - set(known.photos))
-    there = sum(map(len, batch.samples.values())) - new
+    new = len(set(_people().gallery().photos) - set(known.photos))
+    there = len(photos) - refused - new
     click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
+
+
+def _save(batch: Batch) -> None:
+    _people().add(batch.samples)
+    batch.samples = {}
 
 
 def _take_over(gallery: Gallery, *, replace: bool) -> None:

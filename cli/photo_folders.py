@@ -1,7 +1,7 @@
 """Folders of people, ``NAME/*.jpg``, and their enrolment with a word on every photo not taken."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +10,9 @@ from facerec_tasks.recognition.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery import Gallery
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+MOST_UNSAVED = 64 * 1024 * 1024
+"""Bytes of photos."""
 
 
 class NotAFolder(Exception):
@@ -34,14 +37,23 @@ def photos_of(folder: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def enrol(batch: Batch, photos: Sequence[tuple[str, Path]]) -> int:
-    """Adds photos to a batch, tells of those not taken, and returns how many these are."""
-    refusals = 0
+def enrol(
+    batch: Batch, photos: Sequence[tuple[str, Path]], save: Callable[[], object] = lambda: None
+) -> int:
+    """Adds photos to a batch, tells of those not taken, and returns how many these are.
+
+    Calls ``save`` whenever there is much to lose, and much held in memory.
+    """
+    refusals, unsaved = 0, 0
     with click.progressbar(photos, label="looking at photos", file=sys.stderr) as shown:
-        for name, photo in shown:
-            if refused := batch.add(name, photo.read_bytes()):
+        for name, path in shown:
+            photo = path.read_bytes()
+            if refused := batch.add(name, photo):
                 refusals += 1
-                click.echo(f"{photo}: not taken, {refused.message} ({refused.reason})", err=True)
+                click.echo(f"{path}: not taken, {refused.message} ({refused.reason})", err=True)
+            elif (unsaved := unsaved + len(photo)) > MOST_UNSAVED:
+                save()
+                unsaved = 0
     return refusals
 
 

@@ -62,6 +62,19 @@ def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_p
     assert known(settings) == {"Eileen": 1, "Grace": 1}, "a second import changes nothing"
 
 
+def test_a_large_folder_is_saved_in_between(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.photo_folders.MOST_UNSAVED", 1)
+    for name, photo in (("Grace", HOPPER), ("Eileen", COLLINS)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
+    result = run("import", tmp_path)
+    assert result.stdout == "enrolled 2 photos, 0 were there already, 0 not taken\n"
+    assert run("import", tmp_path).stdout.startswith("enrolled 0 photos, 2 were there already")
+    assert known(settings) == {"Eileen": 1, "Grace": 1}
+
+
 def test_nothing_taken_is_a_failure(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_text("no photo")
     assert run("add", "Grace", tmp_path / "photo.jpg").exit_code == 1
