@@ -80,7 +80,7 @@ class Profile:
 
 
 SLO = Profile("slo", hold=30.0, hold_busy=30.0)
-COURSE = Profile("course", hold=5.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False)
+COURSE = Profile("course", hold=3.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False)
 PROFILES: dict[str, Profile] = {"slo": SLO, "course": COURSE}
 
 

@@ -67,8 +67,10 @@ def bars(values: Mapping[str, Sequence[float]], traces: Sequence[str], file: Pat
     axes.axhline(1.0, color="black", linewidth=0.8)
     axes.set_yscale("log")
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks([0.5, 1, 2, 5, 10, 20, 50], ["0.5", "1", "2", "5", "10", "20", "50"])
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200]
+    axes.set_yticks(ticks, [str(tick) for tick in ticks])
+    axes.set_ylim(0.8, 250)
     axes.set_xticks(range(len(traces)), traces)
     axes.set_ylabel("billed seconds / clairvoyant's")
-    axes.legend(fontsize="small", frameon=False, ncols=4, loc="upper left")
+    figure.legend(fontsize="small", frameon=False, ncols=len(values), loc="outside upper center")
     figure.savefig(file, dpi=110)

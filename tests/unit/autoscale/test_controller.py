@@ -2,8 +2,10 @@
 
 import logging
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,13 +50,20 @@ class World:
         self.fleet = FakeFleet(lambda: self.now, pending=2.0, stopping=5.0)
         self.settings = Settings(state_dir=folder, machine="m", **environment)
         self._numbers: dict[tuple[str, float], int] = {}
-        self.restart()
+        self._credit = 0.0
+        self.controller = self._new()
+
+    def _new(self) -> Controller:
+        made = Controller(self.settings, self.fleet, self.state, self, Workers(self), self.cancel)
+        assert made._lease.keep()
+        return made
 
     def restart(self) -> None:
-        self.controller = Controller(
-            self.settings, self.fleet, self.state, self, Workers(self), self.cancel
-        )
-        self.controller._lease.keep()
+        """The controller dies and another takes its place."""
+        self.controller._lease._place.release()  # the kernel closes what a dead process held
+        self.controller = self._new()
+        with suppress(Unavailable):
+            self.controller._execution.recover(self.now)
 
     def counts(self, now: float) -> Counts:
         if not self.readable:
@@ -82,10 +91,15 @@ class World:
         self.waiting += tasks
         self.accepted += tasks
 
+    def _serve(self, seconds: float) -> None:
+        self._credit += len(self.serving()) * self.rate * seconds
+        done = min(int(self._credit), self.waiting)
+        self.waiting -= done
+        self._credit = self._credit - done if self.waiting else 0.0
+
     def step(self, seconds: float = 2.0) -> Plan:
         self.now += seconds
-        done = int(len(self.serving()) * self.rate * seconds)
-        self.waiting -= min(done, self.waiting)
+        self._serve(seconds)
         process = Process(
             "w", "e", self.now - 1e6, self.accepted, self.accepted - self.waiting, self.waiting
         )
@@ -184,7 +198,6 @@ def test_a_restart_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
     for _ in range(6):
         world.step()
         world.restart()
-        world.controller._execution.recover(world.now)
         assert world.live <= 15
     assert len(world.fleet.truth) == 15
 
@@ -196,8 +209,7 @@ def test_a_web_tier_that_restarts_in_the_middle_loses_nobody(tmp_path: Path) -> 
     for _ in range(30):
         world.now += 2.0
         young = Ledger(world.now, (Process("w", "new", world.now - 1, 0, 0, 0),))
-        done = int(len(world.serving()) * world.rate * 2)
-        world.waiting -= min(done, world.waiting)
+        world._serve(2.0)
         before = world.waiting
         world.controller.step(young, world.now)
         if before:
@@ -239,3 +251,29 @@ def test_a_machine_that_never_says_it_is_idle_is_stopped_after_the_longest_task(
     assert world.live == 1
     world.steps(15)
     assert world.live == 0
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_hundred_bursts_with_random_kills(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    slow = {n: rng.uniform(4.0, 20.0) if rng.random() > 0.05 else math.inf for n in range(200)}
+    world = World(tmp_path, lambda n: slow.get(n, 8.0), scaling_profile="course")
+    world.rate = 0.3
+    world.fleet.faults = Faults(throttled=0.1, lost=0.05, late=0.2, lag=10.0)
+    world.step()
+    world.arrive(100)
+    most = 0
+    for _ in range(300):
+        if world.waiting and rng.random() < 0.05:
+            world.restart()
+        victims = world.serving()
+        if world.waiting and victims and rng.random() < 0.05:
+            with suppress(Unavailable):
+                world.fleet.terminate([rng.choice(victims).id])
+        world.step()
+        most = max(most, world.live)
+        assert world.live <= 15
+        if not world.waiting and not world.live:
+            break
+    assert (most, world.waiting, world.live) == (15, 0, 0)
+    assert world.fleet.most_live == 15
