@@ -1,45 +1,63 @@
-"""One photo sent to a web tier as any client does, while its sender does something else."""
+"""``python -m local.first_photo URL``: sends a sample photo as any client does, prints the answer.
 
-import threading
+It waits until somebody listens. A process of its own, so that whoever starts it need not carry what
+makes the photo.
+"""
+
+import sys
+import time
 
 import urllib3
 
-from facerec_tasks.errors import ConfigurationError
+from local.samples import probe
 
 TIMEOUT = 120.0
 """Seconds for the answer: a machine starts, a worker boots, a photo is recognised."""
+POLL = 0.05
 
 
-class FirstPhoto:
-    """A photo on its way. Its thread ends with the process."""
+def send(url: str) -> tuple[int, str]:
+    """Status and text of the answer; raises urllib3's errors."""
+    sample = probe()
+    _wait_for(url)
+    print(
+        f"facerec: sending {sample.file_name}, another picture of {sample.name.replace('_', ' ')}",
+        file=sys.stderr,
+    )
+    answer = urllib3.request(
+        "POST",
+        url,
+        fields={"inputFile": (sample.file_name, sample.data, "image/jpeg")},
+        timeout=TIMEOUT,
+        retries=False,
+    )
+    return answer.status, answer.data.decode(errors="replace").strip()
 
-    def __init__(self, url: str, file_name: str, data: bytes) -> None:
-        self._url = url
-        self._field = (file_name, data, "image/jpeg")
-        self._answer: str | None = None
-        self._fault: str | None = None
-        threading.Thread(target=self._post, name="first-photo", daemon=True).start()
 
-    def _post(self) -> None:
+def _wait_for(url: str) -> None:
+    """Returns when ``/healthz`` answers, or when it is time for the photo's own error."""
+    deadline = time.monotonic() + TIMEOUT
+    while time.monotonic() < deadline:
         try:
-            answer = urllib3.request(
-                "POST",
-                self._url,
-                fields={"inputFile": self._field},
-                timeout=TIMEOUT + 10,
-                retries=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            self._fault = f"was not answered: {error}"
-            return
-        text = answer.data.decode(errors="replace").strip()
-        if answer.status == 200:
-            self._answer = text
+            urllib3.request("GET", f"{url}/healthz", timeout=1.0, retries=False)
+        except urllib3.exceptions.HTTPError:
+            time.sleep(POLL)
         else:
-            self._fault = f"was answered with {answer.status}: {text}"
+            return
 
-    def answer(self) -> str | None:
-        """The text of the answer, none yet; raises :class:`ConfigurationError` for another."""
-        if self._fault:
-            raise ConfigurationError(f"the first photo {self._fault}")
-        return self._answer
+
+def main(arguments: list[str]) -> int:
+    (url,) = arguments
+    try:
+        status, text = send(url)
+    except urllib3.exceptions.HTTPError as error:
+        status, text = 0, str(error)
+    if status != 200:
+        print(f"the first photo was answered with {status}: {text}", file=sys.stderr)
+        return 1
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

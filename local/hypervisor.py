@@ -34,7 +34,7 @@ STOP_GRACE = 30.0
 """Seconds a stopped machine's worker has to finish its task and its last poll."""
 POLL_SECONDS = "1"
 """Of the workers' long polls, which a stopping worker awaits; calls cost nothing here."""
-END_GRACE = 1.5
+END_GRACE = 1.0
 """Seconds all workers have when the hypervisor itself ends."""
 
 

@@ -88,8 +88,12 @@ class Supervisor:
             for ending in self._endings:
                 self._end_some(ending, report)
         finally:
-            for service in self._services.values():
-                service.kill()
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends all services and their children at once."""
+        for service in self._services.values():
+            service.kill()
 
     def _end_some(self, ending: Ending, report: Callable[[str], None]) -> None:
         services = [self._services[name] for name in ending.names if name in self._services]

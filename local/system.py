@@ -15,11 +15,11 @@ AWS, WEB, CONTROLLER, HYPERVISOR, FLOWER = (
     "embedded AWS", "web", "controller", "hypervisor", "flower",
 )  # fmt: skip
 
-WEB_GRACE = 3.0
+WEB_GRACE = 2.5
 """Seconds the web tier has to answer those who wait when all ends: 10 s are for everything."""
 ENDINGS = (
     Ending((WEB, CONTROLLER, FLOWER), WEB_GRACE + 0.5),  # workers still answer the web tier
-    Ending((HYPERVISOR,), 3.0),
+    Ending((HYPERVISOR,), 2.0),
     Ending((AWS,), 0.5),
 )
 

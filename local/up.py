@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from types import FrameType
@@ -11,18 +12,19 @@ from typing import NoReturn
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import Storage
-from local import embedded_aws, first_photo, ports, running, system
+from local import embedded_aws, ports, running, system
 from local.child import Child
-from local.first_photo import FirstPhoto
 from local.keeper import GalleryKeeper
 from local.resources import create_resources
-from local.supervisor import Supervisor
+from local.supervisor import ServiceFailed, Supervisor
 
 WATCH_EVERY = 0.1
 """Seconds between two looks at the services."""
 STEP_TIMEOUT = 600.0
 """Seconds for the conversion of the models, once, on a slow machine."""
-LAST_SAVE = 1.0
+PHOTO_TIMEOUT = 180.0
+"""Seconds for the first answer, above the sender's own time-out."""
+LAST_SAVE = 0.5
 """Seconds that copying the gallery may take from the ten in which all ends."""
 
 
@@ -61,6 +63,10 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
             _say("the process that started this one has ended: ending as well")
         except _Ended:
             _say("ending")
+        except ServiceFailed as failure:
+            if failure.name == system.AWS:
+                supervisor.kill()  # nobody can finish anything without it
+            raise
         finally:
             _ignore_signals()  # the way down is short and has an end
             keeper.stop(LAST_SAVE)
@@ -76,38 +82,46 @@ def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) ->
     environment = dict(os.environ)
     supervisor.start(system.aws_definition(settings, environment))
     _run("facerec_tasks.recognition.convert", "--out", str(settings.models_dir))
-    supervisor.wait_ready(system.AWS)
-    create_resources(settings)
-    keeper.restore()
-    keeper.watch()
-    _say("embedded AWS, buckets and queues are there; starting web, controller, workers, Flower")
+    photo = Child(
+        (sys.executable, "-m", "local.first_photo", system.web_url(settings)),
+        stdout=subprocess.PIPE,
+    )
+    try:
+        supervisor.wait_ready(system.AWS)
+        create_resources(settings)
+        keeper.restore()
+        keeper.watch()
+        _say(
+            "embedded AWS, buckets and queues are there; starting web, controller, workers, Flower"
+        )
+        _start_services(settings, supervisor, environment)
+        return _answer(photo, supervisor)
+    finally:
+        photo.kill()
+
+
+def _start_services(
+    settings: Settings, supervisor: Supervisor, environment: dict[str, str]
+) -> None:
     services = system.service_definitions(settings, environment)
     supervisor.start(services[system.WEB])
     supervisor.start(services[system.CONTROLLER])
-    supervisor.wait_ready(system.WEB)
-    photo = _send_sample(settings)
     _run("local.sample_people")
     supervisor.start(services[system.HYPERVISOR])
     supervisor.start(services[system.FLOWER])
     supervisor.wait_ready(*services)
-    return _wait_for(photo, supervisor)
 
 
-def _send_sample(settings: Settings) -> FirstPhoto:
-    from local.samples import probe  # brings the engine, which is not to delay the start
-
-    sample = probe()
-    _say(f"sending {sample.file_name}, another picture of {sample.name.replace('_', ' ')}")
-    return FirstPhoto(f"{system.web_url(settings)}/", sample.file_name, sample.data)
-
-
-def _wait_for(photo: FirstPhoto, supervisor: Supervisor) -> str:
-    deadline = time.monotonic() + first_photo.TIMEOUT
-    while (answer := photo.answer()) is None:
-        if time.monotonic() > deadline:
-            raise ConfigurationError(f"no answer within {first_photo.TIMEOUT:.0f} s")
+def _answer(photo: Child, supervisor: Supervisor) -> str:
+    deadline = time.monotonic() + PHOTO_TIMEOUT
+    while photo.exit_code is None and time.monotonic() < deadline:
         supervisor.revive(irreplaceable=(system.AWS,))
         time.sleep(WATCH_EVERY)
+    answer = photo.first_line(timeout=0) if photo.exit_code == 0 else None
+    if answer is None:
+        raise ConfigurationError(
+            "the first photo has no answer; the reason is above or in the logs"
+        )
     return answer
 
 
