@@ -14,6 +14,7 @@ from facerec_tasks.sqs.address import Slot
 from webapp.application import create_app
 from webapp.doorbell import Doorbell
 from webapp.ledger import Ledger
+from webapp.memory import give_back_large_blocks
 from webapp.metrics import Metrics
 from webapp.server import Server
 
@@ -23,6 +24,7 @@ log = logging.getLogger("webapp")
 def main() -> int:
     """Serves; 0 after a drain, 1 when it cannot start."""
     logs.configure("web")
+    give_back_large_blocks()
     try:
         settings = get_settings()
     except ValidationError as error:
