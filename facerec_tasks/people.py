@@ -60,10 +60,12 @@ class People:
         }
         if not fresh:
             return known
-        self._each(
-            lambda photo_id: self._storage.put(PHOTOS + photo_id, fresh[photo_id][1].photo), fresh
-        )
+
+        def store(photo_id: str) -> None:
+            self._storage.put(PHOTOS + photo_id, fresh[photo_id][1].photo)
+
         try:
+            self._each(store, fresh)
             return self.edit(lambda gallery: _with(gallery, fresh))
         finally:  # Ctrl-C included; or somebody enrolled the same photo meanwhile
             with contextlib.suppress(AwsError):  # then a later removal sweeps them away
@@ -74,7 +76,17 @@ class People:
 
         Raises :class:`~facerec_tasks.recognition.gallery.NoSuchPerson`.
         """
-        return self._forget(lambda gallery: gallery.without_person(name))
+        found = False
+
+        def without(gallery: Gallery) -> Gallery:
+            nonlocal found
+            if found and name not in gallery.names:
+                return gallery  # gone with an earlier attempt, whose answer was lost
+            gallery = gallery.without_person(name)
+            found = True
+            return gallery
+
+        return self._forget(without)
 
     def rename(self, old: str, new: str) -> Gallery:
         """Raises ``NoSuchPerson``, and ``NameTaken`` when ``new`` is somebody else."""
@@ -111,15 +123,14 @@ class People:
 
     def _forget(self, change: Edit) -> Gallery:
         """An edit after which nothing is left of those it takes away."""
-        before: tuple[str, ...] = ()
+        before: set[str] = set()
 
         def watched(gallery: Gallery) -> Gallery:
-            nonlocal before
-            before = gallery.photos
+            before.update(filter(None, gallery.photos))  # imported ones have none
             return change(gallery)
 
         after = self.edit(watched)
-        self._erase({photo for photo in before if photo} - set(after.photos))
+        self._erase(before - set(after.photos))
         self._storage.erase_old_versions(CURRENT)
         self._sweep(after)
         return after

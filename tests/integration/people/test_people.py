@@ -193,6 +193,42 @@ def test_a_write_whose_answer_was_lost_is_not_made_twice(people: People, storage
     assert people.gallery().names == ("Bob",)
 
 
+def test_a_removal_is_finished_though_its_answer_was_lost_and_others_edit(
+    people: People, storage: Storage
+) -> None:
+    lost = []
+
+    class Lossy(Storage):
+        def put(self, name: str, data: bytes, **condition: object) -> str:
+            etag = super().put(name, data, **condition)  # type: ignore[arg-type]
+            if name == CURRENT and not lost:
+                lost.append(etag)
+                people.add({"Eve": [sample(0.5)]})
+                raise PreconditionFailed("the answer to the first attempt was lost")
+            return etag
+
+    people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
+    People(Lossy(storage._settings)).remove("Ada")
+    assert people.gallery().names == ("Bob", "Eve")
+    assert photo_names(storage) == set(people.gallery().photos)
+
+
+def test_photos_that_could_not_all_be_stored_are_taken_back(
+    people: People, storage: Storage
+) -> None:
+    class Throttled(Storage):
+        def put(self, name: str, data: bytes, **condition: object) -> str:
+            if data == b"third":
+                raise Unavailable("SlowDown")
+            return super().put(name, data, **condition)  # type: ignore[arg-type]
+
+    photos = [sample(n / 10, text) for n, text in enumerate((b"first", b"second", b"third"))]
+    with pytest.raises(Unavailable):
+        People(Throttled(storage._settings)).add({"Ada": photos})
+    assert len(people.gallery()) == 0
+    assert not photo_names(storage)
+
+
 def test_a_write_that_succeeded_though_it_failed_keeps_its_photos(
     people: People, storage: Storage
 ) -> None:
