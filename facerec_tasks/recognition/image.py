@@ -160,10 +160,7 @@ def _decode(data: bytes, caps: Caps) -> Picture:
         size = image.size
         image.draft("RGB", (caps.longest_side, caps.longest_side))
         image.load()
-        orientation = _orientation(image)
-        # Pillow turns TIFF itself while loading; its size before may be the turned one or not.
-        if image.format == "TIFF":
-            size = image.size
+        orientation = _orientation(image)  # after loading: Pillow turns TIFF itself
         upright = _rgb(_shrunk(image, caps.longest_side))
     if orientation in _TURNS:
         upright = upright.transpose(_TURNS[orientation])

@@ -41,3 +41,15 @@ def test_a_face_at_the_edge_is_filled_with_black() -> None:
     assert chip.shape == (150, 150, 3)
     assert chip[149, 149].tolist() == [255, 255, 255]
     assert chip[0, 0].tolist() == [0, 0, 0]
+
+
+def test_an_aligned_face_stays_as_it_is() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
+    chip = alignment.chip(Image.fromarray(noise), alignment.TEMPLATE)
+    np.testing.assert_array_equal(chip[1:-1, 1:-1], noise[1:-1, 1:-1])
+
+
+def test_a_large_face_is_averaged_not_sampled() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
+    chip = alignment.chip(Image.fromarray(noise), alignment.TEMPLATE * 9.5)
+    assert chip[20:-20, 20:-20].std() < 15

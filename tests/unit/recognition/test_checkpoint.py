@@ -57,6 +57,7 @@ HOSTILE = {
     "a payload": lambda: tf.zipped(pickle.dumps(Payload(), 2)[2:-1]),
     "a payload in the old format": lambda: tf.legacy(pickle.dumps(Payload(), 2)[2:-1]),
     "a call of getattr": lambda: tf.zipped(b"cbuiltins\ngetattr\n(" + tf.text("x") + b"tR"),
+    "a foreign name": lambda: tf.zipped(b"cos\nsystem\n"),
     "a class instance": lambda: tf.zipped(b"(ios\nsystem\n"),
     "an object": lambda: tf.zipped(b"cos\nsystem\n)\x81"),
     "a zero-stride giant": lambda: tf.zipped(
@@ -98,7 +99,6 @@ HOSTILE = {
         [NUMBERS],
     ),
 }
-LIMIT = {"a zip bomb": 2**20}
 
 
 @pytest.mark.parametrize("what", [name for name in HOSTILE if name != "a huge memo index"])
@@ -111,6 +111,13 @@ def test_refuses(what: str) -> None:
     tracemalloc.stop()
     assert peak < 2**20 + 4 * len(data)
     assert not hasattr(__builtins__, "facerec_was_here")
+
+
+def test_says_why() -> None:
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_torch(HOSTILE["a zip bomb"]())
+    with pytest.raises(CheckpointError, match=r"builtins\.exec|__builtin__\.exec"):
+        read_torch(HOSTILE["a payload"]())
 
 
 def test_a_huge_memo_index_costs_nothing() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from benchmarks import portraits
-from facerec_tasks.recognition.detector import Detector, Limits
+from facerec_tasks.recognition import alignment
+from facerec_tasks.recognition.detector import Detection, Detector, Limits
 from facerec_tasks.recognition.embedder import ResNet128, load_embedder
 from facerec_tasks.recognition.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
@@ -105,6 +106,21 @@ def test_the_detector_judges_no_more_than_its_limits(models_dir: Path) -> None:
     rgb = np.tile(np.asarray(portraits.head("collins", 60)), (6, 6, 1))
     few = Detector(models_dir, Limits(per_level=40, first=30, second=20, faces=7))
     assert len(Detector(models_dir).detect(rgb)) > 7 == len(few.detect(rgb))
+
+
+@pytest.mark.parametrize("limits", [Limits(first=1), Limits(second=1), Limits(per_level=0)])
+def test_every_stage_has_its_limit(models_dir: Path, limits: Limits) -> None:
+    group = np.asarray(portraits.group(300))
+    assert len(Detector(models_dir, limits).detect(group)) <= 1
+
+
+def test_resnet128_averages_a_face_with_its_mirror_image(resnet128: ResNet128) -> None:
+    picture = portraits.head("collins", 150)
+    upright = tuple((float(x), float(y)) for x, y in alignment.TEMPLATE)
+    face = Detection((0, 0, 150, 150), 1.0, upright)
+    both = np.stack([np.asarray(picture), np.asarray(ImageOps.mirror(picture))])
+    embedded = resnet128.embed(np.asarray(picture), [face])[0]
+    np.testing.assert_allclose(embedded, resnet128.of_chips(both).mean(axis=0), atol=1e-5)
 
 
 def test_another_engines_gallery_is_refused(detector: Detector, resnet128: ResNet128) -> None:
