@@ -7,7 +7,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, concurrency
+from celery.concurrency import prefork
 from celery.utils.log import get_logger
 from celery.utils.sysinfo import load_average
 from celery.worker import state
@@ -22,6 +23,7 @@ logger = get_logger(__name__)
 
 CORRECTION = 1.0
 """Seconds after a command until the heartbeat that says the true interval."""
+POOL = "facerec_tasks.sqs.pool:TaskPool"
 CELERY_REQUEST = "celery.worker.request:Request"
 
 
@@ -163,6 +165,8 @@ def stopping() -> bool:
 
 def install(worker: Any) -> None:
     """Equips the worker that is about to start."""
+    if concurrency.get_implementation(worker.pool_cls) is prefork.TaskPool:
+        worker.pool_cls = POOL
     worker.app.steps["consumer"].update((GiveBack, Guard, PromptSignals, QuietHeart))
     for task in worker.app.tasks.values():
         if task.Request == CELERY_REQUEST:

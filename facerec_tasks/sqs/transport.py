@@ -12,7 +12,7 @@ import math
 import os
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from queue import Empty
@@ -281,7 +281,8 @@ class Channel(SQS.Channel):
 
     def _deliver_all(self, queue: str, leases: Sequence[Lease]) -> None:
         for lease in leases:
-            callback = self._transport._callbacks.get(queue) if not self.closed else None
+            gone = self.closed or self._transport.is_stopping()
+            callback = None if gone else self._transport._callbacks.get(queue)
             if queue in self._noack_queues:
                 self._window.release()
             elif callback is None:
@@ -481,6 +482,8 @@ class Transport(SQS.Transport):
 
     Channel = Channel
     polling_interval = 0.05  # between polls that are long themselves
+    is_stopping: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether this process is a worker that was told to end."""
     implements = SQS.Transport.implements.extend(
         exchange_type=frozenset(["direct", "topic", "fanout"])
     )
@@ -534,6 +537,7 @@ def _equip(sender: Any, **_: Any) -> None:
     from facerec_tasks.sqs import shutdown  # only a worker needs what Celery's worker brings
 
     shutdown.install(sender)
+    Transport.is_stopping = staticmethod(shutdown.stopping)
 
 
 # A forked child must not use its parent's event loop; without one it consumes synchronously.

@@ -84,11 +84,12 @@ def test_flower_shows_and_commands(sample: Any, flower: Flower) -> None:
     sample.send("work", "busy", 6)
     sample.send("work", "waiting")
     sample.eventually(lambda: sample.notes("begin", "busy"))
-    lengths = flower.json("/api/queues/length")["active_queues"]
-    assert {queue["name"]: queue["messages"] for queue in lengths} == {
-        sample.queue: 2,
-        sample.graveyard: 0,
-    }
+
+    def lengths() -> Any:
+        queues = flower.json("/api/queues/length")["active_queues"]
+        return {queue["name"]: queue["messages"] for queue in queues}
+
+    sample.eventually(lambda: lengths() == {sample.queue: 2, sample.graveyard: 0}, within=5)
     page = flower.call("GET", "/broker").data.decode()
     assert sample.queue in page
     assert sample.graveyard in page

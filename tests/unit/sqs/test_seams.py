@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, signals
+from celery.concurrency import asynpool, prefork
 from celery.events.event import EVENT_EXCHANGE_NAME, get_exchange
 from celery.worker import loops, state
 from celery.worker import request as celery_request
@@ -144,6 +145,19 @@ def test_boot_steps_are_where_we_hook_in() -> None:
         assert hasattr(state, name)
     assert "is not False" in inspect.getsource(state.maybe_shutdown)
     assert "update_qos()" in inspect.getsource(loops.asynloop)
+
+
+def test_the_pool_is_ours_to_extend() -> None:
+    """pool.py awaits acceptances before Celery forgets what was not accepted."""
+    assert "self.flush = getattr(P, 'flush', None)" in inspect.getsource(prefork.TaskPool.on_start)
+    assert "self.pool.flush()" in inspect.getsource(Consumer.on_close)
+    flush = inspect.getsource(asynpool.AsynPool.flush)
+    assert "if not job._accepted:" in flush
+    assert "self.outbound_buffer.clear()" in flush
+    assert "job._write_to = proc" in inspect.getsource(asynpool.AsynPool)
+    order = ["worker_init.send", "get_implementation(self.pool_cls)"]
+    source = inspect.getsource(WorkController.setup_instance)
+    assert source.index(order[0]) < source.index(order[1])
 
 
 def test_a_request_is_ours_to_extend() -> None:

@@ -1,0 +1,60 @@
+"""Celery's prefork pool, stopped without leaving jobs in between.
+
+At shutdown Celery forgets the jobs no child has accepted yet. For a job that a child is about to
+accept this is wrong twice: it runs here and, handed back, elsewhere as well; and the child, whose
+result nobody takes, waits 30 s before it exits (billiard's ``_ensure_messages_consumed``). So the
+acceptances under way are awaited first; they take milliseconds.
+"""
+
+import time
+from typing import Any
+
+from celery.concurrency import prefork
+from celery.utils.log import get_logger
+from kombu.asynchronous import get_event_loop
+
+from facerec_tasks.sqs import shutdown
+
+logger = get_logger(__name__)
+
+PATIENCE = 2.0
+"""Seconds a child may take to accept a job that was written to it."""
+TURN = 0.02
+"""Seconds of one turn of the event loop."""
+
+
+class TaskPool(prefork.TaskPool):
+    """Installs itself with the transport wherever the prefork pool is wanted."""
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.flush = self._flush  # Celery sets this attribute here too
+
+    def _flush(self) -> None:
+        """Called by Celery when a worker stops and when it has lost its connection."""
+        if shutdown.stopping():
+            try:
+                self._await_acceptances()
+            except Exception:
+                # Whatever a callback of the event loop raises, the worker must stop all the same.
+                logger.exception("while awaiting acceptances")
+        self._pool.flush()
+
+    def _await_acceptances(self) -> None:
+        hub = get_event_loop()
+        if hub is None:
+            return
+        self._pool.outbound_buffer.clear()  # what is not written yet is handed back
+        deadline = time.monotonic() + PATIENCE
+        while self._on_its_way() and time.monotonic() < deadline:
+            hub.call_later(TURN, _wake)
+            hub.run_once()
+
+    def _on_its_way(self) -> bool:
+        """Whether a child has been given a job and has not said yet that it took it."""
+        jobs: list[Any] = list(self._pool._cache.values())
+        return any(job._write_to is not None and not job._accepted for job in jobs)
+
+
+def _wake() -> None:
+    """Ends a turn of the event loop."""
