@@ -1,6 +1,7 @@
 """The picture of a calibration: both error rates over the threshold, and the worst confusions."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def _draw_rates(axes: Axes, measured: Sequence[Rates], marks: Mapping[str, float
     thresholds = [rate.threshold for rate in measured]
     missed = [100 * rate.missed for rate in measured]
     false_names = [100 * rate.false_names for rate in measured]
-    axes.plot(thresholds, missed, color=MISSED, label="enrolled people not given their name")
+    unmeasured = all(math.isnan(share) for share in missed)
+    label = "enrolled people not given their name"
+    label += ": not measured, nobody has two photos" if unmeasured else ""
+    axes.plot(thresholds, missed, color=MISSED, label=label)
     axes.plot(thresholds, false_names, color=FALSE_NAMES, label="strangers given a name")
     for (label, threshold), style in zip(marks.items(), ("-", "--", ":"), strict=False):
         axes.axvline(threshold, color="black", lw=1, ls=style, label=f"{label}: {threshold:g}")
