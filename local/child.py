@@ -5,15 +5,40 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local import tether
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILL_WAIT = 5.0
 """Seconds the kernel may take to collect a killed process; longer means a stuck machine."""
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Handlers that end us run after a child's start, not between its start and our knowing of it.
+
+    Blocking the signals would not do: Python runs handlers in the main thread, whichever thread
+    the kernel gave the signal to.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here
+        return
+    came: list[int] = []
+    before = {n: h for n in _ENDING if callable(h := signal.getsignal(n))}
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came[:1]:
+            signal.raise_signal(late)
 
 
 class Child:
@@ -37,14 +62,19 @@ class Child:
         tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *command]
         output = log.open("ab") if log else None
         try:
-            self._process = subprocess.Popen(
-                tied,
-                env=dict(environment) if environment is not None else None,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout if stdout is not None else output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is for us; we end our children in order
-            )
+            with _signals_held():
+                self._process = subprocess.Popen(
+                    tied,
+                    env=dict(environment) if environment is not None else None,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stdout if stdout is not None else output,
+                    stderr=output,
+                    start_new_session=True,  # Ctrl-C is for us; we end our children in order
+                )
+        except BaseException:  # a signal that was held and whose handler raises
+            if hasattr(self, "_process"):
+                self.kill()
+            raise
         finally:
             if output:
                 output.close()
@@ -88,7 +118,8 @@ class Child:
             return  # the number of its group may be another's by now
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(KILL_WAIT)
+        with suppress(subprocess.TimeoutExpired):  # the next one is to be killed as well
+            self._process.wait(KILL_WAIT)
         self._swept = True
         if self._process.stdout:
             self._process.stdout.close()

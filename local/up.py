@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -49,10 +51,8 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
         embedded_aws.check_region(isolated.region)
         running.tell(isolated.state_dir)
         _put_away_logs(isolated)
-        supervisor = Supervisor(system.ENDINGS)
         keeper = GalleryKeeper(Storage(isolated), isolated.state_dir / "kept" / isolated.id)
-        try:
-            _end_on_signals()
+        with _supervised(keeper) as supervisor:
             answer = _start(isolated, supervisor, keeper)
             _say(f"its answer, {time.monotonic() - began:.1f} s after the start:")
             print(answer)
@@ -61,16 +61,25 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
                 supervisor.revive(irreplaceable=(system.AWS,))
                 time.sleep(WATCH_EVERY)
             _say("the process that started this one has ended: ending as well")
-        except _Ended:
-            _say("ending")
-        except ServiceFailed as failure:
-            if failure.name == system.AWS:
-                supervisor.kill()  # nobody can finish anything without it
-            raise
-        finally:
-            _ignore_signals()  # the way down is short and has an end
-            keeper.stop(LAST_SAVE)
-            supervisor.end(_say)
+
+
+@contextmanager
+def _supervised(keeper: GalleryKeeper) -> Iterator[Supervisor]:
+    """A supervisor whose services have ended when the block has, also when a signal ends it."""
+    supervisor = Supervisor(system.ENDINGS)
+    try:
+        _end_on_signals()
+        yield supervisor
+    except _Ended:
+        _say("ending")
+    except ServiceFailed as failure:
+        if failure.name == system.AWS:
+            supervisor.kill()  # nobody can finish anything without it
+        raise
+    finally:
+        _ignore_signals()  # the way down is short and has an end
+        keeper.stop(LAST_SAVE)
+        supervisor.end(_say)
 
 
 def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) -> str:

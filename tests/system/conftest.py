@@ -46,6 +46,7 @@ class System:
             "PORT": str(self.port),
             "FACEREC_LOCAL_AWS_PORT": str(self.aws_port),
             "FACEREC_FLOWER_PORT": str(self.flower_port),
+            "FACEREC_VISIBILITY_TIMEOUT": "5",  # what a killed worker held is soon back
             **environment,
         }
         self.process = self.start()

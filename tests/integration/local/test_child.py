@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,15 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def descendants() -> list[str]:
+    """Command lines of our own children, dead ones left out."""
+    found = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        for pid in children.read_text().split():
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().decode())
+    return found
 
 
 def test_a_child_dies_when_its_parent_is_killed(tmp_path: Path, eventually: Wait) -> None:
@@ -96,6 +106,34 @@ def test_a_child_does_not_inherit_that_sigint_is_ignored() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     child.end(grace=1)
+
+
+def test_a_signal_during_the_start_leaves_no_child_behind() -> None:
+    """Whenever it comes: the child is known, or it is dead."""
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGHUP, interrupt)
+    known = []
+    try:
+        for step in range(40):
+            late = threading.Timer(step * 0.0002, os.kill, (os.getpid(), signal.SIGHUP))
+            try:
+                late.start()
+                known.append(Child(SLEEP))
+                late.join()
+                time.sleep(0.05)
+            except Interrupted:
+                continue
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        for child in known:
+            child.kill()
+    assert not [p for p in descendants() if "time.sleep(60)" in p]
 
 
 def test_a_command_that_cannot_be_run_says_so(tmp_path: Path) -> None:
