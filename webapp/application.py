@@ -19,6 +19,7 @@ from webapp.errors import Problem
 from webapp.keys import Keys
 from webapp.metrics import Metrics
 from webapp.operations import Operations
+from webapp.pages.views import Pages
 from webapp.people import People
 from webapp.recogniser import Recogniser
 from webapp.registrar import Registrar
@@ -50,7 +51,8 @@ def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
     recogniser = Recogniser(settings, doorbell)
     photos = Photos(settings, recogniser, doorbell)
     people = People(settings, Registrar(storage, doorbell), recogniser, doorbell)
-    scopes = _add_routes(app, photos, people, Operations(settings, doorbell))
+    operations = Operations(settings, doorbell)
+    scopes = _add_routes(app, photos, people, operations, Pages(settings))
     access = Access(settings, Keys(storage))
     access.warn()
     app.before_request(_begin)
@@ -61,7 +63,7 @@ def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
 
 
 def _add_routes(
-    app: Flask, photos: Photos, people: People, operations: Operations
+    app: Flask, photos: Photos, people: People, operations: Operations, pages: Pages
 ) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
     routes: list[tuple[str, str, View, str | None]] = [
@@ -76,6 +78,11 @@ def _add_routes(
         ("GET", "/openapi.json", operations.description, None),
         ("GET", "/metrics", operations.metrics, "operate"),
         ("GET", "/internal/ledger", operations.ledger, "operate"),
+        ("GET", "/", pages.photos, None),
+        ("GET", "/who", pages.people, None),
+        ("GET", "/status", pages.status, None),
+        ("GET", "/privacy", pages.privacy, None),
+        ("GET", "/static/<name>", pages.static, None),
     ]
     scopes = {}
     for method, path, view, scope in routes:

@@ -1,0 +1,63 @@
+"""The pages. They hold no data: their scripts ask the same API as every program does."""
+
+from flask import Response, render_template, request
+
+from facerec_tasks.settings import Settings
+from webapp.pages.assets import Assets
+
+HEADERS = {
+    "Content-Security-Policy": "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' blob:",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+        )
+    ),
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""Nothing is loaded from elsewhere, nothing is sent elsewhere, no script stands in a page."""
+
+
+class Pages:
+    """One per process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._assets = Assets()
+
+    def photos(self) -> Response:
+        """``GET /``: drop photos, see who is on them."""
+        return _page("photos.html", max_upload_bytes=self._settings.max_upload_bytes)
+
+    def people(self) -> Response:
+        """``GET /who``: who is known."""
+        return _page("people.html")
+
+    def status(self) -> Response:
+        """``GET /status``: the live picture, drawn by its script."""
+        host = request.host.rpartition(":")[0] if ":" in request.host else request.host
+        flower = f"{request.scheme}://{host}:{self._settings.flower_port}/"
+        return _page("status.html", flower=flower)
+
+    def privacy(self) -> Response:
+        """``GET /privacy``: what is stored of whom, and how it is erased."""
+        return _page("privacy.html", settings=self._settings)
+
+    def static(self, name: str) -> Response:
+        """``GET /static/<name>``."""
+        return self._assets.serve(name)
+
+
+def _page(template: str, **values: object) -> Response:
+    response = Response(
+        render_template(template, **values), content_type="text/html; charset=utf-8"
+    )
+    response.headers.update(HEADERS)
+    return response

@@ -1,0 +1,139 @@
+// One photo of the visit: its picture, the faces found on it, and what is to be said of it.
+
+import { count, element } from "./dom.js";
+import { mayRepeat, words } from "./words.js";
+
+export class Card {
+  constructor(file, { onFace, onAgain }) {
+    this.file = file;
+    this.onFace = onFace;
+    this.url = URL.createObjectURL(file);
+    this.image = element("img", {
+      src: this.url, alt: `The photo ${file.name}`, loading: "lazy", decoding: "async",
+      onerror: () => this.image.replaceWith(element("p", { class: "blank" }, "No preview")),
+    });
+    this.frame = element("div", { class: "frame" }, this.image);
+    this.bar = element("progress", { max: 1, value: 0, "aria-label": `Sending ${file.name}` });
+    this.verdict = element("p", { class: "verdict" });
+    this.advice = element("p", { class: "advice", hidden: true });
+    this.retry = element("button", { type: "button", hidden: true, onclick: () => onAgain(this) }, "Try again");
+    this.node = element(
+      "li", { class: "card" }, this.frame,
+      element(
+        "div", { class: "caption" },
+        element("h3", { class: "file", title: file.name }, file.name),
+        this.verdict, this.bar, this.advice, this.retry,
+      ),
+    );
+    this.waiting();
+  }
+
+  drop() {
+    this.dropped = true;
+    this.node.remove();
+    URL.revokeObjectURL(this.url);
+  }
+
+  show(state, verdict, advice = "") {
+    this.state = state;
+    this.node.dataset.state = state;
+    this.verdict.textContent = verdict;
+    this.advice.textContent = advice;
+    this.advice.hidden = !advice;
+    this.retry.hidden = state !== "refused" || !mayRepeat(this.problem);
+    this.bar.hidden = !["waiting", "sending", "looking"].includes(state);
+    if (state === "looking") this.bar.removeAttribute("value");
+  }
+
+  waiting() {
+    this.answer = this.problem = null;
+    this.faces([]);
+    this.show("waiting", "Waiting for its turn");
+    this.bar.value = 0;
+  }
+
+  progress(share) {
+    if (this.state === "looking") return;
+    this.show("sending", "Sending");
+    this.bar.value = share;
+  }
+
+  looking() {
+    this.show("looking", "Looking for faces");
+  }
+
+  retrying(problem) {
+    const { what, advice } = words(problem);
+    this.show("looking", what, advice);
+  }
+
+  refused(problem) {
+    this.problem = problem;
+    const { what, advice } = words(problem);
+    this.show("refused", what, problem.code === "network" ? "Check it, then try again." : advice);
+  }
+
+  answered(answer) {
+    this.answer = answer;
+    this.faces(answer.faces ?? []);
+    this.tell();
+  }
+
+  // The largest face is the photo's answer; the others are named after it.
+  tell() {
+    const faces = this.answer.faces ?? [];
+    const names = faces.filter((face) => face.name !== "unknown").map((face) => face.name);
+    const unknown = faces.length - names.length;
+    if (!faces.length && this.answer.name) names.push(this.answer.name);
+    if (this.answer.outcome === "no-face") {
+      this.show("no-face", "No face found", "Is it small, turned away or in the dark? Try another photo.");
+    } else if (!names.length) {
+      this.show("unknown", unknown > 1 ? `${unknown} unknown faces` : "Unknown face", "Choose the face to say who it is.");
+    } else {
+      this.show("named", names.join(", ") + (unknown ? ` and ${count(unknown, "unknown face")}` : ""));
+    }
+  }
+
+  faces(faces) {
+    for (const old of this.frame.querySelectorAll(".face")) old.remove();
+    const { width, height } = this.answer ?? {};
+    if (!width || !height) return;
+    this.frame.style.setProperty("--shape", `${width} / ${height}`);
+    faces.forEach((face, index) => this.frame.append(this.box(face, index, width, height)));
+  }
+
+  box(face, index, width, height) {
+    const [left, top, right, bottom] = face.box;
+    const known = face.name !== "unknown";
+    const sure = known && face.confidence ? `, ${Math.round(100 * face.confidence)} % sure` : "";
+    const label = known ? `${face.name}${sure}. Not right, or add this photo?` : "Unknown face. Who is this?";
+    const box = element(
+      "button",
+      {
+        type: "button", class: `face ${known ? "known" : "unknown"}`, title: label, "aria-label": label,
+        onclick: () => this.onFace(this, index),
+      },
+      element("span", { class: "tag" }, known ? face.name : "Who is this?"),
+    );
+    const percent = (part, whole) => `${(100 * part) / whole}%`;
+    box.style.left = percent(Math.max(0, left), width);
+    box.style.top = percent(Math.max(0, top), height);
+    box.style.width = percent(Math.min(right, width) - Math.max(0, left), width);
+    box.style.height = percent(Math.min(bottom, height) - Math.max(0, top), height);
+    if (bottom / height > 0.88) box.classList.add("low");
+    return box;
+  }
+
+  // What has been enrolled from this card shows at once; the server says the same of the next photo.
+  rename(index, name) {
+    const face = this.answer.faces[index];
+    Object.assign(face, { name, confidence: null, introduced: true });
+    if (index === 0) Object.assign(this.answer, { outcome: "named", name });
+    this.faces(this.answer.faces);
+    this.tell();
+  }
+
+  get hasUnknown() {
+    return (this.answer?.faces ?? []).some((face) => face.name === "unknown");
+  }
+}

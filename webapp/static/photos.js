@@ -1,0 +1,134 @@
+// The first page: photos in, names on their faces.
+
+import { camera } from "./camera.js";
+import { Card } from "./card.js";
+import { $, count, say } from "./dom.js";
+import { enrol } from "./enrol.js";
+import { csv, json, save } from "./results.js";
+import { Sender } from "./sending.js";
+import { Problem } from "./api.js";
+
+const drop = $("drop");
+const mostBytes = Number(drop.dataset.maxBytes);
+let cards = [];
+
+const sender = new Sender({
+  progress: (card, share) => card.progress(share),
+  looking: (card) => card.looking(),
+  retrying: (card, problem) => card.retrying(problem),
+  answered: (card, answer) => done(card, () => card.answered(answer)),
+  refused: (card, problem) => done(card, () => card.refused(problem)),
+});
+
+function done(card, show) {
+  if (card.dropped) return;
+  show();
+  say(`${card.file.name}: ${card.verdict.textContent}.`);
+  tally();
+}
+
+function take(files) {
+  const fresh = [...files].map((file) => new Card(file, { onFace: introduce, onAgain: (card) => again([card]) }));
+  if (!fresh.length) return;
+  cards.push(...fresh);
+  $("visit").hidden = false;
+  $("cards").prepend(...fresh.map((card) => card.node));
+  say(`${count(fresh.length, "photo")} taken.`);
+  send(fresh);
+}
+
+// What cannot succeed is not sent.
+function send(chosen) {
+  const fault = ({ size }) => (size > mostBytes ? "too-large" : size === 0 ? "empty" : null);
+  for (const card of chosen) {
+    const code = fault(card.file);
+    if (code) done(card, () => card.refused(new Problem({ code })));
+  }
+  sender.add(chosen.filter((card) => !fault(card.file)));
+  tally();
+}
+
+function again(chosen) {
+  chosen.forEach((card) => card.waiting());
+  send(chosen);
+}
+
+function introduce(card, index) {
+  enrol(card, index, (_, __, name) => {
+    card.rename(index, name);
+    card.frame.querySelectorAll(".face")[index]?.focus();
+    tally(true);
+  });
+}
+
+const unknown = () => cards.filter((card) => card.hasUnknown);
+let introduced = false;
+
+function tally(newcomer = false) {
+  introduced ||= newcomer;
+  const states = Object.groupBy
+    ? Object.groupBy(cards, (card) => card.state)
+    : cards.reduce((all, card) => ({ ...all, [card.state]: [...(all[card.state] ?? []), card] }), {});
+  const n = (...names) => names.reduce((sum, name) => sum + (states[name]?.length ?? 0), 0);
+  const parts = [
+    count(cards.length, "photo"),
+    [n("waiting", "sending", "looking"), "on the way"], [n("named"), "named"], [n("unknown"), "unknown"],
+    [n("no-face"), "without a face"], [n("refused"), "refused"],
+  ];
+  $("tally").textContent = parts
+    .filter((part) => typeof part === "string" || part[0])
+    .map((part) => (typeof part === "string" ? part : part.join(" ")))
+    .join(" · ");
+  const left = unknown();
+  $("again").hidden = !introduced || !left.length;
+  $("again").textContent = `Look again at ${count(left.length, "photo")}`;
+}
+
+// Photos, also those in folders that are dropped.
+async function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return take(transfer.files);
+  const files = await Promise.all(entries.map(within));
+  return take(files.flat().filter((file) => file.type.startsWith("image/")));
+}
+
+async function within(entry) {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const reader = entry.createReader();
+  const found = [];
+  for (let some; (some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject))).length; )
+    found.push(...some);
+  return (await Promise.all(found.map(within))).flat();
+}
+
+$("files").multiple = true;
+$("files").onchange = ({ target }) => {
+  take(target.files);
+  target.value = "";
+};
+drop.onsubmit = (event) => event.preventDefault();
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  drop.classList.add("over");
+});
+for (const over of ["dragleave", "drop"])
+  addEventListener(over, (event) => (over === "drop" || !event.relatedTarget) && drop.classList.remove("over"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer) dropped(event.dataTransfer);
+});
+addEventListener("paste", (event) => take(event.clipboardData.files));
+camera(take);
+
+$("csv").onclick = () => save("facerec.csv", "text/csv", csv(cards));
+$("json").onclick = () => save("facerec.json", "application/json", json(cards));
+$("again").onclick = () => {
+  introduced = false;
+  again(unknown());
+};
+$("clear").onclick = () => {
+  cards.forEach((card) => card.drop());
+  cards = [];
+  $("visit").hidden = true;
+  $("files").focus();
+};

@@ -1,0 +1,177 @@
+// Sends photos: several in one request, some requests at once, each photo until it has its answer.
+//
+// Every photo has an idempotency key, so that what is sent again after a cut connection is not
+// looked at twice; the server says which of a request's photos a line of its answer belongs to.
+
+import { Problem, ask, authorization, described, mended, offline } from "./api.js";
+
+const MOST_FILES = 8;
+const MOST_BYTES = 6e6;
+const AT_ONCE = 4; // of the six connections a browser has, two are left for everything else
+const FEW = 4; // so many photos go one by one: each with a progress of its own
+const ATTEMPTS = 10;
+const LONGEST_PAUSE = 15;
+const RETRIED = new Set([
+  "network", "overloaded", "stopping", "rate-limited", "aws-unavailable", "in-progress", "too-slow",
+]);
+
+export function batches(photos) {
+  const most = photos.length <= FEW ? 1 : MOST_FILES;
+  const made = [];
+  let room = 0;
+  for (const photo of photos) {
+    const last = made.at(-1);
+    if (last && last.length < most && photo.file.size <= room) {
+      last.push(photo);
+      room -= photo.file.size;
+    } else {
+      made.push([photo]);
+      room = MOST_BYTES - photo.file.size;
+    }
+  }
+  return made;
+}
+
+// Who gives photos is told of each: progress(photo, share), looking(photo), retrying(photo, problem),
+// answered(photo, answer), refused(photo, problem).
+export class Sender {
+  constructor(told) {
+    this.told = told;
+    this.queue = [];
+    this.running = 0;
+  }
+
+  add(photos) {
+    for (const batch of batches(photos)) {
+      const key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+      batch.forEach((photo, index) => {
+        photo.key = batch.length > 1 ? `${key}/${index}` : key;
+        photo.attempts = 0;
+      });
+      this.queue.push({ batch, key });
+    }
+    this.next();
+  }
+
+  next() {
+    while (this.running < AT_ONCE && this.queue.length) {
+      const { batch, key } = this.queue.shift();
+      this.running += 1;
+      this.send(batch, key).finally(() => {
+        this.running -= 1;
+        this.next();
+      });
+    }
+  }
+
+  async send(batch, key) {
+    const open = new Set(batch.filter((photo) => !photo.dropped));
+    const settle = (photo, fields) => {
+      if (!open.delete(photo)) return;
+      if (fields.code && fields.outcome === undefined) this.failed(photo, new Problem(fields));
+      else this.told.answered(photo, fields);
+    };
+    if (!open.size) return;
+    const chosen = [...open];
+    // A request of fewer photos than the key was made for would give them other numbers.
+    const one = chosen.length === batch.length ? key : null;
+    if (one === null) {
+      this.queue.unshift(...chosen.map((photo) => ({ batch: [photo], key: photo.key })));
+      return;
+    }
+    try {
+      await post(chosen, one, this.told, (index, fields) => settle(chosen[index], fields));
+      for (const photo of [...open]) settle(photo, offline());
+    } catch (problem) {
+      if (await mended(problem)) return this.send(batch, key);
+      for (const photo of [...open]) this.failed(photo, problem);
+    }
+  }
+
+  async failed(photo, problem) {
+    if (problem.code === "late" && problem.task_id) return this.follow(photo, problem);
+    photo.attempts += 1;
+    if (!RETRIED.has(problem.code) || photo.attempts >= ATTEMPTS) return this.told.refused(photo, problem);
+    this.told.retrying(photo, problem);
+    const pause = Math.min(2 ** (photo.attempts - 1), LONGEST_PAUSE);
+    await rest(Math.max(problem.retryAfter ?? 0, pause), problem.code === "network");
+    this.queue.push({ batch: [photo], key: photo.key });
+    this.next();
+  }
+
+  // The request is over, its task is not: the record will have the answer.
+  async follow(photo, problem) {
+    this.told.retrying(photo, problem);
+    for (let i = 0; i < 60; i += 1) {
+      await rest(Math.min(2 + i, LONGEST_PAUSE));
+      try {
+        const response = await ask("GET", `/results/${problem.task_id}`);
+        if (response.status === 200) return this.told.answered(photo, await response.json());
+      } catch (found) {
+        if (!RETRIED.has(found.code)) return this.told.refused(photo, found);
+      }
+    }
+    return this.told.refused(photo, problem);
+  }
+}
+
+// A while, or until the connection is back.
+function rest(seconds, untilOnline = false) {
+  return new Promise((resolve) => {
+    setTimeout(resolve, 1000 * seconds * (1 + Math.random() / 4));
+    if (untilOnline) addEventListener("online", resolve, { once: true });
+  });
+}
+
+// XMLHttpRequest, since fetch does not tell how much has been sent.
+function post(photos, key, told, settle) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    const form = new FormData();
+    for (const photo of photos) form.append("inputFile", photo.file, photo.file.name);
+    request.open("POST", "/");
+    const headers = { Accept: "application/json", "Idempotency-Key": key, ...authorization() };
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    request.upload.onprogress = (event) => share(photos, event.loaded / event.total, told);
+    request.upload.onload = () => photos.forEach((photo) => told.looking(photo));
+    const lines = new Lines(settle);
+    const several = () => request.getResponseHeader("Content-Type")?.includes("ndjson");
+    request.onprogress = () => several() && lines.take(request.responseText);
+    request.onerror = request.onabort = () => reject(offline());
+    request.onload = () => {
+      if (several()) lines.take(request.responseText);
+      else if (request.status === 200) settle(0, JSON.parse(request.responseText));
+      else {
+        const after = Number(request.getResponseHeader("Retry-After")) || undefined;
+        return reject(described(request.responseText, request.status, after));
+      }
+      return resolve();
+    };
+    request.send(form);
+  });
+}
+
+// The files of a form go one after the other.
+function share(photos, part, told) {
+  const total = photos.reduce((sum, photo) => sum + photo.file.size, 0);
+  let left = part * total;
+  for (const photo of photos) {
+    const size = photo.file.size || 1;
+    told.progress(photo, Math.max(0, Math.min(1, left / size)));
+    left -= size;
+  }
+}
+
+class Lines {
+  constructor(settle) {
+    this.settle = settle;
+    this.read = 0;
+  }
+
+  take(text) {
+    for (let end; (end = text.indexOf("\n", this.read)) >= 0; this.read = end + 1) {
+      const fields = JSON.parse(text.slice(this.read, end));
+      if (fields.index !== undefined) this.settle(fields.index, fields);
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// Every code of the server in words for people: what is wrong, and what to do about it.
+
+const WORDS = {
+  empty: ["This file is empty.", "Choose another one."],
+  "too-large": ["This photo is too large.", "Save it smaller, or send one with fewer bytes."],
+  "not-a-picture": ["This is not a picture.", "Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."],
+  "unsupported-format": [
+    "This kind of picture is not read here.",
+    "Save it as JPEG. On an iPhone: Settings, Camera, Formats, Most Compatible.",
+  ],
+  "broken-picture": ["This picture is damaged.", "Its end may be missing: copy it again from the camera."],
+  "too-many-pixels": ["This picture has too many pixels.", "Save it smaller, 4,000 pixels wide are plenty."],
+  poison: ["This photo could not be looked at.", "It was set aside for whoever runs this service."],
+  "photo-gone": ["The photo was deleted before it was looked at.", "Send it again."],
+  "no-photo-taken": ["This photo cannot be learned from.", "Choose one with the face larger and sharper."],
+  "bad-name": ["This name cannot be used.", "Use letters, at most 100; no line breaks."],
+  "name-taken": ["Somebody else has this name.", "Choose another one, or add the photos to that person."],
+  "no-such-person": ["Nobody has this name any more.", "Somebody else may have removed it: load the page again."],
+  "engine-mismatch": ["People were enrolled with another engine.", "Whoever runs this service can set it right."],
+  "in-progress": ["The same photo is just being looked at.", "It will be answered in a moment."],
+  overloaded: ["Too much is waiting just now.", "It is sent again by itself."],
+  stopping: ["The service is restarting.", "It is sent again by itself."],
+  "rate-limited": ["Too many requests at once.", "It is sent again by itself, more slowly."],
+  "aws-unavailable": ["The service cannot reach its storage.", "It is sent again by itself."],
+  "not-set-up": ["The service is not set up completely.", "Tell whoever runs it."],
+  late: ["This takes longer than usual.", "The photo is safe; its answer will appear here."],
+  network: ["No connection to the service.", "It is sent again as soon as there is one."],
+  "too-slow": ["The connection was too slow.", "Try again, with a smaller photo if you can."],
+  "key-missing": ["An API key is needed.", "Try again and give the key you were given."],
+  "key-unknown": ["The API key is not known.", "Check it, or ask for a new one."],
+  "scope-missing": ["The API key is not good for this.", "Ask whoever gave it to you."],
+  "result-unknown": ["The answer is not known any more.", "Send the photo again."],
+  internal: ["Something is wrong on our side.", "Try again; if it stays, tell whoever runs this service."],
+};
+
+// Reasons of enrolment, which come in "refused".
+const REASONS = {
+  "not-a-photo": "This is not a picture that can be read.",
+  "no-face": "No face was found on it. Choose a photo with the face from the front.",
+  "several-faces": "Several faces are about as large, so it is not clear who is meant. Cut the photo to one face.",
+  "too-small": "The face is too small. Take one where it is larger.",
+  blurred: "The face is blurred. Take a sharper photo.",
+};
+export const FORCEABLE = new Set(["too-small", "blurred", "somebody-else", "unlike-the-others"]);
+
+// The photo itself is at fault: sending it again would change nothing.
+const FINAL = new Set([
+  "empty", "too-large", "not-a-picture", "unsupported-format", "broken-picture", "too-many-pixels", "poison",
+]);
+export const mayRepeat = (problem) => !FINAL.has(problem.code);
+
+export function words(problem) {
+  const [what, advice] = WORDS[problem.code] ?? [`Refused: ${problem.detail || problem.code}.`, "Try again."];
+  return { what, advice };
+}
+
+export const inOneLine = (problem) => Object.values(words(problem)).join(" ");
+
+// One sentence of ours, or the server's own, which names who the face looks like.
+export function reason(refusal) {
+  const own = refusal.message.charAt(0).toUpperCase() + refusal.message.slice(1);
+  return REASONS[refusal.reason] ?? `${own}.`;
+}
