@@ -17,6 +17,7 @@ broker_transport_options = {
     "max_extension": 2 * _settings.task_time_limit,
 }
 broker_connection_retry_on_startup = True
+broker_pool_limit = 50  # threads of the web tier that may send at once: their tasks share calls
 
 result_backend = "facerec_tasks.sqs.backend.ResponseQueueBackend"
 result_backend_thread_safe = True  # one backend for all waiting threads, not one per thread
@@ -24,6 +25,8 @@ result_backend_transport_options = {
     "region": _settings.region,
     "endpoint_url": _settings.endpoint_url,
     "response_queue": _settings.response_queue,
+    "wait_time_seconds": _settings.poll_seconds,
+    "sweep_prefix": f"{_settings.id}-",
     "machine": _settings.machine,
     "state_dir": str(_settings.state_dir),
 }

@@ -20,7 +20,7 @@ from local.resources import create_resources
 
 DAY = 86_400
 DAYS_A_MONTH = 30
-START = 15.0
+START = 30.0
 """Seconds a process may take until it does nothing but rest."""
 
 

@@ -39,7 +39,9 @@ _SUFFIX_LENGTH = 6
 _SLOT_LENGTH = 2
 
 ATTRIBUTES = {
-    "VisibilityTimeout": "30",
+    # Short, because SQS may hand answers to the open poll of a client that was killed: until they
+    # are visible again, the next client of this queue cannot see them.
+    "VisibilityTimeout": "10",
     "MessageRetentionPeriod": "3600",
     "ReceiveMessageWaitTimeSeconds": str(MAX_WAIT),
 }

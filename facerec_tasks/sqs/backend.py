@@ -26,7 +26,7 @@ from celery.signals import before_task_publish
 from facerec_tasks.sqs.address import Address
 from facerec_tasks.sqs.client import CallFailed, is_no_such_queue, make_client
 from facerec_tasks.sqs.inbox import Health, Inbox, ResponseQueueLost
-from facerec_tasks.sqs.queues import NoSuchQueue, queue_url
+from facerec_tasks.sqs.queues import MAX_WAIT, NoSuchQueue, queue_url
 from facerec_tasks.sqs.sweeper import sweep_in_background
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Options:
         default_factory=lambda: Path(tempfile.gettempdir()) / f"celery-sqs-{os.getuid()}"
     )
     """Where this machine keeps the locks; the same for all its client processes."""
+    wait_time_seconds: int = MAX_WAIT
+    """Of a long poll. A shorter one costs calls; a killed client's open poll may still take answers
+    of the next one for so long."""
     sweep_prefix: str | None = None
     """Queues whose names begin so are swept when their process is gone: response queues, and if it
     covers them, control queues and subscriptions. By default ``response_queue``; empty for none."""
@@ -70,6 +73,8 @@ class Options:
         faults = [f"{name} is unknown" for name in unknown]
         if not given.get("response_queue"):
             faults.append("response_queue is missing")
+        if not 0 < given.get("wait_time_seconds", MAX_WAIT) <= MAX_WAIT:
+            faults.append(f"wait_time_seconds must be 1 to {MAX_WAIT}")
         if faults:
             raise ImproperlyConfigured(f"result_backend_transport_options: {', '.join(faults)}")
         known = {**given, "state_dir": Path(given["state_dir"])} if "state_dir" in given else given
@@ -97,7 +102,7 @@ def _inbox(options: Options) -> Inbox:
                 machine=options.machine,
                 state_dir=options.state_dir,
             )
-            _inboxes[options] = Inbox(options.client, address)
+            _inboxes[options] = Inbox(options.client, address, options.wait_time_seconds)
         return _inboxes[options]
 
 

@@ -25,11 +25,11 @@ MAX_UNAWAITED = 10_000
 """Slots kept, answered or not, that nobody waits at; beyond it the oldest go."""
 MAX_REMEMBERED = 10_000
 """Closed slots remembered, to tell a late or duplicate answer from a foreign one."""
-LINGER = 5.0
+LINGER = 3.0
 """Seconds a received answer may wait for its deletion; far below the queue's visibility."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between failed polls, doubling."""
-GATHER_FROM, GATHER_EACH, GATHER_MOST = 3, 0.003, 0.1
+GATHER_FROM, GATHER_EACH, GATHER_MOST = 1, 0.006, 0.1
 """With more than so many threads waiting, seconds to pause after a poll, for each of them and at
 most: in a burst, answers then come several in a call."""
 STALE_POLL = 60.0
@@ -88,8 +88,12 @@ class Inbox:
     is replaced by one with a new name.
     """
 
-    def __init__(self, client: Callable[[], "SQSClient"], address: Address) -> None:
+    def __init__(
+        self, client: Callable[[], "SQSClient"], address: Address, wait: int = MAX_WAIT
+    ) -> None:
+        """``wait``: seconds of a long poll."""
         self._client = client
+        self._wait_seconds = wait
         self._address = address
         self._deleter = Deleter(client, linger=LINGER, name="sqs-answers-deleter")
         self._lock = threading.Lock()
@@ -270,7 +274,9 @@ class Inbox:
 
     def _receive(self) -> "list[MessageTypeDef]":
         response = self._client().receive_message(
-            QueueUrl=self._address.url, MaxNumberOfMessages=MAX_BATCH, WaitTimeSeconds=MAX_WAIT
+            QueueUrl=self._address.url,
+            MaxNumberOfMessages=MAX_BATCH,
+            WaitTimeSeconds=self._wait_seconds,
         )
         with self._lock:
             self._counters["polls"] += 1

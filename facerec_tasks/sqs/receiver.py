@@ -24,7 +24,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Receiv
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 """Seconds between polls while they fail."""
-GATHER_SHARE, GATHER_MOST = 0.5, 0.01
+GATHER_SHARE, GATHER_MOST = 0.5, 0.025
 """While a queue has more than we may hold: share of the time a message is held, and seconds, that a
 free slot waits for the others to become free, so that one call fills them all. Slots that are
 filled together become free together, so they need not wait for long."""
@@ -32,7 +32,7 @@ IDLE_TICK = 5.0
 """Seconds a receiver without a free slot waits before it looks whether it was told to stop."""
 
 Raw = dict[str, Any]
-"""A message as boto3's ReceiveMessage gives it."""
+"""A message as boto3's ReceiveMessage gives it, with ``QueueUrl`` added."""
 
 
 class Window:
@@ -102,9 +102,9 @@ class Source(Protocol):
         """One ReceiveMessage; may raise anything."""
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
-        """Takes messages that have slots in the window."""
+        """Takes messages that have slots in the window; makes no call and raises nothing."""
 
-    def give_back(self, queue: str, messages: Sequence[Raw]) -> None:
+    def give_back(self, messages: Sequence[Raw]) -> None:
         """Makes messages visible again that nobody here will take."""
 
 
@@ -177,7 +177,7 @@ class Receiver(threading.Thread):
         if messages[:taken]:
             self._source.hand_over(self.queue, messages[:taken])
         if messages[taken:]:
-            self._source.give_back(self.queue, messages[taken:])
+            self._source.give_back(messages[taken:])
 
 
 def _pause(failures: int) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FIRST_SWEEP = 60.0
+FIRST_SWEEP = 5.0
 """Seconds from a client's start to its first sweep: the start is for its users."""
 SWEEP_EVERY = 6 * 3600.0
 
@@ -82,7 +82,7 @@ def _subscriptions(sns: "SNSClient", prefix: str) -> Iterator[tuple[str, str]]:
 def sweep_in_background(
     clients: Callable[[], "tuple[SQSClient, SNSClient]"], prefix: str, keep: Collection[str]
 ) -> None:
-    """Sweeps a minute from now and every six hours, for as long as this process lives."""
+    """Sweeps soon and then every six hours, for as long as this process lives."""
 
     def run() -> None:
         pause = FIRST_SWEEP
