@@ -54,7 +54,7 @@ class Graph:
         x: str,
         weight: NDArray[np.float32],
         bias: NDArray[np.float32],
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         padding: tuple[int, int] = (0, 0),
     ) -> str:
         """``weight``: out x in x height x width. ``padding``: rows, columns, on either side."""
@@ -62,8 +62,29 @@ class Graph:
             "Conv",
             [x, self.weight(weight), self.weight(bias)],
             kernel_shape=list(weight.shape[2:]),
-            strides=[stride, stride],
+            strides=list(stride) if isinstance(stride, tuple) else [stride, stride],
             pads=[*padding, *padding],
+        )
+
+    def along_rows(
+        self,
+        x: str,
+        taps: NDArray[np.float32],
+        stride: int = 1,
+        padding: tuple[int, int] = (0, 0),
+    ) -> str:
+        """Every channel for itself: the sum of neighbours in its row, weighted by its ``taps``.
+
+        ``taps``: channels x width. ``padding``: columns of zeros to the left and to the right.
+        """
+        channels, width = taps.shape
+        return self.node(
+            "Conv",
+            [x, self.weight(taps[:, None, None, :])],
+            kernel_shape=[1, width],
+            strides=[1, stride],
+            pads=[0, padding[0], 0, padding[1]],
+            group=channels,
         )
 
     def dense(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:

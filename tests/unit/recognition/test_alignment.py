@@ -49,6 +49,13 @@ def test_an_aligned_face_stays_as_it_is() -> None:
     np.testing.assert_array_equal(chip[1:-1, 1:-1], noise[1:-1, 1:-1])
 
 
+def test_a_face_on_its_head_is_turned_exactly() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3), np.uint8)
+    chip = alignment.chip(Image.fromarray(noise), 149 - alignment.TEMPLATE)
+    turned = noise[::-1, ::-1]
+    np.testing.assert_allclose(chip[1:-1, 1:-1].astype(int), turned[1:-1, 1:-1], atol=1)
+
+
 def test_a_large_face_is_averaged_not_sampled() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
     chip = alignment.chip(Image.fromarray(noise), alignment.TEMPLATE * 9.5)
