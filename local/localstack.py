@@ -88,7 +88,8 @@ def install() -> Path:
 def localstack(port: int = 0, log: Path | None = None) -> Iterator[str]:
     """Runs LocalStack as a child process and gives its endpoint URL; it ends with the block.
 
-    It writes a line for every call to ``log``. Raises :class:`Missing`, and :class:`ConfigurationError` when it does not start.
+    It writes a line for every call to ``log``. Raises :class:`Missing`, and
+    :class:`ConfigurationError` when it does not start.
     """
     python, port = install(), port or free_port()
     url = f"http://{HOST}:{port}"
