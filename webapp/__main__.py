@@ -4,6 +4,7 @@ import errno
 import logging
 import signal
 import sys
+import threading
 
 from pydantic import ValidationError
 
@@ -43,7 +44,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     log.info("listening on http://%s:%s", server.effective_host, server.effective_port)
-    _prepare(doorbell)
+    threading.Thread(target=_prepare, args=(doorbell,), name="prepare", daemon=True).start()
     server.serve(draining=doorbell.stop, drain_timeout=settings.drain_timeout)
     return 0
 

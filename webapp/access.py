@@ -65,7 +65,10 @@ class Access:
 
     def _is_trusted(self, scope: str, address: str) -> bool:
         """Controller and Prometheus come from our own network and need no key for figures."""
-        return scope == "operate" and ipaddress.ip_address(address).is_private
+        if scope != "operate":
+            return False
+        found = ipaddress.ip_address(address)
+        return (getattr(found, "ipv4_mapped", None) or found).is_private
 
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}

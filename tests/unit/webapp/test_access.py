@@ -66,8 +66,10 @@ def test_opened_on_purpose_it_warns_once_and_asks_for_no_key(
 
 def test_figures_are_for_the_own_network_or_a_key() -> None:
     guard = access()
-    assert guard.admit("operate", None, NEIGHBOUR, now=0.0) is None
-    assert refusal(guard, "operate", None) == "key-missing"
+    for near in (NEIGHBOUR, "::1", "fd00::7", f"::ffff:{NEIGHBOUR}"):
+        assert guard.admit("operate", None, near, now=0.0) is None
+    for far in (STRANGER, "2001:4860:4860::8888", f"::ffff:{STRANGER}"):
+        assert refusal(guard, "operate", None, far) == "key-missing"
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_come_back() -> None:
