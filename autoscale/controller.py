@@ -302,16 +302,20 @@ class Controller:
         """One line for a step that changed something."""
         if not plan.changes:
             return
+        todo = {
+            "start": len(plan.start),
+            "launch": plan.launch,
+            "stop": len(plan.stop),
+            "replace": len(plan.replace),
+            "retire": len(plan.retire),
+        }
         logger.info(
-            "%s, needed %d (%s), target %d: start %d, launch %d, stop %d, replace %d: %s",
+            "%s, needed %d (%s), target %d: %s: %s",
             seen.numbers(),
             plan.need,
             plan.terms.bound,
             plan.target,
-            len(plan.start),
-            plan.launch,
-            len(plan.stop),
-            len(plan.replace),
+            ", ".join(f"{action} {count}" for action, count in todo.items() if count),
             done,
         )
 

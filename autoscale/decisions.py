@@ -44,6 +44,7 @@ class Decision:
     launch: int = 0
     stop: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
+    retire: tuple[str, ...] = ()
     not_more: str = ""
     not_less: str = ""
     done: dict[str, Any] = field(default_factory=dict)
@@ -63,17 +64,10 @@ class Decision:
         fields = json.loads(line)
         if not isinstance(fields, dict):
             raise ValueError("not a decision")
-        empty: dict[str, Any] = dict.fromkeys(cls.__dataclass_fields__)
-        empty |= {"machines": {}, "terms": {}, "limits": {}, "done": {}, "ran": {}}
-        empty["unconfirmed"] = 0
-        empty |= {
-            "start": (),
-            "stop": (),
-            "replace": (),
-            "launch": 0,
-            "not_more": "",
-            "not_less": "",
-        }
+        empty: dict[str, Any] = dict.fromkeys(
+            ("visible", "in_flight", "outstanding", "bound", "waiting", "accepted")
+        )
+        empty |= {"machines": {}, "terms": {}, "limits": {}, "unconfirmed": 0}
         known = {k: v for k, v in fields.items() if k in cls.__dataclass_fields__}
         if not {"step", "at", "need", "target"} <= known.keys():
             raise ValueError("not a decision: step, at, need or target is missing")
@@ -119,6 +113,7 @@ def record(
         launch=plan.launch,
         stop=plan.stop,
         replace=plan.replace,
+        retire=plan.retire,
         not_more=plan.not_more,
         not_less=plan.not_less,
         done=done,

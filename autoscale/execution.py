@@ -8,12 +8,13 @@ from autoscale.fleet import CALL_FAILED, Fleet, names_due
 from autoscale.launches import Launches
 from autoscale.model import Machine, Plan, State
 from autoscale.sightings import Sightings
+from facerec_tasks.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 15.0
-ACTIONS = ("launch", "start", "stop", "cancel", "replace", "name")
+ACTIONS = ("launch", "start", "stop", "cancel", "replace", "retire", "name")
 
 Result = list[str] | str
 """The ids EC2 accepted, or the error in words."""
@@ -31,6 +32,8 @@ class Execution:
         self._fleet, self._launches, self._mode = fleet, launches, mode
         self._allowed = allowed
         self._sightings = Sightings()
+        self._unsure: frozenset[str] = frozenset()
+        """Machines whose start was never answered: they count, and are asked again."""
         self._pauses = {action: Backoff(FIRST_PAUSE, LONGEST_PAUSE) for action in ACTIONS}
 
     @property
@@ -39,10 +42,12 @@ class Execution:
         return self._launches.open.count if self._launches.open else 0
 
     def recover(self, now: float) -> None:
-        """Takes over what another controller, or an earlier run, has asked for last."""
-        last = self._launches.recover(now)
-        if last is not None and last.ids is not None:
-            self._sightings.expect(last.ids, "pending", last.asked_at, last.token)
+        """Takes over what another controller, or an earlier run, has asked for lately."""
+        asked = self._launches.recover(now)
+        for launch in asked.launches:
+            self._sightings.expect(launch.ids or (), "pending", launch.asked_at, launch.token)
+        for machine, at in asked.starts:
+            self._sightings.expect([machine], "pending", at)
 
     def machines(self, now: float) -> tuple[Machine, ...]:
         """The fleet as it most probably is. Raises what :meth:`Fleet.describe` raises."""
@@ -65,8 +70,9 @@ class Execution:
         elif plan.stop:
             done["stop"] = self._stop(plan.stop, now)
         else:
-            if plan.start:
-                done["start"] = self._do("start", self._fleet.start, plan.start, now)
+            done["start"] = self._start(plan, now)
+            if plan.retire:
+                done["retire"] = self._do("retire", self._fleet.terminate, plan.retire, now)
             done["launch"] = self._launch(plan, now)
         return {action: result for action, result in done.items() if result is not None}
 
@@ -90,8 +96,29 @@ class Execution:
         self._sightings.expect(accepted, self._leads_to(action), now)
         return accepted
 
+    def _start(self, plan: Plan, now: float) -> Result | None:
+        """Starts machines, again those whose start was not answered: twice is as good as once."""
+        again = self._unsure if plan.target >= len(plan.memory.live) else frozenset()
+        wanted = [*plan.start, *sorted(again - {*plan.start})]
+        if not wanted or not self._may("start", now):
+            return None
+        try:
+            accepted = self._launches.start(wanted, now)
+        except Unavailable as error:  # it may have been carried out
+            self._unsure = frozenset(wanted)
+            self._sightings.expect(wanted, "pending", now)
+            return self._failed("start", error, now)
+        except CALL_FAILED as error:
+            return self._failed("start", error, now)
+        self._pauses["start"].succeeded()
+        self._unsure = frozenset()
+        self._sightings.expect(accepted, "pending", now)
+        self._sightings.expect_nothing(i for i in wanted if i not in accepted)
+        return accepted
+
     def _stop(self, ids: Sequence[str], now: float) -> Result | None:
         """Stops machines. One that has never run cannot be stopped: it is terminated, unbilled."""
+        self._unsure -= {*ids}
         if self._mode == "terminate":
             return self._do("stop", self._fleet.terminate, ids, now)
         pending = {m.id for m in self._sightings.machines if m.state == "pending"}
@@ -103,8 +130,6 @@ class Execution:
         return stopped
 
     def _leads_to(self, action: str) -> State:
-        if action == "start":
-            return "pending"
         return "stopping" if action == "stop" and self._mode == "stop" else "shutting-down"
 
     def _launch(self, plan: Plan, now: float) -> Result | None:

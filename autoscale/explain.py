@@ -84,6 +84,7 @@ def _done(decision: Decision) -> str:
         "launch": decision.launch,
         "stop": len(decision.stop),
         "replace": len(decision.replace),
+        "retire": len(decision.retire),
     }
     if not any(todo.values()):
         return "Nothing is changed."

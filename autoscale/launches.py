@@ -1,9 +1,10 @@
-"""Launches that are never doubled: the intent with its token is written before EC2 is asked.
+"""Launches that are never doubled, starts never forgotten: written down before EC2 is asked.
 
-When the answer is lost, or the controller dies, the launch stays open: the same controller or its
-successor looks for machines with its token, and asks again under the same token only while they are
-still wanted. EC2 answers a token it knows with what it launched for it:
+When the answer to a launch is lost, or the controller dies, the launch stays open: the same
+controller or its successor looks for machines with its token, and asks again under the same token
+only while they are still wanted. EC2 answers a token it knows with what it launched for it:
 https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html
+What was asked for so lately that a listing may not show it yet is kept for a successor as well.
 """
 
 import json
@@ -35,25 +36,53 @@ class Intent:
     ids: tuple[str, ...] | None = None
     """The machines; none while it is not known whether there are any."""
 
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of EC2 lately, oldest first."""
+
+    launches: tuple[Intent, ...] = ()
+    starts: tuple[tuple[str, float], ...] = ()
+    """(machine, when) of the stopped machines that were to start."""
+
+    def recent(self, now: float) -> Self:
+        """Without what every listing shows by now."""
+        return replace(
+            self,
+            launches=tuple(i for i in self.launches if now - i.asked_at <= SETTLED),
+            starts=tuple(s for s in self.starts if now - s[1] <= SETTLED),
+        )
+
+    def with_launch(self, intent: Intent) -> Self:
+        """With this launch in the place of what was known of it."""
+        others = tuple(i for i in self.launches if i.token != intent.token)
+        return replace(self, launches=(*others, intent))
+
     def to_json(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self | None:
-        """None for what no controller of ours has written."""
+    def from_json(cls, data: bytes) -> Self:
+        """Nothing, for what no controller of ours has written."""
         try:
             fields = json.loads(data)
-            ids = fields.get("ids")
-            return cls(**{**fields, "ids": None if ids is None else tuple(ids)})
-        except (ValueError, TypeError, AttributeError):
-            return None
+            launches = tuple(_intent(**i) for i in fields["launches"])
+            return cls(launches, tuple((str(i), float(at)) for i, at in fields["starts"]))
+        except (ValueError, TypeError, KeyError):
+            logger.warning("what was asked of EC2 last cannot be read")
+            return cls()
+
+
+def _intent(token: str, count: int, asked_at: float, ids: Sequence[str] | None = None) -> Intent:
+    return Intent(token, count, asked_at, None if ids is None else tuple(ids))
 
 
 class Launches:
-    """The one way new machines come to be."""
+    """The one way more machines come to run."""
 
     def __init__(self, fleet: Fleet, state: State) -> None:
         self._fleet, self._state = fleet, state
+        self._asked = Asked()
         self._open: Intent | None = None
         self._room: int | None = None
         """The most that is asked for at once since EC2 had no room for more."""
@@ -63,20 +92,18 @@ class Launches:
         """The launch whose outcome is not known."""
         return self._open
 
-    def recover(self, now: float) -> Intent | None:
-        """The last launch, whoever asked for it; it is open again when its outcome is not known.
+    def recover(self, now: float) -> Asked:
+        """What was asked for lately, whoever asked; a launch without an outcome is open again.
 
-        One that succeeded so long ago that every listing shows it is none of our business.
         Raises :class:`facerec_tasks.errors.AwsError`.
         """
         found = self._state.find(NAME)
-        intent = Intent.from_json(found.data) if found else None
-        if intent is None or now - intent.asked_at > SETTLED:
-            return None
-        if intent.ids is None:
-            logger.info("launch %s of %d is open", intent.token, intent.count)
-            self._open = intent
-        return intent
+        self._asked = Asked.from_json(found.data).recent(now) if found else Asked()
+        unknown = [i for i in self._asked.launches if i.ids is None]
+        self._open = unknown[-1] if unknown else None
+        if self._open:
+            logger.info("launch %s of %d is open", self._open.token, self._open.count)
+        return self._asked
 
     def confirm(self, machines: Sequence[Machine], *, wanted: bool, now: float) -> None:
         """Closes the open launch when its machines are listed, or when it is not wanted any more
@@ -97,7 +124,7 @@ class Launches:
         count = min(count, self._room or count)
         intent = self._open or Intent(uuid.uuid4().hex, count, now)
         intent = replace(intent, asked_at=now)
-        self._state.put(NAME, intent.to_json())
+        self._write(self._asked.recent(now).with_launch(intent))
         self._open = intent
         try:
             ids = self._fleet.launch(intent.count, intent.token)
@@ -105,17 +132,30 @@ class Launches:
             raise
         except NoCapacity:
             self._open, self._room = None, max(1, intent.count // 2)
+            self._close(replace(intent, ids=()))
             raise
         except Exception:
             self._open = None  # refused: there is nothing to look for
+            self._close(replace(intent, ids=()))
             raise
         self._open = None
         self._room = 2 * self._room if self._room else None
         self._close(replace(intent, ids=tuple(ids)))
         return intent.token, ids
 
+    def start(self, ids: Sequence[str], now: float) -> list[str]:
+        """Starts stopped machines; the ids EC2 accepted. Raises what :meth:`Fleet.start` raises."""
+        recent = self._asked.recent(now)
+        others = tuple(s for s in recent.starts if s[0] not in ids)
+        self._write(replace(recent, starts=(*others, *((i, now) for i in ids))))
+        return self._fleet.start(ids)
+
+    def _write(self, asked: Asked) -> None:
+        self._state.put(NAME, asked.to_json())
+        self._asked = asked
+
     def _close(self, intent: Intent) -> None:
         try:
-            self._state.put(NAME, intent.to_json())
+            self._write(self._asked.with_launch(intent))
         except CALL_FAILED as error:
             logger.info("the launch stands as open, its machines tell better: %s", error)

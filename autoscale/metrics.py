@@ -43,7 +43,7 @@ class Metrics:
         with self._lock:
             self._last = decision
             self._totals["facerec_steps_total", ""] += 1
-            for action in ("launch", "start", "stop", "replace"):
+            for action in ("launch", "start", "stop", "replace", "retire"):
                 done = decision.done.get(action)
                 if isinstance(done, list):
                     self._totals["facerec_actions_total", f'action="{action}"'] += len(done)

@@ -185,6 +185,8 @@ class Plan:
     """Machines to stop: pending, then idle, then unknown, then busy; oldest first."""
     replace: tuple[str, ...] = ()
     """Machines to terminate because their boot failed or their worker keeps dying."""
+    retire: tuple[str, ...] = ()
+    """Stopped machines to terminate: more than can ever be started again."""
     not_more: str = ""
     """Why no more machines, in words."""
     not_less: str = ""
@@ -192,4 +194,4 @@ class Plan:
 
     @property
     def changes(self) -> bool:
-        return bool(self.start or self.launch or self.stop or self.replace)
+        return bool(self.start or self.launch or self.stop or self.replace or self.retire)

@@ -38,9 +38,8 @@ def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
     if snapshot.demand is None:
         held = snapshot.memory
         words = "no reading of the queue could be had: nothing is changed"
-        return Plan(
-            held.target, held.target, Terms(bound="unknown"), held, (), 0, (), (), words, words
-        )
+        terms = Terms(bound="unknown")
+        return Plan(held.target, held.target, terms, held, not_more=words, not_less=words)
     live = [m for m in snapshot.machines if m.live]
     failed = _given_up(live, limits, now)
     staying = [m for m in live if not m.draining]
@@ -52,7 +51,18 @@ def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
         return _settled(replace(plan, replace=tuple(m.id for m in failed)), staying)
     if memory.target > len(staying) + snapshot.unconfirmed:
         return _settled(_grown(plan, snapshot, len(staying), limits), staying)
+    if not live and not memory.target:
+        return _settled(replace(plan, retire=_unusable(snapshot.machines, limits)), staying)
     return _settled(_shrunk(plan, staying, snapshot.demand, limits, now), staying)
+
+
+def _unusable(machines: Iterable[Machine], limits: Limits) -> tuple[str, ...]:
+    """Stopped machines beyond the cap, highest numbers first: a burst came while they stopped."""
+    stopped = sorted(
+        (m for m in machines if m.state == "stopped"), key=lambda m: (m.number or 0, m.id)
+    )
+    kept = limits.cap if limits.reuse else 0
+    return tuple(m.id for m in reversed(stopped[kept:]))
 
 
 def _given_up(live: list[Machine], limits: Limits, now: float) -> list[Machine]:

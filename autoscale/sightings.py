@@ -47,6 +47,11 @@ class Sightings:
             if state == "pending":
                 self._started[machine] = now
 
+    def expect_nothing(self, ids: Iterable[str]) -> None:
+        """EC2 has refused: the next listing is believed."""
+        for machine in ids:
+            self._expected.pop(machine, None)
+
     def named(self, machine: str, number: int) -> None:
         """Remembers that EC2 has accepted a name."""
         self._numbers[machine] = number

@@ -126,7 +126,9 @@ def explain(last: int, every: bool, day: str, as_json: bool) -> None:
     """Why: the last decisions in plain words."""
     with told_plainly():
         kept = _decisions(day, newest=None if not every else last)
-    chosen = [d for d in kept if every or d.start or d.launch or d.stop or d.replace][-last:]
+    chosen = [d for d in kept if every or d.start or d.launch or d.stop or d.replace or d.retire][
+        -last:
+    ]
     if as_json:
         click.echo(json.dumps([json.loads(d.to_json()) for d in chosen]))
         return

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autoscale.execution import Execution
 from autoscale.fake_fleet import FakeFleet, Faults
 from autoscale.fleet import NoCapacity
-from autoscale.launches import NAME, Intent, Launches
+from autoscale.launches import NAME, Asked, Intent, Launches
 from autoscale.model import COURSE, SLO, Demand, Limits, Memory, Profile, Snapshot
 from autoscale.policy import decide
 from autoscale.sightings import SETTLED
@@ -81,6 +81,10 @@ def test_a_second_burst_while_the_first_ones_machines_are_stopping() -> None:
     life.step(100, seconds=20)
     life.step(100)
     assert life.live == 15
+    for _ in range(60):
+        life.step(0)
+    kept = [m.number for m in life.fleet.truth if m.state == "stopped"]
+    assert sorted(n or 0 for n in kept) == list(range(1, 16))
 
 
 def test_stopped_machines_are_used_again() -> None:
@@ -113,6 +117,43 @@ def test_a_launch_whose_answer_is_lost_is_not_doubled() -> None:
     assert life.execution.unconfirmed == 0
 
 
+def test_a_start_whose_answer_is_lost_counts_to_the_cap() -> None:
+    life = Life(Limits(cap=20, profile=COURSE))
+    life.fleet = FakeFleet(lambda: life.now, stopping=8.0)
+    life.restart()
+    waiting = iter((*[3] * 4, *[0] * 10))
+    while life.live or not life.fleet.truth:
+        life.step(next(waiting))
+    for _ in range(6):
+        life.step(30)  # while the first machine is stopping
+    assert [m.state for m in life.fleet.truth] == ["stopped", *["running"] * 10]
+    life.fleet.faults = Faults(lost=1.0)
+    life.step(100)
+    life.step(100)
+    life.fleet.faults = Faults()
+    for _ in range(10):
+        life.step(100)
+    assert life.fleet.most_live == 20
+
+
+def test_a_successor_knows_the_machines_that_were_just_started() -> None:
+    life = Life(Limits(cap=10, profile=COURSE))
+    for waiting in (*[30] * 4, *[0] * 30):
+        life.step(waiting)
+    life.fleet.faults = Faults(late=1.0, lag=40.0)
+    life.step(30)
+    assert life.live == 10
+    for _ in range(10):
+        life.restart()
+        life.step(30)
+    assert life.fleet.most_live == 10
+
+
+def test_what_no_controller_has_written_is_nothing() -> None:
+    for data in (b"", b"[]", b"{}", b'{"launches": [{"x": 1}], "starts": []}'):
+        assert Asked.from_json(data) == Asked()
+
+
 def test_a_successor_asks_again_under_the_same_token() -> None:
     life = Life(Limits(cap=15, profile=COURSE), Faults(lost=1.0))
     life.step(30)
@@ -126,7 +167,7 @@ def test_a_successor_asks_again_under_the_same_token() -> None:
 
 def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
     life = Life(Limits(cap=15, profile=COURSE))
-    life.state.put(NAME, Intent("lost", 10, life.now).to_json())
+    life.state.put(NAME, Asked((Intent("lost", 10, life.now),)).to_json())
     life.restart()
     life.step(30)
     assert {m.token for m in life.fleet.truth} == {"lost"}
@@ -135,7 +176,7 @@ def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
 
 def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_show_it() -> None:
     life = Life(Limits(cap=15, profile=COURSE))
-    life.state.put(NAME, Intent("lost", 15, life.now).to_json())
+    life.state.put(NAME, Asked((Intent("lost", 15, life.now),)).to_json())
     life.restart()
     life.step(0)
     assert life.execution.unconfirmed == 15
@@ -146,7 +187,7 @@ def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_sh
 
 def test_an_intent_of_long_ago_is_none() -> None:
     life = Life(Limits(cap=15))
-    life.state.put(NAME, Intent("old", 15, life.now - HOUR).to_json())
+    life.state.put(NAME, Asked((Intent("old", 15, life.now - HOUR),)).to_json())
     life.restart()
     assert life.execution.unconfirmed == 0
 

@@ -234,3 +234,10 @@ def test_a_plan_says_why() -> None:
     assert plan.not_more == "the cap is reached"
     kept = decide(snapshot(0, machine(1), memory=remembered(1)), LIMITS, NOW)
     assert kept.not_less == "1 were needed within the hold time"
+
+
+def test_stopped_machines_beyond_the_cap_are_retired_at_rest_highest_number_first() -> None:
+    pool = [machine(n, "stopped") for n in range(1, 19)]
+    assert decide(snapshot(0, *pool), LIMITS, NOW).retire == ("i-18", "i-17", "i-16")
+    assert not decide(snapshot(5, *pool), LIMITS, NOW).retire
+    assert len(decide(snapshot(0, *pool), replace(LIMITS, reuse=False), NOW).retire) == 18
