@@ -24,7 +24,7 @@ POOL_CONNECTIONS = 50
 CallFailed = (ClientError, BotoCoreError)
 """What a call may raise: AWS answered with an error, or no answer came. For ``except`` clauses."""
 
-_clients: dict[tuple[str, str | None, str | None], Any] = {}
+_clients: dict[tuple[str, str | None, str | None, int], Any] = {}
 _lock = threading.Lock()
 
 
@@ -40,20 +40,31 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @overload
 def make_client(
-    service: Literal["sqs"], *, region: str | None = None, endpoint_url: str | None = None
+    service: Literal["sqs"],
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    attempts: int = MAX_ATTEMPTS,
 ) -> "SQSClient": ...
 @overload
 def make_client(
     service: Literal["sns"], *, region: str | None = None, endpoint_url: str | None = None
 ) -> "SNSClient": ...
-def make_client(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> Any:
+def make_client(
+    service: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    attempts: int = MAX_ATTEMPTS,
+) -> Any:
     """The process's client of ``sqs`` or ``sns``: thread-safe, made once, made anew after a fork.
 
     Call it at each use instead of keeping what it returns: after a fork a kept client is the
     parent's. Without a region or an endpoint the SDK's own settings decide (``AWS_DEFAULT_REGION``,
-    ``AWS_ENDPOINT_URL``). Every call has deadlines and up to three attempts.
+    ``AWS_ENDPOINT_URL``). Every call has deadlines and up to three attempts; who has a loop of his
+    own asks for one attempt, and hears of a failure after one deadline.
     """
-    key = (service, region, endpoint_url)
+    key = (service, region, endpoint_url, attempts)
     with _lock:
         if key not in _clients:
             _clients[key] = boto3.session.Session().client(
@@ -63,7 +74,7 @@ def make_client(service: str, *, region: str | None = None, endpoint_url: str | 
                 config=Config(
                     connect_timeout=CONNECT_TIMEOUT,
                     read_timeout=READ_TIMEOUT,
-                    retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+                    retries={"mode": "standard", "total_max_attempts": attempts},
                     max_pool_connections=POOL_CONNECTIONS,
                 ),
             )

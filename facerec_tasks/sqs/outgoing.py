@@ -44,6 +44,13 @@ class Outgoing:
     def sqs(self) -> "SQSClient":
         return make_client("sqs", region=self._region, endpoint_url=self._endpoint_url)
 
+    def polling(self) -> "SQSClient":
+        """For long polls: their loop tries again by itself, so a silent answer costs one deadline.
+
+        With the usual three attempts it would take longer than the watchdog waits.
+        """
+        return make_client("sqs", region=self._region, endpoint_url=self._endpoint_url, attempts=1)
+
     def sns(self) -> "SNSClient":
         return make_client("sns", region=self._region, endpoint_url=self._endpoint_url)
 

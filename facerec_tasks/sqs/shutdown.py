@@ -23,7 +23,7 @@ logger = get_logger(__name__)
 
 CORRECTION = 1.0
 """Seconds after a command until the heartbeat that says the true interval."""
-POOL = "facerec_tasks.sqs.pool:TaskPool"
+POOL = "facerec_tasks.sqs.prefork:TaskPool"
 CELERY_REQUEST = "celery.worker.request:Request"
 
 

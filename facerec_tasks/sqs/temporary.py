@@ -44,23 +44,37 @@ def is_control(queue: str) -> bool:
     return queue.endswith(".pidbox") and not is_reply(queue)
 
 
+def is_event(queue: str) -> bool:
+    """Whether this is an event receiver's queue (``celeryev.<id>``)."""
+    return "celeryev." in queue
+
+
 @dataclass
 class _Queue:
     name: str
     """The SQS name."""
-    url: str
-    seen: float
-    born: float
+    attributes: dict[str, str]
+    url: str | None = None
+    """None when it must be made (again)."""
+    seen: float = 0.0
+    """Monotonic seconds of the last sign of life."""
+    born: float = 0.0
     """Unix seconds of AWS's clock when this process took the queue."""
+    exchange: str | None = None
+    """What it is bound to."""
     subscription: str | None = None
 
 
 class TemporaryQueues:
     """Those of one connection, by kombu's name."""
 
-    def __init__(self, client: Callable[[], "SQSClient"], fanout: Fanout) -> None:
+    def __init__(
+        self, client: Callable[[], "SQSClient"], fanout: Fanout, visibility_timeout: int
+    ) -> None:
+        """``visibility_timeout`` is for queues of tasks, such as those of broadcasts."""
         self._client = client
         self._fanout = fanout
+        self._visibility_timeout = visibility_timeout
         self._queues: dict[str, _Queue] = {}
 
     def __contains__(self, queue: str) -> bool:
@@ -68,31 +82,32 @@ class TemporaryQueues:
 
     def declare(self, queue: str, name: str, exchange: str | None) -> str:
         """URL of the queue, made unless it is there; ``exchange`` is what may be bound to it."""
-        if queue in self._queues:
-            return self._queues[queue].url
-        if is_reply(queue):
-            self._evict()
-        attributes = {
-            "VisibilityTimeout": str(VISIBILITY),
-            "MessageRetentionPeriod": str(RETENTION),
-        }
-        if exchange is not None and not is_reply(queue):
-            attributes["Policy"] = queue_policy(self._fanout.topic(exchange), name)
-        self._queues[queue] = self._take(name, attributes)
-        return self._queues[queue].url
+        known = self._queues.get(queue)
+        if known is None:
+            if is_reply(queue):
+                self._evict()
+            known = _Queue(name, self._attributes(queue, name, exchange))
+        if known.url is None:
+            known.url = self._take(known)
+            self._queues[queue] = known
+            if known.exchange is not None:
+                self.subscribe(queue, known.exchange)
+        return known.url
 
     def subscribe(self, queue: str, exchange: str) -> None:
         """Binds a declared queue to an exchange."""
         known = self._queues[queue]
         arn = queue_arn(self._fanout.topic(exchange), known.name)
         known.subscription = self._fanout.subscribe(exchange, arn)
+        known.exchange = exchange
 
     def keep_alive(self, queue: str) -> None:
         """Renews the sign of life when it is due. Call it with every poll."""
         known = self._queues.get(queue)
-        if known is not None and time.monotonic() - known.seen > SEEN_EVERY:
-            known.seen = time.monotonic()
-            self._client().tag_queue(QueueUrl=known.url, Tags=_tags())
+        if known is None or known.url is None or time.monotonic() - known.seen < SEEN_EVERY:
+            return
+        known.seen = time.monotonic()
+        self._client().tag_queue(QueueUrl=known.url, Tags=_tags())
 
     def is_stale(self, queue: str, sent: float) -> bool:
         """Whether a message was sent (unix seconds of AWS) before this process had the queue.
@@ -103,13 +118,14 @@ class TemporaryQueues:
         return known is not None and sent < known.born
 
     def forget(self, queue: str) -> None:
-        """The queue is gone; :meth:`declare` shall make it again."""
-        self._queues.pop(queue, None)
+        """The queue is gone: the next :meth:`declare` makes it again and binds it."""
+        if queue in self._queues:
+            self._queues[queue].url = None
 
     def delete(self, queue: str) -> None:
         """Deletes the queue and its subscription; failures leave them to the sweep."""
         known = self._queues.pop(queue, None)
-        if known is None:
+        if known is None or known.url is None:
             return
         try:
             if known.subscription:
@@ -131,12 +147,25 @@ class TemporaryQueues:
         for queue in replies[: max(0, len(replies) - MOST_REPLY_QUEUES + 1)]:
             self.delete(queue)
 
-    def _take(self, name: str, attributes: dict[str, str]) -> _Queue:
-        url = ensure_queue(self._client(), name, attributes=attributes, tags=_tags())
+    def _attributes(self, queue: str, name: str, exchange: str | None) -> dict[str, str]:
+        if not (is_reply(queue) or is_control(queue) or is_event(queue)):
+            attributes = {"VisibilityTimeout": str(self._visibility_timeout)}
+        else:
+            attributes = {
+                "VisibilityTimeout": str(VISIBILITY),
+                "MessageRetentionPeriod": str(RETENTION),
+            }
+        if exchange is not None and not is_reply(queue):
+            attributes["Policy"] = queue_policy(self._fanout.topic(exchange), name)
+        return attributes
+
+    def _take(self, queue: _Queue) -> str:
+        url = ensure_queue(self._client(), queue.name, attributes=queue.attributes, tags=_tags())
         answer = self._client().tag_queue(QueueUrl=url, Tags=_tags())  # it may have been there
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")  # whole seconds, rounded down
-        born = parsedate_to_datetime(date).timestamp() if date else 0.0
-        return _Queue(name, url, time.monotonic(), born)
+        queue.born = parsedate_to_datetime(date).timestamp() if date else 0.0
+        queue.seen = time.monotonic()
+        return url
 
 
 def _tags() -> dict[str, str]:

@@ -27,11 +27,13 @@ from kombu.transport.virtual.base import queue_declare_ok_t
 
 from facerec_tasks.sqs import settlement, wire
 from facerec_tasks.sqs.client import CallFailed, error_code, is_no_such_queue
+from facerec_tasks.sqs.fanout import queue_arn, queue_policy
 from facerec_tasks.sqs.leases import Lease, Leases
 from facerec_tasks.sqs.options import Options
 from facerec_tasks.sqs.outgoing import Outgoing, outgoing
-from facerec_tasks.sqs.queues import MAX_QUEUE_NAME, find_url
+from facerec_tasks.sqs.queues import MAX_QUEUE_NAME, ensure_queue, find_url
 from facerec_tasks.sqs.receiver import MAX_MESSAGES, Raw, Receiver, Window
+from facerec_tasks.sqs.sender import SendFailed
 from facerec_tasks.sqs.settlement import Settlement
 from facerec_tasks.sqs.temporary import TemporaryQueues, is_control, is_reply
 
@@ -55,6 +57,10 @@ def _edge() -> Iterator[None]:
     """Turns failures that pass into :class:`BrokerUnavailable`, which Celery survives."""
     try:
         yield
+    except SendFailed as error:
+        if error.sender_fault:
+            raise
+        raise BrokerUnavailable(str(error)) from error
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = error_code(error)
@@ -187,7 +193,15 @@ class Channel(SQS.Channel):
         for exchange, _, _ in self.state.queue_bindings(queue_name):
             if self._exchange_is_fanout(exchange):
                 with _edge():
-                    self._transport.temporary.subscribe(queue_name, exchange)
+                    self._subscribe(queue_name, exchange)
+
+    def _subscribe(self, queue: str, exchange: str) -> None:
+        if queue in self._transport.temporary:
+            self._transport.temporary.subscribe(queue, exchange)
+            return
+        name, topic = self._sqs_name(queue), self._transport.outgoing.fanout.topic(exchange)
+        ensure_queue(self.sqs(), name, attributes={"Policy": queue_policy(topic, name)})
+        self._transport.outgoing.fanout.subscribe(exchange, queue_arn(topic, name))
 
     def _put_fanout(
         self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any
@@ -257,8 +271,7 @@ class Channel(SQS.Channel):
         if queue not in self._noack_queues:
             self._leases.start()
         receiver = self._receivers[queue] = Receiver(queue, self, self._window)
-        self._transport.receivers.add(receiver)
-        receiver.start()
+        self._transport.start(receiver)
 
     def poll(self, queue: str, at_most: int) -> Sequence[Raw]:
         """One ReceiveMessage with a long poll."""
@@ -272,10 +285,10 @@ class Channel(SQS.Channel):
                 self._leases.add(lease)
         self.hub.call_soon(self._deliver_all, queue, leases)
 
-    def give_back(self, queue: str, messages: Sequence[Raw]) -> None:
-        url = self._new_queue(queue)
+    def give_back(self, messages: Sequence[Raw]) -> None:
+        """Makes visible again what nobody here will take."""
         for raw in messages:
-            self._transport.settlement.postpone(url, raw["ReceiptHandle"])
+            self._transport.settlement.postpone(raw["QueueUrl"], raw["ReceiptHandle"])
 
     # Receiving in a worker: the event loop
 
@@ -323,6 +336,7 @@ class Channel(SQS.Channel):
             raise Empty
         leases = [self._lease(queue, raw) for raw in messages]
         if queue not in self._noack_queues:
+            self._leases.start()
             for lease in leases:
                 self._leases.add(lease)
         return leases
@@ -347,7 +361,7 @@ class Channel(SQS.Channel):
         url = self._new_queue(queue)
         try:
             self._transport.temporary.keep_alive(queue)
-            answer = self.sqs().receive_message(
+            answer = self._transport.outgoing.polling().receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=at_most,
                 WaitTimeSeconds=wait,
@@ -355,38 +369,29 @@ class Channel(SQS.Channel):
             )
         except CallFailed as error:
             if is_no_such_queue(error):
-                self._lost(queue)
+                logger.warning("%s does not exist any more", queue)
+                self._forget_url(queue)  # a temporary one is made and bound again
             raise
-        messages: Sequence[Raw] = answer.get("Messages", ())  # type: ignore[assignment]
-        return self._fresh(queue, url, messages) if is_control(queue) else messages
+        messages = [{**message, "QueueUrl": url} for message in answer.get("Messages", ())]
+        return self._fresh(queue, messages) if is_control(queue) else messages
 
-    def _fresh(self, queue: str, url: str, messages: Sequence[Raw]) -> Sequence[Raw]:
+    def _fresh(self, queue: str, messages: Sequence[Raw]) -> Sequence[Raw]:
         """Commands of now; those to a former worker of the same name are dropped."""
         fresh = []
         for raw in messages:
-            if self._transport.temporary.is_stale(
-                queue, int(raw["Attributes"]["SentTimestamp"]) / 1000
-            ):
-                self._transport.settlement.delete(url, raw["ReceiptHandle"])
+            sent = int(raw["Attributes"]["SentTimestamp"]) / 1000
+            if self._transport.temporary.is_stale(queue, sent):
+                self._transport.settlement.delete(raw["QueueUrl"], raw["ReceiptHandle"])
             else:
                 fresh.append(raw)
         if fresh:
             self._transport.outgoing.fanout.expect_listeners()
         return fresh
 
-    def _lost(self, queue: str) -> None:
-        """Somebody deleted the queue. A temporary one is made and bound again."""
-        temporary = queue in self._transport.temporary
-        self._forget_url(queue)
-        if temporary:
-            logger.warning("%s was deleted, making it again", queue)
-            self._new_queue(queue, auto_delete=True)
-            self._subscribe_queue_to_fanout_exchange_if_required(queue)
-
     def _lease(self, queue: str, raw: Raw) -> Lease:
         return Lease(
             queue=queue,
-            url=self._new_queue(queue),
+            url=raw["QueueUrl"],
             receipt=raw["ReceiptHandle"],
             body=raw["Body"],
             receives=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
@@ -495,11 +500,19 @@ class Transport(SQS.Transport):
         if not client.transport_options.get("predefined_queues"):
             self._queue_cache = self.outgoing.queue_urls  # asked for once in a process
         self.receivers: set[Receiver] = set()
-        self.settlement = Settlement(self.outgoing.sqs, self._grave)
-        self.temporary = TemporaryQueues(self.outgoing.sqs, self.outgoing.fanout)
+        self.settlement = Settlement(self.outgoing.sqs, partial(_grave, self.outgoing))
+        self.temporary = TemporaryQueues(
+            self.outgoing.sqs, self.outgoing.fanout, self.options.visibility_timeout
+        )
         self._end = weakref.finalize(
             self, _end_of_process, os.getpid(), self.temporary, self.settlement, self.outgoing
         )
+
+    def start(self, receiver: Receiver) -> None:
+        """Starts a receiver that is stopped when the connection is closed."""
+        self.receivers = {r for r in self.receivers if r.is_alive() or not r.stopping}
+        self.receivers.add(receiver)
+        receiver.start()
 
     def close_connection(self, connection: Any) -> None:
         """Ends consumers, waits for what open polls of task queues still bring, sends the rest."""
@@ -516,10 +529,11 @@ class Transport(SQS.Transport):
         self.settlement.close()
         self._end.detach()
 
-    def _grave(self, url: str) -> str | None:
-        """URL of the dead-letter queue of a queue."""
-        name = settlement.dead_letter_queue(self.outgoing.sqs(), url)
-        return find_url(self.outgoing.sqs(), name) if name else None
+
+def _grave(account: Outgoing, url: str) -> str | None:
+    """URL of the dead-letter queue of a queue."""
+    name = settlement.dead_letter_queue(account.sqs(), url)
+    return find_url(account.sqs(), name) if name else None
 
 
 def _end_of_process(
@@ -534,6 +548,9 @@ def _end_of_process(
 
 @signals.worker_init.connect
 def _equip(sender: Any, **_: Any) -> None:
+    with sender.app.connection_for_read() as connection:
+        if not isinstance(connection.transport, Transport):
+            return
     from facerec_tasks.sqs import shutdown  # only a worker needs what Celery's worker brings
 
     shutdown.install(sender)

@@ -23,10 +23,11 @@ Rule = Callable[[str], str | None]
 ERRORS = {
     "throttled": (400, "RequestThrottled"),
     "expired": (403, "ExpiredToken"),
+    "too soon": (400, "com.amazonaws.sqs#QueueDeletedRecently"),
     "broken": (500, "InternalFailure"),
     "unavailable": (503, "ServiceUnavailable"),
 }
-FAULTS = (*ERRORS, "dropped", "garbage")
+FAULTS = ("throttled", "expired", "broken", "unavailable", "dropped", "garbage")
 LATE = 5.0
 """Seconds of the fault ``late``."""
 

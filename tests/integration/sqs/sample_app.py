@@ -13,6 +13,8 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import Reject
+from kombu import Queue
+from kombu.common import Broadcast
 
 OPTIONS: dict[str, Any] = {
     "visibility_timeout": 5,
@@ -44,6 +46,9 @@ def make_app() -> Celery:
         worker_send_task_events=True,
         worker_lost_wait=1,
     )
+    if "SAMPLE_BROADCAST" in os.environ:
+        everybody = Broadcast(f"{identity}-everybody")
+        made.conf.task_queues = (Queue(made.conf.task_default_queue), everybody)
     made.conf.update(json.loads(os.environ.get("SAMPLE_SETTINGS", "{}")))
     _add_tasks(made)
     return made

@@ -159,6 +159,20 @@ def test_a_task_for_later_is_held_until_its_time(sample: Any) -> None:
     assert len(sample.notes("begin", "later")) == 1
 
 
+def test_a_broadcast_runs_on_every_worker(sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMPLE_BROADCAST", "1")
+    first, second = sample.start(), sample.start()
+    everybody = f"{sample.app.main}-everybody"
+    sender = sample.python(
+        f"queue = app.amqp.queues[{everybody!r}]\n"
+        "app.tasks['sample.work'].apply_async(('x', 6), queue=queue, declare=[queue.exchange])"
+    )
+    sample.eventually(lambda: len(sample.notes("end", "x")) == 2, within=25)
+    assert len(sample.notes("begin", "x")) == 2
+    assert sender.exit_code == 0
+    assert first.child.exit_code is second.child.exit_code is None
+
+
 def test_slots_do_not_idle(sample: Any) -> None:
     """Stock Celery looks once a second whether a full prefetch window has room: 20 s for these."""
     sample.start()

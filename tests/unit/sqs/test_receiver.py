@@ -38,7 +38,7 @@ class Script:
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
         self.handed += [m["ReceiptHandle"] for m in messages]
 
-    def give_back(self, queue: str, messages: Sequence[Raw]) -> None:
+    def give_back(self, messages: Sequence[Raw]) -> None:
         self.returned += [m["ReceiptHandle"] for m in messages]
 
 

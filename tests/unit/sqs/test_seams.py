@@ -148,7 +148,7 @@ def test_boot_steps_are_where_we_hook_in() -> None:
 
 
 def test_the_pool_is_ours_to_extend() -> None:
-    """pool.py awaits acceptances before Celery forgets what was not accepted."""
+    """prefork.py awaits acceptances before Celery forgets what was not accepted."""
     assert "self.flush = getattr(P, 'flush', None)" in inspect.getsource(prefork.TaskPool.on_start)
     assert "self.pool.flush()" in inspect.getsource(Consumer.on_close)
     flush = inspect.getsource(asynpool.AsynPool.flush)
