@@ -1,4 +1,4 @@
-"""Tasks about people: enrol, forget, verify. Imported by workers, since they need the engine.
+"""Tasks about people: enrol, forget, rename, verify. Imported by workers: they need the engine.
 
 The web tier sends them by name. Their photos lie in the state bucket under ``uploads/<id>/<n>`` and
 are removed by whoever put them there. Each may run twice with one effect. What is wrong with a
@@ -18,7 +18,12 @@ from facerec_tasks.gallery_source import GallerySource
 from facerec_tasks.logs import request_id
 from facerec_tasks.people import People
 from facerec_tasks.recognition.enrolment import Batch, Enroller
-from facerec_tasks.recognition.gallery import EngineMismatch, GalleryError, NoSuchPerson
+from facerec_tasks.recognition.gallery import (
+    EngineMismatch,
+    GalleryError,
+    NameTaken,
+    NoSuchPerson,
+)
 from facerec_tasks.recognition.image import Rejected
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.settings import get_settings
@@ -60,16 +65,10 @@ def _answering(work: Callable[..., Value]) -> Callable[..., Value]:
             return {"code": "poison", "detail": "this request ended its worker several times"}
         try:
             return work(*arguments)
-        except NotFound as error:
-            return {"code": "photo-gone", "detail": str(error)}
+        except (NotFound, GalleryError) as error:
+            return {"code": _code(error), "detail": str(error)}
         except (AwsError, ConfigurationError) as error:
             raise Reject(str(error), requeue=True) from error
-        except NoSuchPerson as error:
-            return {"code": "no-such-person", "detail": str(error)}
-        except EngineMismatch as error:
-            return {"code": "engine-mismatch", "detail": str(error)}
-        except GalleryError as error:
-            return {"code": "bad-name", "detail": str(error)}
         except Rejected as error:
             return {"code": str(error.code), "detail": error.message}
         except Exception:  # a bug: whoever waits is told, and trying again would not mend it
@@ -77,6 +76,18 @@ def _answering(work: Callable[..., Value]) -> Callable[..., Value]:
             return {"code": "internal", "detail": "something is wrong on our side"}
 
     return run
+
+
+_CODES: dict[type[Exception], str] = {
+    NotFound: "photo-gone",
+    NoSuchPerson: "no-such-person",
+    EngineMismatch: "engine-mismatch",
+    NameTaken: "name-taken",
+}
+
+
+def _code(error: Exception) -> str:
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), "bad-name")
 
 
 @app.task(bind=True, name="facerec_tasks.people_tasks.enrol")
@@ -113,6 +124,15 @@ def forget(name: str) -> Value:
     People(_storage()).remove(name)
     _loaded().source.refresh()
     return {"name": name}
+
+
+@app.task(bind=True, name="facerec_tasks.people_tasks.rename")
+@_answering
+def rename(name: str, new: str) -> Value:
+    """Gives a person another name."""
+    People(_storage()).rename(name, new)
+    _loaded().source.refresh()
+    return {"name": new}
 
 
 @app.task(bind=True, name="facerec_tasks.people_tasks.verify")

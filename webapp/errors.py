@@ -29,6 +29,7 @@ STATUS: dict[str, int] = {
     "method-not-allowed": 405,
     "too-slow": 408,
     "in-progress": 409,
+    "name-taken": 409,
     "engine-mismatch": 409,
     "too-large": 413,
     "key-reused": 422,

@@ -28,7 +28,8 @@ def document() -> Schema:
             "/": {"post": _recognise()},
             "/results/{task_id}": {"get": _result()},
             "/people": {"get": _people(), "post": _enrol()},
-            "/people/{name}": {"delete": _forget()},
+            "/people/{name}": {"patch": _rename(), "delete": _forget()},
+            "/people/{name}/photos/{number}": {"get": _photo()},
             "/people/{name}/verify": {"post": _verify()},
             "/healthz": {"get": _status("alive", "This process answers.")},
             "/readyz": {"get": _readiness()},
@@ -124,6 +125,28 @@ def _forget() -> Schema:
     answers = {"204": {"description": "Forgotten.", "headers": _REQUEST}}
     problems = _problems(*_ANY, 400, 404, 409, 422, 500, 504)
     return _operation("forget", "Forget a person.", answers | problems, [_name()])
+
+
+def _rename() -> Schema:
+    answers = {
+        "200": _content(
+            "Renamed.",
+            **{"text/plain": _TEXT, "application/json": _object({"name": _TEXT})},
+        )
+    }
+    problems = _problems(*_ANY, 400, 404, 408, 409, 413, 415, 422, 500, 504)
+    operation = _operation("rename", "Give a person another name.", answers | problems, [_name()])
+    new = {"type": "string", "minLength": 1, "maxLength": 200}
+    return operation | {"requestBody": _form({"name": new}, ["name"])}
+
+
+def _photo() -> Schema:
+    picture: Schema = {}
+    kinds = {f"image/{kind}": picture for kind in ("jpeg", "png", "gif", "webp", "bmp", "tiff")}
+    answers = {"200": _content("As it was enrolled.", **kinds)}
+    number = _path("number", {"type": "integer", "minimum": 0})
+    problems = _problems(*_ANY, 400, 404, 500)
+    return _operation("photo", "A photo of a person.", answers | problems, [_name(), number])
 
 
 def _verify() -> Schema:

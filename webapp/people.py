@@ -1,4 +1,4 @@
-"""People over HTTP: who is known, enrol, forget, verify."""
+"""People over HTTP: who is known, enrol, rename, forget, verify."""
 
 import time
 
@@ -11,7 +11,7 @@ from webapp.errors import Problem, retry_later
 from webapp.recogniser import Recogniser
 from webapp.registrar import Registrar
 from webapp.rendering import render
-from webapp.uploads import Upload
+from webapp.uploads import Upload, sniff
 
 MAX_PHOTOS = 20
 """Photos of one enrolment: more would not be looked at within a task's time limit."""
@@ -56,6 +56,20 @@ class People:
         with self._doorbell.place():
             self._registrar.forget(_checked(name), deadline, forms.client_gone())
         return Response(status=204)
+
+    def rename(self, name: str) -> Response:
+        """``PATCH /people/<name>``: field ``name`` is the new one."""
+        deadline = self._deadline()
+        with self._doorbell.place():
+            new = _checked(request.form.get("name", ""))
+            gone = forms.client_gone()
+            done = self._registrar.rename(_checked(name), new, deadline, gone)
+        return render(done, f"{done['name']}\n")
+
+    def photo(self, name: str, number: int) -> Response:
+        """``GET /people/<name>/photos/<n>``: a photo they were enrolled from, n from 0."""
+        data = self._registrar.photo(_checked(name), number)
+        return Response(data, content_type=sniff(data) or "application/octet-stream")
 
     def verify(self, name: str) -> Response:
         """``POST /people/<name>/verify``: whether that person is the largest face of a photo."""

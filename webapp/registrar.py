@@ -22,6 +22,7 @@ from webapp.uploads import Upload
 log = logging.getLogger(__name__)
 
 GALLERY = "gallery/current.gallery"
+PHOTOS = "gallery/photos/"
 UPLOADS = "uploads/"
 _TASKS = "facerec_tasks.people_tasks."
 
@@ -35,11 +36,25 @@ class Registrar:
         self._storage = storage
         self._doorbell = doorbell
         self._etag: str | None = None
-        self._people: dict[str, int] = {}
+        self._people: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
 
     def people(self) -> dict[str, int]:
         """Name and number of photos of everybody, by name."""
+        return {name: len(photos) for name, photos in self._known().items()}
+
+    def photo(self, name: str, number: int) -> bytes:
+        """One of a person's photos, as it was enrolled; raises :class:`Problem`."""
+        photos = self._known().get(name)
+        if photos is None:
+            raise Problem("no-such-person", "nobody has this name")
+        photo = photos[number] if number < len(photos) else ""
+        stored = self._storage.find(PHOTOS + photo) if photo else None
+        if stored is None:
+            raise Problem("not-found", "no such photo")
+        return stored.data
+
+    def _known(self) -> dict[str, tuple[str, ...]]:
         with self._lock:
             try:
                 stored = self._storage.get(GALLERY, if_none_match=self._etag)
@@ -65,6 +80,12 @@ class Registrar:
         reply = self._ask("forget", (name,), deadline, gone)
         self._doorbell.announce("refresh_gallery")
         _value(reply)
+
+    def rename(self, name: str, new: str, deadline: float, gone: Gone) -> dict[str, Any]:
+        """Gives a person another name, which must be nobody else's."""
+        reply = self._ask("rename", (name, new), deadline, gone)
+        self._doorbell.announce("refresh_gallery")
+        return _value(reply)
 
     def verify(self, name: str, photo: Upload, deadline: float, gone: Gone) -> dict[str, Any]:
         """Whether that person is on the photo."""

@@ -6,7 +6,6 @@ The web tier lists people with it and needs no engine for that.
 import json
 import mmap
 import struct
-from collections import Counter
 from typing import Any
 
 MAGIC = b"FACEREC-GALLERY1"
@@ -35,16 +34,21 @@ def read_header(data: bytes | mmap.mmap) -> tuple[dict[str, Any], int]:
     return header, up(prefix + length)
 
 
-def people(data: bytes) -> dict[str, int]:
-    """Everybody's name and number of photos, by name; raises :class:`GalleryError`."""
+def people(data: bytes) -> dict[str, tuple[str, ...]]:
+    """Everybody's photos by name, as ids; raises :class:`GalleryError`.
+
+    An id is empty where no photo was kept, as of an imported ``data.pt``.
+    """
     header, start = read_header(data)
+    found: dict[str, list[str]] = {}
     try:
-        names, rows = header["names"], len(header["photos"])
-        owners = struct.unpack_from(f"<{rows}i", data, start)
-        counts = Counter(names[owner] for owner in owners)
+        names, photos = header["names"], header["photos"]
+        owners = struct.unpack_from(f"<{len(photos)}i", data, start)
+        for owner, photo in zip(owners, photos, strict=True):
+            found.setdefault(names[owner], []).append(photo)
     except (KeyError, TypeError, IndexError, struct.error) as error:
         raise GalleryError(f"not a gallery: {error!r}") from error
-    return dict(sorted(counts.items()))
+    return {name: tuple(found[name]) for name in sorted(found)}
 
 
 def up(length: int) -> int:
