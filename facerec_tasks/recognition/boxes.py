@@ -35,6 +35,8 @@ def _survivors(
     boxes: Array, limit: float, edge: np.float32, *, of_smaller: bool
 ) -> NDArray[np.intp]:
     """Which of ``boxes``, best first, no better survivor covers."""
+    if len(boxes) < 2:
+        return np.arange(len(boxes))
     left, top, right, bottom = np.ascontiguousarray(boxes.T)
     areas = (right - left + edge) * (bottom - top + edge)
     alive = np.ones(len(boxes), bool)

@@ -28,7 +28,10 @@ CELL, STRIDE = 12, 2
 """P-Net judges squares of 12 px, every 2 px."""
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Face probability a candidate needs to pass P-Net, R-Net and O-Net."""
-BATCH = 128
+_PASS = [np.float32(np.log(p / (1 - p))) for p in THRESHOLDS]
+"""The same as logits, which is what the networks give."""
+_CELL_EDGES = np.array([1, 1, CELL, CELL], np.float32)
+BATCH = 32
 """Crops a network judges at once: bounds memory."""
 
 
@@ -97,7 +100,7 @@ class Detector:
 
     def _propose(self, picture: SummedArea) -> _Candidates:
         """P-Net over the pyramid."""
-        found = [self._propose_at(picture, scale) for scale in _scales(picture)]
+        found = [level for scale in _scales(picture) if (level := self._propose_at(picture, scale))]
         if not found:
             return _Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32))
         boxes, scores, corrections = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -105,24 +108,26 @@ class Detector:
         boxes = corrected(boxes[keep], corrections[keep], edge=0)
         return _Candidates(squared(boxes), scores[keep])
 
-    def _propose_at(self, picture: SummedArea, scale: float) -> tuple[Array, Array, Array]:
+    def _propose_at(self, picture: SummedArea, scale: float) -> tuple[Array, Array, Array] | None:
+        """Boxes, scores and corrections of one level of the pyramid, if it has candidates."""
         size = int(picture.height * scale + 1), int(picture.width * scale + 1)
-        (maps,) = self._pnet.run(None, {"x": picture.level(*size)})
-        logits = maps[0, 0]
-        y, x = np.nonzero(logits >= _logit(THRESHOLDS[0]))
+        maps = self._pnet.run(None, {"x": picture.level(*size)})[0][0]
+        y, x = (maps[0] >= _PASS[0]).nonzero()
+        if not len(y):
+            return None
         if len(y) > self._limits.per_level:
-            best = np.argsort(-logits[y, x], kind="stable")[: self._limits.per_level]
+            best = np.argsort(-maps[0, y, x], kind="stable")[: self._limits.per_level]
             y, x = y[np.sort(best)], x[np.sort(best)]
-        scores = _probability(logits[y, x])
-        corner = np.stack([x, y], axis=1).astype(np.float32) * STRIDE
-        boxes = np.concatenate([corner + 1, corner + CELL], axis=1)
+        found = maps[:, y, x]
+        boxes = np.array([x, y, x, y], np.float32).T * STRIDE + _CELL_EDGES
         boxes = np.floor(boxes / np.float32(scale))
+        scores = _probability(found[0])
         keep = suppress(boxes, scores, 0.5)
-        return boxes[keep], scores[keep], maps[0, 1:, y[keep], x[keep]]
+        return boxes[keep], scores[keep], found[1:, keep].T
 
     def _refine(self, picture: SummedArea, candidates: _Candidates) -> _Candidates:
         """R-Net."""
-        candidates, output = _judge(self._rnet, picture, candidates, 24, THRESHOLDS[1])
+        candidates, output = _judge(self._rnet, picture, candidates, 24, _PASS[1])
         keep = suppress(candidates.boxes, candidates.scores, 0.7)[: self._limits.second]
         candidates = candidates.best(keep)
         return _Candidates(
@@ -131,7 +136,7 @@ class Detector:
 
     def _decide(self, picture: SummedArea, candidates: _Candidates) -> list[Detection]:
         """O-Net, and the landmarks."""
-        candidates, output = _judge(self._onet, picture, candidates, 48, THRESHOLDS[2])
+        candidates, output = _judge(self._onet, picture, candidates, 48, _PASS[2])
         corner = candidates.boxes[:, None, :2]
         size = candidates.boxes[:, None, 2:] - corner + 1
         points = output[:, 5:].reshape(-1, 2, 5).transpose(0, 2, 1) * size + corner - 1
@@ -159,7 +164,7 @@ def _scales(picture: SummedArea) -> Iterator[float]:
 
 
 def _judge(
-    network: Any, picture: SummedArea, candidates: _Candidates, size: int, threshold: float
+    network: Any, picture: SummedArea, candidates: _Candidates, size: int, threshold: np.float32
 ) -> tuple[_Candidates, Array]:
     """Runs ``network`` on crops of the candidates; those it passes, with its outputs for them."""
     corners = _inside(candidates.boxes, picture)
@@ -172,7 +177,7 @@ def _judge(
     if not outputs:
         return candidates, np.empty((0, network.get_outputs()[0].shape[1]), np.float32)
     output = np.concatenate(outputs)
-    passed = output[:, 0] > _logit(threshold)
+    passed = output[:, 0] > threshold
     scores = _probability(output[passed, 0])
     return _Candidates(candidates.boxes[passed], scores), output[passed]
 
@@ -183,10 +188,6 @@ def _inside(boxes: Array, picture: SummedArea) -> NDArray[np.int64]:
     corners[:, :2] = np.maximum(corners[:, :2], 1) - 1
     corners[:, 2:] = np.minimum(corners[:, 2:], [picture.width, picture.height])
     return corners
-
-
-def _logit(probability: float) -> np.float32:
-    return np.float32(np.log(probability / (1 - probability)))
 
 
 def _probability(logits: Array) -> Array:
