@@ -30,8 +30,9 @@ from kombu.pidbox import Mailbox
 from kombu.transport import SQS
 
 from facerec_tasks.sqs import shutdown, temporary
+from facerec_tasks.sqs.channel import EVENT_EXCHANGE, Channel
 from facerec_tasks.sqs.task import Request
-from facerec_tasks.sqs.transport import EVENT_EXCHANGE, Channel, Transport
+from facerec_tasks.sqs.transport import Transport
 
 OVERRIDDEN = (
     "sqs", "entity_name", "_update_queue_cache", "_new_queue", "queue_declare", "_has_queue",
@@ -100,7 +101,7 @@ def test_the_event_loop_is_woken_from_other_threads() -> None:
 
 
 def test_names_of_temporary_queues() -> None:
-    """transport.py knows queues by their names, since bindings live in other processes."""
+    """channel.py knows queues by their names, since bindings live in other processes."""
     app = Celery("seams", set_as_current=False)
     mailbox = app.control.mailbox
     control = mailbox.get_queue("w1@host")
