@@ -1,0 +1,40 @@
+"""A connection that nobody closed is collected in any thread, also in one that holds its locks."""
+
+import os
+import threading
+
+from facerec_tasks.sqs.outbox import Outbox
+from facerec_tasks.sqs.transport import _end_of_process
+
+
+class Ending:
+    """The three things to end, as one; it needs a lock its caller holds."""
+
+    def __init__(self) -> None:
+        self.outbox: Outbox[str] = Outbox(lambda _: None, "test")
+        self.closed = threading.Event()
+
+    def flush(self) -> None:
+        self.outbox.flush()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def collected_while_sending(pid: int) -> Ending:
+    ending = Ending()
+    with ending.outbox._sending:
+        ended = threading.Thread(target=_end_of_process, args=(pid, ending, ending, ending))
+        ended.start()
+        ended.join(timeout=5)
+        assert not ended.is_alive()  # it did not wait for the lock
+        assert not ending.closed.is_set()
+    return ending
+
+
+def test_the_collecting_thread_waits_for_nothing() -> None:
+    assert collected_while_sending(os.getpid()).closed.wait(5)
+
+
+def test_a_forked_child_ends_nothing() -> None:
+    assert not collected_while_sending(os.getpid() + 1).closed.wait(0.2)
