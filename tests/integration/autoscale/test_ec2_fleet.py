@@ -1,0 +1,102 @@
+"""What only EC2 has: market, templates, images, refusals."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from autoscale.fleet import Ec2Fleet, NoCapacity
+from facerec_tasks.aws import client
+from facerec_tasks.errors import ConfigurationError, NotFound
+from facerec_tasks.settings import Settings
+
+
+@pytest.fixture
+def ec2(resources: Settings) -> Any:
+    return client(resources, "ec2")
+
+
+def token() -> str:
+    return uuid.uuid4().hex
+
+
+def described(ec2: Any, machine: str) -> Any:
+    return ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
+
+
+def test_spot_machines_are_asked_for_and_one_that_will_be_taken_away_is_faulty(
+    resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Ec2Fleet(resources.model_copy(update={"spot": True, "fleet_mode": "terminate"}))
+    first, second = fleet.launch(2, token())
+    assert described(ec2, first)["InstanceLifecycle"] == "spot"
+    assert not any(m.faulty for m in fleet.describe())
+
+    def notice(**_: Any) -> dict[str, Any]:  # the emulator takes no machine away
+        return {"SpotInstanceRequests": [{"InstanceId": second}]}
+
+    monkeypatch.setattr(ec2, "describe_spot_instance_requests", notice)
+    assert {m.id: m.faulty for m in fleet.describe()} == {first: False, second: True}
+
+
+def _refusing(code: str) -> Callable[..., Any]:
+    def refuse(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": code, "Message": "test"}}, "RunInstances")
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "VcpuLimitExceeded"])
+def test_lack_of_room_is_a_refusal_and_spot_then_pays_the_full_price(
+    code: str, resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Ec2Fleet(resources.model_copy(update={"spot": True, "fleet_mode": "terminate"}))
+    with monkeypatch.context() as full:
+        full.setattr(ec2, "run_instances", _refusing(code))
+        with pytest.raises(NoCapacity):
+            fleet.launch(1, token())
+    (machine,) = fleet.launch(1, token())
+    assert "InstanceLifecycle" not in described(ec2, machine)
+
+
+def test_a_launch_template_replaces_image_and_type(resources: Settings, ec2: Any) -> None:
+    image = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
+    name = f"{resources.id}-template"
+    ec2.create_launch_template(
+        LaunchTemplateName=name,
+        LaunchTemplateData={"ImageId": image, "InstanceType": "t3.small"},
+    )
+    fleet = Ec2Fleet(resources.model_copy(update={"launch_template": name}))
+    (machine,) = fleet.launch(1, token())
+    assert described(ec2, machine)["InstanceType"] == "t3.small"
+    assert [m.id for m in fleet.describe()] == [machine]
+
+
+def test_without_an_image_it_says_what_to_do(settings: Settings, private_endpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match="bake one"):
+        Ec2Fleet(settings).launch(1, token())
+
+
+def test_an_image_that_was_baked_anew_is_found(
+    private_endpoint: str, resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Ec2Fleet(resources)
+    (before,) = fleet.launch(1, token())
+    ec2.deregister_image(ImageId=described(ec2, before)["ImageId"])  # names are unique on AWS
+    new = ec2.register_image(
+        Name="app-tier-ami", Architecture="x86_64", RootDeviceName="/dev/xvda"
+    )["ImageId"]
+    with monkeypatch.context() as gone:
+        gone.setattr(ec2, "run_instances", _refusing("InvalidAMIID.NotFound"))
+        with pytest.raises(NotFound):
+            fleet.launch(1, token())
+    (machine,) = fleet.launch(1, token())
+    assert described(ec2, machine)["ImageId"] == new
+
+
+def test_machines_of_others_are_none_of_ours(resources: Settings) -> None:
+    other = Ec2Fleet(resources.model_copy(update={"id": "other-team"}))
+    other.launch(1, token())
+    assert Ec2Fleet(resources).describe() == []
