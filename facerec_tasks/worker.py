@@ -14,7 +14,7 @@ from celery.worker.control import control_command
 
 from facerec_tasks import people_tasks
 from facerec_tasks.app import app
-from facerec_tasks.errors import AwsError
+from facerec_tasks.errors import AwsError, ConfigurationError
 from facerec_tasks.gallery_source import GallerySource
 from facerec_tasks.messages import Face, Outcome
 from facerec_tasks.recognition.gallery import Gallery, GalleryError
@@ -57,7 +57,17 @@ class Engine:
         return {**fields, "seconds": round(time.perf_counter() - begin, 4)}
 
     def current(self) -> Recognizer:
-        """The recognizer with the newest gallery."""
+        """The recognizer with the newest gallery.
+
+        Raises :class:`ConfigurationError` when that asks for an engine this machine has not got:
+        the photo is not to blame, and another machine may have it.
+        """
+        try:
+            return self._newest()
+        except (GalleryError, ModelMissing) as error:
+            raise ConfigurationError(f"the gallery cannot be used here: {error}") from error
+
+    def _newest(self) -> Recognizer:
         gallery = self.source.current()
         if gallery is not self._recognizer.gallery:
             same_engine = gallery.engine == self._recognizer.gallery.engine
