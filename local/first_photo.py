@@ -1,7 +1,7 @@
 """``python -m local.first_photo URL``: sends a sample photo as any client does, prints the answer.
 
 It waits until somebody listens. A process of its own, so that whoever starts it need not carry what
-makes the photo.
+makes the photo. The photo is purged again: the buckets are the newcomer's, and empty.
 """
 
 import sys
@@ -9,16 +9,18 @@ import time
 
 import urllib3
 
-from local.samples import probe
+from facerec_tasks.errors import AwsError
+from facerec_tasks.photos import Choice, Photos
+from facerec_tasks.settings import get_settings
+from local.samples import Probe, probe
 
 TIMEOUT = 120.0
 """Seconds for the answer: a machine starts, a worker boots, a photo is recognised."""
 POLL = 0.05
 
 
-def send(url: str) -> tuple[int, str]:
+def send(url: str, sample: Probe) -> tuple[int, str]:
     """Status and text of the answer; raises urllib3's errors."""
-    sample = probe()
     _wait_for(url)
     print(
         f"facerec: sending {sample.file_name}, another picture of {sample.name.replace('_', ' ')}",
@@ -48,14 +50,19 @@ def _wait_for(url: str) -> None:
 
 def main(arguments: list[str]) -> int:
     (url,) = arguments
+    sample = probe()
     try:
-        status, text = send(url)
+        status, text = send(url, sample)
     except urllib3.exceptions.HTTPError as error:
         status, text = 0, str(error)
     if status != 200:
         print(f"the first photo was answered with {status}: {text}", file=sys.stderr)
         return 1
     print(text)
+    try:
+        Photos(get_settings()).purge(Choice(names=frozenset({sample.file_name})))
+    except AwsError as error:
+        print(f"the first photo stays in the buckets: {error}", file=sys.stderr)
     return 0
 
 
