@@ -25,7 +25,7 @@ from facerec_tasks.recognition import facenet_weights, networks
 from facerec_tasks.recognition.checkpoint import CheckpointError, read_dlib, read_torch
 from facerec_tasks.recognition.graph import Graph
 
-RECIPE = "4"
+RECIPE = "5"
 """Raise it when :mod:`networks` writes something else, so that old files are made anew."""
 
 

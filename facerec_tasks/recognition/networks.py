@@ -39,7 +39,7 @@ def pnet(state: State) -> Graph:
 def rnet(state: State) -> Graph:
     """Input n x 3 x 24 x 24; output ``y`` n x 5: face logit, four box corrections."""
     net = _Cascade(state, ["n", 3, 24, 24])
-    net.entrance("1", pool=3)
+    net.layer("1", pool=3)
     net.layer("2", pool=3)
     net.layer("3")
     net.flat_dense("4", (64, 3, 3))
@@ -106,17 +106,29 @@ class _Cascade:
         self._signs = _filled(signs)
 
     def layer(self, layer: str, pool: int | None = None) -> None:
-        """Convolution, PReLU and, if ``pool``, pooling."""
+        """Convolution, PReLU and, if ``pool``, pooling.
+
+        Slopes above 1 rise all the way, so they can wait until behind the pooling.
+        """
         weight, bias, slope = self._weights(layer)
-        if (slope > 1).any():
+        steep = slope > 1
+        if steep.any() and not pool:
             raise CheckpointError(f"prelu{layer} has a slope above 1: not the MTCNN we know")
         x = self.graph.convolve(self.x, _filled(weight), _filled(bias))
-        bend = _filled(slope - 1)
-        y = self.graph.along_rows(x, bend[:, None])
-        self.x = self.graph.node("Add", [x, self.graph.relu(y)])
-        self._signs = np.ones(len(bend), np.float32)
+        x = self._bent(x, np.where(steep, 0, slope - 1))
         if pool:
-            self.x = self.graph.max_pool(self.x, pool, 2, ceil=True)
+            x = self.graph.max_pool(x, pool, 2, ceil=True)
+        signs = np.where(steep, -1, 1).astype(np.float32)
+        if steep.any():
+            x = self._bent(x, np.where(steep, 1 - slope, 0), signs)
+        self.x, self._signs = x, _filled(signs)
+
+    def _bent(self, x: str, bend: Array, straight: Array | None = None) -> str:
+        """``straight`` x + relu(``bend`` x), channel by channel; ``straight`` is 1 if not given."""
+        y = self.graph.relu(self.graph.along_rows(x, _filled(bend)[:, None]))
+        if straight is not None:
+            x = self.graph.along_rows(x, _filled(straight)[:, None])
+        return self.graph.node("Add", [x, y])
 
     def flat_dense(self, layer: str, maps: tuple[int, int, int]) -> None:
         """MTCNN flattens width, height, channel; ONNX channel, height, width."""
