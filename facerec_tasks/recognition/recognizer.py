@@ -12,7 +12,7 @@ from PIL import Image
 from facerec_tasks.recognition import image
 from facerec_tasks.recognition.detector import Detection, Detector, Points
 from facerec_tasks.recognition.embedder import Embedder, load_embedder
-from facerec_tasks.recognition.gallery import Gallery, Match
+from facerec_tasks.recognition.gallery import EngineMismatch, Gallery, Match
 
 CROP_SIDE = 640
 """Longest side in pixels of a photo that is tried again with a margin."""
@@ -62,10 +62,12 @@ class Recognizer:
     """The engine with a gallery. Loaded once in the parent of prefork children; keeps no state."""
 
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery) -> None:
-        """Raises :class:`ValueError` when the gallery was made by another engine."""
-        if gallery.engine != embedder.name:
-            raise ValueError(
-                f"the gallery holds embeddings of {gallery.engine}, the engine is {embedder.name}"
+        """Raises :class:`EngineMismatch` when another engine, or precision, made the gallery."""
+        made_by = (gallery.engine, gallery.precision)
+        if made_by != (embedder.name, embedder.precision):
+            raise EngineMismatch(
+                f"the gallery holds embeddings of {' '.join(made_by)}, the engine is "
+                f"{embedder.name} {embedder.precision}: enrol its people again with this engine"
             )
         self._detector = detector
         self._embedder = embedder

@@ -128,6 +128,13 @@ def test_another_engines_gallery_is_refused(detector: Detector, resnet128: ResNe
         Recognizer(detector, resnet128, Gallery.empty("facenet"))
 
 
+def test_a_gallery_of_another_precision_is_refused(
+    detector: Detector, resnet128: ResNet128
+) -> None:
+    with pytest.raises(ValueError, match="int8"):
+        Recognizer(detector, resnet128, Gallery.empty("resnet128", precision="int8"))
+
+
 def test_missing_networks_say_how_they_are_made(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match=r"recognition\.convert --out .* --engine facenet"):
         load_embedder("facenet", tmp_path)
