@@ -32,7 +32,7 @@ from facerec_tasks.sqs.settlement import dead_letter_queue
 DEFAULTS = (
     "--address=127.0.0.1",
     "--enable_events=False",
-    "--tasks_columns=name,uuid,state,args,result,received,runtime,worker",
+    "--tasks_columns=name,state,args,received,runtime,worker,uuid,result",
 )
 """Given before the user's own options, which therefore win."""
 
