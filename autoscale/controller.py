@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
 from autoscale.drain import LONG_TASK, Cancel, Drain
-from autoscale.execution import Execution
+from autoscale.execution import Execution, Result
 from autoscale.experience import Experience
 from autoscale.fleet import CALL_FAILED, DryRun, Ec2Fleet, Fleet
 from autoscale.launches import Launches
@@ -220,7 +220,7 @@ class Controller:
         if self._drain:
             plan = self._drain.phased(plan, machines, self._liveness.node, now)
         done = self._execution.carry_out(plan, now)
-        self._after(plan, seen, machines, now)
+        self._after(plan, seen, machines, done, now)
         self._tell(plan, seen, done)
         decision = record(
             request_id.get(),
@@ -277,13 +277,20 @@ class Controller:
             self._liveness.progressed(now)
 
     def _after(
-        self, plan: Plan, seen: _Readings, machines: tuple[Machine, ...], now: float
+        self,
+        plan: Plan,
+        seen: _Readings,
+        machines: tuple[Machine, ...],
+        done: Mapping[str, Result],
+        now: float,
     ) -> None:
         """What one step leaves for the next."""
         self._memory = plan.memory
-        if plan.start or plan.launch:
+        if isinstance(done.get("start"), list) or isinstance(done.get("launch"), list):
             self._breaker.started(now)
-        failed = [m for m in machines if m.id in plan.replace and not m.faulty]
+        replaced = done.get("replace")
+        gone = replaced if isinstance(replaced, list) else []
+        failed = [m for m in machines if m.id in gone and not m.faulty]
         self._breaker.gave_up(len(failed), now)
         for machine in failed:
             self._experience.gave_up(now - machine.since)
@@ -298,7 +305,7 @@ class Controller:
                 active=0 < plan.target < len(live) or any(m.draining for m in machines),
             )
 
-    def _tell(self, plan: Plan, seen: _Readings, done: dict[str, Any]) -> None:
+    def _tell(self, plan: Plan, seen: _Readings, done: Mapping[str, Result]) -> None:
         """One line for a step that changed something."""
         if not plan.changes:
             return
