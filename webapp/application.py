@@ -19,6 +19,7 @@ from webapp.errors import Problem
 from webapp.keys import Keys
 from webapp.metrics import Metrics
 from webapp.operations import Operations
+from webapp.pages.status import Status
 from webapp.pages.views import Pages
 from webapp.people import People
 from webapp.recogniser import Recogniser
@@ -52,7 +53,8 @@ def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
     photos = Photos(settings, recogniser, doorbell)
     people = People(settings, Registrar(storage, doorbell), recogniser, doorbell)
     operations = Operations(settings, doorbell)
-    scopes = _add_routes(app, photos, people, operations, Pages(settings))
+    pages, status = Pages(settings), Status(settings, doorbell)
+    scopes = _add_routes(app, photos, people, operations, pages, status)
     access = Access(settings, Keys(storage))
     access.warn()
     app.before_request(_begin)
@@ -63,7 +65,12 @@ def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
 
 
 def _add_routes(
-    app: Flask, photos: Photos, people: People, operations: Operations, pages: Pages
+    app: Flask,
+    photos: Photos,
+    people: People,
+    operations: Operations,
+    pages: Pages,
+    status: Status,
 ) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
     routes: list[tuple[str, str, View, str | None]] = [
@@ -83,6 +90,7 @@ def _add_routes(
         ("GET", "/", pages.photos, None),
         ("GET", "/who", pages.people, None),
         ("GET", "/status", pages.status, None),
+        ("GET", "/status/events", status.events, "operate"),
         ("GET", "/privacy", pages.privacy, None),
         ("GET", "/static/<name>", pages.static, None),
     ]

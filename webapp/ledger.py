@@ -5,6 +5,8 @@ import time
 import uuid
 from dataclasses import asdict, dataclass
 
+from webapp.recent import Recent
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -32,6 +34,8 @@ class Ledger:
         self._started_at = time.time()
         self._accepted = 0
         self._open: dict[str, float] = {}
+        self.recent = Recent()
+        """How long answers took, from acceptance on."""
         self._lock = threading.Lock()
 
     def accept(self, task_id: str) -> None:
@@ -42,8 +46,11 @@ class Ledger:
 
     def answer(self, task_id: str) -> None:
         """The task's answer is known. A second time is no harm."""
+        now = time.time()
         with self._lock:
-            self._open.pop(task_id, None)
+            accepted_at = self._open.pop(task_id, None)
+        if accepted_at is not None:
+            self.recent.add(now, now - accepted_at)
 
     def holds(self, task_id: str) -> bool:
         """Accepted here and not answered yet."""

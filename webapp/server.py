@@ -21,6 +21,7 @@ from waitress.wasyncore import close_all, loop
 
 from facerec_tasks.settings import Settings
 from webapp.errors import Problem
+from webapp.pages.sampler import MAX_STREAMS
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class Server(TcpWSGIServer):
         receive_timeout: float = RECEIVE_TIMEOUT,
         spare_connections: int = SPARE_CONNECTIONS,
     ) -> None:
-        threads = settings.max_waiting + SPARE_THREADS
+        threads = settings.max_waiting + SPARE_THREADS + MAX_STREAMS
         connections = settings.max_waiting + spare_connections
         _allow_files(connections + 200)
         dispatcher = ThreadedTaskDispatcher()

@@ -1,0 +1,81 @@
+"""What is asked of AWS while somebody watches: the queue's counts, the machines' states."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import AwsError
+from facerec_tasks.settings import Settings
+
+MEMBER_TAG = "facerec-fleet"
+"""Whose value is the system's id on every machine of its fleet; the controller's name for it."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One moment, in Unix seconds. None is what could not be had."""
+
+    at: float
+    visible: int | None = None
+    in_flight: int | None = None
+    dead: int | None = None
+    """Messages in the dead-letter queue."""
+    machines: dict[str, int] | None = None
+    """How many are in each of EC2's states."""
+    faults: tuple[str, ...] = field(default=())
+
+
+class Readings:
+    """For one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._urls: dict[str, str] = {}
+
+    def take(self, now: float) -> Reading:
+        """Three calls to AWS; never raises what AWS refuses."""
+        faults: list[str] = []
+        visible: int | None = None
+        in_flight: int | None = None
+        dead: int | None = None
+        machines: dict[str, int] | None = None
+        try:
+            visible, in_flight = self._counts(self._settings.request_queue)
+            dead = sum(self._counts(self._settings.dead_letter_queue))
+        except AwsError as error:
+            faults.append(f"The queue cannot be counted now: {error}")
+        try:
+            machines = self._machines()
+        except AwsError as error:
+            faults.append(f"The machines are the controller's last word, EC2 refused ours: {error}")
+        return Reading(now, visible, in_flight, dead, machines, tuple(faults))
+
+    def _counts(self, queue: str) -> tuple[int, int]:
+        sqs = client(self._settings, "sqs")
+        with translated():
+            if queue not in self._urls:
+                self._urls[queue] = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+            found = sqs.get_queue_attributes(
+                QueueUrl=self._urls[queue],
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                ],
+            )["Attributes"]
+        return (
+            int(found["ApproximateNumberOfMessages"]),
+            int(found["ApproximateNumberOfMessagesNotVisible"]),
+        )
+
+    def _machines(self) -> dict[str, int]:
+        ec2 = client(self._settings, "ec2")
+        members = {"Name": f"tag:{MEMBER_TAG}", "Values": [self._settings.id]}
+        with translated():
+            pages = ec2.get_paginator("describe_instances").paginate(Filters=[members])  # type: ignore[list-item]
+            states: Counter[str] = Counter(
+                instance["State"]["Name"]
+                for page in pages
+                for reservation in page["Reservations"]
+                for instance in reservation["Instances"]
+            )
+        return dict(states)

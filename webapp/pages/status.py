@@ -1,0 +1,121 @@
+"""The live picture: what is looked at, and how it reaches those who watch."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, request
+
+from facerec_tasks.errors import AwsError
+from facerec_tasks.prices import HOURLY
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+from webapp.doorbell import Doorbell
+from webapp.errors import retry_later
+from webapp.pages.journal import Journal
+from webapp.pages.picture import Sight, draw
+from webapp.pages.readings import Reading, Readings
+from webapp.pages.sampler import Sampler
+from webapp.recent import SLOT, SLOTS
+
+WINDOW = SLOT * SLOTS
+JOURNAL_EVERY = 4.0
+"""Seconds between two looks at the journal, which the controller writes every ten."""
+DECISIONS = 12
+"""Latest ones that are told."""
+LEASE = "controller/lease.json"
+LONGEST_STREAM = 600.0
+"""Seconds; then the page connects anew, with the key it has by then."""
+PATIENCE = 0.5
+"""Seconds after which a stream sees that the process stops."""
+ALIVE_EVERY = 10.0
+"""Seconds of silence after which a stream shows that it lives, and finds out who left."""
+EVENTS = "text/event-stream"
+
+
+class Watch:
+    """Looks at everything; for the sampler's one thread."""
+
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        self._settings = settings
+        self._ledger = doorbell.ledger
+        self._storage = Storage(settings)
+        self._readings = Readings(settings)
+        self._journal = Journal(self._storage)
+        self._kept: deque[Reading] = deque(maxlen=int(WINDOW / 2) + 10)
+        self._journal_at = float("-inf")
+        self._journal_fault: tuple[str, ...] = ()
+        self._controller_seen: float | None = None
+
+    def look(self, now: float) -> dict[str, Any]:
+        """The picture of now, in Unix seconds."""
+        self._kept.append(self._readings.take(now))
+        if now - self._journal_at >= JOURNAL_EVERY or not self._journal.complete:
+            self._read_journal(now)
+        recent = self._ledger.recent
+        since = now - WINDOW
+        return draw(
+            Sight(
+                now=now,
+                readings=[reading for reading in self._kept if reading.at >= since],
+                steps=self._journal.steps(since - SLOT),
+                changes=self._journal.changes(DECISIONS),
+                slots=recent.slots(now),
+                minute=recent.total(now, 60.0),
+                window=recent.total(now),
+                outstanding=self._ledger.outstanding,
+                controller_seen=self._controller_seen,
+                billed=self._journal.billed_today(now),
+                complete=self._journal.complete,
+                hourly=HOURLY.get(self._settings.instance_type),
+                instance_type=self._settings.instance_type,
+                faults=self._journal_fault,
+            )
+        )
+
+    def _read_journal(self, now: float) -> None:
+        self._journal_at = now
+        try:
+            self._journal.refresh(now)
+            for entry in self._storage.list(LEASE):
+                self._controller_seen = entry.modified.timestamp()
+            self._journal_fault = ()
+        except AwsError as error:
+            self._journal_fault = (f"The controller's journal cannot be read now: {error}",)
+
+
+class Status:
+    """The view of the live picture."""
+
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        self._doorbell = doorbell
+        self._sampler = Sampler(Watch(settings, doorbell).look)
+
+    def events(self) -> Response:
+        """``GET /status/events``: server-sent events, a whole picture each; JSON: one picture."""
+        if EVENTS in request.accept_mimetypes.values():
+            stream = self._stream()
+            next(stream)  # takes its place, or is refused while a refusal can still be answered
+            return Response(stream, content_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+        found = self._sampler.after(0, timeout=10.0)
+        if found is None:
+            raise retry_later("aws-unavailable", "no picture yet; try again")
+        return Response(found[1], content_type="application/json")
+
+    def _stream(self) -> Iterator[bytes]:
+        until = time.monotonic() + LONGEST_STREAM
+        with self._sampler.stream():
+            yield b""
+            yield b"retry: 2000\n\n"
+            number, spoke = 0, time.monotonic()
+            while not self._doorbell.stopping and time.monotonic() < until:
+                found = self._sampler.after(number, timeout=PATIENCE)
+                if found is not None:
+                    number, picture = found
+                    yield b"data: " + picture + b"\n\n"
+                elif time.monotonic() - spoke > ALIVE_EVERY:
+                    yield b": still here\n\n"
+                else:
+                    continue
+                spoke = time.monotonic()
