@@ -8,24 +8,37 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 CHUNK = 65536
-_TARGET = re.compile(rb"\r\nx-amz-target: *Amazon(SQS)\.(\w+)", re.IGNORECASE)
-_QUERY = re.compile(rb"(?:^|&|\n)Action=(\w+)")
-_REST = re.compile(rb"(?:^|\r\n)(GET|PUT|HEAD|DELETE) /[^ ]* HTTP/1\.1\r\n")
+_TOKEN = re.compile(
+    rb"(?:^|\r\n)(?P<method>GET|PUT|HEAD|DELETE|POST) /[^ ]* HTTP/1\.1(?=\r\n)"
+    rb"|\r\nx-amz-target: *AmazonSQS\.(?P<target>\w+)"
+    rb"|Credential=[^/]+/\d+/[^/]+/(?P<service>\w+)/aws4_request"
+    rb"|(?:^|&|\n)Action=(?P<action>\w+)",
+    re.IGNORECASE,
+)
 
 
 class Counter:
-    """Writes a line for each call found in what clients send."""
+    """Writes a line for each call found in what one connection's client sends."""
 
     def __init__(self, log: TextIO) -> None:
         self._log = log
+        self._method = ""
+        self._service = ""
 
     def see(self, sent: bytes) -> None:
-        for service, kind in _TARGET.findall(sent):
-            self._note(f"{service.decode().lower()}.{kind.decode()}")
-        for kind in _QUERY.findall(sent):
-            self._note(f"sns.{kind.decode()}")
-        for method in _REST.findall(sent):
-            self._note(f"s3.{method.decode().title()}Object")
+        """Of each request: its method, the service it is signed for, and what tells the action."""
+        for token in _TOKEN.finditer(sent):
+            kind, found = str(token.lastgroup), token[str(token.lastgroup)].decode()
+            if kind == "method":
+                self._method = found
+            elif kind == "target":
+                self._note(f"sqs.{found}")
+            elif kind == "action":
+                self._note(f"{self._service}.{found}")
+            else:
+                self._service = found
+                if found == "s3":
+                    self._note(f"s3.{self._method.title()}Object")
 
     def _note(self, call: str) -> None:
         print(f"AWS {call} => 200", file=self._log, flush=True)

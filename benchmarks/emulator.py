@@ -18,6 +18,7 @@ from pathlib import Path
 
 from facerec_tasks.errors import ConfigurationError
 from local.child import Child
+from local.embedded_aws import embedded_aws
 from local.localstack import localstack
 from local.ports import free_port
 
@@ -35,6 +36,7 @@ class Emulator:
     name: str
     url: str
     log: Path
+    has_ec2: bool = True
 
     def mark(self) -> int:
         """A position in the log, for :meth:`calls`."""
@@ -66,7 +68,18 @@ def emulator(directory: Path) -> Iterator[Emulator]:
             running.__exit__(None, None, None)
         return
     with _fauxqs(directory) as upstream, _counted(upstream, log) as url:
-        yield Emulator(f"{FAUXQS} behind a counting proxy", url, log)
+        yield Emulator(f"{FAUXQS} behind a counting proxy", url, log, has_ec2=False)
+
+
+@contextmanager
+def emulator_with_ec2(other: Emulator, directory: Path) -> Iterator[Emulator]:
+    """That emulator if it has EC2, else our embedded AWS: good for counting calls, not for time."""
+    if other.has_ec2:
+        yield other
+        return
+    log = directory / "embedded.log"
+    with embedded_aws() as upstream, _counted(upstream, log) as url:
+        yield Emulator("the embedded AWS behind a counting proxy", url, log)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ import boto3
 
 from benchmarks import prices
 from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REGION, STOCK, TUNED
-from benchmarks.emulator import Emulator, emulator
+from benchmarks.emulator import Emulator, emulator, emulator_with_ec2
 from benchmarks.pipeline_client import AT_ONCE, LOOP, WARM_UP
 from benchmarks.rest import Rest, measure_rest
 from facerec_tasks.sqs.queues import ensure_queue, ensure_request_queue
@@ -230,6 +230,7 @@ def report(emulator_name: str, runs: Mapping[str, Mapping[str, Run]], rest: Rest
             for mode, by_name in runs.items()
         },
         "rest": rest.summary(),
+        "rest_counted_on": rest.counted_on,
         "figures": {name: round(value, 3) for name, value in figures(runs, rest).items()},
     }
 
@@ -266,7 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         running = stack.enter_context(emulator(Path(directory)))
         say(f"on {running.name}")
         runs = compare(Bench(running, Path(directory)), size)
-        rest = measure_rest(running, Path(directory), size.rest_seconds)
+        complete = stack.enter_context(emulator_with_ec2(running, Path(directory)))
+        rest = measure_rest(complete, Path(directory), size.rest_seconds)
         found = report(running.name, runs, rest)
     print(json.dumps(found) if options.json else table(found), flush=True)
 

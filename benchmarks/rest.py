@@ -53,6 +53,8 @@ class Resting:
 class Rest:
     """At rest: the system without workers; what an idle worker adds; what Flower adds to both."""
 
+    counted_on: str
+    """Name of the emulator."""
     system: Resting
     worker: Resting
     flower: Resting
@@ -83,7 +85,7 @@ def measure_rest(emulator: Emulator, directory: Path, seconds: float) -> Rest:
             flower = ("-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app")
             with _running(settings, *flower, f"--port={settings.flower_port}"):
                 flowered = _count(emulator, seconds, "with Flower")
-    return Rest(system, worker.without(system), flowered.without(worker))
+    return Rest(emulator.name, system, worker.without(system), flowered.without(worker))
 
 
 def _count(emulator: Emulator, seconds: float, what: str) -> Resting:

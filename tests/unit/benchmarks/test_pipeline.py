@@ -1,0 +1,117 @@
+"""What the pipeline benchmark makes of what it measured."""
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmarks import prices
+from benchmarks.contender import OURS, STOCK, TUNED
+from benchmarks.counting_proxy import Counter as Calls
+from benchmarks.emulator import Emulator
+from benchmarks.pipeline import Run, figures, report, table
+from benchmarks.pipeline_client import LOOP
+from benchmarks.rest import Rest, Resting
+
+
+def run(milliseconds: float, **calls: int) -> Run:
+    latencies = tuple(milliseconds / 1000 for _ in range(100))
+    return Run(latencies, 1.0, 0.1, Counter({f"sqs.{kind}": n for kind, n in calls.items()}))
+
+
+@pytest.fixture
+def runs() -> dict[str, dict[str, Run]]:
+    return {
+        "single": {
+            LOOP: run(10.0, SendMessageBatch=200),
+            OURS: run(11.0, SendMessage=100, ReceiveMessage=300),
+            STOCK: run(500.0),
+            TUNED: run(100.0),
+        },
+        "burst": {
+            LOOP: run(50.0),
+            OURS: run(200.0, SendMessage=100, ReceiveMessage=80),
+            STOCK: run(4000.0),
+            TUNED: run(2000.0),
+        },
+    }
+
+
+@pytest.fixture
+def rest() -> Rest:
+    system = Resting(Counter({"sqs.ReceiveMessage": 6, "s3.PutObject": 6}), 120.0)
+    worker = Resting(Counter({"sqs.ReceiveMessage": 12}), 120.0)
+    return Rest("some emulator", system, worker, worker)
+
+
+def test_figures_are_what_their_names_say(runs: dict[str, dict[str, Run]], rest: Rest) -> None:
+    assert figures(runs, rest) == pytest.approx(
+        {
+            "latency_vs_boto3_loop": 1.1,  # ours / theirs
+            "burst_p95_vs_stock_best": 10.0,  # the better of theirs / ours
+            "sqs_calls_per_task_single": 4.0,
+            "sqs_calls_per_task_burst": 1.8,
+            "rest_calls_per_day": 8640.0,
+        }
+    )
+
+
+def test_the_report_is_json_and_names_the_emulator(
+    runs: dict[str, dict[str, Run]], rest: Rest
+) -> None:
+    found = report("some emulator", runs, rest)
+    assert json.loads(json.dumps(found)) == found
+    assert found["emulator"] == "some emulator"
+    assert found["runs"]["single"][OURS]["p50_ms"] == 11.0
+    assert "| this layer | 11.0 |" in table(found)
+
+
+def test_turns_add_up() -> None:
+    both = run(10.0, SendMessage=100).plus(run(20.0, SendMessage=300))
+    assert (both.tasks, both.seconds, both.sqs_calls_per_task()) == (200, 2.0, 2.0)
+    assert both.percentile(95) == 0.02
+
+
+def test_what_a_worker_adds_is_what_was_not_there_without_it() -> None:
+    before = Resting(Counter({"sqs.ReceiveMessage": 6, "s3.PutObject": 6}), 60.0)
+    after = Resting(Counter({"sqs.ReceiveMessage": 12, "s3.PutObject": 5}), 60.0)
+    assert after.without(before).calls == {"sqs.ReceiveMessage": 6}
+
+
+def test_prices_are_those_of_the_list() -> None:
+    million = 1e6
+    assert prices.dollars({"sqs.SendMessage": million}) == pytest.approx(0.40)
+    assert prices.dollars({"sns.PublishBatch": million}) == pytest.approx(0.50)
+    assert prices.dollars({"s3.PutObject": million}) == pytest.approx(5.0)
+    assert prices.dollars({"s3.HeadObject": million}) == pytest.approx(0.40)
+    assert prices.dollars({"s3.DeleteObject": million, "ec2.DescribeInstances": million}) == 0
+
+
+def test_calls_are_read_from_the_log_since_a_mark(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("12:00 INFO localstack.request.aws : AWS sqs.SendMessage => 200\n")
+    emulator = Emulator("some", "http://127.0.0.1:9", log)
+    mark = emulator.mark()
+    with log.open("a") as more:
+        more.write("INFO : AWS sqs.ReceiveMessage => 200\nREADY\nINFO : AWS s3.PutObject => 503\n")
+    assert emulator.calls(mark) == {"sqs.ReceiveMessage": 1, "s3.PutObject": 1}
+
+
+SIGNED = b"Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/%s/aws4_request, y\r\n"
+
+
+def test_the_proxy_tells_calls_apart() -> None:
+    log = io.StringIO()
+    calls = Calls(log)
+    json_call = b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.SendMessageBatch\r\n"
+    calls.see(json_call + SIGNED % b"sqs" + b"\r\n{}")
+    calls.see(b"POST / HTTP/1.1\r\nHost: a\r\n" + SIGNED % b"ec2" + b"\r\n")  # head, then body
+    calls.see(b"Action=DescribeInstances&Version=1")
+    calls.see(b"PUT /bucket/key?x HTTP/1.1\r\nHost: a\r\n" + SIGNED % b"s3" + b"\r\ndata")
+    assert log.getvalue().splitlines() == [
+        "AWS sqs.SendMessageBatch => 200",
+        "AWS ec2.DescribeInstances => 200",
+        "AWS s3.PutObject => 200",
+    ]
