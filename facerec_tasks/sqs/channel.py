@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+TURN = 0.01
+"""Seconds until the event loop takes another turn after a delivery."""
 EVENT_EXCHANGE = "celeryev"
 """Celery's ``event_exchange``, a topic exchange; on SNS it is a fanout, as it is on Redis."""
 
@@ -292,6 +294,9 @@ class Channel(SQS.Channel):
                 continue
             if callback is not None:
                 self._deliver_one(lease, callback)
+        # What these callbacks left to be called soon, such as the acks of a solo pool, would wait
+        # for the next timer: the loop looks for it only before it waits.
+        self.hub.call_later(TURN, _take_a_turn)
 
     def _deliver_one(self, lease: Lease, callback: Any) -> None:
         try:
@@ -469,3 +474,7 @@ class Channel(SQS.Channel):
             super().close()
             self._leases.close()
             self.give_back_except(set())
+
+
+def _take_a_turn() -> None:
+    """Nothing: the event loop shall only look around."""

@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import signal
 import threading
 import time
 from typing import Any
@@ -171,6 +172,32 @@ def test_a_broadcast_runs_on_every_worker(sample: Any, monkeypatch: pytest.Monke
     assert len(sample.notes("begin", "x")) == 2
     assert sender.exit_code == 0
     assert first.child.exit_code is second.child.exit_code is None
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_pools_without_processes(sample: Any, pool: str) -> None:
+    worker = sample.start("-P", pool, "-c2")
+    for n in range(6):
+        sample.send("work", n, 0.05)
+    sample.send("hand_back", "x", 2)
+    sample.eventually(lambda: len(sample.notes("end")) == 6, within=20)
+    sample.eventually(lambda: len(sample.notes("try", "x")) == 2, within=15)
+    sample.eventually(sample.empty)
+    worker.child.signal(signal.SIGTERM)
+    sample.eventually(lambda: worker.child.exit_code == 0, within=20)
+
+
+def test_the_commands_of_celery_work(sample: Any) -> None:
+    worker = sample.start()
+    status = sample.python("app.start(['status', '-t', '3'])", log="status")
+    sample.eventually(lambda: status.exit_code == 0, within=30)
+    assert f"{worker.name}: OK" in (sample.folder / "status.log").read_text()
+    sample.app.control.cancel_consumer(sample.queue, reply=True)
+    sample.send("work", "unwanted")
+    purge = sample.python("app.start(['purge', '-f'])", log="purge")
+    sample.eventually(lambda: purge.exit_code == 0, within=30)
+    sample.eventually(sample.empty)
+    assert not sample.notes()
 
 
 def test_slots_do_not_idle(sample: Any) -> None:
