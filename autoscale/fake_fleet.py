@@ -34,6 +34,7 @@ class _Instance:
     """When ``pending``, ``stopping`` or ``shutting-down`` is over."""
     number: int | None = None
     has_run: bool = False
+    told_at: float | None = None
 
 
 _NEXT: dict[State, State] = {
@@ -74,7 +75,7 @@ class FakeFleet:
                 instance.has_run = instance.has_run or instance.state == "pending"
                 instance.state = _NEXT[instance.state]
         return [
-            Machine(i.id, i.state, i.since, number=i.number, token=i.token)
+            Machine(i.id, i.state, i.since, number=i.number, token=i.token, told_at=i.told_at)
             for i in self._instances.values()
         ]
 
@@ -126,6 +127,7 @@ class FakeFleet:
             if instance.state in allowed:
                 instance.state, instance.due = state, self._clock() + seconds
                 instance.since = self._clock() if state == "pending" else instance.since
+                instance.told_at = None if state == "pending" else float(int(self._clock()))
             if instance.state in reached.get(state, {"shutting-down", "terminated"}):
                 accepted.append(one)
         self._remember()

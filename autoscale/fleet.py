@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -246,7 +246,16 @@ def _machine(fields: Mapping[str, Any]) -> Machine:
         since=launched.timestamp() if isinstance(launched, datetime) else 0.0,
         number=_number(tags.get("Name", "")),
         token=tags.get(LAUNCH_TAG),
+        told_at=_told_at(fields.get("StateTransitionReason", "")),
     )
+
+
+def _told_at(reason: str) -> float | None:
+    """The time in `User initiated (2026-01-31 12:34:56 GMT)`."""
+    match = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", reason)
+    if match is None:
+        return None
+    return datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
 
 
 def _number(name: str) -> int | None:

@@ -43,6 +43,8 @@ class Machine:
     """Its worker died again and again, or it will be taken from us: to be replaced."""
     token: str | None = None
     """Id of the launch that made it."""
+    told_at: float | None = None
+    """When somebody told it to stop or to end, in whole seconds, if it was told."""
 
     @property
     def live(self) -> bool:

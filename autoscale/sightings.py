@@ -70,7 +70,7 @@ class Sightings:
         """The fleet by the last listing and all that was asked for since, oldest start first."""
         known = {i: m for i, (_, m) in self._last.items()}
         for i, expected in self._expected.items():
-            if i not in known or known[i].state not in _REACHED[expected.state]:
+            if not _believed(known.get(i), expected):
                 known[i] = _corrected(i, known.get(i), expected)
         named = (replace(m, number=self._numbers.get(m.id, m.number)) for m in known.values())
         return tuple(sorted(named, key=lambda m: (m.since, m.id)))
@@ -90,6 +90,14 @@ class Sightings:
             return replace(machine, running_since=before[1].running_since)
         first = now if before else machine.since  # ran before we came: at most since its start
         return replace(machine, running_since=first)
+
+
+def _believed(listed: Machine | None, expected: Expected) -> bool:
+    """The state has been reached, or somebody else has told the machine to stop since."""
+    if listed is None:
+        return False
+    later = listed.told_at is not None and listed.told_at > expected.at
+    return later or listed.state in _REACHED[expected.state]
 
 
 def _corrected(machine_id: str, known: Machine | None, expected: Expected) -> Machine:

@@ -57,7 +57,10 @@ def test_a_machine_goes_its_way(fleet: Fleet, eventually: Wait) -> None:
     (one,) = fleet.launch(1, token())
     eventually(lambda: find(fleet, one).state == "running")
     assert fleet.stop([one]) == [one]
-    assert find(fleet, one).state in ("stopping", "stopped")
+    stopping = find(fleet, one)
+    assert stopping.state in ("stopping", "stopped")
+    assert stopping.told_at is not None
+    assert abs(stopping.told_at - time.time()) < 10
     eventually(lambda: find(fleet, one).state == "stopped")
     assert fleet.start([one]) == [one]
     assert find(fleet, one).live

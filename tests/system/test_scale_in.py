@@ -28,7 +28,7 @@ System = Any
 
 def stop_at_random(ec2: Any, ended: threading.Event, stopped: Counter[str]) -> None:
     rng = random.Random(1)
-    while not ended.wait(rng.uniform(1.0, 4.0)):
+    while not ended.wait(rng.uniform(2.0, 8.0)):
         pages = ec2.describe_instances(
             Filters=[{"Name": "instance-state-name", "Values": ["running"]},
                      {"Name": "tag:Name", "Values": ["app-tier-instance-*"]}]
@@ -46,7 +46,7 @@ def stop_at_random(ec2: Any, ended: threading.Event, stopped: Counter[str]) -> N
 def test_a_thousand_photos_under_random_scale_in(
     start: Callable[..., System], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
 ) -> None:
-    system = start(FACEREC_MAX_INSTANCES="4")
+    system = start(FACEREC_MAX_INSTANCES="4", FACEREC_SCALING_PROFILE="course")
     system.wait_ready()
     url = f"http://127.0.0.1:{system.aws_port}"
     for name, value in isolated(dict(os.environ), url).items():

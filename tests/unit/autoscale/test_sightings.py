@@ -60,3 +60,12 @@ def test_a_name_we_gave_counts_at_once() -> None:
     sightings.update([Machine("i-a", "running", 0.0)], 100.0)
     sightings.named("i-a", 7)
     assert sightings.machines[0].number == 7
+
+
+def test_a_machine_that_somebody_else_stops_after_our_start_is_stopped() -> None:
+    sightings = Sightings()
+    sightings.expect(["i-a"], "pending", 100.0)
+    before = Machine("i-a", "stopped", 0.0, told_at=40.0)
+    assert sightings.update([before], 102.0)[0].state == "pending"
+    since = Machine("i-a", "stopping", 100.0, told_at=103.0)
+    assert sightings.update([since], 104.0)[0].state == "stopping"
