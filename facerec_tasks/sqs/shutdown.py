@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -65,6 +66,8 @@ class PromptSignals(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, c: Any, hub: Any) -> None:
         self.stop(c)
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are the main thread's, as in a worker embedded by a test
         reader, writer = self._sockets = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
@@ -108,7 +111,8 @@ class QuietHeart(bootsteps.StartStopStep):
 
     def start(self, c: Any) -> None:
         fanout = c.connection.transport.outgoing.fanout
-        fanout.on_command = lambda: c.hub.call_soon(self._correct, c)
+        if c.hub is not None:
+            fanout.on_command = lambda: c.hub.call_soon(self._correct, c)
 
     def stop(self, c: Any) -> None:
         if c.connection is not None:
