@@ -134,10 +134,13 @@ def _address_answers(
 
     Celery puts a thread's id there, also into tasks chained to this one, which workers send on.
     """
+    task_id = headers.get("id")
+    if task_id is None:  # protocol 1, which this layer does not speak
+        return
     with _inboxes_lock:
         inboxes = tuple(_inboxes.values())
     for inbox in inboxes:
-        if inbox.is_open(headers["id"]):
+        if inbox.is_open(task_id):
             placeholder = properties.get("reply_to")
             properties["reply_to"] = inbox.queue
             if placeholder:

@@ -289,8 +289,8 @@ class Inbox:
             kind = self._deliver(task_id, answer) if newline else "unreadable"
             self._counters["received"] += 1
             self._counters[kind] += 1
-        if kind in ("foreign", "unreadable"):
-            logger.warning("%s answer dropped: %.200r", kind, message["Body"])
+        if kind in ("foreign", "unreadable"):  # by its id alone: an answer may be confidential
+            logger.warning("%s answer dropped: %.80r", kind, task_id if newline else "")
         self._deleter.add(self._address.url, message["ReceiptHandle"])
 
     def _deliver(self, task_id: str, answer: str) -> str:

@@ -1,0 +1,152 @@
+"""The answers of a process, against an SQS that does as it is told."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+
+from facerec_tasks.sqs import inbox as module
+from facerec_tasks.sqs.address import Address
+from facerec_tasks.sqs.inbox import Inbox
+from facerec_tasks.sqs.queues import OWNER_TAG
+
+Eventually = Callable[..., None]
+
+
+class Sqs:
+    """One queue, owned by us already. ``put`` makes the next poll return these bodies."""
+
+    def __init__(self) -> None:
+        self._messages: queue.Queue[list[dict[str, str]]] = queue.Queue()
+        self.polls: list[float] = []
+        self.tagged = 0
+        self.deleted = 0
+
+    def put(self, *bodies: str) -> None:
+        self._messages.put([{"Body": body, "ReceiptHandle": body} for body in bodies])
+
+    def get_queue_url(self, QueueName: str) -> dict[str, str]:
+        return {"QueueUrl": f"http://sqs/{QueueName}"}
+
+    def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+    def set_queue_attributes(self, **_: Any) -> None:
+        pass
+
+    def list_queue_tags(self, QueueUrl: str) -> dict[str, Any]:
+        return {"Tags": {OWNER_TAG: "here"}}
+
+    def tag_queue(self, **_: Any) -> None:
+        self.tagged += 1
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        self.polls.append(time.monotonic())
+        try:
+            return {"Messages": self._messages.get(timeout=0.05)}
+        except queue.Empty:
+            return {}
+
+    def delete_message_batch(self, QueueUrl: str, Entries: list[Any]) -> dict[str, Any]:
+        self.deleted += len(Entries)
+        return {}
+
+
+@pytest.fixture
+def sqs() -> Sqs:
+    return Sqs()
+
+
+@pytest.fixture
+def inbox(sqs: Sqs, tmp_path: Path) -> Iterator[Inbox]:
+    def client() -> Any:
+        return sqs
+
+    address = Address(client, base="resp", machine="here", state_dir=tmp_path)
+    inbox = Inbox(client, address)
+    yield inbox
+    inbox.close()
+
+
+def waiting(inbox: Inbox, *task_ids: str) -> list[threading.Thread]:
+    threads = [threading.Thread(target=inbox.wait, args=(task_id, 10)) for task_id in task_ids]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_slots_nobody_waits_at_do_not_grow_for_ever(
+    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(module, "MAX_UNAWAITED", 3)
+    inbox.open("waited for")
+    (thread,) = waiting(inbox, "waited for")
+    eventually(lambda: inbox.health().waiting == 1)
+    for number in range(5):
+        inbox.open(f"task {number}")
+    open_ = [f"task {n}" for n in range(5) if inbox.is_open(f"task {n}")]
+    assert open_ == ["task 3", "task 4"]
+    assert inbox.is_open("waited for")
+    sqs.put("waited for\n1", "task 0\n1")
+    thread.join(10)
+    eventually(lambda: inbox.health().counters.get("late") == 1)
+
+
+def test_the_queue_is_said_to_be_in_use_again_and_again(
+    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(module, "RENEW_AFTER", 0.0)
+    inbox.start()
+    eventually(lambda: sqs.tagged > 3)
+
+
+def test_a_single_waiter_is_never_delayed(
+    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER_EACH", 5.0)
+    monkeypatch.setattr(module, "GATHER_MOST", 5.0)
+    for number in range(3):
+        task_id = f"task {number}"
+        inbox.open(task_id)
+        sqs.put(f"{task_id}\n1")
+        assert inbox.wait(task_id, 1.0) == "1"
+
+
+def test_while_many_wait_answers_gather(
+    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(module, "GATHER_EACH", 0.2)
+    monkeypatch.setattr(module, "GATHER_MOST", 0.4)
+    threads = waiting(inbox, "a", "b", "c")
+    eventually(lambda: inbox.health().waiting == 3)
+    sqs.put("a\n1")
+    threads[0].join(10)
+    polls = len(sqs.polls)
+    time.sleep(0.2)  # half of the pause: long enough for two polls without it
+    assert len(sqs.polls) == polls
+    sqs.put("b\n1", "c\n1")
+    for thread in threads:
+        thread.join(10)
+
+
+def test_closing_flushes_the_deletions(
+    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.open("a")
+    sqs.put("a\n1")
+    assert inbox.wait("a", 10) == "1"
+    assert sqs.deleted == 0
+    inbox.close()
+    assert sqs.deleted == 1
+
+
+def test_what_is_called_between_is_called_at_its_interval(inbox: Inbox) -> None:
+    calls: list[int] = []
+    with pytest.raises(CeleryTimeoutError):
+        inbox.wait("a", 0.25, interval=0.05, on_interval=lambda: calls.append(1))
+    assert 2 <= len(calls) <= 5
