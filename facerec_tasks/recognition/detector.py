@@ -42,7 +42,7 @@ class Limits:
     per_level: int = 4096
     first: int = 1500
     second: int = 300
-    faces: int = 100
+    faces: int = 64
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ claims.
 """
 
 import io
-import struct
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from facerec_tasks.recognition import jpeg
+from facerec_tasks.recognition import exif, jpeg, structure
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Pillow's decoders we let untrusted bytes near. Never EPS: it starts Ghostscript."""
@@ -56,6 +55,8 @@ class Caps:
     max_bytes: int = 20 * 1024 * 1024
     max_pixels: int = 40_000_000
     """Of a format that is decoded whole."""
+    max_raw_bytes: int = 120_000_000
+    """Of such a format, once unpacked: 40 megapixels of colour, 15 with alpha and 16 bits."""
     max_webp_pixels: int = 25_000_000
     """Its decoder keeps three copies."""
     max_jpeg_pixels: int = 170_000_000
@@ -90,12 +91,12 @@ class Picture:
 
 def decode(data: bytes, caps: Caps = DEFAULT_CAPS) -> Picture:
     """The picture in ``data``. Raises :class:`Rejected`, and nothing else."""
-    _check_bytes(data, caps)
+    kind = _check_bytes(data, caps)
     try:
         # Pillow warns of what we decide ourselves: many pixels, odd metadata.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(data, caps)
+            return _decode(kind, data, caps)
     except Rejected:
         raise
     except Image.DecompressionBombError as error:
@@ -106,7 +107,8 @@ def decode(data: bytes, caps: Caps = DEFAULT_CAPS) -> Picture:
         ) from error
 
 
-def _check_bytes(data: bytes, caps: Caps) -> None:
+def _check_bytes(data: bytes, caps: Caps) -> str:
+    """The format, one of :data:`FORMATS`."""
     if not data:
         raise Rejected(RejectionCode.EMPTY, "The file is empty.")
     if len(data) > caps.max_bytes:
@@ -117,6 +119,13 @@ def _check_bytes(data: bytes, caps: Caps) -> None:
     if kind not in FORMATS:
         known = "JPEG, PNG, WebP, BMP, TIFF and GIF"
         raise Rejected(RejectionCode.UNSUPPORTED, f"{kind} is not read here; {known} are.")
+    if structure.excessive(kind, data):
+        raise _costly()
+    return kind
+
+
+def _costly() -> Rejected:
+    return Rejected(RejectionCode.TOO_MANY_PIXELS, "The picture is too costly to decode.")
 
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -154,26 +163,35 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def _decode(data: bytes, caps: Caps) -> Picture:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+def _decode(kind: str, data: bytes, caps: Caps) -> Picture:
+    held = 1
+    if kind == "JPEG":
+        photo = jpeg.parse(data)
+        if photo is None:
+            raise _costly()
+        data, held = photo.bare, exif.orientation(photo.exif)
+    with Image.open(io.BytesIO(data), formats=[kind]) as image:
         _check_pixels(image, data, caps)
         size = image.size
         image.draft("RGB", (caps.longest_side, caps.longest_side))
         image.load()
-        orientation = _orientation(image)  # after loading: Pillow turns TIFF itself
+        held = max(held, exif.orientation(_exif_of(image)))
         upright = _rgb(_shrunk(image, caps.longest_side))
-    if orientation in _TURNS:
-        upright = upright.transpose(_TURNS[orientation])
-    width, height = size if orientation < 5 else size[::-1]
+    if held in _TURNS:
+        upright = upright.transpose(_TURNS[held])
+    width, height = size if held < 5 else size[::-1]
     return Picture(np.ascontiguousarray(upright), width, height)
 
 
 def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
     pixels = image.width * image.height
-    if image.format in ("JPEG", "MPO"):
+    if image.format == "JPEG":
         fits = _fits_jpeg(pixels, data, caps)
+    elif image.format == "WEBP":
+        fits = pixels <= caps.max_webp_pixels
     else:
-        fits = pixels <= (caps.max_webp_pixels if image.format == "WEBP" else caps.max_pixels)
+        octets = pixels * len(image.getbands()) * (2 if _depth(image, data) > 8 else 1)
+        fits = pixels <= caps.max_pixels and octets <= caps.max_raw_bytes
     if not fits:
         raise Rejected(
             RejectionCode.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels are too many."
@@ -187,9 +205,19 @@ def _fits_jpeg(pixels: int, data: bytes, caps: Caps) -> bool:
     return pixels <= min(caps.max_scanned_pixels, caps.max_scan_work // scans)
 
 
+def _depth(image: Image.Image, data: bytes) -> int:
+    """Bits a sample as the file has it; Pillow halves deep colours while it decodes."""
+    if image.format == "PNG":
+        return data[24]
+    if image.format == "TIFF":
+        return int(max(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))))
+    return 8
+
+
+_BITS_PER_SAMPLE = 258
+
 # --- orientation ------------------------------------------------------------------------------
 
-_ORIENTATION_TAG = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -202,13 +230,10 @@ _TURNS = {
 """EXIF 2.32, table 4: what makes a picture of this orientation upright."""
 
 
-def _orientation(image: Image.Image) -> int:
-    """1 to 8; 1 when the file says nothing we understand."""
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error):
-        return 1  # damaged metadata do not make a photo unreadable
-    return value if isinstance(value, int) and value in _TURNS else 1
+def _exif_of(image: Image.Image) -> bytes:
+    """Of PNG and WebP. JPEG was stripped of it, and TIFF is turned by Pillow while it loads."""
+    raw = image.info.get("exif", b"")
+    return raw.removeprefix(b"Exif\0\0") if isinstance(raw, bytes) else b""
 
 
 # --- size and mode ----------------------------------------------------------------------------

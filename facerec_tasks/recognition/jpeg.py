@@ -1,14 +1,58 @@
-"""How often a JPEG makes its decoder go over all pixels. Format: ITU-T T.81, annex B."""
+"""JPEG before it is decoded: its picture without metadata, and what its scans would cost.
+
+Pillow walks the metadata in Python, and a file can hold millions of them; the decoder goes over
+all pixels once a scan. Format: ITU-T T.81, annex B.
+"""
 
 import re
+from dataclasses import dataclass
 
-_SCAN, _END = 0xDA, 0xD9
+_EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
+_APP1 = 0xE1
+_DROPPED = {_COM, *range(0xE1, 0xEE), 0xEF}
+"""Comments and metadata; APP0 (JFIF) and APP14 (Adobe) say what the colours mean."""
 _BARE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length: TEM, RST0 to RST7, SOI."""
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 """The next marker; inside a scan, 0xff is data when zero or a restart follows."""
+_EXIF = b"Exif\0\0"
 
 MOST_SEGMENTS = 10_000
+"""A photo has some dozens."""
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """The parts of a JPEG that matter here."""
+
+    bare: bytes
+    """The picture without its metadata."""
+    exif: bytes
+    """The TIFF structure of its EXIF segment; empty if there is none."""
+
+
+def parse(data: bytes) -> Jpeg | None:
+    """Takes the metadata off; none when there are more than :data:`MOST_SEGMENTS` of them.
+
+    What is no JPEG comes back as it is, for the decoder to refuse.
+    """
+    keep, exif, position = [data[:2]], b"", 2
+    for _ in range(MOST_SEGMENTS):
+        marker = _MARKER.search(data, position)
+        if marker is None:
+            return Jpeg(b"".join(keep), exif)
+        start, kind, position = marker.start(), marker[1][0], marker.end()
+        if kind in (_SOS, _EOI):
+            return Jpeg(b"".join([*keep, data[start:]]), exif)
+        if kind in _BARE:
+            continue
+        body = position + 2
+        position = max(body, position + int.from_bytes(data[position:body]))
+        if kind not in _DROPPED:
+            keep.append(data[start:position])
+        elif kind == _APP1 and not exif and data.startswith(_EXIF, body):
+            exif = data[body + len(_EXIF) : position]
+    return None
 
 
 def scans(data: bytes) -> int:
@@ -22,9 +66,9 @@ def scans(data: bytes) -> int:
         if marker is None:
             return found
         kind, position = marker[1][0], marker.end()
-        if kind == _END:
+        if kind == _EOI:
             return found
         if kind not in _BARE:
             position += int.from_bytes(data[position : position + 2])
-        found += kind == _SCAN
+        found += kind == _SOS
     return MOST_SEGMENTS
