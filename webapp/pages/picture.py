@@ -119,10 +119,23 @@ def _series(sight: Sight) -> dict[str, Any]:
     held = [_held(moments, times, min(end, sight.now)) for end in ends]
     names = ("visible", "in_flight", *MACHINES)
     found: dict[str, Any] = {name: [moment.get(name) for moment in held] for name in names}
+    found["stopping"] = _most(found["stopping"], moments, last)
     found["answered"] = [slot.count for slot in sight.slots]
     found["p50"] = [_rounded(slot.p50) for slot in sight.slots]
     found["p95"] = [_rounded(slot.p95) for slot in sight.slots]
     return {"start": ends[0] - SLOT, "step": SLOT, **found}
+
+
+def _most(
+    values: list[int | None], moments: Sequence[tuple[float, dict[str, int | None]]], last: int
+) -> list[int | None]:
+    """The most within each slot: a short drain should be seen, and counts to no cap."""
+    found = list(values)
+    for at, moment in moments:
+        index = len(found) - 1 - (last - slot_of(at))
+        if index >= 0:
+            found[index] = max(found[index] or 0, moment.get("stopping") or 0)
+    return found
 
 
 def _moments(sight: Sight) -> list[tuple[float, dict[str, int | None]]]:

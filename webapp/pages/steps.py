@@ -15,7 +15,7 @@ _BECAUSE = {
     "rate": "photos arrive at {rate:.1f} a second and a machine does {capacity:.1f}",
     "backlog": "{backlog:.0f} would still wait when a new one is up",
     "profile": "the profile {profile} wants a machine for every few photos that wait",
-    "cap": "and more would help, but the cap is {cap}",
+    "cap": "more would help, but the cap is {cap}",
     "unknown": "how much there is to do could not be read",
 }
 _DONE = {
@@ -92,8 +92,9 @@ def _changes(fields: dict[str, Any]) -> dict[str, int]:
 def words(step: Step) -> str:
     """One step as people would tell it."""
     told = [_told(step, kind, count) for kind, count in step.changes.items()]
-    sentence = f"{' and '.join(told) or 'Changed nothing'}: {_need(step)}."
-    if step.not_more and not step.changes.keys() & {"stop"}:
+    sentence = f"{' and '.join(told) or 'Changed nothing'}. {_need(step)}."
+    told_more = step.not_more and not step.not_more.endswith("are enough")
+    if told_more and step.changes.keys() & {"start", "launch"}:
         sentence += f" Not more: {step.not_more}."
     if step.not_less and "stop" in step.changes and step.need:
         sentence += f" Not fewer left: {step.not_less}."
@@ -109,7 +110,7 @@ def _told(step: Step, kind: str, count: int) -> str:
 
 
 def _need(step: Step) -> str:
-    todo = {None: "an unknown number of photos", 0: "no photo", 1: "1 photo"}
+    todo = {None: "An unknown number of photos", 0: "No photo", 1: "1 photo"}
     photos = todo.get(step.waiting, f"{step.waiting} photos")
     values: dict[str, Any] = {"rate": 0.0, "capacity": 0.0, "backlog": 0.0, "cap": 0, "profile": ""}
     values |= step.limits | step.terms
@@ -117,4 +118,4 @@ def _need(step: Step) -> str:
     machines = "no machine is" if step.need == 0 else "1 machine is"
     if step.need > 1:
         machines = f"{step.need} machines are"
-    return f"{photos} to do, so {machines} needed" + (f", since {because}" if because else "")
+    return f"{photos} to do, so {machines} needed" + (f": {because}" if because else "")

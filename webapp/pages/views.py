@@ -1,5 +1,7 @@
 """The pages. They hold no data: their scripts ask the same API as every program does."""
 
+from urllib.parse import urlsplit
+
 from flask import Response, render_template, request
 
 from facerec_tasks.settings import Settings
@@ -48,7 +50,9 @@ class Pages:
 
     def privacy(self) -> Response:
         """``GET /privacy``: what is stored of whom, and how it is erased."""
-        return _page("privacy.html", settings=self._settings)
+        endpoint = urlsplit(self._settings.endpoint_url or "").hostname
+        here = endpoint in ("127.0.0.1", "localhost", "::1")
+        return _page("privacy.html", settings=self._settings, here=here)
 
     def static(self, name: str) -> Response:
         """``GET /static/<name>``."""

@@ -1,9 +1,8 @@
-// Small charts as SVG: areas on top of each other, bars, lines, over the same fifteen minutes.
+// Small charts as SVG: areas on top of each other, or lines, over the same minutes.
 
 const SPACE = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT] = [560, 190];
-const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 8, 22];
-const MINUTES = 15;
+const [LEFT, RIGHT, TOP, BOTTOM] = [52, 8, 10, 26];
 
 function shape(tag, attributes, text) {
   const made = document.createElementNS(SPACE, tag);
@@ -12,40 +11,40 @@ function shape(tag, attributes, text) {
   return made;
 }
 
-// The next of 1, 2, 5, 10, 20 … that is enough.
+// The next of 1, 2, 4, 6, 10, 20 … that is enough: its half is whole, but for 1.
 export function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1e-9)));
-  return [1, 2, 5, 10].map((step) => step * power).find((step) => step >= value * 0.999) ?? 10 * power;
+  return [1, 2, 4, 6, 10].map((step) => step * power).find((step) => step >= value * 0.999) ?? 10 * power;
 }
 
 export class Chart {
-  // kind: "areas" and "bars" stand on each other, "lines" do not. least: of the scale's end.
+  // kind: "areas" stand on each other, "lines" do not. least: of the scale's end.
   constructor(names, { kind, least = 1, unit = "" }) {
     Object.assign(this, { names, kind, least, unit });
     this.svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
   }
 
-  draw(series, label) {
-    const rows = this.names.map((name) => series[name]);
+  draw(series, minutes, label) {
+    const rows = this.names.map((name) => series[name].slice((-60 * minutes) / series.step));
     const tops = this.kind === "lines" ? rows : stacked(rows);
     const most = ceiling(Math.max(this.least, ...tops.flat().filter((value) => value !== null)));
     const x = (index) => LEFT + ((WIDTH - LEFT - RIGHT) * index) / rows[0].length;
     const y = (value) => HEIGHT - BOTTOM - ((HEIGHT - TOP - BOTTOM) * value) / most;
     const shapes = this.kind === "lines" ? this.lines(rows, x, y) : this.areas(tops, x, y);
-    this.svg.replaceChildren(...this.scale(most, x, y, rows[0].length), ...shapes);
+    this.svg.replaceChildren(...this.scale(most, minutes, x, y, rows[0].length), ...shapes);
     this.svg.setAttribute("aria-label", label);
   }
 
-  scale(most, x, y, slots) {
+  scale(most, minutes, x, y, slots) {
     const values = [0, most / 2, most].map((value) => [
       shape("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
       shape("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, `${Number(value.toPrecision(2))}${this.unit}`),
     ]);
-    const times = [0, 5, 10, 15].map((minute) =>
+    const times = ["start", "middle", "end"].map((anchor, index) =>
       shape(
         "text",
-        { x: x((slots * minute) / MINUTES), y: HEIGHT - 6, "text-anchor": ["start", "middle", "middle", "end"][minute / 5] },
-        minute === MINUTES ? "now" : `−${MINUTES - minute} min`,
+        { x: x((slots * index) / 2), y: HEIGHT - 6, "text-anchor": anchor },
+        index === 2 ? "now" : `−${minutes * (1 - index / 2)} min`,
       ),
     );
     return [...values.flat(), ...times];

@@ -57,7 +57,7 @@ async function remember(event) {
   try {
     const done = await send(card, index, name, force);
     $("enrol").close();
-    const more = done.photos === 1 ? " One more photo would halve the misses." : "";
+    const more = done.photos === 1 ? " A second photo would save three of four misses." : "";
     say(`${done.name} is known now, by ${count(done.photos, "photo")}.${more}`);
     onDone(card, index, done.name);
   } catch (problem) {

@@ -11,9 +11,12 @@ function rows({ file, answer, problem }) {
   if (!answer) return [[file.name, "pending", ...Array(8).fill("")]];
   const faces = answer.faces?.length ? answer.faces : [{ name: answer.name ?? "" }];
   return faces.map((face) => [
-    file.name, answer.outcome, face.name, face.confidence ?? "", face.distance ?? "", ...(face.box ?? ["", "", "", ""]), "",
+    file.name, answer.outcome, face.name, round(face.confidence, 4), round(face.distance, 4),
+    ...(face.box ?? Array(4).fill("")).map((edge) => round(edge, 1)), "",
   ]);
 }
+
+const round = (value, digits) => (typeof value === "number" ? Number(value.toFixed(digits)) : "");
 
 // A name that begins as a formula would be carried out by a spreadsheet.
 function cell(value) {

@@ -53,7 +53,7 @@ function figures({ queue, machines: m, answers: a, cost, outstanding }) {
   const up = m.pending + m.booting + m.ready;
   return [
     ["Waiting", known(queue.visible), "in the queue"],
-    ["Being worked on", known(queue.in_flight), `${outstanding} people wait here`],
+    ["Being worked on", known(queue.in_flight), `${outstanding} not answered here`],
     ["Machines", m.cap ? `${up} of ${m.cap}` : up, `${m.ready} working · ${m.booting + m.pending} on the way · ${m.stopping} stopping`],
     ["Throughput", `${a.per_minute}/min`, `${count(a.count, "answer")} in 15 min`],
     ["Half within", seconds(a.p50), "from accepted to answered"],
@@ -62,6 +62,16 @@ function figures({ queue, machines: m, answers: a, cost, outstanding }) {
     ["Set aside", known(queue.dead), "in the dead-letter queue"],
   ];
 }
+
+let latest = null;
+
+function draw(picture) {
+  latest = picture;
+  const minutes = Number($("span").elements.minutes.value);
+  for (const { chart, label } of charts) chart.draw(picture.series, minutes, label(picture));
+}
+
+$("span").onchange = () => latest && draw(latest);
 
 const cells = new Map();
 
@@ -78,7 +88,7 @@ function show(picture) {
       if (big.data !== String(value)) big.data = value;
       if (small.textContent !== note) small.textContent = note;
     }
-    for (const { chart, label } of charts) chart.draw(picture.series, label(picture));
+    draw(picture);
     controller(picture);
   }
   const faults = picture.faults.map((fault) => element("li", {}, fault));
