@@ -12,9 +12,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
@@ -26,9 +26,10 @@ from autoscale.launches import Launches
 from autoscale.lease import Lease, Place
 from autoscale.liveness import Liveness, Probe, ask_celery, cancel_by_celery
 from autoscale.metrics import Metrics, serve
-from autoscale.model import PROFILES, Demand, Limits, Machine, Memory, Plan, Snapshot
+from autoscale.model import PROFILES, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
-from autoscale.signals import Counts, Ledger, RequestQueue, Serving, Signals, read_ledger
+from autoscale.readings import Queue, Readings
+from autoscale.signals import Ledger, RequestQueue, Serving, Signals, read_ledger
 from autoscale.state import PREFIX, BucketState, State
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
@@ -55,37 +56,6 @@ def limits_of(settings: Settings) -> Limits:
         reuse=settings.fleet_mode == "stop",
         period=WORKING,
     )
-
-
-@dataclass
-class _Readings:
-    """What one step saw; a field that is none could not be had."""
-
-    ledger: Ledger | None = None
-    counts: Counts | None = None
-    machines: tuple[Machine, ...] | None = None
-    demand: Demand | None = None
-
-    @property
-    def work(self) -> bool:
-        """Whether any reading shows a task, confirmed or not."""
-        counted = self.counts.total if self.counts else 0
-        return bool(counted or (self.ledger and self.ledger.outstanding))
-
-    def numbers(self) -> dict[str, int | None]:
-        return {
-            "visible": self.counts.visible if self.counts else None,
-            "in_flight": self.counts.in_flight if self.counts else None,
-            "outstanding": self.ledger.outstanding if self.ledger else None,
-            "answered": self.ledger.answered if self.ledger else None,
-        }
-
-
-class Queue(Protocol):
-    """The request queue, as far as it is counted."""
-
-    def counts(self, now: float) -> Counts:
-        """Raises :class:`facerec_tasks.errors.AwsError`."""
 
 
 def _no_worker(nodes: Sequence[str]) -> list[str]:
@@ -238,8 +208,8 @@ class Controller:
         self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
 
-    def _read(self, ledger: Ledger | None, now: float) -> _Readings:
-        seen = _Readings(ledger=ledger)
+    def _read(self, ledger: Ledger | None, now: float) -> Readings:
+        seen = Readings(ledger=ledger)
         try:
             seen.counts = self._queue.counts(now)
         except CALL_FAILED as error:
@@ -262,7 +232,7 @@ class Controller:
         rounds = self._probe.take() if self._probe else []
         return self._liveness.judge(machines, rounds, now)
 
-    def _learn(self, seen: _Readings, now: float) -> None:
+    def _learn(self, seen: Readings, now: float) -> None:
         """Boot and service times, from machines that came up and tasks that were answered."""
         if seen.machines is None:
             return
@@ -279,7 +249,7 @@ class Controller:
     def _after(
         self,
         plan: Plan,
-        seen: _Readings,
+        seen: Readings,
         machines: tuple[Machine, ...],
         done: Mapping[str, Result],
         now: float,
@@ -305,7 +275,7 @@ class Controller:
                 active=0 < plan.target < len(live) or any(m.draining for m in machines),
             )
 
-    def _tell(self, plan: Plan, seen: _Readings, done: Mapping[str, Result]) -> None:
+    def _tell(self, plan: Plan, seen: Readings, done: Mapping[str, Result]) -> None:
         """One line for a step that changed something."""
         if not plan.changes:
             return

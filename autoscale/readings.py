@@ -1,0 +1,38 @@
+"""Everything one step of the controller has seen."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from autoscale.model import Demand, Machine
+from autoscale.signals import Counts, Ledger
+
+
+class Queue(Protocol):
+    """The request queue, as far as it is counted."""
+
+    def counts(self, now: float) -> Counts:
+        """Raises :class:`facerec_tasks.errors.AwsError`."""
+
+
+@dataclass
+class Readings:
+    """A field that is none could not be had."""
+
+    ledger: Ledger | None = None
+    counts: Counts | None = None
+    machines: tuple[Machine, ...] | None = None
+    demand: Demand | None = None
+
+    @property
+    def work(self) -> bool:
+        """Whether any reading shows a task, confirmed or not."""
+        counted = self.counts.total if self.counts else 0
+        return bool(counted or (self.ledger and self.ledger.outstanding))
+
+    def numbers(self) -> dict[str, int | None]:
+        return {
+            "visible": self.counts.visible if self.counts else None,
+            "in_flight": self.counts.in_flight if self.counts else None,
+            "outstanding": self.ledger.outstanding if self.ledger else None,
+            "answered": self.ledger.answered if self.ledger else None,
+        }
