@@ -53,6 +53,8 @@ def limits_of(settings: Settings) -> Limits:
         cap=settings.max_instances,
         profile=PROFILES[settings.scaling_profile],
         slo=settings.slo,
+        boot=settings.boot,
+        boot_worst=settings.boot_worst,
         reuse=settings.fleet_mode == "stop",
         period=WORKING,
     )

@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's."""
     slo: Seconds = 60.0
     """Latency objective of the ``slo`` profile, in seconds."""
+    boot: Seconds = 36.6
+    """Mean seconds from asking for a machine to its first poll, assumed until some were seen."""
+    boot_worst: Seconds = 60.0
+    """The longest such time, assumed until some were seen."""
     fleet_mode: Literal["stop", "terminate"] = "stop"
     """What scaling in does; stopped machines are started again before new ones are launched."""
     instance_type: str = "c7i.large"

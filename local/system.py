@@ -53,9 +53,10 @@ def service_definitions(
     web_environment = {**environment, "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE)}
     web_ready = _answers(f"{web_url(settings)}/healthz")
     flower_ready = _answers(f"http://127.0.0.1:{settings.flower_port}/")
+    controller = (python, "-m", "autoscale.controller")
     definitions = (
         _definition(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
-        _definition(CONTROLLER, (python, "-m", "autoscale.controller"), environment, folder),
+        _definition(CONTROLLER, controller, {**BOOTS, **environment}, folder),
         _definition(HYPERVISOR, (python, "-m", "local.hypervisor"), environment, folder),
         _definition(FLOWER, flower, environment, folder, flower_ready),
     )
