@@ -15,6 +15,9 @@ AWS, WEB, CONTROLLER, HYPERVISOR, FLOWER = (
     "embedded AWS", "web", "controller", "hypervisor", "flower",
 )  # fmt: skip
 
+BOOTS = {"FACEREC_BOOT": "8", "FACEREC_BOOT_WORST": "40"}
+"""Seconds that machines of this kind take: the controller assumes slower ones until it has seen
+some, and starts two for the first photo, which on one machine makes both slower."""
 WEB_GRACE = 2.5
 """Seconds the web tier has to answer those who wait when all ends: 10 s are for everything."""
 ENDINGS = (
