@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-localstack check soak bench clean
+.PHONY: help run test test-localstack check parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,14 +24,23 @@ check: $(VENV)/.dev ## lint, types, arrows between packages
 test-localstack: $(VENV)/.dev ## the integration tests of the SQS layer on a real LocalStack, no Docker
 	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" tests/integration/sqs
 
+parity: $(VENV)/.dev models ## compare the engine with the originals in torch and dlib
+	@$(BIN)/python -m benchmarks.parity
+
 soak: $(VENV)/.dev models ## long load and fault runs
 	@$(BIN)/pytest -m soak --timeout 1800
+
+bench: $(VENV)/.dev models ## the benchmarks of docs/benchmarks.md, one after another
+	@for part in engine pipeline autoscale; do $(BIN)/python -m benchmarks.$$part --json || exit 1; done
+
+facenet: $(VENV)/.run ## convert the customer's FaceNet, from torch's cache or its release
+	@$(BIN)/python -m facerec_tasks.recognition.convert --out models --engine facenet
 
 models: $(VENV)/.run ## convert the networks once
 	@$(BIN)/python -m facerec_tasks.recognition.convert --out models
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) models .local
+	rm -rf $(VENV) $(VENV)-localstack $(VENV)-parity models .local
 
 # A stamp a set of pins: a changed pin installs again, an unchanged one costs nothing.
 $(VENV)/bin/python:
