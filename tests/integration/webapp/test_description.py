@@ -36,7 +36,7 @@ CHECKS = [
     response_schema_conformance,
     status_code_conformance,
 ]
-EXAMPLES = 15
+EXAMPLES = 6
 """Requests of each operation."""
 
 

@@ -11,7 +11,15 @@ from webapp.ledger import Ledger
 from webapp.metrics import Metrics
 from webapp.openapi import document
 
-NOT_OF_THE_API = {"/metrics", "/internal/ledger", "/who", "/status", "/privacy", "/static/{name}"}
+NOT_OF_THE_API = {
+    "/metrics",
+    "/internal/ledger",
+    "/who",
+    "/status",
+    "/status/events",
+    "/privacy",
+    "/static/{name}",
+}
 """Figures for machines, and pages for people; so is ``GET /``."""
 
 
