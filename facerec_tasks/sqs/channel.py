@@ -52,6 +52,10 @@ def _edge() -> Iterator[None]:
         if error.sender_fault:
             raise
         raise BrokerUnavailable(str(error)) from error
+    except KeyError as error:
+        # What botocore's parser of SNS's XML raises for an answer that is not AWS's, such as the
+        # page of a proxy. For SQS's JSON it has an error of its own, which Celery survives.
+        raise BrokerUnavailable(f"unintelligible answer: {error!r}") from error
     except ClientError as error:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = error_code(error)

@@ -131,7 +131,7 @@ class TemporaryQueues:
             if known.subscription:
                 self._fanout.unsubscribe(known.subscription)
             self._client().delete_queue(QueueUrl=known.url)
-        except CallFailed as error:
+        except (*CallFailed, KeyError) as error:  # KeyError: an answer that is not AWS's XML
             logger.info("left to the sweep: %s: %r", known.name, error)
 
     def close(self) -> None:

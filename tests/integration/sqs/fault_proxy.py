@@ -74,7 +74,7 @@ class FaultProxy:
             def handle_one_request(self) -> None:
                 try:
                     super().handle_one_request()
-                except (OSError, ValueError):  # the client or the proxy hung up
+                except (OSError, ValueError, urllib3.exceptions.HTTPError):  # somebody hung up
                     self.close_connection = True
 
             def do_POST(self) -> None:

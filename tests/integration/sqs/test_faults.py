@@ -95,6 +95,8 @@ def test_a_worker_that_starts_during_an_outage(sample: Any, proxy: Any) -> None:
     sample.eventually(lambda: "BrokerUnavailable" in log.read_text(), within=30)
     proxy.rule = lambda action: "expired"
     sample.eventually(lambda: "ExpiredToken" in log.read_text(), within=40)
+    proxy.rule = lambda action: "garbage" if action == "CreateTopic" else None
+    sample.eventually(lambda: "unintelligible" in log.read_text(), within=40)
     proxy.rule = lambda action: None
     sample.eventually(lambda: "x" in labels(sample), within=60)
     assert child.exit_code is None
