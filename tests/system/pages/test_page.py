@@ -1,0 +1,210 @@
+"""The pages in a real browser: a newcomer, every refusal, keys only, connections that break."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from local import samples
+from tests.system.conftest import System
+
+from .conftest import PATIENCE, PHONE, Visitor
+
+Expected = dict[str, tuple[bytes, str]]
+
+
+def picture(size: tuple[int, int], kind: str = "JPEG") -> bytes:
+    made = io.BytesIO()
+    Image.effect_noise(size, 40).convert("RGB").save(made, kind)
+    return made.getvalue()
+
+
+def together(*photos: bytes) -> bytes:
+    """The photos side by side, each 500 pixels high."""
+    opened = [Image.open(io.BytesIO(photo)).convert("RGB") for photo in photos]
+    scaled = [one.resize((one.width * 500 // one.height, 500)) for one in opened]
+    whole = Image.new("RGB", (sum(one.width for one in scaled), 500))
+    left = 0
+    for one in scaled:
+        whole.paste(one, (left, 0))
+        left += one.width
+    made = io.BytesIO()
+    whole.save(made, "JPEG", quality=92)
+    return made.getvalue()
+
+
+@pytest.mark.usefixtures("nobody")
+def test_from_an_empty_gallery_to_a_recognised_face(
+    visitor: Visitor, grace: bytes, eileen: bytes
+) -> None:
+    page = visitor.go("/")
+    visitor.accessible()
+    visitor.drop(("both.jpg", together(grace, eileen)), ("grace.jpg", grace))
+    assert visitor.verdict("both.jpg") == "2 unknown faces"
+    assert visitor.verdict("grace.jpg") == "Unknown face"
+    visitor.accessible()
+
+    both = page.locator(".card").filter(has_text="both.jpg")
+    for name in ("Grace Hopper", "Eileen Collins"):
+        # The faces are told apart by where they stand: Grace on the left.
+        unknown = both.locator(".face.unknown")
+        faces = sorted(unknown.all(), key=lambda face: (face.bounding_box() or {"x": 0})["x"])
+        faces[0].click()
+        expect(page.get_by_role("dialog", name="Who is this?")).to_be_visible()
+        visitor.accessible()
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Remember").click()
+        expect(page.get_by_role("dialog")).to_be_hidden(timeout=PATIENCE)
+        expect(page.locator("#said")).to_contain_text(f"{name} is known now")
+    assert set(visitor.verdict("both.jpg").split(", ")) == {"Grace Hopper", "Eileen Collins"}
+
+    page.get_by_role("button", name="Look again at 1 photo").click()
+    assert visitor.verdict("grace.jpg") == "Grace Hopper"
+    visitor.drop(("next.jpg", samples.probe("Grace_Hopper").data))
+    assert visitor.verdict("next.jpg") == "Grace Hopper"
+    expect(page.locator("#tally")).to_have_text("3 photos · 3 named")
+
+    for kind in ("CSV", "JSON"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=kind, exact=True).click()
+        text = Path(download.value.path()).read_text()
+        assert "next.jpg" in text
+        if kind == "JSON":
+            assert {one["name"] for one in json.loads(text)} == {"Grace Hopper"}
+
+
+REFUSALS: dict[str, tuple[bytes, str]] = {
+    "empty.jpg": (b"", "This file is empty."),
+    "text.jpg": (b"hello", "This is not a picture."),
+    "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(99), "This kind of picture is not read here."),
+    "cut.jpg": (picture((900, 900))[:20_000], "This picture is damaged."),
+    "noise.png": (picture((300, 300), "PNG"), "No face found"),
+    "huge.jpg": (b"\xff\xd8\xff" + bytes(21 * 1024 * 1024), "This photo is too large."),
+}
+
+
+def test_every_refusal_is_said_in_words(visitor: Visitor) -> None:
+    page = visitor.go("/")
+    visitor.drop(*((name, data) for name, (data, _) in REFUSALS.items()))
+    for name, (_, said) in REFUSALS.items():
+        assert visitor.verdict(name) == said
+    assert page.locator(".advice:visible").count() == len(REFUSALS)
+    assert page.get_by_role("button", name="Try again").count() == 0, "it would change nothing"
+    visitor.accessible()
+
+
+def test_fifty_photos_survive_a_web_tier_that_dies_meanwhile(
+    visitor: Visitor, system: System, grace: bytes
+) -> None:
+    page = visitor.go("/")
+    visitor.drop(*((f"{n:02}.jpg", grace) for n in range(50)))
+    page.locator(".card[data-state=looking]").first.wait_for()
+    system.kill("-m webapp")
+    expect(page.locator(".card progress:visible")).to_have_count(0, timeout=3 * PATIENCE)
+    states = page.eval_on_selector_all(".card", "cards => cards.map((card) => card.dataset.state)")
+    assert len(states) == 50
+    assert "refused" not in states
+    assert len(set(states)) == 1
+    visitor.errors.clear()  # Chromium says that the connection was lost
+
+
+def test_photos_wait_for_the_connection(visitor: Visitor, grace: bytes) -> None:
+    page = visitor.go("/")
+    page.context.set_offline(True)
+    visitor.drop(("a.jpg", grace))
+    expect(page.locator(".verdict")).to_have_text("No connection to the service.")
+    page.context.set_offline(False)
+    assert visitor.verdict("a.jpg") != "No connection to the service."
+    assert page.locator(".card").get_attribute("data-state") in ("named", "unknown")
+    visitor.errors.clear()
+
+
+def test_the_keyboard_is_enough(visitor: Visitor, grace: bytes) -> None:
+    page = visitor.go("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator("#files")).to_be_focused()
+    visitor.drop(("a.jpg", grace))
+    visitor.verdict("a.jpg")
+    page.locator("#clear").focus()
+    page.keyboard.press("Tab")
+    expect(page.locator(".face")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#enrol-name")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#enrol")).to_be_hidden()
+    expect(page.locator(".face")).to_be_focused()
+
+
+def test_the_camera_gives_a_photo(visitor: Visitor) -> None:
+    page = visitor.go("/")
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take the photo").click()
+    page.get_by_role("button", name="Close").click()
+    expect(page.locator(".card")).to_have_count(1)
+    page.locator(".card progress").wait_for(state="hidden")
+    assert page.locator(".verdict").inner_text() == "No face found"
+
+
+@pytest.mark.usefixtures("nobody")
+def test_people_are_added_renamed_and_removed(visitor: Visitor, grace: bytes) -> None:
+    page = visitor.go("/who")
+    expect(page.locator("#tally")).to_contain_text("Nobody yet")
+    page.get_by_label("Name").first.fill("Grace <b>Höpper</b>/1")
+    blurred = ("noise.jpg", picture((300, 300)))
+    files = [
+        {"name": name, "mimeType": "image/jpeg", "buffer": data}
+        for name, data in (("grace.jpg", grace), blurred)
+    ]
+    page.set_input_files("#add-files", files)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#add-trouble")).to_contain_text(
+        "noise.jpg: No face was found", timeout=PATIENCE
+    )
+    person = page.locator(".person")
+    expect(person.get_by_role("heading")).to_have_text("Grace <b>Höpper</b>/1")
+    expect(person.get_by_role("img")).to_have_count(1)
+    expect(person).to_contain_text("One photo.")
+    visitor.accessible()
+
+    person.get_by_role("button", name="Rename").click()
+    visitor.accessible()
+    page.get_by_label("New name").fill("Grace Hopper")
+    page.keyboard.press("Enter")
+    expect(person.get_by_role("heading")).to_have_text("Grace Hopper", timeout=PATIENCE)
+    person.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove for ever").click()
+    expect(person).to_have_count(0, timeout=PATIENCE)
+
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "phone": {"viewport": PHONE, "has_touch": True},
+    "dark": {"color_scheme": "dark"},
+    "200 % zoom": {"viewport": {"width": 640, "height": 450}, "device_scale_factor": 2},
+    "no motion": {"reduced_motion": "reduce"},
+}
+
+
+@pytest.mark.parametrize("visitor", LOOKS.values(), ids=LOOKS.keys(), indirect=True)
+def test_every_page_in_every_look(visitor: Visitor) -> None:
+    for path in ("/", "/who", "/status", "/privacy"):
+        page = visitor.go(path)
+        if path == "/status":
+            expect(page.locator("#live")).to_have_text("live")
+        visitor.accessible()
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert wide <= 0, f"{path} is wider than the window"
+
+
+@pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
+def test_without_scripts_a_photo_is_answered_too(visitor: Visitor, grace: bytes) -> None:
+    page = visitor.go("/")
+    visitor.drop(("grace.jpg", grace))
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("body")).to_contain_text("grace:")
