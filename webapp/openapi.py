@@ -145,7 +145,7 @@ def _photo() -> Schema:
     kinds = {f"image/{kind}": picture for kind in ("jpeg", "png", "gif", "webp", "bmp", "tiff")}
     answers = {"200": _content("As it was enrolled.", **kinds)}
     number = _path("number", {"type": "integer", "minimum": 0})
-    problems = _problems(*_ANY, 400, 404, 500)
+    problems = _problems(*_ANY, 400, 404, 405, 500)  # 405: a number below 0 is part of the name
     return _operation("photo", "A photo of a person.", answers | problems, [_name(), number])
 
 
