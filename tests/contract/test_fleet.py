@@ -70,12 +70,12 @@ def test_a_machine_goes_its_way(fleet: Fleet, eventually: Wait) -> None:
 
 
 def test_of_several_those_in_the_right_state_are_accepted(fleet: Fleet, eventually: Wait) -> None:
-    stopping, stopped = fleet.launch(2, token())
+    ended, stopped = fleet.launch(2, token())
     eventually(lambda: all(m.state == "running" for m in fleet.describe()))
     fleet.stop([stopped])
+    fleet.terminate([ended])
     eventually(lambda: find(fleet, stopped).state == "stopped")
-    fleet.stop([stopping])
-    assert fleet.start([stopping, stopped]) == [stopped]
+    assert fleet.start([ended, stopped]) == [stopped]
 
 
 def test_a_machine_that_has_never_run_cannot_be_stopped(fleet: Fleet) -> None:
