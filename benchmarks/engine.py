@@ -134,20 +134,21 @@ def measure(work: Path) -> dict[str, object]:
     return {
         "figures": figures(rows)
         | {
-            "cold_start_s": round(starts["resnet128"][0], 3),
+            "cold_start_s": round(starts["resnet128"].seconds, 3),
             "private_mb_per_child": round(forked.private_mb, 1),
         },
         "rows": [asdict(row) for row in rows],
         "faces_per_second_two_children": round(forked.per_second, 1),
-        "cold_start_s": {name: round(start[0], 3) for name, start in starts.items()},
-        "peak_mb": {REFERENCE: reference_mb} | {name: start[1] for name, start in starts.items()},
+        "cold_starts": {name: asdict(start) for name, start in starts.items()},
+        "reference_peak_mb": reference_mb,
         "models_mb": _megabytes(work),
     }
 
 
-def _coldest(work: Path, engine: str, photo: Path) -> tuple[float, float]:
+def _coldest(work: Path, engine: str, photo: Path) -> cold_start.Start:
     """The best of seven starts."""
-    return min(cold_start.seconds(work, engine, photo) for _ in range(7))
+    starts = [cold_start.measure(work, engine, photo) for _ in range(7)]
+    return min(starts, key=lambda start: start.seconds)
 
 
 def _megabytes(work: Path) -> dict[str, float]:
