@@ -62,6 +62,7 @@ def load(
         predictions = read_predictions(prediction_file) if prediction_file else {}
     except (FileNotFoundError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    url = url if "://" in url else f"http://{url}"
     began = time.monotonic()
     workload = Workload(found, requests=num_request, duration=duration, rate=rate)
     sent = _send(Sender(url, concurrency, api_key), workload, num_request)

@@ -25,6 +25,7 @@ from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import Storage
 
 EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
+_PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
@@ -37,7 +38,7 @@ people.add_command(calibrate)
 
 @people.command()
 @click.argument("name")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=_PHOTO)
 @click.option("--force", is_flag=True, help="Also small, blurred and look-alike faces.")
 def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
     """Enrol one person from one or more photos."""

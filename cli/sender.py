@@ -83,5 +83,5 @@ class Sender:
             return 0, type(error).__name__
         text = reply.data.decode("utf-8", "replace").strip()
         if reply.status == 200:
-            return 200, text.rpartition(":")[2]
+            return 200, text.partition(":")[2]  # a name may have a colon, what is before it not
         return reply.status, text.splitlines()[0] if text else str(reply.reason)

@@ -32,5 +32,6 @@ def configure(role: str, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("botocore", "urllib3", "boto3", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # full pools are no news
     # Celery writes every result into its line of success, with the names of people in it.
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)

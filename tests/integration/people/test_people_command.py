@@ -75,6 +75,11 @@ def test_a_large_folder_is_saved_in_between(
     assert known(settings) == {"Eileen": 1, "Grace": 1}
 
 
+def test_a_folder_is_no_photo(settings: Settings, tmp_path: Path) -> None:
+    result = run("add", "Grace", tmp_path)
+    assert (result.exit_code, "is a directory" in result.stderr) == (2, True)
+
+
 def test_nothing_taken_is_a_failure(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_text("no photo")
     assert run("add", "Grace", tmp_path / "photo.jpg").exit_code == 1

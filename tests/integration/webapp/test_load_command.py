@@ -23,19 +23,19 @@ Total response time: """
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """Fifty photos of fifty people; the labels beside it are wrong about one of them."""
+    """Fifty photos of fifty people, their names with a colon; one label beside it is wrong."""
     folder = tmp_path / "album"
     folder.mkdir()
     rows = ["Image,Results"]
     for n in range(50):
-        (folder / f"test_{n:03}.jpg").write_bytes(photo(name=f"Person {n}"))
-        rows.append(f"test_{n:03},Person {n or 'else'}")
+        (folder / f"test_{n:03}.jpg").write_bytes(photo(name=f"Person: {n}"))
+        rows.append(f"test_{n:03},Person: {n or 'else'}")
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     return folder
 
 
 def load(web: Web, album: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    where = ["--url", f"http://127.0.0.1:{web.port}", "--image_folder", str(album)]
+    where = ["--url", f"127.0.0.1:{web.port}", "--image_folder", str(album)]
     return subprocess.run(
         [sys.executable, "-c", "from cli.main import main; main()", "load", *where, *arguments],
         capture_output=True,
