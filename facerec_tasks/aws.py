@@ -30,8 +30,10 @@ CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 25
 """Seconds; above SQS's longest long poll of 20 s."""
 MAX_ATTEMPTS = 3
-EC2_READ_TIMEOUT = 12
-"""Seconds. The controller has its own pauses and tokens: one attempt, sooner over than its lease."""
+SHORTER_READ_TIMEOUTS = {"ec2": 12, "s3": 8}
+"""Seconds between two bytes. Nothing of S3 is slow by design, and a person waits for a photo that
+is being stored. The controller has its own pauses and tokens: one attempt at EC2, sooner over than
+its lease."""
 
 _NOT_FOUND = {
     "404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound",
@@ -85,7 +87,7 @@ def client(settings: Settings, service: str) -> Any:
                 endpoint_url=settings.endpoint_url,
                 config=Config(
                     connect_timeout=CONNECT_TIMEOUT,
-                    read_timeout=EC2_READ_TIMEOUT if service == "ec2" else READ_TIMEOUT,
+                    read_timeout=SHORTER_READ_TIMEOUTS.get(service, READ_TIMEOUT),
                     retries={
                         "mode": "standard",
                         "total_max_attempts": 1 if service == "ec2" else MAX_ATTEMPTS,

@@ -105,10 +105,22 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
-        if self.task_time_limit >= self.answer_timeout:
-            raise ValueError("FACEREC_TASK_TIME_LIMIT must be below FACEREC_ANSWER_TIMEOUT")
-        if self.spot and self.fleet_mode != "terminate":
-            raise ValueError("FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate")
+        faults = [
+            fault
+            for fault, present in (
+                (
+                    "FACEREC_TASK_TIME_LIMIT must be below FACEREC_ANSWER_TIMEOUT",
+                    self.task_time_limit >= self.answer_timeout,
+                ),
+                (
+                    "FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate",
+                    self.spot and self.fleet_mode != "terminate",
+                ),
+            )
+            if present
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
         return self
 
     @property
