@@ -96,7 +96,7 @@ def test_stopping_workers_under_load(sample: Any) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1700)
 def test_a_thousand_give_backs(sample: Any) -> None:
     """Workers are told to stop at random moments until a thousand messages went back."""
     total, chance = 1000, random.Random(3)
