@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from autoscale.state import State
-from facerec_tasks.aws import CONNECT_TIMEOUT, EC2_READ_TIMEOUT
+from facerec_tasks.aws import CONNECT_TIMEOUT, SHORTER_READ_TIMEOUTS
 from facerec_tasks.errors import PreconditionFailed
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ DURATION = 45.0
 """Seconds without renewal after which others may take it."""
 RENEW = 12.0
 """Seconds after which it is renewed at the next step."""
-CALL = float(CONNECT_TIMEOUT + EC2_READ_TIMEOUT)
+CALL = float(CONNECT_TIMEOUT + SHORTER_READ_TIMEOUTS["ec2"])
 """Seconds a call to EC2 may take."""
 
 
