@@ -113,6 +113,9 @@ def _admit(access: Access, scopes: dict[str, str]) -> None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key")
     scope = scopes.get(request.endpoint or "")
+    if request.method != "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        # Any page of the web may make a browser send a form to a service on its user's machine.
+        raise Problem("cross-site", "pages of other sites may not ask this")
     key = access.admit(scope, given or None, request.remote_addr or "0.0.0.0", time.monotonic())  # noqa: S104 - no address we bind to
     g.client = key.id if key else ""
 

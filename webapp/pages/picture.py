@@ -126,6 +126,20 @@ def _series(sight: Sight) -> dict[str, Any]:
     return {"start": ends[0] - SLOT, "step": SLOT, **found}
 
 
+def _after(step: Step, stages: dict[str, int]) -> dict[str, int]:
+    """What the step leaves: at rest the next reading comes only a while later."""
+    ending = sum(
+        step.changes.get(kind, 0) for kind in ("stop", "replace") if kind not in step.failures
+    )
+    found = dict(stages)
+    for stage in ("pending", "booting", "ready"):
+        gone = min(ending, found[stage])
+        found[stage] -= gone
+        found["stopping"] += gone
+        ending -= gone
+    return found
+
+
 def _most(
     values: list[int | None], moments: Sequence[tuple[float, dict[str, int | None]]], last: int
 ) -> list[int | None]:
@@ -144,8 +158,11 @@ def _moments(sight: Sight) -> list[tuple[float, dict[str, int | None]]]:
     ready: list[tuple[float, int]] = []
     for step in sight.steps:
         stages = _stages(step.machines, step.machines.get("ready", 0))
-        ready.append((step.at, stages["ready"]))
-        found.append((step.at, {"visible": step.visible, "in_flight": step.in_flight, **stages}))
+        counts = {"visible": step.visible, "in_flight": step.in_flight}
+        found.append((step.at, {**counts, **stages}))
+        after = _after(step, stages)
+        found.append((step.at, {**counts, **after}))
+        ready.append((step.at, after["ready"]))
     times = [at for at, _ in ready]
     for reading in sight.readings:
         if reading.machines is not None:

@@ -29,6 +29,7 @@ const WORDS = {
   "key-missing": ["An API key is needed.", "Try again and give the key you were given."],
   "key-unknown": ["The API key is not known.", "Check it, or ask for a new one."],
   "scope-missing": ["The API key is not good for this.", "Ask whoever gave it to you."],
+  "cross-site": ["Pages of other sites may not ask this.", "Open the page of this service itself."],
   "result-unknown": ["The answer is not known any more.", "Send the photo again."],
   internal: ["Something is wrong on our side.", "Try again; if it stays, tell whoever runs this service."],
 };

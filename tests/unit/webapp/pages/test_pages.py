@@ -71,6 +71,12 @@ def test_the_privacy_page_says_where_and_what_it_cannot_do(client: FlaskClient) 
         assert said in text
 
 
+def test_a_page_of_another_site_cannot_make_a_browser_enrol(client: FlaskClient) -> None:
+    for site, status in (("cross-site", 403), ("same-origin", 400), ("none", 400)):
+        answer = client.post("/people", headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == status
+
+
 def test_pages_need_no_key_and_data_does(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, host="0.0.0.0")
     doorbell = Doorbell(settings, Ledger("here-0"), Metrics(None))

@@ -74,6 +74,16 @@ def test_a_drain_shorter_than_a_slot_is_seen() -> None:
     assert 2 in draw(sight(steps=steps))["series"]["stopping"]
 
 
+def test_what_is_stopped_shows_at_once_not_at_the_next_reading() -> None:
+    steps = [Step(at=NOW - 30, machines={"running": 2, "ready": 1}, changes={"stop": 2})]
+    series = draw(sight(steps=steps, readings=[Reading(NOW)]))["series"]
+    assert (series["ready"][-1], series["booting"][-1], series["stopping"][-1]) == (0, 0, 2)
+    refused = [
+        Step(at=NOW - 30, machines={"running": 2}, changes={"stop": 2}, failures={"stop": "no"})
+    ]
+    assert draw(sight(steps=refused, readings=[Reading(NOW)]))["series"]["booting"][-1] == 2
+
+
 def test_cost_is_hours_times_price_and_unknown_without_one() -> None:
     assert draw(sight())["cost"]["dollars"] == 0.1
     assert draw(sight(hourly=None))["cost"]["dollars"] is None
