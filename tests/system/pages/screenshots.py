@@ -1,6 +1,6 @@
 """Takes the pictures of docs/images from a running system.
 
-``python -m tests.system.pages.screenshots http://127.0.0.1:8000``. It sends some hundred photos, and
+``python -m tests.system.pages.screenshots http://127.0.0.1:8000``. It sends hundreds of photos and
 enrols the sample people under their names.
 """
 
@@ -38,9 +38,10 @@ def main(url: str) -> None:
         _enrol(url, "Eileen Collins", eileen)
         for look in LOOKS:
             page = _open(browser, look, f"{url}/who")
+            page.locator(".person").last.scroll_into_view_if_needed()
             page.locator(".person img").nth(1).wait_for()
             _take(page, f"people-{look}")
-            _take(_open(browser, look, f"{url}/privacy"), f"privacy-{look}")
+            _take(_open(browser, look, f"{url}/privacy"), f"privacy-{look}", whole=False)
         _status(browser, url, grace)
         browser.close()
 
@@ -114,8 +115,9 @@ def _open(browser: Browser, look: str, address: str) -> Page:
 
 
 def _take(page: Page, name: str, *, whole: bool = True) -> None:
+    quality = 55 if "phone" in name else 80  # a phone has four times the pixels
     page.wait_for_timeout(600)  # whatever moves has come to rest
-    page.screenshot(path=FOLDER / f"{name}.jpg", type="jpeg", quality=82, full_page=whole)
+    page.screenshot(path=FOLDER / f"{name}.jpg", type="jpeg", quality=quality, full_page=whole)
 
 
 if __name__ == "__main__":
