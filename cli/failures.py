@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import click
 import pydantic
+from pydantic_core import ErrorDetails
 
 from facerec_tasks.errors import FacerecError
 
@@ -16,7 +17,16 @@ def told_plainly(*others: type[Exception]) -> Iterator[None]:
     try:
         yield
     except pydantic.ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors())
+        faults = "; ".join(_told(fault) for fault in error.errors())
         raise click.ClickException(f"settings: {faults}") from error
     except expected as error:
         raise click.ClickException(str(error)) from error
+
+
+def _told(fault: ErrorDetails) -> str:
+    """A fault of the settings under the name it has in the environment."""
+    message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:  # of several settings, which it names
+        return message
+    name = ".".join(map(str, fault["loc"]))
+    return f"{name if name.isupper() else f'FACEREC_{name.upper()}'}: {message}"

@@ -107,7 +107,7 @@ def translated() -> Iterator[None]:
     except ClientError as error:
         raise _translation(error) from error
     except NoCredentialsError as error:
-        raise Forbidden(str(error)) from error
+        raise Forbidden(f"{error}, and no `facerec up` runs in this folder") from error
     except (ConnectionError, HTTPClientError) as error:
         raise Unavailable(str(error)) from error
     except BotoCoreError:

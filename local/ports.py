@@ -34,7 +34,11 @@ def is_taken(host: str, port: int) -> bool:
 def faults(wanted: Mapping[str, tuple[str, int]]) -> list[str]:
     """One line for each wanted ``(host, port)`` that cannot be had, named by what wants it."""
     found = []
+    users: dict[int, str] = {}
     for name, (host, port) in wanted.items():
+        if (other := users.setdefault(port, name)) != name:
+            found.append(f"port {port} is wanted by {other} and {name}")
+            continue
         try:
             if is_taken(host, port):
                 found.append(f"port {port} ({name}) is taken by another process")

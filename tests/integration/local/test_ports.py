@@ -42,3 +42,9 @@ def test_every_fault_is_named() -> None:
         found = faults({"web": ("127.0.0.1", port), "Flower": ("192.0.2.1", 5555)})
     assert found[0] == f"port {port} (web) is taken by another process"
     assert found[1].startswith("port 5555 (Flower) on 192.0.2.1:")
+
+
+def test_one_port_for_two_is_a_fault() -> None:
+    port = free_port()
+    wanted = {"web": ("127.0.0.1", port), "Flower": ("127.0.0.1", port)}
+    assert faults(wanted) == [f"port {port} is wanted by web and Flower"]
