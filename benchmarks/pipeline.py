@@ -41,12 +41,14 @@ Measured = dict[str, Any]
 class Size:
     """How much is measured."""
 
+    turns: int = 3
+    """Turns the contenders take one after the other."""
     singles: int = 100
     """Tasks one after another in each turn, for this layer and the loop."""
-    turns: int = 3
-    """Turns these two take one after the other, so that a slow minute meets both."""
     stock_singles: int = 30
-    bursts: int = 6
+    """The same for the others, once."""
+    bursts: int = 5
+    """Of 50 tasks in each turn."""
     rest_seconds: float = 120.0
 
 
@@ -183,24 +185,28 @@ class Bench:
 
 
 def compare(bench: Bench, size: Size) -> dict[str, dict[str, Run]]:
-    """Runs of every contender by mode."""
-    runs: dict[str, dict[str, Run]] = {"single": {}, "burst": {}}
+    """Runs of every contender by mode, in turns: a slow minute of the machine meets them all."""
     prefixes = {name: bench.prepare(name) for name in (LOOP, *CONTENDERS)}
+    single: dict[str, Run] = {}
+    burst: dict[str, Run] = {}
     with ExitStack() as workers:
         for name in (LOOP, OURS):  # both idle in their long polls while the other is measured
             workers.enter_context(bench.worker(name, prefixes[name]))
         for turn in range(size.turns):
             for name in (LOOP, OURS) if turn % 2 == 0 else (OURS, LOOP):
-                run = bench.run(name, prefixes[name], "single", size.singles)
-                earlier = runs["single"].get(name)
-                runs["single"][name] = earlier.plus(run) if earlier else run
-        for name in (LOOP, OURS):
-            runs["burst"][name] = bench.run(name, prefixes[name], "burst", size.bursts)
-    for name in (STOCK, TUNED):  # one at a time: a stock worker that polls is never idle
-        with bench.worker(name, prefixes[name]):
-            for mode, count in (("single", size.stock_singles), ("burst", size.bursts)):
-                runs[mode][name] = bench.run(name, prefixes[name], mode, count)
-    return runs
+                _add(single, name, bench.run(name, prefixes[name], "single", size.singles))
+    for turn in range(size.turns):
+        for name in (LOOP, *CONTENDERS):
+            with bench.worker(name, prefixes[name]):
+                if turn == 0 and name in (STOCK, TUNED):
+                    run = bench.run(name, prefixes[name], "single", size.stock_singles)
+                    _add(single, name, run)
+                _add(burst, name, bench.run(name, prefixes[name], "burst", size.bursts))
+    return {"single": single, "burst": burst}
+
+
+def _add(runs: dict[str, Run], name: str, run: Run) -> None:
+    runs[name] = runs[name].plus(run) if name in runs else run
 
 
 def figures(runs: Mapping[str, Mapping[str, Run]], rest: Rest) -> dict[str, float]:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from celery.utils.log import get_logger
 
+from facerec_tasks.sqs.breaker import Breaker
+
 logger = get_logger(__name__)
 
 MAX_MESSAGES = 10
@@ -24,7 +26,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_Receiv
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 """Seconds between polls while they fail."""
-GATHER_SHARE, GATHER_MOST = 0.5, 0.025
+GATHER_SHARE, GATHER_MOST = 1.0, 0.01
 """While a queue has more than we may hold: share of the time a message is held, and seconds, that a
 free slot waits for the others to become free, so that one call fills them all. Slots that are
 filled together become free together, so they need not wait for long."""
@@ -122,12 +124,13 @@ class Health:
 class Receiver(threading.Thread):
     """Receives from one queue until it is told to stop; an open poll is then still awaited."""
 
-    def __init__(self, queue: str, source: Source, window: Window) -> None:
+    def __init__(self, queue: str, source: Source, window: Window, breaker: Breaker) -> None:
         super().__init__(name=f"sqs-receiver-{queue}", daemon=True)
         self.queue = queue
         self.health = Health(last_poll=time.monotonic())
         self._source = source
         self._window = window
+        self._breaker = breaker
         self._stopped = threading.Event()
         self._backlog = False
 
@@ -135,6 +138,7 @@ class Receiver(threading.Thread):
         """Asks for no further poll. What the open one still brings is given back."""
         self._stopped.set()
         self._window.wake()
+        self._breaker.wake()
 
     @property
     def stopping(self) -> bool:
@@ -152,7 +156,10 @@ class Receiver(threading.Thread):
                 free = self._window.gather()
             self.health.last_poll = time.monotonic()
             if free:
-                self._receive(min(free, MAX_MESSAGES))
+                free = self._breaker.admit(min(free, MAX_MESSAGES), unless=self._stopped.is_set)
+                self.health.last_poll = time.monotonic()
+            if free:
+                self._receive(free)
 
     def _receive(self, at_most: int) -> None:
         try:
