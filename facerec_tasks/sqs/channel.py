@@ -18,6 +18,7 @@ from kombu.transport import SQS, virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
 from facerec_tasks.sqs import settlement, wire
+from facerec_tasks.sqs.breaker import Breaker
 from facerec_tasks.sqs.client import CallFailed, error_code, is_no_such_queue
 from facerec_tasks.sqs.fanout import queue_arn, queue_policy
 from facerec_tasks.sqs.leases import Lease, Leases
@@ -75,6 +76,7 @@ class Channel(SQS.Channel):
         self._transport = connection  # closing forgets ``connection``; open polls still need it
         super().__init__(connection, **kwargs)
         self._window = Window()
+        self._breaker = Breaker()
         self._receivers: dict[str, Receiver] = {}
         self._handed_back: dict[str, str] = {}
         options = connection.options
@@ -265,7 +267,8 @@ class Channel(SQS.Channel):
             return
         if queue not in self._noack_queues:
             self._leases.start()
-        receiver = self._receivers[queue] = Receiver(queue, self, self._window)
+        breaker = Breaker() if queue in self._noack_queues else self._breaker
+        receiver = self._receivers[queue] = Receiver(queue, self, self._window, breaker)
         self._transport.start(receiver)
 
     def poll(self, queue: str, at_most: int) -> Sequence[Raw]:
@@ -419,6 +422,7 @@ class Channel(SQS.Channel):
         self._window.resize(prefetch_count)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        self._breaker.finished()
         lease = self._release(delivery_tag)
         url = lease.url if lease else self._handed_back.pop(delivery_tag, None)
         if url is not None:
@@ -426,6 +430,8 @@ class Channel(SQS.Channel):
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Back to the queue after a growing delay, or to its dead-letter queue."""
+        if requeue:
+            self._breaker.failed()  # before its slot is free: the receiver looks at both
         lease = self._release(delivery_tag)
         if lease is None:
             return

@@ -116,7 +116,7 @@ def test_poison_is_buried_after_four_starts_and_its_client_is_answered(
 
 
 def test_what_fails_for_want_of_aws_is_no_start_and_is_never_buried(
-    bench: Bench, eventually: Eventually
+    bench: Bench, eventually: Eventually, tmp_path: Path
 ) -> None:
     starts = bench.starts("starts")
     bench.send(1, starts=str(starts), fails="away", times=5, name="Paul")
@@ -128,6 +128,9 @@ def test_what_fails_for_want_of_aws_is_no_start_and_is_never_buried(
     assert len(starts.read_text().splitlines()) == 6  # more than would have buried it
     assert bench.waiting(bench.settings.dead_letter_queue) == 0
     eventually(lambda: not Attempts(bench.storage).starts(task_id(1)))
+    log = tmp_path / "worker0.log"
+    eventually(lambda: "healthy again" in log.read_text())
+    assert "unhealthy: 3 tasks in a row" in log.read_text(), "it consumed nothing but trials"
 
 
 def test_a_task_that_runs_twice_takes_effect_once(bench: Bench, eventually: Eventually) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from facerec_tasks.sqs import receiver as module
+from facerec_tasks.sqs.breaker import Breaker
 from facerec_tasks.sqs.receiver import Raw, Receiver, Window
 
 
@@ -87,7 +88,7 @@ def test_a_backlog_is_received_by_full_windows(
     monkeypatch.setattr(module, "GATHER_MOST", 1.0)
     held(window, 2.0)
     source = Source(window)
-    receiver = Receiver("q", source, window)
+    receiver = Receiver("q", source, window, Breaker())
     receiver.start()
     assert source.done.wait(10)
     receiver.stop()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from facerec_tasks.sqs import receiver as module
+from facerec_tasks.sqs.breaker import Breaker
 from facerec_tasks.sqs.receiver import MAX_MESSAGES, Raw, Receiver, Window
 
 
@@ -48,7 +49,7 @@ def receive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Receiver]
     started: list[Receiver] = []
 
     def start(script: Script, window: Window) -> Receiver:
-        started.append(Receiver("q", script, window))
+        started.append(Receiver("q", script, window, Breaker()))
         started[-1].start()
         return started[-1]
 
