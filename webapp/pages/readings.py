@@ -24,6 +24,15 @@ class Reading:
     """How many are in each of EC2's states."""
     faults: tuple[str, ...] = field(default=())
 
+    @property
+    def at_rest(self) -> bool:
+        """Nothing waits, no machine is up or on its way; nothing could not be read."""
+        if self.machines is None or self.visible is None or self.in_flight is None:
+            return False
+        live = sum(self.machines.values()) - self.machines.get("stopped", 0)
+        live -= self.machines.get("terminated", 0)
+        return not (self.visible or self.in_flight or live)
+
 
 class Readings:
     """For one thread."""

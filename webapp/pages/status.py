@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -22,6 +23,9 @@ from webapp.recent import SLOT, SLOTS
 WINDOW = SLOT * SLOTS
 JOURNAL_EVERY = 4.0
 """Seconds between two looks at the journal, which the controller writes every ten."""
+REST = 10.0
+"""Seconds between two questions to AWS while nothing is to be seen: the ledger tells of the first
+photo for nothing."""
 DECISIONS = 12
 """Latest ones that are told."""
 LEASE = "controller/lease.json"
@@ -44,14 +48,16 @@ class Watch:
         self._readings = Readings(settings)
         self._journal = Journal(self._storage)
         self._kept: deque[Reading] = deque(maxlen=int(WINDOW / 2) + 10)
-        self._journal_at = float("-inf")
+        self._asked_at = self._journal_at = float("-inf")
         self._journal_fault: tuple[str, ...] = ()
         self._controller_seen: float | None = None
 
     def look(self, now: float) -> dict[str, Any]:
         """The picture of now, in Unix seconds."""
-        self._kept.append(self._readings.take(now))
-        if now - self._journal_at >= JOURNAL_EVERY or not self._journal.complete:
+        self._kept.append(self._read(now))
+        resting = self._kept[-1].at_rest
+        every = REST if resting else JOURNAL_EVERY
+        if now - self._journal_at >= every or not self._journal.complete:
             self._read_journal(now)
         recent = self._ledger.recent
         since = now - WINDOW
@@ -73,6 +79,14 @@ class Watch:
                 faults=self._journal_fault,
             )
         )
+
+    def _read(self, now: float) -> Reading:
+        last = self._kept[-1] if self._kept else None
+        resting = last is not None and last.at_rest and not self._ledger.outstanding
+        if last is not None and resting and now - self._asked_at < REST:
+            return replace(last, at=now)
+        self._asked_at = now
+        return self._readings.take(now)
 
     def _read_journal(self, now: float) -> None:
         self._journal_at = now
