@@ -16,19 +16,19 @@ const NAMES = {
 const charts = [
   {
     title: "Machines", names: ["stopping", "ready", "booting", "pending"], kind: "areas", least: 2,
-    label: ({ machines: m }) => `Machines over 15 minutes. Now ${m.pending} asked for, ${m.booting} booting, ${m.ready} working, ${m.stopping} stopping.`,
+    label: ({ machines: m }) => `Machines now: ${m.pending} asked for, ${m.booting} booting, ${m.ready} working, ${m.stopping} stopping.`,
   },
   {
     title: "Queue", names: ["in_flight", "visible"], kind: "areas", least: 5,
-    label: ({ queue: q }) => `Photos in the queue over 15 minutes. Now ${known(q.visible)} waiting, ${known(q.in_flight)} being worked on.`,
+    label: ({ queue: q }) => `Photos in the queue now: ${known(q.visible)} waiting, ${known(q.in_flight)} being worked on.`,
   },
   {
     title: "Throughput", names: ["answered"], kind: "areas", least: 5,
-    label: ({ answers: a }) => `Answers over 15 minutes: ${a.count}, in the last minute ${a.per_minute}.`,
+    label: ({ answers: a }) => `Answers in the last minute: ${a.per_minute}, in 15 minutes ${a.count}.`,
   },
   {
     title: "Latency", names: ["p50", "p95"], kind: "lines", least: 1, unit: " s",
-    label: ({ answers: a }) => `Latency over 15 minutes: half within ${seconds(a.p50)}, 95 % within ${seconds(a.p95)}.`,
+    label: ({ answers: a }) => `Latency in 15 minutes: half within ${seconds(a.p50)}, 95 % within ${seconds(a.p95)}.`,
   },
 ].map((one) => {
   const chart = new Chart(one.names, one);
