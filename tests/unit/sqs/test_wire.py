@@ -23,7 +23,7 @@ REPLY_TO = "facerec-resp-queue-machine-1"
 app = Celery("wire", set_as_current=False)
 
 
-@app.task(name=TASK)
+@app.task(name=TASK, shared=False)  # not in every other app of this process
 def recognize(key: str, version: str | None = None) -> None:
     """Only its messages are used."""
 
