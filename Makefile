@@ -13,7 +13,7 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 	@exec $(BIN)/facerec up --with-parent
 
 test: $(VENV)/.dev models ## the tests
-	@$(BIN)/pytest -n 3 --dist worksteal -m "not soak"
+	@$(BIN)/pytest -n 3 -m "not soak"
 
 check: $(VENV)/.dev ## lint, types, arrows between packages
 	@$(BIN)/ruff check .
