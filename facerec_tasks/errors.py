@@ -10,10 +10,9 @@
     │   ├── PreconditionFailed  a conditional write lost its race
     │   └── Forbidden           credentials missing, expired or without the permission
     ├── Overloaded              more requests wait than this process may hold: 503
-    ├── AnswerLate              no answer before the deadline: 504; it may still come
-    └── Poisoned                the task was buried after crashing its workers
+    └── AnswerLate              no answer before the deadline: 504; it may still come
 
-What is wrong with a photo is a value (:mod:`facerec_tasks.recognition.image` rejections,
+What is wrong with a photo, and that it was buried as poison, is a value (``Answer.outcome`` and
 ``Answer.code``), not an error of this tree. An AWS error that has no class here is re-raised as is.
 """
 
@@ -61,7 +60,3 @@ class AnswerLate(FacerecError):
     def __init__(self, task_id: str) -> None:
         super().__init__(f"no answer yet; see /results/{task_id}")
         self.task_id = task_id
-
-
-class Poisoned(FacerecError):
-    """Raised by the web tier for a task that was buried after crashing its workers."""
