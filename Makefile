@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-localstack check parity soak bench facenet models clean
+.PHONY: help run test test-localstack check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +15,24 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 test: $(VENV)/.dev models ## the tests
 	@$(BIN)/pytest -n 3 -m "not soak"
 
-check: $(VENV)/.dev ## lint, types, arrows between packages
+check: $(VENV)/.dev lint ## lint, types, arrows between packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# The linters' own switches: checkov looks nothing up on the internet, and its exceptions stand beside
+# the resources with their reasons.
+DOCKERFILES := $(wildcard Dockerfile* */Dockerfile*)
+SCRIPTS     := .ci/run $(wildcard ami_build/*.sh)
+TEMPLATES   := $(wildcard ami_build/*.yaml serverless/*.yaml)
+
+lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
+	@$(VENV)-lint/bin/shellcheck $(SCRIPTS)
+	@$(if $(DOCKERFILES),$(VENV)-lint/bin/hadolint $(DOCKERFILES))
+	@$(if $(TEMPLATES),$(VENV)-lint/bin/cfn-lint $(TEMPLATES))
+	@$(if $(TEMPLATES),$(VENV)-lint/bin/checkov --quiet --compact --skip-download \
+		--framework cloudformation $(addprefix --file ,$(TEMPLATES)))
 
 test-localstack: $(VENV)/.dev ## the integration tests of the SQS layer on a real LocalStack, no Docker
 	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" tests/integration/sqs
@@ -40,7 +53,7 @@ models: $(VENV)/.run ## convert the networks once
 	@$(BIN)/python -m facerec_tasks.recognition.convert --out models
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(VENV)-localstack $(VENV)-parity models .local
+	rm -rf $(VENV) $(VENV)-lint $(VENV)-localstack $(VENV)-parity models .local
 
 # A stamp a set of pins: a changed pin installs again, an unchanged one costs nothing.
 $(VENV)/bin/python:
@@ -60,10 +73,17 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@$(PIP) install --quiet --no-deps -r requirements/dev.txt
 	@touch $@
 
+$(VENV)-lint/.lint: requirements/lint.txt | $(VENV)/bin/python
+	@echo "installing the linters"
+	@$(PYTHON) -m venv $(VENV)-lint
+	@$(VENV)-lint/bin/pip --disable-pip-version-check install --quiet --no-compile --no-deps \
+		-r requirements/lint.txt
+	@touch $@
+
 .PHONY: pins
 pins: $(VENV)/.dev ## pin requirements/*.in again
 	@$(PIP) install --quiet pip-tools
-	@for role in worker web controller flower local dev; do \
+	@for role in worker web controller flower local dev lint; do \
 		$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \

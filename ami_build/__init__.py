@@ -1,0 +1,1 @@
+"""What runs on AWS, built and taken down: the machine image, the CloudFormation stack."""
