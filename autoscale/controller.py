@@ -30,9 +30,10 @@ from autoscale.model import PROFILES, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
 from autoscale.readings import Queue, Readings
 from autoscale.signals import Ledger, RequestQueue, Serving, Signals, read_ledger
-from autoscale.state import PREFIX, BucketState, State
+from autoscale.state import PREFIX, State
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
+from facerec_tasks.state import StateBucket
 
 logger = logging.getLogger("autoscale.controller")  # not __main__
 
@@ -316,9 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings.fleet_mode,
     )
     fleet: Fleet = Ec2Fleet(settings)
-    state = BucketState(settings)
+    state = StateBucket(settings, PREFIX)
     if dry:  # beside the one that acts, with a lease and a record of its own
-        fleet, state = DryRun(fleet), BucketState(settings, PREFIX + "dry-run/")
+        fleet, state = DryRun(fleet), StateBucket(settings, PREFIX + "dry-run/")
         settings = settings.model_copy(update={"state_dir": settings.state_dir / "dry-run"})
     controller = Controller(
         settings,

@@ -15,12 +15,13 @@ from autoscale.explain import explain as in_words
 from autoscale.fleet import NAME, Ec2Fleet
 from autoscale.metrics import Metrics
 from autoscale.model import Machine
-from autoscale.state import BucketState
+from autoscale.state import PREFIX
 from cli.failures import told_plainly
 from cli.fleet_report import report
 from cli.fleet_simulation import simulate
 from cli.kept_decisions import DAY, JSON, kept_decisions
 from facerec_tasks.settings import get_settings
+from facerec_tasks.state import StateBucket
 
 REFRESH = 2.0
 
@@ -70,7 +71,7 @@ def _status() -> dict[str, Any]:
 
 
 def _latest() -> Decision | None:
-    found = BucketState(get_settings()).find(LATEST)
+    found = StateBucket(get_settings(), PREFIX).find(LATEST)
     return Decision.from_json(found.data.decode()) if found else None
 
 

@@ -1,47 +1,16 @@
 """The three buckets: photos in, names out, and everything else we keep."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import ConfigurationError, NotFound, PreconditionFailed
-from facerec_tasks.settings import Settings
+from facerec_tasks.aws import translated
+from facerec_tasks.errors import ConfigurationError, NotFound
+from facerec_tasks.state import Entry, StateBucket, Stored
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+__all__ = ["Entry", "Storage", "Stored"]
 
 
-@dataclass(frozen=True)
-class Stored:
-    """One object of the state bucket as it was read."""
-
-    data: bytes
-    etag: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a listing of the state bucket."""
-
-    name: str
-    size: int
-    modified: datetime
-    etag: str
-
-
-class Storage:
-    """S3 as this system uses it. Errors come as :class:`facerec_tasks.errors.AwsError`."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    @property
-    def _s3(self) -> "S3Client":
-        return client(self._settings, "s3")  # looked up each time: a forked child gets its own
-
-    # Photos and names
+class Storage(StateBucket):
+    """The state bucket, and photos and names. Errors: :class:`facerec_tasks.errors.AwsError`."""
 
     def put_photo(self, key: str, data: bytes, content_type: str) -> str:
         """Stores a photo and returns its version id.
@@ -91,75 +60,3 @@ class Storage:
         except NotFound:
             return float("-inf")
         return float(found["Metadata"].get("finished-at", "-inf"))
-
-    # The state bucket
-
-    def get(self, name: str, *, if_none_match: str | None = None) -> Stored | None:
-        """An object, or none when it still has that ETag; raises :class:`NotFound`."""
-        condition: dict[str, Any] = {"IfNoneMatch": if_none_match} if if_none_match else {}
-        try:
-            with translated():
-                found = self._s3.get_object(
-                    Bucket=self._settings.state_bucket, Key=name, **condition
-                )
-                return Stored(data=found["Body"].read(), etag=found["ETag"])
-        except PreconditionFailed:
-            return None
-
-    def find(self, name: str) -> Stored | None:
-        """An object, or none when there is no such object."""
-        try:
-            return self.get(name)
-        except NotFound:
-            return None
-
-    def put(
-        self, name: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False
-    ) -> str:
-        """Stores an object and returns its ETag; raises :class:`PreconditionFailed`."""
-        condition: dict[str, Any] = {}
-        if if_match:
-            condition["IfMatch"] = if_match
-        if if_absent:
-            condition["IfNoneMatch"] = "*"
-        with translated():
-            stored = self._s3.put_object(
-                Bucket=self._settings.state_bucket, Key=name, Body=data, **condition
-            )
-        return str(stored["ETag"])
-
-    def delete(self, name: str) -> None:
-        """Removes an object; none there is fine."""
-        with translated():
-            self._s3.delete_object(Bucket=self._settings.state_bucket, Key=name)
-
-    def erase(self, name: str) -> None:
-        """Removes an object and every old version of it."""
-        self._erase(name, keep_latest=False)
-
-    def erase_old_versions(self, name: str) -> None:
-        """Removes what an object was before; what it is now stays."""
-        self._erase(name, keep_latest=True)
-
-    def _erase(self, name: str, *, keep_latest: bool) -> None:
-        bucket = self._settings.state_bucket
-        with translated():
-            pages = self._s3.get_paginator("list_object_versions").paginate(
-                Bucket=bucket, Prefix=name
-            )
-            for page in pages:
-                for found in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
-                    if found["Key"] == name and not (keep_latest and found["IsLatest"]):
-                        self._s3.delete_object(
-                            Bucket=bucket, Key=name, VersionId=found["VersionId"]
-                        )
-
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """The objects whose name begins with ``prefix``, in the order of their names."""
-        with translated():
-            pages = self._s3.get_paginator("list_objects_v2").paginate(
-                Bucket=self._settings.state_bucket, Prefix=prefix
-            )
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    yield Entry(found["Key"], found["Size"], found["LastModified"], found["ETag"])

@@ -2,15 +2,16 @@
 
 import pytest
 
-from autoscale.state import BucketState, MemoryState, State
+from autoscale.state import PREFIX, MemoryState, State
 from facerec_tasks.errors import PreconditionFailed
+from facerec_tasks.state import StateBucket
 
 
 @pytest.fixture(params=["memory", "bucket"])
 def state(request: pytest.FixtureRequest) -> State:
     if request.param == "memory":
         return MemoryState()
-    return BucketState(request.getfixturevalue("resources"))
+    return StateBucket(request.getfixturevalue("resources"), PREFIX)
 
 
 def test_what_was_put_is_found_with_its_etag(state: State) -> None:
@@ -40,5 +41,5 @@ def test_only_who_knows_it_replaces(state: State) -> None:
 def test_names_come_in_order(state: State) -> None:
     for name in ("d/2", "d/1", "e/1"):
         state.put(name, b"")
-    assert state.names("d/") == ["d/1", "d/2"]
-    assert state.names("nothing") == []
+    assert state.names("d/") == ("d/1", "d/2")
+    assert state.names("nothing") == ()

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from autoscale import decisions
 from autoscale.lease import DURATION
 from autoscale.lease import NAME as LEASE
-from autoscale.state import BucketState
+from autoscale.state import PREFIX
 from cli.fleet import fleet
 from facerec_tasks.settings import Settings
+from facerec_tasks.state import StateBucket
 from local.child import Child
 
 from .between import between
@@ -47,7 +48,7 @@ def test_a_burst_from_nothing_to_nothing_and_its_story(
     assert process.wait(10)
     assert process.exit_code == 0
 
-    kept = list(decisions.read(BucketState(resources)))
+    kept = list(decisions.read(StateBucket(resources, PREFIX)))
     assert sum(d.launch for d in kept) == 15
     assert sum(len(d.stop) for d in kept) == 15
     assert len({d.step for d in kept}) == len(kept)
@@ -132,10 +133,10 @@ def test_a_dry_run_changes_nothing_and_takes_nobodys_lease(
 ) -> None:
     controller("--dry-run")
     ledger.burst(100)
-    dry = BucketState(resources, "controller/dry-run/")
+    dry = StateBucket(resources, "controller/dry-run/")
     eventually(lambda: any(d.launch == 15 for d in decisions.read(dry)), within=20)
     assert watched.machines() == []
-    assert BucketState(resources).find(LEASE) is None
+    assert StateBucket(resources, PREFIX).find(LEASE) is None
 
 
 def test_a_second_controller_waits_and_a_clean_end_hands_over_at_once(
