@@ -38,6 +38,10 @@ def test_the_engine_stands_alone() -> None:
     assert not loaded("facerec_tasks.recognition.recognizer") & {"celery", "kombu", "boto3"}
 
 
+def test_what_turns_photos_into_answers_needs_no_celery() -> None:
+    assert not loaded("facerec_tasks.engine") & {"celery", "kombu", "flask"}
+
+
 def test_the_sqs_layer_knows_nothing_of_faces() -> None:
     found = loaded("facerec_tasks.sqs.transport, facerec_tasks.sqs.backend")
     assert not found & {"pydantic", *ENGINE}
