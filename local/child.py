@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from local import tether
+from local.ending import SIGNALS
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILL_WAIT = 5.0
 """Seconds the kernel may take to collect a killed process; longer means a stuck machine."""
 
@@ -29,7 +29,7 @@ def _signals_held() -> Iterator[None]:
         yield  # no handler runs here
         return
     came: list[int] = []
-    before = {n: h for n in _ENDING if callable(h := signal.getsignal(n))}
+    before = {n: h for n in SIGNALS if callable(h := signal.getsignal(n))}
     for number in before:
         signal.signal(number, lambda number, _: came.append(number))
     try:

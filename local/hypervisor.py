@@ -15,13 +15,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from autoscale.fleet import MEMBER_TAG, NAME
 from facerec_tasks import aws, logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings, get_settings
+from local.ending import Ended, end_on_signals
 from local.service import Definition, Service, wait_until
 
 log = logging.getLogger("hypervisor")
@@ -203,29 +202,18 @@ class Hypervisor:
         shutil.rmtree(self._settings.state_dir / "machines", ignore_errors=True)
 
 
-class _Ended(BaseException):
-    """Raised in the main thread by a signal, wherever it is waiting."""
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, signal.SIG_IGN)  # once is enough
-    raise _Ended
-
-
 def main() -> None:
     logs.configure("hypervisor")
     settings = get_settings()
     (settings.state_dir / "logs").mkdir(parents=True, exist_ok=True)
     hypervisor = Hypervisor(settings, Machines(settings))
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _end)
+        end_on_signals()
         log.info("looking after the app-tier machines of %s", settings.endpoint_url)
         while True:
             hypervisor.step()
             time.sleep(LOOK_EVERY if hypervisor.settled else START_EVERY / 2)
-    except _Ended:
+    except Ended:
         log.info("ending")
     finally:
         hypervisor.end(END_GRACE)

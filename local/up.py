@@ -2,20 +2,18 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import Storage
 from local import embedded_aws, ports, running, system
 from local.child import Child
+from local.ending import Ended, end_on_signals, ignore_signals
 from local.keeper import GalleryKeeper
 from local.resources import create_resources
 from local.supervisor import ServiceFailed, Supervisor
@@ -28,10 +26,6 @@ PHOTO_TIMEOUT = 180.0
 """Seconds for the first answer, above the sender's own time-out."""
 LAST_SAVE = 0.5
 """Seconds that copying the gallery may take from the ten in which all ends."""
-
-
-class _Ended(BaseException):
-    """Raised in the main thread by a signal, wherever it is waiting."""
 
 
 def up(settings: Settings, *, parent: int | None = None) -> None:
@@ -68,16 +62,16 @@ def _supervised(keeper: GalleryKeeper) -> Iterator[Supervisor]:
     """A supervisor whose services have ended when the block has, also when a signal ends it."""
     supervisor = Supervisor(system.ENDINGS)
     try:
-        _end_on_signals()
+        end_on_signals()
         yield supervisor
-    except _Ended:
+    except Ended:
         _say("ending")
     except ServiceFailed as failure:
         if failure.name == system.AWS:
             supervisor.kill()  # nobody can finish anything without it
         raise
     finally:
-        _ignore_signals()  # the way down is short and has an end
+        ignore_signals()
         keeper.stop(LAST_SAVE)
         supervisor.end(_say)
 
@@ -170,24 +164,6 @@ def _put_away_logs(settings: Settings) -> None:
     shutil.rmtree(before, ignore_errors=True)
     folder.rename(before)
     folder.mkdir()
-
-
-def _end_on_signals() -> None:
-    def end(number: int, frame: FrameType | None) -> NoReturn:
-        _ignore_signals()
-        raise _Ended
-
-    # Set even where they are ignored, as SIGINT is in a shell's background job; only nohup's
-    # ignored SIGHUP is meant.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, end)
-
-
-def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _say(line: str) -> None:
