@@ -161,6 +161,14 @@ def test_refuses_formats_it_does_not_know(data: bytes) -> None:
     assert code_of(data) == RejectionCode.UNSUPPORTED
 
 
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
+def test_refuses_a_fax(compression: str, capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(encoded(PHOTO.convert("1"), "TIFF", compression=compression))
+    data[8:40] = bytes(32)  # libtiff would complain of every row
+    assert code_of(bytes(data)) == RejectionCode.UNSUPPORTED
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
 def test_refuses_files_cut_short(kind: str) -> None:
     data = encoded(PHOTO, kind)

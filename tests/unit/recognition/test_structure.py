@@ -52,6 +52,12 @@ def tiff_numbers(count: int) -> bytes:
     return b"II*\0" + struct.pack("<LH", 8, 1) + entries + b"\0" * 4
 
 
+def tiff_octets(count: int) -> bytes:
+    """The places of strips as octets, which libtiff takes too."""
+    entries = struct.pack("<HHLL", 273, 1, count, 8)
+    return b"II*\0" + struct.pack("<LH", 8, 1) + entries + b"\0" * 4
+
+
 def bigtiff_numbers(count: int) -> bytes:
     entries = struct.pack("<HHQQ", 273, 16, count, 8)
     return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 1) + entries + b"\0" * 8
@@ -64,7 +70,16 @@ def test_a_few_parts_more_do_no_harm(make: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [png_chunks, gif_comments, jpeg_segments, bmp_runs, tiff_numbers, bigtiff_numbers]
+    "make",
+    [
+        png_chunks,
+        gif_comments,
+        jpeg_segments,
+        bmp_runs,
+        tiff_numbers,
+        tiff_octets,
+        bigtiff_numbers,
+    ],
 )
 def test_a_million_parts_are_refused_at_once(make: object) -> None:
     assert callable(make)
