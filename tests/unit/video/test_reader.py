@@ -1,0 +1,140 @@
+"""Whatever a camera, a telephone or an editor writes comes out upright and in time."""
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facerec_tasks.video.reader import Video
+from facerec_tasks.video.rejection import DecoderLost, Rejected
+from facerec_tasks.video.sampling import EVERY_FRAME
+from local.sample_videos import Coding, Shot, pictures, write
+
+from .conftest import SHOTS, SMALL, frames_of
+
+CODINGS = {
+    "hevc.mkv": Coding(codec="libx265"),
+    "vp8.webm": Coding(codec="libvpx"),
+    "mpeg4.avi": Coding(codec="mpeg4"),
+    "mjpeg.mov": Coding(codec="mjpeg", pixels="yuvj420p"),
+    "mpeg2.ts": Coding(codec="mpeg2video"),
+    "mpeg1.mpg": Coding(codec="mpeg1video"),
+    "h263.flv": Coding(codec="flv1"),
+    "wmv2.wmv": Coding(codec="wmv2"),
+    "h264.3gp": Coding(),
+    "animated.gif": Coding(codec="gif", pixels="rgb8"),
+}
+
+
+def test_a_video_tells_what_it_is(clip: Path) -> None:
+    with Video(clip) as video:
+        facts = video.facts
+    assert (facts.container, facts.codec) == ("video/mp4", "h264")
+    assert (facts.width, facts.height, facts.rotation) == (320, 180, 0)
+    assert facts.seconds == pytest.approx(3.0, abs=0.05)
+    assert facts.frame_rate == 25
+    assert facts.size == clip.stat().st_size
+
+
+def test_every_frame_comes_when_every_frame_is_wanted(clip: Path) -> None:
+    frames = frames_of(clip, EVERY_FRAME)
+    assert [frame.number for frame in frames] == list(range(75))
+    assert np.allclose([frame.time for frame in frames], np.arange(75) / 25, atol=1e-3)
+
+
+def test_the_pixels_are_those_that_were_coded(clip: Path) -> None:
+    first = frames_of(clip)[0].rgb
+    wanted = np.asarray(next(pictures(SHOTS, SMALL)))
+    assert first.shape == wanted.shape
+    assert np.abs(first.astype(int) - wanted).mean() < 6
+
+
+def test_scenes_begin_where_they_were_cut(clip: Path) -> None:
+    with Video(clip) as video:
+        frames = list(video)
+    assert [frame.time for frame in frames if frame.cut] == pytest.approx([0.0, 1.2, 2.4])
+    assert len(frames) <= 10, "a few frames a second are enough"
+    assert video.ending is not None
+    assert (video.ending.frames, video.ending.complete) == (75, True)
+
+
+@pytest.mark.parametrize("name", CODINGS)
+def test_containers_and_codecs(name: str, tmp_path: Path) -> None:
+    coding = replace(CODINGS[name], width=352, height=288)
+    film = write(tmp_path / name, [Shot(("Grace_Hopper",), 0.4), Shot((), 0.4)], coding)
+    frames = frames_of(film)
+    assert frames[0].rgb.shape == (288, 352, 3)
+    assert [round(frame.time, 1) for frame in frames if frame.cut] == [0.0, 0.4]
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_a_telephone_held_any_way_gives_upright_pictures(rotation: int, tmp_path: Path) -> None:
+    coding = Coding(width=320, height=192, rotation=rotation)
+    shots = [Shot(("Grace_Hopper",), 0.2)]
+    film = write(tmp_path / "held.mp4", shots, coding)
+    with Video(film) as video:
+        frame = next(iter(video))
+        facts = video.facts
+    wanted = np.asarray(
+        next(
+            pictures(
+                shots,
+                replace(coding, rotation=0) if rotation == 180 else Coding(width=192, height=320),
+            )
+        )
+    )
+    assert frame.rgb.shape == wanted.shape == (facts.height, facts.width, 3)
+    assert np.abs(frame.rgb.astype(int) - wanted).mean() < 8
+    assert facts.rotation == -rotation % 360
+
+
+def test_frames_of_uneven_length_keep_their_times(tmp_path: Path) -> None:
+    coding = replace(SMALL, variable=True)
+    times = [f.time for f in frames_of(write(tmp_path / "v.mkv", SHOTS[:1], coding), EVERY_FRAME)]
+    assert np.allclose(times, [n / 25 + n % 3 * 0.009 for n in range(30)], atol=2e-3)
+
+
+def test_a_4k_video_is_shrunk(tmp_path: Path) -> None:
+    coding = Coding(width=3840, height=2160, rate=5)
+    film = write(tmp_path / "4k.mp4", [Shot(("Grace_Hopper",), 0.6)], coding)
+    with Video(film) as video:
+        assert next(iter(video)).rgb.shape == (720, 1280, 3)
+        assert (video.facts.width, video.facts.height) == (3840, 2160)
+
+
+def test_reading_goes_on_where_it_ended(clip: Path) -> None:
+    whole = frames_of(clip)
+    for stop in (0, 2, len(whole) - 2):
+        with Video(clip, after=whole[stop].place) as video:
+            rest = list(video)
+        assert [frame.time for frame in rest] == [frame.time for frame in whole[stop + 1 :]]
+        assert all(
+            np.array_equal(one.rgb, other.rgb) and one.cut == other.cut
+            for one, other in zip(rest, whole[stop + 1 :], strict=True)
+        )
+
+
+def test_a_decoder_that_somebody_killed_is_no_fault_of_the_video(clip: Path) -> None:
+    with Video(clip, EVERY_FRAME) as video:
+        frames = iter(video)
+        next(frames)
+        os.kill(video._process.pid, signal.SIGKILL)
+        with pytest.raises(DecoderLost):
+            list(frames)
+
+
+def test_a_decoder_that_crashed_is_the_videos_fault(clip: Path) -> None:
+    with Video(clip, EVERY_FRAME) as video:
+        os.kill(video._process.pid, signal.SIGSEGV)
+        with pytest.raises(Rejected, match="crashed-decoder"):
+            list(video)
+
+
+def test_the_decoder_ends_with_its_reader(clip: Path) -> None:
+    with Video(clip, EVERY_FRAME) as video:
+        pid = video._process.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
