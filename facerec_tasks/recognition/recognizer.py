@@ -103,6 +103,14 @@ class Recognizer:
         detections, embeddings = self._faces(picture.rgb)
         return Sighting(picture, tuple(detections), embeddings)
 
+    def detect(self, rgb: NDArray[np.uint8]) -> Sequence[Detection]:
+        """Faces of a picture height x width x 3, the largest first, without a second look."""
+        return self._detector.detect(rgb)
+
+    def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
+        """One row for each detection."""
+        return self._embedder.embed(rgb, detections)
+
     def _faces(self, rgb: NDArray[np.uint8]) -> tuple[Sequence[Detection], NDArray[np.float32]]:
         detections = self._detector.detect(rgb)
         if not detections or _share(detections[0], rgb) > self._embedder.most_of_photo:
