@@ -11,15 +11,17 @@ import click
 import numpy as np
 
 from cli.announcement import announce
+from cli.enrolment import enrol
 from cli.failures import told_plainly
-from cli.photo_folders import NotAFolder, enrol, photos_in, photos_of
 from facerec_tasks.errors import NotFound
+from facerec_tasks.networks import Networks
 from facerec_tasks.people import DEFAULT_ENGINE, People
 from facerec_tasks.recognition import accuracy
 from facerec_tasks.recognition.accuracy import Confusion, Rates, Trials
 from facerec_tasks.recognition.embeddings import TRAITS
 from facerec_tasks.recognition.enrolment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery import Gallery, GalleryError
+from facerec_tasks.recognition.photo_folder import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import Storage
@@ -124,7 +126,8 @@ def _of_folder(folder: Path) -> tuple[Gallery, Photo]:
 
 
 def _of_strangers(gallery: Gallery, folder: Path) -> Trials:
-    enroller = Enroller.load(gallery.engine, get_settings().models_dir)
+    networks = Networks(Storage(get_settings()), get_settings())
+    enroller = Enroller(networks.recognizer(gallery))
     looked_at = [enroller.examine(p.read_bytes(), strict=False) for p in photos_in(folder)]
     embeddings = [found.embedding for found in looked_at if isinstance(found, Sample)]
     if not embeddings:
@@ -148,6 +151,7 @@ def _draw(path: Path, found: Calibration, photo: Photo) -> None:
 def _as_dict(found: Calibration) -> dict[str, Any]:
     return {
         "engine": found.gallery.engine,
+        "precision": found.gallery.precision,
         "people": len(found.gallery),
         "photos": len(found.gallery.photos),
         "now": _plain(found.now),
@@ -164,7 +168,8 @@ def _plain(rates: Rates) -> dict[str, float | None]:
 def _as_text(found: Calibration) -> str:
     gallery = found.gallery
     lines = [
-        f"{len(gallery)} people, {len(gallery.photos)} photos, engine {gallery.engine}",
+        f"{len(gallery)} people, {len(gallery.photos)} photos, "
+        f"engine {gallery.engine} {gallery.precision}",
         _line("now", found.now),
         _line("proposed", found.proposed)
         if found.proposed
@@ -196,6 +201,7 @@ def _apply(found: Calibration) -> None:
 
 
 def _with_threshold(gallery: Gallery, found: Calibration, threshold: float) -> Gallery:
-    if gallery.engine != found.gallery.engine:
-        raise GalleryError(f"measured with {found.gallery.engine}, enrolled with {gallery.engine}")
+    measured, enrolled = (f"{g.engine} {g.precision}" for g in (found.gallery, gallery))
+    if measured != enrolled:
+        raise GalleryError(f"measured with {measured}, enrolled with {enrolled}")
     return gallery.with_threshold(threshold)

@@ -7,8 +7,10 @@ import click
 
 from cli.announcement import announce
 from cli.calibrate import calibrate
+from cli.enrolment import enrol
 from cli.failures import told_plainly
-from cli.photo_folders import NotAFolder, enrol, photos_of
+from cli.precision import precision
+from facerec_tasks.networks import Networks
 from facerec_tasks.people import People
 from facerec_tasks.recognition.checkpoint import CheckpointError
 from facerec_tasks.recognition.data_pt import read_gallery
@@ -20,6 +22,7 @@ from facerec_tasks.recognition.gallery import (
     GalleryError,
 )
 from facerec_tasks.recognition.person_name import checked_name
+from facerec_tasks.recognition.photo_folder import NotAFolder, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import Storage
@@ -34,6 +37,7 @@ def people() -> None:
 
 
 people.add_command(calibrate)
+people.add_command(precision)
 
 
 @people.command()
@@ -81,11 +85,12 @@ def list_(as_json: bool) -> None:
     counts = {name: len(gallery.photos_of(name)) for name in sorted(gallery.names)}
     if as_json:
         rule = {"threshold": gallery.threshold, "margin": gallery.margin}
-        click.echo(json.dumps({"engine": gallery.engine, **rule, "people": counts}, indent=2))
+        made_by = {"engine": gallery.engine, "precision": gallery.precision}
+        click.echo(json.dumps({**made_by, **rule, "people": counts}, indent=2))
         return
     for name, photos in counts.items():
         click.echo(f"{name}\t{photos}")
-    click.echo(f"{len(counts)} people, engine {gallery.engine}", err=True)
+    click.echo(f"{len(counts)} people, engine {gallery.engine} {gallery.precision}", err=True)
 
 
 @people.command()
@@ -118,8 +123,8 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     for name, _ in photos:
         checked_name(name)
     known = _people().gallery()
-    enroller = Enroller.load(known.engine, get_settings().models_dir)
-    batch = Batch(enroller, known, strict=not force)
+    networks = Networks(Storage(get_settings()), get_settings())
+    batch = Batch(Enroller(networks.recognizer(known)), known, strict=not force)
     refused = enrol(batch, photos, lambda: _save(batch))
     if refused == len(photos):
         raise click.ClickException(f"none of {refused} photos was taken")

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from cli.enrolment import enrolled
 from cli.failures import told_plainly
-from cli.photo_folders import NotAFolder, enrolled, photos_of
 from facerec_tasks.recognition.checkpoint import CheckpointError
 from facerec_tasks.recognition.data_pt import read_gallery
 from facerec_tasks.recognition.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.image import Rejected
+from facerec_tasks.recognition.photo_folder import NotAFolder, photos_of
 from facerec_tasks.recognition.recognizer import Recognition, Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings

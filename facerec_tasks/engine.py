@@ -9,7 +9,8 @@ from typing import Any
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.gallery_source import GallerySource
 from facerec_tasks.messages import Face, Outcome
-from facerec_tasks.recognition.gallery import Gallery, GalleryError
+from facerec_tasks.networks import Networks
+from facerec_tasks.recognition.gallery import GalleryError
 from facerec_tasks.recognition.image import Rejected
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
 from facerec_tasks.recognition.session import ModelMissing
@@ -22,9 +23,10 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         """Raises :class:`AwsError`, :class:`GalleryError` or :class:`ModelMissing`."""
-        self._settings = settings
-        self.source = GallerySource(Storage(settings), settings.state_dir / "gallery")
-        self._recognizer = self._load(self.source.current())
+        storage = Storage(settings)
+        self._networks = Networks(storage, settings)
+        self.source = GallerySource(storage, settings.state_dir / "gallery")
+        self._recognizer = self._networks.recognizer(self.source.current())
 
     def __call__(self, photo: bytes) -> dict[str, Any]:
         recognizer = self.current()
@@ -42,8 +44,9 @@ class Engine:
     def current(self) -> Recognizer:
         """The recognizer with the newest gallery.
 
-        Raises :class:`ConfigurationError` when that asks for an engine this machine has not got:
-        the photo is not to blame, and another machine may have it.
+        Raises :class:`ConfigurationError` when that asks for an engine this machine has not got,
+        and :class:`AwsError` when its network cannot be fetched now: the photo is not to blame, and
+        another machine may have it.
         """
         try:
             return self._newest()
@@ -53,14 +56,12 @@ class Engine:
     def _newest(self) -> Recognizer:
         gallery = self.source.current()
         if gallery is not self._recognizer.gallery:
-            same_engine = gallery.engine == self._recognizer.gallery.engine
             self._recognizer = (
-                self._recognizer.with_gallery(gallery) if same_engine else self._load(gallery)
+                self._recognizer.with_gallery(gallery)
+                if self._recognizer.fits(gallery)
+                else self._networks.recognizer(gallery)
             )
         return self._recognizer
-
-    def _load(self, gallery: Gallery) -> Recognizer:
-        return Recognizer.load(self._settings.models_dir, gallery)
 
 
 def _fields(seen: Recognition) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
-from facerec_tasks.recognition.enrolment import Sample
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.embeddings import Embeddings
+from facerec_tasks.recognition.enrolment import Sample, check_precision
+from facerec_tasks.recognition.gallery import Gallery, GalleryError
 from facerec_tasks.storage import Storage, Stored
 
 CURRENT = "gallery/current.gallery"
@@ -28,7 +29,7 @@ DEFAULT_ENGINE = "resnet128"
 EDIT_TIMEOUT = 30.0
 """Seconds an edit keeps trying while others edit too."""
 ORPHAN_AGE = timedelta(hours=1)
-"""A photo no gallery mentions for so long does not belong to an enrolment under way."""
+"""What no gallery mentions for so long does not belong to an edit under way."""
 
 Edit = Callable[[Gallery], Gallery]
 
@@ -91,6 +92,41 @@ class People:
     def rename(self, old: str, new: str) -> Gallery:
         """Raises ``NoSuchPerson``, and ``NameTaken`` when ``new`` is somebody else."""
         return self.edit(lambda gallery: gallery.renamed(old, new))
+
+    def recompute(
+        self,
+        precision: str,
+        embed: Callable[[bytes], Embeddings | None],
+        approve: Callable[[Gallery, Gallery], None],
+    ) -> Gallery:
+        """Computes every embedding again, from the photos that were kept, in another precision.
+
+        ``embed`` gives the embedding [dimension] of a photo, if there is a face. ``approve`` is
+        shown the gallery before and after and raises what keeps it from being changed. What others
+        edit meanwhile is kept. Raises :class:`GalleryError` when a face came without a photo.
+        """
+        known: dict[str, Embeddings] = {}
+
+        def changed(gallery: Gallery) -> Gallery:
+            if not all(gallery.photos):
+                raise GalleryError(
+                    f"{gallery.photos.count('')} faces came without their photos, as those of a "
+                    "data.pt: their embeddings cannot be computed again"
+                )
+            for row, photo_id in enumerate(gallery.photos):
+                if photo_id in known:
+                    continue
+                embedding = embed(self.photo(photo_id))
+                if embedding is None:
+                    name = gallery.names[gallery.owners[row]]
+                    raise GalleryError(f"no face is found on a photo of {name}: enrol {name} again")
+                known[photo_id] = embedding
+            rows = [known[photo_id] for photo_id in gallery.photos]
+            return gallery.recomputed(np.stack(rows) if rows else gallery.embeddings, precision)
+
+        before = self.gallery()
+        approve(before, changed(before))  # the long part, before the edit's time begins to run
+        return self.edit(changed)
 
     def replace(self, gallery: Gallery) -> Gallery:
         """Puts a whole gallery in the place of the current one, and forgets everybody in that."""
@@ -179,6 +215,8 @@ def _with(gallery: Gallery, fresh: Mapping[str, tuple[str, Sample]]) -> Gallery:
             if whose == name and photo_id not in there and not _has(gallery, name, sample)
         }
         if chosen:
+            for sample in chosen.values():
+                check_precision(sample, gallery)
             embeddings = np.stack([sample.embedding for sample in chosen.values()])
             gallery = gallery.with_person(name, embeddings, tuple(chosen))
     return gallery

@@ -95,6 +95,7 @@ def _code(error: Exception) -> str:
 def enrol(name: str, upload: str, count: int, strict: bool) -> Value:
     """Enrols ``count`` photos; returns how many are new and why others were not taken."""
     people = People(_storage())
+    _loaded().source.refresh()  # its precision may have changed: embeddings of two do not mix
     batch = Batch(Enroller(_loaded().current()), people.gallery(), strict=strict)
     photos = [_photo(upload, n) for n in range(count)]
     verdicts = [batch.add(name, photo) for photo in photos]

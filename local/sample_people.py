@@ -6,6 +6,7 @@ A process of its own, so that whoever starts it need not carry the engine.
 import sys
 
 from facerec_tasks.errors import FacerecError
+from facerec_tasks.networks import Networks
 from facerec_tasks.people import People
 from facerec_tasks.recognition.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
@@ -17,9 +18,10 @@ from local import samples
 def main() -> int:
     """0 when somebody is known at the end; who has people of their own keeps those alone."""
     settings = get_settings()
-    people = People(Storage(settings))
+    storage = Storage(settings)
+    people = People(storage)
     try:
-        enrolled = samples.enrol(people, settings.models_dir)
+        enrolled = samples.enrol(people, Networks(storage, settings))
         known = len(people.gallery())
     except (FacerecError, GalleryError, ModelMissing) as error:
         print(f"the sample people cannot be enrolled: {error}", file=sys.stderr)

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from facerec_tasks.errors import ConfigurationError
+from facerec_tasks.networks import Networks
 from facerec_tasks.people import People
 from facerec_tasks.recognition.enrolment import Batch, Enroller
 
@@ -46,7 +47,7 @@ def portraits() -> tuple[Portrait, ...]:
     return tuple(Portrait(name, _located(*where)) for name, where in _FILES.items())
 
 
-def enrol(people: People, models_dir: Path) -> tuple[str, ...]:
+def enrol(people: People, networks: Networks) -> tuple[str, ...]:
     """Makes the sample people known, if nobody is; returns who was enrolled.
 
     Raises :class:`ConfigurationError`, and ``ModelMissing`` before the models are converted.
@@ -54,7 +55,7 @@ def enrol(people: People, models_dir: Path) -> tuple[str, ...]:
     known = people.gallery()
     if len(known):
         return ()
-    batch = Batch(Enroller.load(known.engine, models_dir), known)
+    batch = Batch(Enroller(networks.recognizer(known)), known)
     for portrait in portraits():
         batch.add(portrait.name, portrait.path.read_bytes())
     people.add(batch.samples)

@@ -23,8 +23,8 @@ from benchmarks.accuracy.verification import (
     verify,
 )
 from cli.failures import told_plainly
-from cli.photo_folders import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.embeddings import TRAITS
+from facerec_tasks.recognition.photo_folder import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 
 SHOWN = (0.40, 0.45, 0.50, 0.52, 0.55, 0.60)

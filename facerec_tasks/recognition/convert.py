@@ -1,6 +1,7 @@
 """Weights to ONNX, once, at set-up or when the image is baked. Needs ``onnx``; never needs torch.
 
 ``python -m facerec_tasks.recognition.convert --out models [--engine facenet [--weights FILE]]``
+``python -m facerec_tasks.recognition.convert --out models --precision int8 --photos FOLDER``
 
 The detector's weights lie in the facenet-pytorch wheel and ``resnet128``'s in the
 face_recognition_models wheel; both packages are looked up, never imported. A file that was made
@@ -21,9 +22,11 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.onnx_cpp2py_export.checker import ValidationError
 
-from facerec_tasks.recognition import facenet_weights, networks
+from facerec_tasks.recognition import facenet_weights, networks, precision_check, quantization
 from facerec_tasks.recognition.checkpoint import CheckpointError, read_dlib, read_torch
 from facerec_tasks.recognition.graph import Graph
+from facerec_tasks.recognition.photo_folder import NotAFolder
+from facerec_tasks.recognition.precision import FP32, INT8, network_name
 
 RECIPE = "5"
 """Raise it when :mod:`networks` writes something else, so that old files are made anew."""
@@ -31,6 +34,18 @@ RECIPE = "5"
 
 class SourceMissing(Exception):
     """Raised when weights cannot be found or are not the ones we know; says the remedy."""
+
+
+EXPECTED = (
+    SourceMissing,
+    facenet_weights.WeightsMissing,
+    CheckpointError,
+    NotAFolder,
+    quantization.TooFewFaces,
+    quantization.Worse,
+    OSError,
+)
+"""What the command tells in a line."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +180,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--engine", choices=sorted(EMBEDDERS), default="resnet128")
     parser.add_argument("--weights", type=Path, help="checkpoint for the engine facenet")
     parser.add_argument("--sha256", help="of your own checkpoint, if it is not the published one")
+    parser.add_argument("--precision", choices=(FP32, INT8), default=FP32)
+    parser.add_argument("--photos", type=Path, help="int8: people to make it from, NAME/*.jpg")
+    parser.add_argument("--force", action="store_true", help="int8: though it is worse")
     options = parser.parse_args(arguments)
+    if options.precision == INT8 and (options.engine != "resnet128" or not options.photos):
+        parser.error("--precision int8 is for the engine resnet128 and needs --photos")
     try:
         made = ensure(options.out, options.engine, options.weights, options.sha256)
-    except (SourceMissing, facenet_weights.WeightsMissing, CheckpointError, OSError) as error:
+        if options.precision == INT8:
+            made.append(_int8(options.out, options.photos, force=options.force))
+    except EXPECTED as error:
         print(error, file=sys.stderr)
         return 1
     for path in made:
@@ -176,6 +198,18 @@ def main(arguments: list[str] | None = None) -> int:
     if not made:
         print(f"{options.out} is up to date")
     return 0
+
+
+def _int8(out: Path, photos: Path, *, force: bool) -> Path:
+    """Makes the int8 network and compares; keeps it only if it is as good, or ``force``."""
+    tried = quantization.tried_on(out, photos)
+    print(precision_check.table(tried.before, tried.after))
+    against = precision_check.objection(tried.before, tried.after)
+    if against and not force:
+        raise quantization.Worse(f"not kept: {against} (--force keeps it all the same)")
+    path = out / f"{network_name('resnet128', tried.precision)}.onnx"
+    _write(path, tried.network)
+    return path
 
 
 if __name__ == "__main__":

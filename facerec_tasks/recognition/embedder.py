@@ -11,6 +11,7 @@ from PIL import Image
 
 from facerec_tasks.recognition import alignment, session
 from facerec_tasks.recognition.detector import Detection
+from facerec_tasks.recognition.precision import FP32, network_name
 
 EngineName = Literal["resnet128", "facenet"]
 ENGINES: dict[str, int] = {"resnet128": 128, "facenet": 512}
@@ -26,6 +27,7 @@ class Embedder(Protocol):
     name: str
     dimension: int
     precision: str
+    """See :mod:`.precision`."""
     most_of_photo: float
     """Share of the photo's width or height above which a face is found too badly to be embedded:
     the photo is looked at again with a margin around it."""
@@ -40,17 +42,22 @@ class ResNet128:
 
     name = "resnet128"
     dimension = 128
-    precision = "fp32"
     most_of_photo = 0.9
     """Measured: from there on a margin halves the distance to the same face in the whole photo."""
 
-    def __init__(self, models_dir: Path) -> None:
-        self._session = session.load(models_dir, self.name)
+    def __init__(self, models_dir: Path, precision: str = FP32) -> None:
+        self.precision = precision
+        network = network_name(self.name, precision)
+        self._session = session.load(models_dir, network, self.name, precision)
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
+        return _in_batches(self.chips(rgb, detections), self._embed, self.dimension)
+
+    @staticmethod
+    def chips(rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> list[NDArray[np.uint8]]:
+        """The aligned faces, each 150 x 150 x 3."""
         picture = Image.fromarray(rgb)
-        chips = [alignment.chip(picture, np.array(face.landmarks)) for face in detections]
-        return _in_batches(chips, self._embed, self.dimension)
+        return [alignment.chip(picture, np.array(face.landmarks)) for face in detections]
 
     def _embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         both = np.empty((2, len(chips), 3, alignment.CHIP, alignment.CHIP), np.float32)
@@ -77,14 +84,15 @@ class FaceNet:
 
     name = "facenet"
     dimension = 512
-    precision = "fp32"
     most_of_photo = math.inf
     """What the original finds in a tight crop, it embeds as it is."""
     side = 240
     """``MTCNN(image_size=240)`` of the original users."""
 
-    def __init__(self, models_dir: Path) -> None:
-        self._session = session.load(models_dir, self.name, self.name)
+    def __init__(self, models_dir: Path, precision: str = FP32) -> None:
+        self.precision = precision
+        network = network_name(self.name, precision)
+        self._session = session.load(models_dir, network, self.name, precision)
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         picture = Image.fromarray(rgb)
@@ -114,12 +122,12 @@ class FaceNet:
         return points
 
 
-def load_embedder(name: str, models_dir: Path) -> Embedder:
+def load_embedder(name: str, models_dir: Path, precision: str = FP32) -> Embedder:
     """The engine ``name``. Raises :class:`session.ModelMissing`, or :class:`ValueError`."""
     engines: dict[str, Any] = {"resnet128": ResNet128, "facenet": FaceNet}
     if name not in engines:
         raise ValueError(f"no engine {name!r}; there are {', '.join(engines)}")
-    embedder: Embedder = engines[name](models_dir)
+    embedder: Embedder = engines[name](models_dir, precision)
     return embedder
 
 

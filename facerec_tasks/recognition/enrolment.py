@@ -13,9 +13,10 @@ from PIL import Image
 
 from facerec_tasks.recognition.detector import Detection
 from facerec_tasks.recognition.embeddings import Embeddings
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery import EngineMismatch, Gallery
 from facerec_tasks.recognition.image import Rejected
 from facerec_tasks.recognition.person_name import checked_name
+from facerec_tasks.recognition.precision import FP32
 from facerec_tasks.recognition.recognizer import Recognizer
 
 MIN_FACE = 18.0
@@ -62,6 +63,8 @@ class Sample:
     """As it was given, in its own format."""
     embedding: Embeddings
     """[dimension]"""
+    precision: str = FP32
+    """What it was computed in: it may be enrolled in a gallery of that precision only."""
 
     @property
     def digest(self) -> str:
@@ -77,7 +80,7 @@ class Enroller:
 
     @classmethod
     def load(cls, engine: str, models_dir: Path) -> Self:
-        """Loads the networks of an engine; raises what their loaders raise."""
+        """Loads the networks of an engine in fp32; raises what their loaders raise."""
         return cls(Recognizer.load(models_dir, Gallery.empty(engine)))
 
     def examine(self, photo: bytes, *, strict: bool = True) -> Sample | Refused:
@@ -91,7 +94,12 @@ class Enroller:
             return Refused(Reason.NOT_A_PHOTO, rejection.message)
         faces = sighting.detections
         refused = _unclear(faces) or (_poor(sighting.picture.rgb, faces[0]) if strict else None)
-        return refused or Sample(photo, sighting.embeddings[0])
+        return refused or Sample(photo, sighting.embeddings[0], self.precision)
+
+    @property
+    def precision(self) -> str:
+        """Of the embeddings it computes."""
+        return self._recognizer.gallery.precision
 
 
 class Batch:
@@ -111,6 +119,7 @@ class Batch:
         sample = self._enroller.examine(photo, strict=self._strict)
         if isinstance(sample, Refused):
             return sample
+        check_precision(sample, self.gallery)
         if self._strict and (somebody := conflict(sample, name, self.gallery)):
             return somebody
         self.samples.setdefault(name, []).append(sample)
@@ -138,6 +147,15 @@ def conflict(sample: Sample, name: str, gallery: Gallery) -> Refused | None:
             f"this is not the face on the other photos of {name} (distance {distance:.2f})",
         )
     return None
+
+
+def check_precision(sample: Sample, gallery: Gallery) -> None:
+    """Raises :class:`EngineMismatch` for a sample whose embedding must not enter the gallery."""
+    if sample.precision != gallery.precision:
+        raise EngineMismatch(
+            f"the people have been switched to {gallery.precision} while a photo was looked at in "
+            f"{sample.precision}: enrol it again"
+        )
 
 
 def sharpness(rgb: NDArray[np.uint8], box: tuple[float, float, float, float]) -> float:

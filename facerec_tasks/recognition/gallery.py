@@ -39,6 +39,7 @@ from facerec_tasks.recognition.embeddings import (
 )
 from facerec_tasks.recognition.gallery_file import LENGTH, MAGIC, GalleryError, read_header, up
 from facerec_tasks.recognition.person_name import checked_name
+from facerec_tasks.recognition.precision import FP32, is_known
 
 __all__ = ["EngineMismatch", "Gallery", "GalleryError", "Match", "NameTaken", "NoSuchPerson"]
 
@@ -93,8 +94,8 @@ class Gallery:
     """How much farther the second person must be from a face that is at the threshold. The nearer
     the face, the less: by as much as it is nearer, down to a fifth. The more people are known, the
     nearer is the second by chance, so this also makes a large gallery stricter than a small one."""
-    precision: str = "fp32"
-    """Arithmetic the engine ran in; fp32 and int8 embeddings do not mix either."""
+    precision: str = FP32
+    """Arithmetic the engine ran in (:mod:`.precision`); embeddings of two do not mix either."""
     _blocks: tuple[Block, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +108,7 @@ class Gallery:
             array.flags.writeable = False
 
     @classmethod
-    def empty(cls, engine: str, *, precision: str = "fp32") -> Self:
+    def empty(cls, engine: str, *, precision: str = FP32) -> Self:
         """A gallery of nobody, with the engine's threshold."""
         traits = _traits(engine)
         return cls(
@@ -174,6 +175,11 @@ class Gallery:
         if new in self.names and new != old:
             raise NameTaken(f"{new} is there already")
         return replace(self, names=(*self.names[:index], new, *self.names[index + 1 :]))
+
+    def recomputed(self, embeddings: Embeddings, precision: str) -> Self:
+        """The same photos, their embeddings [rows, dimension] computed in another precision."""
+        rows = self._compatible(embeddings)
+        return replace(self, embeddings=rows, precision=precision)
 
     def with_threshold(self, threshold: float | None, margin: float | None = None) -> Self:
         """The same people under another rule; None names the nearest, however far."""
@@ -325,7 +331,11 @@ def _check(gallery: Gallery) -> None:
             f"{gallery.engine} makes {traits.dimension} numbers a face, "
             f"not {gallery.embeddings.shape} for {rows} photos"
         )
-    if not all(isinstance(text, str) for text in (*names, *gallery.photos, gallery.precision)):
+    if not is_known(gallery.precision):
+        raise EngineMismatch(
+            f"no precision is called {gallery.precision!r:.50}: another version made this gallery"
+        )
+    if not all(isinstance(text, str) for text in (*names, *gallery.photos)):
         raise GalleryError("a name or photo id is not text")
     if len(set(names)) != len(names) or any(checked_name(name) != name for name in names):
         raise GalleryError("two people have one name, or one name has two spellings")

@@ -67,23 +67,33 @@ class Recognizer:
         if made_by != (embedder.name, embedder.precision):
             raise EngineMismatch(
                 f"the gallery holds embeddings of {' '.join(made_by)}, the engine is "
-                f"{embedder.name} {embedder.precision}: enrol its people again with this engine"
+                f"{embedder.name} {embedder.precision}: enrol its people again with this engine, "
+                "or switch them with `facerec people precision`"
             )
         self._detector = detector
         self._embedder = embedder
         self._gallery = gallery
 
     @classmethod
-    def load(cls, models_dir: Path, gallery: Gallery) -> Self:
-        """With the engine the gallery names. Raises ``ModelMissing`` when it is not converted."""
-        return cls(Detector(models_dir), load_embedder(gallery.engine, models_dir), gallery)
+    def load(cls, models_dir: Path, gallery: Gallery, embedder_dir: Path | None = None) -> Self:
+        """With the engine and precision the gallery names; the embedder may lie in another folder.
+
+        Raises ``ModelMissing`` when a network is not there.
+        """
+        embedder = load_embedder(gallery.engine, embedder_dir or models_dir, gallery.precision)
+        return cls(Detector(models_dir), embedder, gallery)
 
     @property
     def gallery(self) -> Gallery:
         return self._gallery
 
+    def fits(self, gallery: Gallery) -> bool:
+        """Whether that gallery can be searched with this engine."""
+        mine = (self._embedder.name, self._embedder.precision)
+        return mine == (gallery.engine, gallery.precision)
+
     def with_gallery(self, gallery: Gallery) -> Self:
-        """The same engine with another gallery of that engine."""
+        """The same engine with another gallery; raises :class:`EngineMismatch`."""
         return type(self)(self._detector, self._embedder, gallery)
 
     def recognize(self, data: bytes) -> Recognition:

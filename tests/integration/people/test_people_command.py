@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.people import people
+from facerec_tasks.networks import Networks
 from facerec_tasks.people import People
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import Storage
@@ -65,7 +66,7 @@ def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_p
 def test_a_large_folder_is_saved_in_between(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.photo_folders.MOST_UNSAVED", 1)
+    monkeypatch.setattr("cli.enrolment.MOST_UNSAVED", 1)
     for name, photo in (("Grace", HOPPER), ("Eileen", COLLINS)):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
@@ -153,10 +154,11 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
 
 
 def test_the_sample_people_are_enrolled_when_nobody_is_known(settings: Settings) -> None:
-    known_people = People(Storage(settings))
-    assert set(samples.enrol(known_people, settings.models_dir)) == {
+    storage = Storage(settings)
+    known_people, networks = People(storage), Networks(storage, settings)
+    assert set(samples.enrol(known_people, networks)) == {
         "Eileen_Collins",
         "Grace_Hopper",
     }
-    assert samples.enrol(known_people, settings.models_dir) == ()
+    assert samples.enrol(known_people, networks) == ()
     assert known(settings) == {"Eileen_Collins": 1, "Grace_Hopper": 1}

@@ -132,7 +132,9 @@ def test_a_gallery_of_another_precision_is_refused(
     detector: Detector, resnet128: ResNet128
 ) -> None:
     with pytest.raises(ValueError, match="int8"):
-        Recognizer(detector, resnet128, Gallery.empty("resnet128", precision="int8"))
+        Recognizer(
+            detector, resnet128, Gallery.empty("resnet128", precision="int8-0123456789abcdef")
+        )
 
 
 def test_missing_networks_say_how_they_are_made(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Folders of people, ``NAME/*.jpg``, and their enrolment with a word on every photo not taken."""
+"""Enrolment of many photos with a word on every one not taken."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -9,32 +9,8 @@ import click
 from facerec_tasks.recognition.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery import Gallery
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-
 MOST_UNSAVED = 64 * 1024 * 1024
 """Bytes of photos."""
-
-
-class NotAFolder(Exception):
-    """Raised for a folder without the photos it should hold; says what is expected."""
-
-
-def photos_in(folder: Path) -> list[Path]:
-    """The photos of a folder, in the order of their names."""
-    return sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
-
-
-def photos_of(folder: Path) -> list[tuple[str, Path]]:
-    """Name and photo, in the order of their names; raises :class:`NotAFolder`."""
-    found = [
-        (person.name, photo)
-        for person in sorted(folder.iterdir())
-        if person.is_dir() and not person.name.startswith(".")
-        for photo in photos_in(person)
-    ]
-    if not found:
-        raise NotAFolder(f"{folder} holds no photos: NAME/photo.jpg is expected")
-    return found
 
 
 def enrol(

@@ -1,0 +1,85 @@
+"""The networks a gallery asks for, on this machine.
+
+Those in fp32 were converted when the machine was set up. An int8 network is made from the photos of
+one's own people, so it lies beside their gallery and a machine fetches it when it first needs it.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facerec_tasks.people import ORPHAN_AGE
+from facerec_tasks.recognition import precision
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+
+STORED = "gallery/networks/"
+
+
+class Networks:
+    """Loads what is here, fetches what is not."""
+
+    def __init__(self, storage: Storage, settings: Settings) -> None:
+        self._storage = storage
+        self._models_dir = settings.models_dir
+        self._fetched = settings.state_dir / "networks"
+
+    def recognizer(self, gallery: Gallery) -> Recognizer:
+        """The engine of that gallery, in its precision.
+
+        Raises :class:`ModelMissing`, or :class:`~facerec_tasks.errors.AwsError` when the network
+        cannot be fetched now.
+        """
+        return Recognizer.load(self._models_dir, gallery, self._folder(gallery))
+
+    def keep(self, engine: str, network: bytes) -> str:
+        """Puts an int8 network where every machine finds it; returns the precision it gives."""
+        name = precision.of_network(network)
+        self._storage.put(_stored(engine, name), network)
+        return name
+
+    def forget_others(self, gallery: Gallery) -> None:
+        """Erases the int8 networks that this gallery does not use, but for new ones.
+
+        A new one may belong to a change of precision under way on another machine.
+        """
+        used = _stored(gallery.engine, gallery.precision)
+        oldest = datetime.now(UTC) - ORPHAN_AGE
+        for entry in list(self._storage.list(STORED)):
+            if entry.name != used and entry.modified < oldest:
+                self._storage.erase(entry.name)
+
+    def _folder(self, gallery: Gallery) -> Path:
+        """Where the embedder's network lies; fetched there if need be."""
+        if gallery.precision == precision.FP32:
+            return self._models_dir
+        file = f"{precision.network_name(gallery.engine, gallery.precision)}.onnx"
+        for folder in (self._models_dir, self._fetched):
+            if _is_whole(folder / file, gallery.precision):
+                return folder
+        self._fetch(gallery, self._fetched / file)
+        return self._fetched
+
+    def _fetch(self, gallery: Gallery, path: Path) -> None:
+        stored = self._storage.find(_stored(gallery.engine, gallery.precision))
+        if stored is None or precision.of_network(stored.data) != gallery.precision:
+            raise ModelMissing(
+                f"the network {path.name} of the gallery is not in the state bucket; "
+                "run: facerec people precision fp32"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_bytes(stored.data)
+        partial.replace(path)
+
+
+def _is_whole(path: Path, name: str) -> bool:
+    """Not so after a power cut, say."""
+    return path.is_file() and precision.of_network(path.read_bytes()) == name
+
+
+def _stored(engine: str, name: str) -> str:
+    return f"{STORED}{precision.network_name(engine, name)}.onnx"

@@ -1,0 +1,290 @@
+"""`facerec people precision`: tried on the enrolled people, then for all machines, and back."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.people import people as command
+from facerec_tasks.engine import Engine
+from facerec_tasks.errors import ConfigurationError, Unavailable
+from facerec_tasks.networks import STORED, Networks
+from facerec_tasks.people import People
+from facerec_tasks.recognition import precision_check, quantization
+from facerec_tasks.recognition.enrolment import Batch, Enroller, Sample
+from facerec_tasks.recognition.gallery import EngineMismatch, Gallery, GalleryError
+from facerec_tasks.recognition.precision_check import Accuracy
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage, Stored
+from local import samples
+from local.child import Child
+from local.resources import create_buckets
+from tests import own_people
+from tests.data_pt import saved
+
+EACH = 6
+PHOTO = samples.probe("Grace_Hopper").data
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An int8 network made from these people."""
+    recognizer = Enroller.load("resnet128", Path("models"))._recognizer
+    faces = quantization.faces_of(recognizer, (photo for _, photo in own_people.photos(EACH)))
+    file = tmp_path_factory.mktemp("network") / "int8.onnx"
+    file.write_bytes(quantization.quantized(Path("models"), faces))
+    return file
+
+
+@pytest.fixture(scope="module")
+def enrolment() -> dict[str, list[Sample]]:
+    batch = Batch(
+        Enroller.load("resnet128", Path("models")), Gallery.empty("resnet128"), strict=False
+    )
+    for name, photo in own_people.photos(EACH):
+        assert batch.add(name, photo) is None
+    return batch.samples
+
+
+@pytest.fixture
+def storage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    create_buckets(settings)
+    monkeypatch.setattr("cli.announcement.app.control.broadcast", lambda _: None)
+    return Storage(settings)
+
+
+@pytest.fixture
+def people(storage: Storage, enrolment: dict[str, list[Sample]]) -> People:
+    known = People(storage)
+    known.add(enrolment)
+    return known
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(command, ["precision", *(str(a) for a in arguments)])
+
+
+def test_switches_all_embeddings_and_back(
+    people: People, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_check, "FEWEST", 2 * EACH)
+    before = people.edit(lambda gallery: gallery.with_threshold(0.45))
+    engine = Engine(settings)
+    assert engine(PHOTO)["name"] == "Grace"
+    result = run("int8", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["before"]["right"] == report["after"]["right"] == 1.0
+    eighth = people.gallery()
+    assert eighth.precision == report["precision"]
+    assert (eighth.names, eighth.photos) == (before.names, before.photos)
+    moved = np.linalg.norm(eighth.embeddings - before.embeddings, axis=1)
+    assert (moved > 1e-4).all()
+    assert (moved < 0.25).all()
+    assert [entry.name for entry in storage.list(STORED)] == [
+        f"{STORED}resnet128-{eighth.precision}.onnx"
+    ]
+
+    engine.source.refresh()
+    assert engine(PHOTO)["name"] == "Grace"
+    assert engine.current().gallery.precision == eighth.precision
+    assert CliRunner().invoke(command, ["add", "New", str(samples.portraits()[1].path), "--force"])
+    assert people.gallery().precision == eighth.precision
+
+    assert run("fp32").exit_code == 0
+    assert people.gallery().precision == "fp32"
+    back = people.gallery().embeddings[: len(before.photos)]
+    assert np.allclose(back, before.embeddings, atol=1e-5)
+
+
+def test_refuses_what_cannot_be_judged_unless_forced(people: People, network: Path) -> None:
+    result = run("int8", "--network", network)
+    assert result.exit_code == 1
+    assert "12 photos of people who have several are too few" in result.stderr
+    assert people.gallery().precision == "fp32"
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    assert people.gallery().precision.startswith("int8-")
+
+
+def test_refuses_what_is_worse(
+    people: People, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision_check, "FEWEST", 2 * EACH)
+    measured = Accuracy.of
+
+    def worse(gallery: Gallery) -> Accuracy:
+        spoilt = gallery.precision != "fp32"
+        return measured(gallery.with_threshold(0.01) if spoilt else gallery)
+
+    monkeypatch.setattr(Accuracy, "of", worse)
+    result = run("int8", "--network", network)
+    assert result.exit_code == 1
+    assert "worse by" in result.stderr
+    assert people.gallery().precision == "fp32"
+
+
+def test_a_file_that_is_no_network_changes_nothing(people: People, tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_bytes(b"no network")
+    result = run("int8", "--network", tmp_path / "no.onnx", "--force")
+    assert result.exit_code == 1
+    assert "cannot be used" in result.stderr
+    assert people.gallery().precision == "fp32"
+
+
+def test_faces_without_photos_cannot_be_computed_again(storage: Storage, network: Path) -> None:
+    faces = np.eye(2, 128, dtype=np.float32)
+    imported = Gallery.empty("resnet128").with_person("Ann", faces, ["", ""])
+    People(storage).replace(imported)
+    assert "came without their photos" in run("int8", "--network", network, "--force").stderr
+    assert "10 faces at least" in run("int8", "--force").stderr
+
+
+def test_the_customers_gallery_stays_in_fp32(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "data.pt").write_bytes(saved(["Ann"], 0.0))
+    imported = CliRunner().invoke(command, ["import", str(tmp_path / "data.pt"), "--without-model"])
+    assert imported.exit_code == 0
+    assert "int8 is offered for resnet128 only" in run("int8", "--force").stderr
+
+
+def test_edits_meanwhile_are_kept(people: People, storage: Storage, network: Path) -> None:
+    """Somebody is renamed, and somebody removed, while the embeddings are computed."""
+    networks = Networks(storage, Settings())
+    name = networks.keep("resnet128", network.read_bytes())
+    recognizer = networks.recognizer(Gallery.empty("resnet128", precision=name))
+    others = People(storage)
+
+    def edits(_before: Gallery, _after: Gallery) -> None:
+        others.rename("Grace", "Amazing Grace")
+        others.remove("Eileen")
+
+    def embed(photo: bytes) -> np.ndarray:
+        return recognizer.look(photo).embeddings[0]
+
+    made = people.recompute(name, embed, edits)
+    assert made.names == ("Amazing Grace",)
+    assert people.gallery().to_bytes() == made.to_bytes()
+
+
+def test_a_photo_looked_at_in_the_old_precision_is_not_enrolled(
+    people: People, network: Path, enrolment: dict[str, list[Sample]]
+) -> None:
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    before = people.gallery().to_bytes()
+    late = Sample(b"another photo", enrolment["Grace"][0].embedding)
+    with pytest.raises(EngineMismatch, match="enrol it again"):
+        people.add({"Grace": [late]})
+    assert people.gallery().to_bytes() == before
+
+
+def test_a_photo_on_which_no_face_is_found_any_more_is_named(people: People) -> None:
+    with pytest.raises(GalleryError, match="no face is found on a photo of"):
+        people.recompute("fp32", lambda _: None, lambda *_: None)
+
+
+def test_a_machine_without_the_network_hands_photos_back(
+    people: People, storage: Storage, settings: Settings, network: Path
+) -> None:
+    engine = Engine(settings)
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    precision = people.gallery().precision
+    shutil.rmtree(settings.state_dir / "networks")
+    file = f"{STORED}resnet128-{precision}.onnx"
+    whole = storage.get(file)
+    assert whole
+    storage.put(file, whole.data[:-1])
+    engine.source.refresh()
+    with pytest.raises(ConfigurationError, match="not in the state bucket"):
+        engine(PHOTO)
+    storage.put(file, whole.data)
+    assert engine(PHOTO)["outcome"] == "named"
+
+
+def test_while_s3_fails_the_network_is_fetched_later(
+    people: People, settings: Settings, network: Path
+) -> None:
+    class Failing(Storage):
+        def get(self, name: str, *, if_none_match: str | None = None) -> Stored | None:
+            raise Unavailable("SlowDown")
+
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    shutil.rmtree(settings.state_dir / "networks")
+    with pytest.raises(Unavailable):
+        Networks(Failing(settings), settings).recognizer(people.gallery())
+
+
+def test_a_copy_damaged_on_disk_is_fetched_again(
+    people: People, storage: Storage, settings: Settings, network: Path
+) -> None:
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    (copy,) = (settings.state_dir / "networks").iterdir()
+    copy.write_bytes(b"")
+    assert Networks(storage, settings).recognizer(people.gallery())
+    assert copy.read_bytes() == network.read_bytes()
+
+
+def test_networks_nobody_uses_are_swept_in_time(
+    people: People, storage: Storage, network: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    assert run("fp32").exit_code == 0
+    assert len(list(storage.list(STORED))) == 1, "another machine may be about to use it"
+    monkeypatch.setattr("facerec_tasks.networks.ORPHAN_AGE", timedelta(seconds=-5))
+    assert run("fp32").exit_code == 0
+    assert not list(storage.list(STORED))
+
+
+STREAM = """
+import sys
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage import Storage
+from facerec_tasks.tasks import recognize
+
+photo = open(sys.argv[1], "rb").read()
+version = Storage(get_settings()).put_photo("test_00.jpg", photo, "image/jpeg")
+while True:
+    waiting = [recognize.apply_async(("test_00.jpg", version)) for _ in range(4)]
+    for answer in waiting:
+        fields = answer.get(timeout=60)
+        print(fields["name"], round(fields["faces"][0]["distance"], 6), flush=True)
+"""
+
+
+def test_running_workers_follow_and_no_task_is_lost(
+    resources: Settings,
+    enrolment: dict[str, list[Sample]],
+    network: Path,
+    spawn: Callable[..., Child],
+    eventually: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    People(Storage(resources)).add(enrolment)
+    (tmp_path / "photo.jpg").write_bytes(PHOTO)
+    worker = [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker"]
+    spawn([*worker, "-P", "prefork", "-c", "2"], log="worker")
+    stream = spawn([sys.executable, "-c", STREAM, str(tmp_path / "photo.jpg")], log="stream")
+
+    def answers() -> list[str]:
+        return (tmp_path / "stream.log").read_text().splitlines()
+
+    def settled(distance: str) -> bool:
+        return answers()[-16:] == [distance] * 16
+
+    eventually(lambda: len(answers()) > 8, within=60)
+    whole = answers()[0]
+    for arguments in (["int8", "--network", str(network), "--force"], ["fp32"]):
+        switch = [sys.executable, "-c", "from cli.main import main; main()", "people", "precision"]
+        edit = spawn([*switch, *arguments], log="edit")
+        assert edit.wait(60)
+        assert edit.exit_code == 0, (tmp_path / "edit.log").read_text()
+        if arguments == ["fp32"]:
+            eventually(lambda: settled(whole), within=20)
+        else:
+            eventually(lambda: whole not in answers()[-16:], within=20)
+    assert len(set(answers())) == 2, "one distance in each precision, and nobody else's name"
+    assert stream.exit_code is None, "it ends when a task is not answered"
