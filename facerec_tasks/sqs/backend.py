@@ -24,6 +24,7 @@ from celery.result import task_join_will_block
 from celery.signals import before_task_publish
 
 from facerec_tasks.sqs.address import Address
+from facerec_tasks.sqs.answers import Answer, Line, hand_over
 from facerec_tasks.sqs.client import CallFailed, is_no_such_queue, make_client
 from facerec_tasks.sqs.inbox import Health, Inbox, ResponseQueueLost
 from facerec_tasks.sqs.queues import MAX_WAIT, NoSuchQueue, queue_url
@@ -257,12 +258,20 @@ class ResponseQueueBackend(BaseBackend):
         request: Any = None,
         **_: Any,
     ) -> None:
-        """One send, or none for a state before the last. A broken result path fails no task."""
+        """Has the worker send it, or sends it when there is none. Nothing before the last state.
+
+        A broken result path fails no task.
+        """
         reply_to = str(getattr(request, "reply_to", None) or "")
         if state not in states.READY_STATES or not self._is_ours(reply_to):
             return
+        body = self._answer(task_id, result, state, traceback, request)
+        line = Line(self.options.region, self.options.endpoint_url, reply_to)
+        receipt = (getattr(request, "properties", None) or {}).get("delivery_tag")
+        if hand_over(Answer(line, task_id, body, receipt)):
+            return
         try:
-            self._send(reply_to, self._answer(task_id, result, state, traceback, request))
+            self._send(reply_to, body)
             self.counters["sent"] += 1
         except (NoSuchQueue, *CallFailed) as error:
             self.counters["not_sent"] += 1

@@ -7,8 +7,9 @@ settled in the end (:mod:`.settlement`).
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,9 @@ from celery.utils.log import get_logger
 from kombu.transport import SQS, virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
-from facerec_tasks.sqs import settlement, wire
+from facerec_tasks.sqs import answers, settlement, wire
 from facerec_tasks.sqs.breaker import Breaker
-from facerec_tasks.sqs.client import CallFailed, error_code, is_no_such_queue
+from facerec_tasks.sqs.client import CallFailed, is_no_such_queue, may_pass
 from facerec_tasks.sqs.fanout import queue_arn, queue_policy
 from facerec_tasks.sqs.leases import Lease, Leases
 from facerec_tasks.sqs.queues import MAX_QUEUE_NAME, ensure_queue, find_url
@@ -58,9 +59,7 @@ def _edge() -> Iterator[None]:
         # page of a proxy. For SQS's JSON it has an error of its own, which Celery survives.
         raise BrokerUnavailable(f"unintelligible answer: {error!r}") from error
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = error_code(error)
-        if status >= 500 or status in (403, 429) or "Thrott" in code or "Recently" in code:
+        if may_pass(error):
             raise BrokerUnavailable(str(error)) from error
         raise
 
@@ -426,7 +425,7 @@ class Channel(SQS.Channel):
         lease = self._release(delivery_tag)
         url = lease.url if lease else self._handed_back.pop(delivery_tag, None)
         if url is not None:
-            self._transport.settlement.delete(url, delivery_tag)
+            self._settle(delivery_tag, partial(self._transport.settlement.delete, url))
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Back to the queue after a growing delay, or to its dead-letter queue."""
@@ -435,14 +434,29 @@ class Channel(SQS.Channel):
         lease = self._release(delivery_tag)
         if lease is None:
             return
+        settlement = self._transport.settlement
         if requeue:
             delay = self._transport.options.delay(lease.receives)
-            self._transport.settlement.postpone(lease.url, delivery_tag, delay)
+            self._settle(delivery_tag, partial(settlement.postpone, lease.url, seconds=delay))
         else:
-            self._transport.settlement.bury(lease.url, delivery_tag, lease.body)
+            self._settle(delivery_tag, partial(settlement.bury, lease.url, body=lease.body))
+
+    def _settle(self, delivery_tag: str, do: Callable[[str], None]) -> None:
+        """What becomes of a message whose task has ended, once its answer is on its way."""
+
+        def settle() -> None:
+            self._leases.pop(delivery_tag)
+            do(delivery_tag)
+
+        desk = answers.desk()
+        if desk is None:
+            settle()
+        else:
+            desk.after(delivery_tag, settle)
 
     def _release(self, delivery_tag: str) -> Lease | None:
-        lease = self._leases.pop(delivery_tag)
+        """Frees its slot; the message stays invisible until it is settled."""
+        lease = self._leases.end(delivery_tag)
         virtual.Channel.basic_ack(self, delivery_tag)  # kombu's own books
         if lease is not None and lease.queue in self._receivers:
             self._window.release()
@@ -451,6 +465,7 @@ class Channel(SQS.Channel):
     def _give_back(self, delivery_tag: str) -> None:
         lease = self._release(delivery_tag)
         if lease is not None:
+            self._leases.pop(delivery_tag)
             self._handed_back[delivery_tag] = lease.url
             self._transport.settlement.postpone(lease.url, delivery_tag)
 

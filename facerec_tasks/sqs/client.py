@@ -91,3 +91,16 @@ def is_no_such_queue(error: Exception) -> bool:
     """True when the call failed because the queue does not exist (any spelling AWS has used)."""
     code = error_code(error)
     return code.endswith(("NonExistentQueue", "QueueDoesNotExist"))
+
+
+def may_pass(error: ClientError) -> bool:
+    """Whether the same call may succeed later: AWS failed, was asked too often, or did not accept
+    credentials, which may be renewed."""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = error_code(error)
+    return status >= 500 or status in (403, 429) or "Thrott" in code or "Recently" in code
+
+
+def is_refusal(error: Exception) -> bool:
+    """True when AWS refused the call for what is in it; of a batch, one entry may be at fault."""
+    return isinstance(error, ClientError) and not (may_pass(error) or is_no_such_queue(error))

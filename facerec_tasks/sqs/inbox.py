@@ -12,8 +12,8 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from facerec_tasks.sqs.address import RENEW_AFTER, Address
 from facerec_tasks.sqs.client import CallFailed, is_no_such_queue
-from facerec_tasks.sqs.deleter import Deleter
 from facerec_tasks.sqs.queues import MAX_BATCH, MAX_WAIT
+from facerec_tasks.sqs.settlement import Settlement
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -25,8 +25,9 @@ MAX_UNAWAITED = 10_000
 """Slots kept, answered or not, that nobody waits at; beyond it the oldest go."""
 MAX_REMEMBERED = 10_000
 """Closed slots remembered, to tell a late or duplicate answer from a foreign one."""
-LINGER = 3.0
-"""Seconds a received answer may wait for its deletion; far below the queue's visibility."""
+LINGER, PATIENCE = 3.0, 10.0
+"""Seconds a received answer may wait for its deletion, far below the queue's visibility, and until
+a deletion that fails is given up: the answer then comes again and is dropped as a duplicate."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 """Seconds between failed polls, doubling."""
 GATHER_FROM, GATHER_EACH, GATHER_MOST = 1, 0.012, 0.1
@@ -95,7 +96,9 @@ class Inbox:
         self._client = client
         self._wait_seconds = wait
         self._address = address
-        self._deleter = Deleter(client, linger=LINGER, name="sqs-answers-deleter")
+        self._settlement = Settlement(
+            client, linger=LINGER, patience=PATIENCE, name="sqs-answers-deleter"
+        )
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._closing = threading.Event()
@@ -188,11 +191,7 @@ class Inbox:
         with self._lock:
             counters = dict(self._counters)
             expected = sum(slot.answer is None for slot in self._slots.values())
-        counters.update(
-            deleted=self._deleter.deleted,
-            not_deleted=self._deleter.failed,
-            delete_calls=self._deleter.calls,
-        )
+        counters.update(self._settlement.counts())
         return Health(
             queue=self._address.name,
             receiving=self._thread is not None and self._thread.is_alive(),
@@ -208,7 +207,7 @@ class Inbox:
         if self._thread is None:
             self._address.abandon()
             return
-        self._deleter.flush()
+        self._settlement.flush()
         try:
             self._address.close()
         except CallFailed as error:
@@ -296,7 +295,7 @@ class Inbox:
             self._counters[kind] += 1
         if kind in ("foreign", "unreadable"):  # by its id alone: an answer may be confidential
             logger.warning("%s answer dropped: %.80r", kind, task_id if newline else "")
-        self._deleter.add(self._address.url, message["ReceiptHandle"])
+        self._settlement.delete(self._address.url, message["ReceiptHandle"])
 
     def _deliver(self, task_id: str, answer: str) -> str:
         slot = self._slots.get(task_id)

@@ -41,6 +41,7 @@ class Leases:
         self._timeout = timeout
         self._longest = min(longest, LONGEST_VISIBILITY - timeout)
         self._held: dict[str, Lease] = {}
+        self._ending: dict[str, Lease] = {}
         self._expired: set[str] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -53,7 +54,18 @@ class Leases:
     def pop(self, receipt: str) -> Lease | None:
         with self._lock:
             self._expired.discard(receipt)
-            return self._held.pop(receipt, None)
+            return self._held.pop(receipt, None) or self._ending.pop(receipt, None)
+
+    def end(self, receipt: str) -> Lease | None:
+        """The message is not held any more, but its answer is still on its way: goes on extending.
+
+        Until :meth:`pop`.
+        """
+        with self._lock:
+            lease = self._held.pop(receipt, None)
+            if lease is not None:
+                self._ending[receipt] = lease
+            return lease
 
     def held(self) -> list[Lease]:
         with self._lock:
@@ -78,7 +90,9 @@ class Leases:
 
     def _due(self, now: float) -> list[Lease]:
         due = []
-        for lease in self.held():
+        with self._lock:
+            leases = [*self._held.values(), *self._ending.values()]
+        for lease in leases:
             if now - lease.since < self._longest:
                 due.append(lease)
             elif lease.receipt not in self._expired:

@@ -1,4 +1,7 @@
-"""Celery's prefork pool, stopped without leaving jobs in between.
+"""Celery's prefork pool: children report answers with outcomes, and it stops without losing any.
+
+A child does not send the answer of its task: it comes with the outcome, in one message of the pipe
+to the parent, which sends it (:mod:`.answers`) before anything else becomes of the request.
 
 At shutdown Celery forgets the jobs no child has accepted yet. For a job that a child is about to
 accept this is wrong twice: it runs here and, handed back, elsewhere as well; and the child, whose
@@ -7,6 +10,8 @@ acceptances under way are awaited first; they take milliseconds.
 """
 
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from celery.concurrency import prefork
@@ -14,6 +19,7 @@ from celery.utils.log import get_logger
 from kombu.asynchronous import get_event_loop
 
 from facerec_tasks.sqs import shutdown
+from facerec_tasks.sqs.answers import Answer, gathering, hand_over
 
 logger = get_logger(__name__)
 
@@ -29,6 +35,17 @@ class TaskPool(prefork.TaskPool):
     def on_start(self) -> None:
         super().on_start()
         self.flush = self._flush  # Celery sets this attribute here too
+
+    def apply_async(
+        self,
+        target: Callable[..., Any],
+        args: Sequence[Any] | None = None,
+        kwargs: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Has a child run a task. Celery's request gives its own ``callback`` for the outcome."""
+        options["callback"] = partial(_ended, options.get("callback"))
+        return super().apply_async(gathering, (target, *(args or ())), kwargs, **options)
 
     def _flush(self) -> None:
         """Called by Celery when a worker stops and when it has lost its connection."""
@@ -54,6 +71,15 @@ class TaskPool(prefork.TaskPool):
         """Whether a child has been given a job and has not said yet that it took it."""
         jobs: list[Any] = list(self._pool._cache.values())
         return any(job._write_to is not None and not job._accepted for job in jobs)
+
+
+def _ended(callback: Callable[[Any], None] | None, outcome: tuple[Any, list[Answer]]) -> None:
+    """In the parent: the answers first, so that the request is settled after them."""
+    value, answers = outcome
+    for answer in answers:
+        hand_over(answer)
+    if callback is not None:
+        callback(value)
 
 
 def _wake() -> None:

@@ -21,6 +21,11 @@ MAX_WAIT = 20
 """Seconds, the longest long poll of SQS."""
 MAX_BATCH = 10
 """Entries of one batch call, messages of one receive."""
+MAX_BATCH_BYTES = 262_144
+"""Bytes of all entries of one call. AWS takes 1 MiB since August 2025; emulators still 256 KiB.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+"""
 MAX_QUEUE_NAME = 80
 
 OWNER_TAG = "celery-owner"

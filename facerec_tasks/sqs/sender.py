@@ -17,18 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from facerec_tasks.sqs.client import CallFailed
-from facerec_tasks.sqs.queues import MAX_BATCH
+from facerec_tasks.sqs.client import CallFailed, is_refusal
+from facerec_tasks.sqs.queues import MAX_BATCH, MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageBatchResultTypeDef
 
-MAX_BATCH_BYTES = 262_144
-"""Bytes of all entries of one call. AWS takes 1 MiB since August 2025; emulators still 256 KiB.
-
-https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
-"""
 MAX_ATTEMPTS = 3
 """Of one entry that AWS failed by its own fault."""
 RETRY_PAUSE = 0.1
@@ -184,8 +179,7 @@ class Sender:
 
     def _refused(self, queue_url: str, batch: Sequence[_Entry], error: ClientError) -> None:
         """A call refused as a whole may be one entry's fault: then each goes by itself."""
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if len(batch) > 1 and 400 <= status < 500:
+        if len(batch) > 1 and is_refusal(error):
             for entry in batch:
                 self._call(queue_url, [entry])
             return

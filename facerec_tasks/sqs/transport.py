@@ -17,7 +17,7 @@ from celery import signals
 from kombu.asynchronous import set_event_loop
 from kombu.transport import SQS
 
-from facerec_tasks.sqs import settlement
+from facerec_tasks.sqs import answers, settlement
 from facerec_tasks.sqs.channel import Channel
 from facerec_tasks.sqs.options import Options
 from facerec_tasks.sqs.outgoing import Outgoing, outgoing
@@ -73,9 +73,17 @@ class Transport(SQS.Transport):
                 receiver.join(max(0.0, deadline - time.monotonic()))
         self.receivers.clear()
         self.outgoing.flush()
+        _flush_answers()
         self.temporary.close()
         self.settlement.close()
         self._end.detach()
+
+
+def _flush_answers() -> None:
+    """So that the deletions that wait for them are known to the settlement."""
+    desk = answers.desk()
+    if desk is not None:
+        desk.flush()
 
 
 def _grave(account: Outgoing, url: str) -> str | None:
@@ -98,7 +106,8 @@ def _end_of_process(
 
     def end() -> None:
         sending.flush()
-        settled.flush()
+        _flush_answers()
+        settled.close()
         temporary.close()
 
     if threading.main_thread().is_alive():
@@ -114,6 +123,7 @@ def _equip(sender: Any, **_: Any) -> None:
             return
     from facerec_tasks.sqs import shutdown  # only a worker needs what Celery's worker brings
 
+    answers.open_desk()
     shutdown.install(sender)
     Transport.is_stopping = staticmethod(shutdown.stopping)
 

@@ -29,7 +29,7 @@ ERRORS = {
 }
 FAULTS = ("throttled", "expired", "broken", "unavailable", "dropped", "garbage")
 LATE = 5.0
-"""Seconds of the fault ``late``."""
+"""Seconds of the fault ``late``, unless the proxy's ``late`` says otherwise."""
 
 
 class FaultProxy:
@@ -43,6 +43,7 @@ class FaultProxy:
         self._port = 0
         self._open: set[socket.socket] = set()
         self.rule: Rule = lambda action: None
+        self.late = LATE
         self.calls: Counter[str] = Counter()
         self.spoiled: Counter[str] = Counter()
 
@@ -117,7 +118,7 @@ class FaultProxy:
             time.sleep(3600)
         else:
             if fault == "late":
-                time.sleep(LATE)
+                time.sleep(self.late)
             self._forward(request, body)
 
     def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> None:

@@ -7,6 +7,7 @@ What tasks do is written to the file ``SAMPLE_NOTES``, one line of words per not
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,20 @@ def make_app() -> Celery:
     if "SAMPLE_BROADCAST" in os.environ:
         everybody = Broadcast(f"{identity}-everybody")
         made.conf.task_queues = (Queue(made.conf.task_default_queue), everybody)
+    if "SAMPLE_ANSWERS" in os.environ:
+        made.conf.update(
+            task_ignore_result=False,
+            result_backend="facerec_tasks.sqs.backend:ResponseQueueBackend",
+            result_backend_thread_safe=True,
+            result_backend_transport_options={
+                "response_queue": f"{identity}-resp-queue",
+                "state_dir": os.environ["FACEREC_STATE_DIR"],
+                "wait_time_seconds": 2,
+            },
+        )
     made.conf.update(json.loads(os.environ.get("SAMPLE_SETTINGS", "{}")))
     _add_tasks(made)
+    _add_answering_tasks(made)
     return made
 
 
@@ -104,6 +117,30 @@ def _add_tasks(app: Celery) -> None:
     def pass_on(self: Any, label: str) -> None:
         app.tasks["sample.work"].delay(label)
         note("passed", label, os.getpid())
+
+
+def _add_answering_tasks(app: Celery) -> None:
+    @app.task(name="sample.answer", shared=False, bind=True)
+    def answer(self: Any, label: str, size: int = 0, seconds: float = 0.0) -> str:
+        note("begin", label, self.request.sqs_receive_count, os.getpid())
+        time.sleep(seconds)
+        return label + size * "x"
+
+    @app.task(name="sample.answer_and_die", shared=False, bind=True)
+    def answer_and_die(self: Any, label: str, seconds: float) -> str:
+        note("begin", label, self.request.sqs_receive_count, os.getpid())
+        if self.request.sqs_receive_count == 1:  # in the middle of giving its answer, or after it
+            threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return label
+
+    @app.task(name="sample.answer_and_bury", shared=False, bind=True)
+    def answer_and_bury(self: Any, label: str) -> None:
+        self.backend.store_result(self.request.id, label, "SUCCESS", request=self.request)
+        raise Reject("poison", requeue=False)
+
+    @app.task(name="sample.fail", shared=False)
+    def fail(label: str) -> None:
+        raise ValueError(label)
 
 
 if "SAMPLE_CLOCK" in os.environ:

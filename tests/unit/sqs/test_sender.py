@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from facerec_tasks.sqs import sender as module
-from facerec_tasks.sqs.sender import MAX_BATCH_BYTES, Sender, SendFailed
+from facerec_tasks.sqs.queues import MAX_BATCH_BYTES
+from facerec_tasks.sqs.sender import Sender, SendFailed
 
 URL = "http://sqs/queue"
 Eventually = Callable[..., None]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from facerec_tasks.sqs import settlement as module
+from facerec_tasks.sqs import batches
 from facerec_tasks.sqs.settlement import Settlement
 
 Eventually = Callable[..., None]
@@ -47,7 +47,7 @@ def sqs() -> Sqs:
 
 @pytest.fixture
 def settlement(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> Settlement:
-    monkeypatch.setattr(module, "RETRY_PAUSE", 0.01)
+    monkeypatch.setattr(batches, "RETRY_PAUSE", 0.01)
     return Settlement(lambda: sqs, lambda url: "grave")  # type: ignore[arg-type, return-value]
 
 
@@ -85,8 +85,8 @@ def test_a_failed_entry_alone_is_tried_again(
     sqs: Sqs, settlement: Settlement, eventually: Eventually
 ) -> None:
     sqs.failed = [{"Id": "1", "Code": "InternalError", "SenderFault": False}]
-    settlement._pending = [module.Settled("delete", "u", r, deadline=1e12) for r in ("a", "b", "c")]
-    settlement.delete("u", "d")
+    for receipt in "abcd":
+        settlement.delete("u", receipt)
     eventually(lambda: len(sqs.calls) == 2)
     assert sqs.calls == [("delete", ["a", "b", "c", "d"]), ("delete", ["b"])]
     settlement.close()
@@ -133,10 +133,11 @@ def test_without_a_grave_the_rejected_are_deleted(sqs: Sqs) -> None:
 
 
 def test_too_late_is_given_up(
-    sqs: Sqs, settlement: Settlement, caplog: pytest.LogCaptureFixture, eventually: Eventually
+    sqs: Sqs, caplog: pytest.LogCaptureFixture, eventually: Eventually
 ) -> None:
+    settlement = Settlement(lambda: sqs, patience=0.0)  # type: ignore[arg-type, return-value]
     sqs.trouble = [outage()]
-    settlement._add(module.Settled("delete", "u", "a", deadline=0.0), urgent=True)
+    settlement.postpone("u", "a")
     eventually(lambda: any("given up" in r.getMessage() for r in caplog.records))
     settlement.close()
     assert sqs.calls == []
