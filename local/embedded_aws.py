@@ -92,7 +92,7 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     # Imported here: the parent of an embedded AWS has no use for moto.
     from werkzeug.serving import make_server
 
-    from local import emulated_ec2, emulated_s3, emulated_sqs
+    from local import emulated_cloudformation, emulated_ec2, emulated_s3, emulated_sqs
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
     emulated_sqs.install()
@@ -107,6 +107,7 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every call
     with socket.create_server((HOST, port), backlog=BACKLOG) as listening:
         bound = listening.getsockname()[1]
+        emulated_cloudformation.install(f"http://{HOST}:{bound}")
         server = make_server(
             HOST,
             bound,

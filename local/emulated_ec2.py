@@ -150,9 +150,17 @@ _run = models.InstanceBackend.run_instances
 
 
 def _run_once(
-    backend: Any, image_id: str, count: int, user_data: Any, groups: list[str], **kwargs: Any
+    backend: Any,
+    image_id: str,
+    count: int,
+    user_data: Any,
+    security_group_names: list[str],
+    **kwargs: Any,
 ) -> models.Reservation:
     """Launches, or answers what the same ``ClientToken`` launched before."""
+    groups = security_group_names
+    if not kwargs.get("client_token"):  # CloudFormation has none
+        return _run(backend, image_id, count, user_data, groups, **kwargs)
     key = (id(backend), kwargs["client_token"])
     asked = (image_id, count, user_data, tuple(groups), repr(sorted(kwargs.items(), key=str)))
     with _launching:

@@ -1,0 +1,247 @@
+"""moto's CloudFormation, completed: what a template says is there when the stack says so.
+
+moto 5.2.5 compares templates without their conditions, so a resource whose condition an update makes
+true is never made; forgets a resource of a kind that it cannot update; leaves out most of what it is
+told about buckets, roles, security groups and instances; and says CREATE_COMPLETE of policies,
+subscriptions and alarms that it never made. Here these are made with the same calls a person would
+use. Budgets are not: nothing of ours reads them.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from botocore.session import Session
+from moto.cloudformation import parsing
+from moto.cloudformation.models import Change, ChangeSet, Stack
+from moto.cloudformation.parsing import ResourceMap
+
+_update = ResourceMap.update
+_delete = ResourceMap.delete
+_update_resource = parsing.parse_and_update_resource
+_endpoint = ""
+
+Properties = dict[str, Any]
+
+
+class _Calls:
+    """Clients of this very emulator, in the region of a stack."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    def __getattr__(self, service: str) -> Any:
+        return Session().create_client(
+            service,
+            region_name=self._region,
+            endpoint_url=_endpoint,
+            aws_access_key_id="embedded",
+            aws_secret_access_key="embedded",  # noqa: S106
+        )
+
+
+def _bucket(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    name = {"Bucket": p["BucketName"]}
+    s3 = aws.s3
+    s3.put_bucket_versioning(**name, VersioningConfiguration=p["VersioningConfiguration"])
+    s3.put_public_access_block(
+        **name, PublicAccessBlockConfiguration=p["PublicAccessBlockConfiguration"]
+    )
+    s3.put_bucket_ownership_controls(**name, OwnershipControls=p["OwnershipControls"])
+    rules = [_rule(dict(rule)) for rule in p["LifecycleConfiguration"]["Rules"]]
+    s3.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": rules})
+    tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+    s3.put_bucket_tagging(**name, Tagging={"TagSet": tag_set})
+
+
+def _rule(rule: Properties) -> Properties:
+    """A rule of a lifecycle as S3 has it, from CloudFormation's spelling."""
+    made = {"ID": rule.pop("Id"), "Filter": {"Prefix": rule.pop("Prefix", "")}}
+    if "ExpirationInDays" in rule:
+        made["Expiration"] = {"Days": int(rule.pop("ExpirationInDays"))}
+    if "ExpiredObjectDeleteMarker" in rule:
+        made["Expiration"] = {"ExpiredObjectDeleteMarker": rule.pop("ExpiredObjectDeleteMarker")}
+    return {**made, **rule}
+
+
+def _bucket_policy(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    aws.s3.put_bucket_policy(Bucket=p["Bucket"], Policy=json.dumps(p["PolicyDocument"]))
+
+
+def _queue_policy(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    policy = json.dumps(p["PolicyDocument"])
+    for url in p["Queues"]:
+        aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+
+
+def _role(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    for arn in p["ManagedPolicyArns"]:
+        aws.iam.attach_role_policy(RoleName=p["RoleName"], PolicyArn=arn)
+
+
+def _security_group(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    ec2 = aws.ec2
+    found = ec2.describe_security_groups(
+        Filters=[{"Name": "group-name", "Values": [p["GroupName"]]}]
+    )["SecurityGroups"][0]
+    wanted = [_permission(one) for one in p["SecurityGroupEgress"]]
+    ec2.revoke_security_group_egress(
+        GroupId=found["GroupId"], IpPermissions=found["IpPermissionsEgress"]
+    )
+    ec2.authorize_security_group_egress(GroupId=found["GroupId"], IpPermissions=wanted)
+
+
+def _permission(p: Properties) -> Properties:
+    return {
+        "IpProtocol": p["IpProtocol"],
+        "FromPort": int(p["FromPort"]),
+        "ToPort": int(p["ToPort"]),
+        "IpRanges": [{"CidrIp": p["CidrIp"]}],
+    }
+
+
+def _instance(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    ec2 = aws.ec2
+    name = next(tag["Value"] for tag in p["Tags"] if tag["Key"] == "Name")
+    found = ec2.describe_instances(
+        Filters=[
+            {"Name": "tag:Name", "Values": [name]},
+            {"Name": "image-id", "Values": [p["ImageId"]]},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+    )["Reservations"][-1]["Instances"][0]["InstanceId"]
+    ec2.modify_instance_metadata_options(InstanceId=found, **p["MetadataOptions"])
+    ec2.modify_instance_attribute(InstanceId=found, Groups=p["SecurityGroupIds"])
+
+
+def _subscription(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    aws.sns.subscribe(**{key: p[key] for key in ("TopicArn", "Protocol", "Endpoint")})
+
+
+def _alarm(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    numbers = {key: int(p[key]) for key in ("Period", "EvaluationPeriods", "Threshold")}
+    aws.cloudwatch.put_metric_alarm(**{**p, **numbers})
+
+
+_COMPLETED: dict[str, Callable[[_Calls, Properties, dict[str, str]], None]] = {
+    "AWS::S3::Bucket": _bucket,
+    "AWS::S3::BucketPolicy": _bucket_policy,
+    "AWS::SQS::QueuePolicy": _queue_policy,
+    "AWS::IAM::Role": _role,
+    "AWS::EC2::SecurityGroup": _security_group,
+    "AWS::EC2::Instance": _instance,
+    "AWS::SNS::Subscription": _subscription,
+    "AWS::CloudWatch::Alarm": _alarm,
+}
+
+
+def _effective(
+    resources: ResourceMap, template: dict[str, Any], parameters: dict[str, Any]
+) -> dict[str, Any]:
+    """The template without the resources whose condition does not hold with these parameters."""
+    with_them = ResourceMap(
+        resources.stack_id,
+        resources["AWS::StackName"],
+        parameters,
+        resources.tags,
+        region_name=resources._region_name,
+        account_id=resources._account_id,
+        template=template,
+        cross_stack_resources=None,
+    )
+    with_them.load()
+    holds = with_them.lazy_condition_map
+    kept = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if "Condition" not in resource or holds[resource["Condition"]]
+    }
+    return {**template, "Resources": kept}
+
+
+def _changed(
+    resources: ResourceMap, template: dict[str, Any], parameters: dict[str, Any]
+) -> dict[str, list[str]]:
+    by_action: dict[str, list[str]] = resources.build_resource_diff(template, parameters)
+    return by_action
+
+
+def _apply(
+    resources: ResourceMap, template: dict[str, Any], parameters: dict[str, Any] | None = None
+) -> None:
+    given = parameters if parameters is not None else resources.input_parameters
+    wanted = _effective(resources, template, given)
+    changed = _changed(resources, wanted, given)
+    gone = [resources._resource_json_map[name] for name in changed["Remove"]]
+    _uncomplete(resources, gone)
+    _update(resources, wanted, given)
+    aws = _Calls(resources._region_name)
+    for name in (*changed["Add"], *changed["Modify"]):
+        resource = wanted["Resources"][name]
+        complete = _COMPLETED.get(resource["Type"])
+        if complete is not None:
+            properties = parsing.clean_json(resource["Properties"], resources)
+            complete(aws, properties, resources.tags)
+
+
+def _uncomplete(resources: ResourceMap, gone: list[dict[str, Any]]) -> None:
+    """Removes what moto does not know to remove."""
+    aws = _Calls(resources._region_name)
+    for resource in gone:
+        properties = parsing.clean_json(resource.get("Properties", {}), resources)
+        if resource["Type"] == "AWS::CloudWatch::Alarm":
+            aws.cloudwatch.delete_alarms(AlarmNames=[properties["AlarmName"]])
+        elif resource["Type"] == "AWS::EC2::EIP":
+            _release(aws, properties["InstanceId"])
+        elif resource["Type"] == "AWS::IAM::Role":
+            for arn in properties["ManagedPolicyArns"]:
+                aws.iam.detach_role_policy(RoleName=properties["RoleName"], PolicyArn=arn)
+
+
+def _release(aws: _Calls, instance: str) -> None:
+    ec2 = aws.ec2
+    of_it = [{"Name": "instance-id", "Values": [instance]}]
+    for address in ec2.describe_addresses(Filters=of_it)["Addresses"]:
+        ec2.disassociate_address(AssociationId=address["AssociationId"])
+        ec2.release_address(AllocationId=address["AllocationId"])
+
+
+def _delete_all(resources: ResourceMap) -> None:
+    """Deletes a stack, but not what it is told to retain."""
+    _uncomplete(resources, list(resources._resource_json_map.values()))
+    for resource in resources._resource_json_map.values():
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            resource["DeletionPolicy"] = "Retain"  # the one of the two that moto knows
+    _delete(resources)
+
+
+def _diff(change_set: ChangeSet) -> list[Change]:
+    resources = change_set.stack.resource_map
+    template = _effective(resources, change_set.template_dict, change_set.parameters)
+    types = {**resources._resource_json_map, **template["Resources"]}
+    return [
+        Change(action=action, logical_resource_id=name, resource_type=types[name]["Type"])
+        for action, names in _changed(resources, template, change_set.parameters).items()
+        for name in names
+    ]
+
+
+def _updated(logical_id: str, resource: dict[str, Any], resources: Any, **where: Any) -> Any:
+    """As it was, where moto has no update of this kind."""
+    return _update_resource(logical_id, resource, resources, **where) or resources[logical_id]
+
+
+def _has_parameters(stack: Stack, others: dict[str, Any]) -> bool:
+    """Compares with those that were last applied; moto compares with the first."""
+    return bool(stack.resource_map.input_parameters == others)
+
+
+def install(endpoint: str) -> None:
+    """Puts all of this in the place of moto's own; ``endpoint`` is this emulator's address."""
+    global _endpoint
+    _endpoint = endpoint
+    ResourceMap.update = _apply
+    ResourceMap.delete = _delete_all
+    ChangeSet.diff = _diff
+    Stack.has_parameters = _has_parameters
+    parsing.parse_and_update_resource = _updated
