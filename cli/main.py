@@ -17,6 +17,7 @@ NOUNS = {
     "load": "send many photos and measure",
     "fleet": "the EC2 workers and their controller",
     "queue": "the request queue and its dead letters",
+    "aws": "the whole system in an AWS account",
 }
 
 

@@ -20,11 +20,16 @@ from facerec_tasks.errors import Forbidden, NotFound, PreconditionFailed, Unavai
 from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sts import STSClient
 
 CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 25
@@ -76,6 +81,16 @@ def client(settings: Settings, service: Literal["sns"]) -> "SNSClient": ...
 def client(settings: Settings, service: Literal["ec2"]) -> "EC2Client": ...
 @overload
 def client(settings: Settings, service: Literal["iam"]) -> "IAMClient": ...
+@overload
+def client(settings: Settings, service: Literal["sts"]) -> "STSClient": ...
+@overload
+def client(settings: Settings, service: Literal["logs"]) -> "CloudWatchLogsClient": ...
+@overload
+def client(settings: Settings, service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
+@overload
+def client(settings: Settings, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
+@overload
+def client(settings: Settings, service: Literal["service-quotas"]) -> "ServiceQuotasClient": ...
 def client(settings: Settings, service: str) -> Any:
     """The process's client of a service: thread-safe, made once, made anew after a fork."""
     key = (service, settings.endpoint_url, settings.region)

@@ -1,14 +1,17 @@
 """moto's CloudFormation, completed: what a template says is there when the stack says so.
 
-moto 5.2.5 compares templates without their conditions, so a resource whose condition an update makes
-true is never made; forgets a resource of a kind that it cannot update; leaves out most of what it is
-told about buckets, roles, security groups and instances; and says CREATE_COMPLETE of policies,
-subscriptions and alarms that it never made. Here these are made with the same calls a person would
-use. Budgets are not: nothing of ours reads them.
+moto 5.2.5 compares templates without their conditions, so a resource whose condition an update
+makes true is never made. It forgets a resource of a kind that it cannot update. It leaves out most
+of what it is told about buckets, roles, security groups and instances, and says CREATE_COMPLETE of
+policies, subscriptions and alarms that it never made. Here these are made, with the calls a person
+would use. Not here: budgets, and the replacement of an instance by an update.
 """
 
 import json
+import logging
+import warnings
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from botocore.session import Session
@@ -24,6 +27,17 @@ _endpoint = ""
 Properties = dict[str, Any]
 
 
+@cache
+def _client(service: str, region: str) -> Any:
+    return Session().create_client(
+        service,
+        region_name=region,
+        endpoint_url=_endpoint,
+        aws_access_key_id="embedded",
+        aws_secret_access_key="embedded",  # noqa: S106
+    )
+
+
 class _Calls:
     """Clients of this very emulator, in the region of a stack."""
 
@@ -31,13 +45,7 @@ class _Calls:
         self._region = region
 
     def __getattr__(self, service: str) -> Any:
-        return Session().create_client(
-            service,
-            region_name=self._region,
-            endpoint_url=_endpoint,
-            aws_access_key_id="embedded",
-            aws_secret_access_key="embedded",  # noqa: S106
-        )
+        return _client(service, self._region)
 
 
 def _bucket(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
@@ -162,8 +170,14 @@ def _effective(
 def _changed(
     resources: ResourceMap, template: dict[str, Any], parameters: dict[str, Any]
 ) -> dict[str, list[str]]:
+    """Names by action, also where only a parameter differs; a default that is said is none."""
+    resources.input_parameters = _in_force(resources)
     by_action: dict[str, list[str]] = resources.build_resource_diff(template, parameters)
     return by_action
+
+
+def _in_force(resources: ResourceMap) -> dict[str, str]:
+    return {key: str(value) for key, value in resources.resolved_parameters.items()}
 
 
 def _apply(
@@ -179,7 +193,8 @@ def _apply(
     for name in (*changed["Add"], *changed["Modify"]):
         resource = wanted["Resources"][name]
         complete = _COMPLETED.get(resource["Type"])
-        if complete is not None:
+        replaced = complete is _instance and name in changed["Modify"]
+        if complete is not None and not replaced:
             properties = parsing.clean_json(resource["Properties"], resources)
             complete(aws, properties, resources.tags)
 
@@ -233,13 +248,15 @@ def _updated(logical_id: str, resource: dict[str, Any], resources: Any, **where:
 
 def _has_parameters(stack: Stack, others: dict[str, Any]) -> bool:
     """Compares with those that were last applied; moto compares with the first."""
-    return bool(stack.resource_map.input_parameters == others)
+    return _in_force(stack.resource_map).items() >= others.items()
 
 
 def install(endpoint: str) -> None:
     """Puts all of this in the place of moto's own; ``endpoint`` is this emulator's address."""
     global _endpoint
     _endpoint = endpoint
+    logging.getLogger("moto").setLevel(logging.ERROR)  # it warns of what is completed here
+    warnings.filterwarnings("ignore", "Tried to parse", UserWarning)
     ResourceMap.update = _apply
     ResourceMap.delete = _delete_all
     ChangeSet.diff = _diff

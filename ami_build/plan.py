@@ -1,0 +1,90 @@
+"""What a deployment would change, in words a person can say yes or no to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PHRASES = {
+    "InBucket": "bucket of photos",
+    "OutBucket": "bucket of names",
+    "StateBucket": "bucket of records, gallery and state",
+    "InBucketPolicy": "photos: TLS only",
+    "OutBucketPolicy": "names: TLS only",
+    "StateBucketPolicy": "records: TLS only",
+    "DeadLetterQueue": "queue of what was given up",
+    "RequestQueue": "queue of photos to do",
+    "ResponseQueue": "queue of answers",
+    "QueuePolicy": "queues: TLS only",
+    "EventsTopic": "topic of Celery's events",
+    "ControlTopic": "topic of commands to workers",
+    "WebPolicy": "permissions of the web tier",
+    "ControllerPolicy": "permissions of the controller",
+    "FlowerPolicy": "permissions of Flower",
+    "WorkerPolicy": "permissions of a worker",
+    "BakePolicy": "permissions of the machine that is baked",
+    "WebRole": "role of web-instance",
+    "WorkerRole": "role of workers",
+    "BakeRole": "role of the machine that is baked",
+    "WebProfile": "instance profile of web-instance",
+    "WorkerProfile": "instance profile of workers",
+    "BakeProfile": "instance profile of the machine that is baked",
+    "WorkerSecurityGroup": "security group of workers: nothing comes in",
+    "BakeSecurityGroup": "security group of the machine that is baked: nothing comes in",
+    "WebSecurityGroup": "security group of web-instance",
+    "LaunchTemplate": "launch template of workers",
+    "WebInstance": "web-instance: web tier, controller, Flower",
+    "WebAddress": "fixed address of web-instance",
+    "AlarmTopic": "topic of alarms",
+    "AlarmSubscription": "e-mail of alarms",
+    "DeadLettersAlarm": "alarm: dead letters",
+    "WaitingAlarm": "alarm: a photo waits too long",
+    "WebInstanceAlarm": "alarm: web-instance fails its checks",
+    "Budget": "monthly budget",
+}
+"""By logical id; a test holds it against the template."""
+
+_SIGNS = {"Add": "+", "Modify": "~", "Remove": "-"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One resource that would be made, changed, replaced or removed."""
+
+    action: str
+    """``Add``, ``Modify``, ``Remove`` or ``Replace``."""
+    logical: str
+    physical: str = ""
+
+    def __str__(self) -> str:
+        sign = _SIGNS.get(self.action, "!")
+        phrase = PHRASES.get(self.logical, self.logical)
+        name = f" ({self.physical})" if self.physical else ""
+        return f"{sign} {phrase}{name}{', replaced' if self.action == 'Replace' else ''}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A change set that waits for a yes."""
+
+    change_set: str
+    """Its ARN; empty when there is nothing to do."""
+    changes: tuple[Change, ...] = ()
+
+    def adds(self, logical: str) -> bool:
+        return any(c.logical == logical and c.action in ("Add", "Replace") for c in self.changes)
+
+
+def changes(described: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
+    """The changes of a described change set."""
+    return tuple(
+        _change(one["ResourceChange"]) for one in described if one.get("Type") == "Resource"
+    )
+
+
+def _change(found: Mapping[str, Any]) -> Change:
+    replaced = found["Action"] == "Modify" and found.get("Replacement") == "True"
+    return Change(
+        action="Replace" if replaced else found["Action"],
+        logical=found["LogicalResourceId"],
+        physical=found.get("PhysicalResourceId", ""),
+    )

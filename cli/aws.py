@@ -1,0 +1,74 @@
+"""``facerec aws``: the whole system in an AWS account."""
+
+import json
+from dataclasses import asdict
+
+import click
+from botocore.exceptions import ClientError
+
+from ami_build.deployment import VERSIONING_DELAY, Deployed, Deployment, Wish
+from ami_build.plan import Plan
+from cli.failures import told_plainly
+from facerec_tasks.settings import get_settings
+
+
+@click.group()
+def aws() -> None:
+    """Deploy, examine and remove the system in an AWS account.
+
+    Region and credentials are the AWS SDK's own; FACEREC_ID begins every name.
+    """
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@aws.command()
+@click.option("--allow", "callers", metavar="CIDR", help="Who reaches port 8000; '' for nobody.")
+@click.option("--email", help="Who is told of alarms and of the budget.")
+@click.option("--budget", type=click.IntRange(min=1), help="Dollars a month of the account.")
+@click.option("--image", help="Id of the image; default: the newest that was baked.")
+@click.option("--web-instance-type", metavar="TYPE")
+@click.option("--worker-instance-type", metavar="TYPE")
+@click.option("--max-instances", type=click.IntRange(min=0))
+@click.option("--profile", type=click.Choice(["slo", "course"]), help="Of the controller.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until S3 keeps versions everywhere.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def deploy(no_wait: bool, yes: bool, as_json: bool, **wishes: str | int | None) -> None:
+    """Make the stack, or bring it up to date: first the plan, then, after a yes, the deed.
+
+    What is not said stays as it is. Without an image (`facerec aws bake`) nothing runs yet. May be
+    interrupted and run again at any time.
+    """
+    with told_plainly(ClientError):
+        deployment = Deployment(get_settings(), _say)
+        plan = deployment.plan(Wish(**wishes))  # type: ignore[arg-type]
+        _show(deployment, plan)
+        if plan.change_set and not (yes or click.confirm("Do this?", err=True)):
+            deployment.withdraw(plan)
+            raise click.Abort
+        done = deployment.apply(plan, versioning_delay=0 if no_wait else VERSIONING_DELAY)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        _tell(done)
+
+
+def _show(deployment: Deployment, plan: Plan) -> None:
+    settings = get_settings()
+    if not plan.change_set:
+        _say(f"{deployment.stack.name} in {settings.region} is as it should be")
+        return
+    _say(f"{deployment.stack.name} in {settings.region}:")
+    for change in plan.changes:
+        _say(f"  {change}")
+
+
+def _tell(done: Deployed) -> None:
+    if done.url:
+        click.echo(f"photos go to {done.url}")
+        click.echo("each with an API key: facerec keys add LABEL")
+    else:
+        click.echo(f"{done.stack} is there; nothing runs until there is an image: facerec aws bake")

@@ -1,0 +1,68 @@
+"""A stack on an emulated AWS: one for tests that only look, fresh ones for those that change it."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ami_build.deployment import Deployed, Deployment, Wish
+from ami_build.stack import ID_TAG
+from facerec_tasks.aws import client
+from facerec_tasks.settings import Settings
+from local.embedded_aws import embedded_aws, isolated
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+CALLERS = "192.0.2.0/24"
+EMAIL = "ops@example.com"
+
+
+@dataclass(frozen=True)
+class System:
+    """What was deployed, and from which image."""
+
+    settings: Settings
+    image: str
+    deployed: Deployed
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """A whole stack, image, machine and all, for tests that change nothing of it."""
+    given = os.environ.get("FACEREC_TEST_ENDPOINT")
+    with pytest.MonkeyPatch.context() as environment, ExitStack() as emulator:
+        endpoint = given or emulator.enter_context(embedded_aws(pending=0.1, stopping=0.1))
+        for name, value in isolated({}, endpoint).items():
+            environment.setenv(name, value)
+        settings = Settings(id=f"t{uuid.uuid4().hex[:12]}", endpoint_url=endpoint)
+        image = make_image(settings)
+        yield System(settings, image, put(settings, callers=CALLERS, email=EMAIL))
+
+
+@pytest.fixture
+def deploy(settings: Settings) -> Callable[..., Deployed]:
+    """``deploy(field=value, ...)``: plans and applies a wish for the test's own id."""
+    return lambda **wishes: put(settings, **wishes)
+
+
+def put(settings: Settings, **wishes: object) -> Deployed:
+    deployment = Deployment(settings, lambda line: None)
+    return deployment.apply(deployment.plan(Wish(**wishes)), versioning_delay=0)  # type: ignore[arg-type]
+
+
+def make_image(settings: Settings, version: str = "1") -> str:
+    """An image as `facerec aws bake` leaves it; nothing is in it."""
+    ec2: EC2Client = client(settings, "ec2")
+    made = ec2.register_image(
+        Name=f"app-tier-ami-{settings.id}-{version}",
+        Architecture="x86_64",
+        RootDeviceName="/dev/xvda",
+        VirtualizationType="hvm",
+    )["ImageId"]
+    ec2.create_tags(Resources=[made], Tags=[{"Key": ID_TAG, "Value": settings.id}])
+    return made

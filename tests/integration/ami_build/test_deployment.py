@@ -1,0 +1,220 @@
+"""The stack on an emulated AWS: what it makes, not what it says it made."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from ami_build.deployment import Deployed, Deployment, Wish
+from ami_build.errors import DefaultId, NameTaken
+from ami_build.stack import Stack
+from autoscale.fleet import Ec2Fleet
+from cli.aws import aws
+from facerec_tasks.aws import client
+from facerec_tasks.settings import Settings
+from facerec_tasks.sqs import queues
+from facerec_tasks.sqs.address import ATTRIBUTES
+from local.resources import create_queues
+from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
+
+Deploy = Callable[..., Deployed]
+
+
+def attributes(settings: Settings, queue: str) -> dict[str, str]:
+    sqs = client(settings, "sqs")
+    url = queues.queue_url(sqs, queue)
+    return dict(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"])  # type: ignore[arg-type]
+
+
+def web_instance(settings: Settings) -> dict[str, Any]:
+    groups = client(settings, "ec2").describe_instances(
+        InstanceIds=[Stack(settings).resources()["WebInstance"].physical]
+    )["Reservations"]
+    return dict(groups[0]["Instances"][0])
+
+
+def default_template(settings: Settings) -> dict[str, Any]:
+    (version,) = client(settings, "ec2").describe_launch_template_versions(
+        LaunchTemplateName=f"{settings.id}-app-tier", Versions=["$Default"]
+    )["LaunchTemplateVersions"]
+    return dict(version["LaunchTemplateData"])
+
+
+def test_buckets_are_versioned_private_encrypted_and_answer_over_tls_only(system: System) -> None:
+    s3, settings = client(system.settings, "s3"), system.settings
+    for bucket in (settings.in_bucket, settings.out_bucket, settings.state_bucket):
+        assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+        private = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+        assert all(private.values())
+        encrypted = s3.get_bucket_encryption(Bucket=bucket)
+        assert "AES256" in str(encrypted["ServerSideEncryptionConfiguration"])
+        policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        assert policy["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert any("NoncurrentVersionExpiration" in rule for rule in rules)
+        assert any("AbortIncompleteMultipartUpload" in rule for rule in rules)
+
+
+def test_an_overwritten_photo_outlives_the_task_that_names_it(system: System) -> None:
+    rules = client(system.settings, "s3").get_bucket_lifecycle_configuration(
+        Bucket=system.settings.in_bucket
+    )["Rules"]
+    days = [
+        rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
+        for rule in rules
+        if "NoncurrentVersionExpiration" in rule
+    ]
+    assert min(days) * 86400 > queues.MAX_RETENTION
+
+
+def test_queues_are_as_the_code_makes_them(system: System) -> None:
+    settings = system.settings
+    local = settings.model_copy(update={"id": f"{settings.id}-local"})
+    create_queues(local)
+    ours = (
+        "MaximumMessageSize", "MessageRetentionPeriod", "VisibilityTimeout",
+        "ReceiveMessageWaitTimeSeconds", "DelaySeconds",
+    )  # fmt: skip
+    for here, there in (
+        (local.request_queue, settings.request_queue),
+        (local.dead_letter_queue, settings.dead_letter_queue),
+    ):
+        made, stacked = attributes(local, here), attributes(settings, there)
+        assert {key: stacked[key] for key in ours} == {key: made[key] for key in ours}
+    redrive = json.loads(attributes(settings, settings.request_queue)["RedrivePolicy"])
+    made = json.loads(attributes(local, local.request_queue)["RedrivePolicy"])
+    assert int(redrive["maxReceiveCount"]) == int(made["maxReceiveCount"])
+    assert redrive["deadLetterTargetArn"].endswith(f":{settings.dead_letter_queue}")
+    answers = attributes(settings, settings.response_queue)
+    assert {key: answers[key] for key in ATTRIBUTES} == ATTRIBUTES
+    for queue in (settings.request_queue, settings.dead_letter_queue, settings.response_queue):
+        found = attributes(settings, queue)
+        assert found["SqsManagedSseEnabled"] == "true"
+        assert "aws:SecureTransport" in found["Policy"]
+
+
+def test_the_image_brings_web_instance_at_a_fixed_address(system: System) -> None:
+    settings, ec2 = system.settings, client(system.settings, "ec2")
+    web = web_instance(settings)
+    assert {tag["Key"]: tag["Value"] for tag in web["Tags"]}["Name"] == "web-instance"
+    assert web["ImageId"] == system.image
+    assert web["MetadataOptions"]["HttpTokens"] == "required"
+    assert web["IamInstanceProfile"]["Arn"].endswith(f"/{settings.id}-web-instance")
+    addresses = ec2.describe_addresses(
+        Filters=[{"Name": "instance-id", "Values": [web["InstanceId"]]}]
+    )["Addresses"]
+    assert system.deployed.url == f"http://{addresses[0]['PublicIp']}:8000"
+
+
+def test_only_those_who_were_named_reach_the_web_tier(system: System) -> None:
+    group = web_instance(system.settings)["SecurityGroups"][0]["GroupId"]
+    found = client(system.settings, "ec2").describe_security_groups(GroupIds=[group])
+    (rule,) = found["SecurityGroups"][0]["IpPermissions"]
+    assert (rule["FromPort"], rule["ToPort"]) == (8000, 8000)
+    assert [one["CidrIp"] for one in rule["IpRanges"]] == [CALLERS]
+    script = client(system.settings, "ec2").describe_instance_attribute(
+        InstanceId=web_instance(system.settings)["InstanceId"], Attribute="userData"
+    )
+    told = base64.b64decode(script["UserData"]["Value"]).decode()
+    assert "FACEREC_OPEN" not in told
+    assert f"FACEREC_LAUNCH_TEMPLATE={system.settings.id}-app-tier\n" in told
+
+
+def test_a_worker_takes_what_the_template_says(system: System) -> None:
+    settings, data = system.settings, default_template(system.settings)
+    assert data["ImageId"] == system.image
+    assert data["MetadataOptions"]["HttpTokens"] == "required"
+    assert int(data["MetadataOptions"]["HttpPutResponseHopLimit"]) == 1
+    assert "KeyName" not in data
+    (disk,) = data["BlockDeviceMappings"]
+    assert str(disk["Ebs"]["Encrypted"]).lower() == "true"
+    assert disk["Ebs"]["VolumeType"] == "gp3"
+    script = base64.b64decode(data["UserData"]).decode()
+    assert f"FACEREC_ID={settings.id}\n" in script
+    assert "systemctl enable --now facerec-app-tier.target" in script
+    groups = client(settings, "ec2").describe_security_groups(GroupIds=data["SecurityGroupIds"])
+    assert [group["IpPermissions"] for group in groups["SecurityGroups"]] == [[]]
+
+
+def test_alarms_reach_the_person_who_was_named(system: System) -> None:
+    settings = system.settings
+    alarms = client(settings, "cloudwatch").describe_alarms(AlarmNamePrefix=settings.id)
+    assert {alarm["AlarmName"] for alarm in alarms["MetricAlarms"]} == {
+        f"{settings.id}-dead-letters",
+        f"{settings.id}-waiting",
+        f"{settings.id}-web-instance",
+    }
+    (topic,) = {arn for alarm in alarms["MetricAlarms"] for arn in alarm["AlarmActions"]}
+    found = client(settings, "sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [one["Endpoint"] for one in found] == [EMAIL]
+
+
+def test_the_controller_launches_from_the_template_and_from_nothing_else(system: System) -> None:
+    """The real one; the template alone says image, type, role and user data."""
+    settings = system.settings.model_copy(
+        update={"launch_template": f"{system.settings.id}-app-tier", "instance_type": "x"}
+    )
+    fleet = Ec2Fleet(settings)
+    (made,) = fleet.launch(1, "a-token")
+    found = client(settings, "ec2").describe_instances(InstanceIds=[made])
+    machine = found["Reservations"][0]["Instances"][0]
+    assert (machine["ImageId"], machine["InstanceType"]) == (system.image, "c7i.large")
+    fleet.terminate([made])
+
+
+def test_a_stack_grows_from_nothing_step_by_step(settings: Settings, deploy: Deploy) -> None:
+    """First without an image, so that one can be baked; what is not said stays as it is."""
+    first = deploy(callers=CALLERS, email=EMAIL, budget=7)
+    assert (first.url, first.image) == (None, None)
+    assert first.changed > 20
+    assert "WebInstance" not in Stack(settings).resources()
+    assert deploy().changed == 0
+    image = make_image(settings)
+    second = deploy(budget=9)
+    assert second.image == image
+    assert "WebInstance" in Stack(settings).resources()
+    parameters = Stack(settings).get().parameters
+    assert parameters["WebCidr"] == CALLERS
+    assert parameters["AlarmEmail"] == EMAIL
+    assert parameters["MonthlyBudget"] == "9"
+    newer = make_image(settings, "2")
+    deploy(image=newer)
+    assert default_template(settings)["ImageId"] == newer
+
+
+def test_the_default_id_is_refused_with_the_reason(settings: Settings) -> None:
+    with pytest.raises(DefaultId, match="global"):
+        Deployment(settings.model_copy(update={"id": "facerec"}), print)
+
+
+def test_a_bucket_that_is_no_stack_of_ours_is_named(settings: Settings) -> None:
+    client(settings, "s3").create_bucket(Bucket=settings.out_bucket)
+    with pytest.raises(NameTaken, match=settings.out_bucket):
+        Deployment(settings, lambda line: None).plan(Wish())
+    assert Stack(settings).find() is None
+
+
+def test_the_plan_is_shown_and_a_no_leaves_nothing(settings: Settings) -> None:
+    told = CliRunner().invoke(aws, ["deploy"], input="n\n")
+    assert told.exit_code == 1
+    assert "+ bucket of photos" in told.output
+    assert Stack(settings).find() is None
+
+
+def test_the_command_says_that_nothing_is_to_be_done(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEREC_ID", system.settings.id)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", str(system.settings.endpoint_url))
+    told = CliRunner().invoke(aws, ["deploy", "--yes", "--json"])
+    assert told.exit_code == 0, told.output
+    assert "is as it should be" in told.stderr
+    assert json.loads(told.stdout) == {
+        "stack": f"facerec-{system.settings.id}",
+        "url": system.deployed.url,
+        "image": system.image,
+        "changed": 0,
+    }
