@@ -122,6 +122,10 @@ class Channel(SQS.Channel):
     def _new_queue(self, queue: str, auto_delete: bool = False, **kwargs: Any) -> str:
         """URL of a queue, which is made if there is none."""
         with _edge():
+            if is_reply(queue):
+                own = self._transport.outgoing.askers.queue(queue)
+                replies = self._transport.outgoing.reply_queues
+                return replies.declare(own, self._temporary_name(own), None)
             if auto_delete or queue in self._transport.temporary:
                 return self._transport.temporary.declare(
                     queue, self._temporary_name(queue), self._some_fanout_exchange()
@@ -147,6 +151,9 @@ class Channel(SQS.Channel):
         return str(url)
 
     def _forget_url(self, queue: str) -> None:
+        if is_reply(queue):
+            self._transport.outgoing.askers.lost()
+            return
         self._queue_cache.pop(self._sqs_name(queue), None)
         self._transport.temporary.forget(queue)
 
@@ -162,6 +169,8 @@ class Channel(SQS.Channel):
             return self._find(queue) is not None
 
     def _delete(self, queue: str, exchange: str | None = None, *args: Any, **kwargs: Any) -> None:
+        if is_reply(queue):
+            return  # the next call takes it
         if queue in self._transport.temporary:
             self._transport.temporary.delete(queue)
             return
@@ -202,12 +211,14 @@ class Channel(SQS.Channel):
     def _put_fanout(
         self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any
     ) -> None:
-        text = wire.dumps(message)
+        outgoing = self._transport.outgoing
         if exchange.endswith(EVENT_EXCHANGE):
-            self._transport.outgoing.events(exchange).put(text)
-        else:
-            with _edge():
-                self._transport.outgoing.fanout.publish(exchange, text)
+            outgoing.events(exchange).put(wire.dumps(message))
+            return
+        if exchange.endswith(".pidbox"):
+            outgoing.askers.address(message)
+        with _edge():
+            outgoing.fanout.publish(exchange, wire.dumps(message))
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> Any:
         """The binding of a reply queue is known to its client alone; its name tells it all."""
@@ -216,7 +227,7 @@ class Channel(SQS.Channel):
         return super()._lookup(exchange, routing_key, default)
 
     def after_reply_message_received(self, queue: str) -> None:
-        """Keeps the queue: SQS refuses its name for 60 s once it is deleted."""
+        """Keeps the queue for this thread's next call."""
 
     # Sending
 
@@ -321,8 +332,15 @@ class Channel(SQS.Channel):
     def _get_bulk(
         self, queue: str, max_if_unlimited: int = MAX_MESSAGES, callback: Any = None
     ) -> None:
-        for lease in self._receive_now(queue, self._get_message_estimate()):
-            self._transport._deliver(self._accept(lease), queue)
+        payloads = [
+            self._accept(lease) for lease in self._receive_now(queue, self._get_message_estimate())
+        ]
+        if is_reply(queue):
+            payloads = [each for each in payloads if self._transport.outgoing.askers.expects(each)]
+        if not payloads:
+            raise Empty
+        for payload in payloads:
+            self._transport._deliver(payload, queue)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         (lease,) = self._receive_now(queue, 1)
@@ -330,8 +348,13 @@ class Channel(SQS.Channel):
 
     def _receive_now(self, queue: str, at_most: int) -> list[Lease]:
         """Raises :class:`queue.Empty`."""
-        with _edge():
-            messages = self._receive(queue, at_most, self._wait_seconds(queue))
+        try:
+            with _edge():
+                messages = self._receive(queue, at_most, self._wait_seconds(queue))
+        except CallFailed as error:
+            if is_reply(queue) and is_no_such_queue(error):
+                raise BrokerUnavailable("the reply queue was deleted; ask again") from error
+            raise
         if not messages:
             raise Empty
         leases = [self._lease(queue, raw) for raw in messages]
@@ -360,7 +383,7 @@ class Channel(SQS.Channel):
     def _receive(self, queue: str, at_most: int, wait: int) -> Sequence[Raw]:
         url = self._new_queue(queue)
         try:
-            self._transport.temporary.keep_alive(queue)
+            self._keep_alive(queue)
             answer = self._transport.outgoing.polling().receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=at_most,
@@ -374,6 +397,13 @@ class Channel(SQS.Channel):
             raise
         messages = [{**message, "QueueUrl": url} for message in answer.get("Messages", ())]
         return self._fresh(queue, messages) if is_control(queue) else messages
+
+    def _keep_alive(self, queue: str) -> None:
+        outgoing = self._transport.outgoing
+        if is_reply(queue):
+            outgoing.reply_queues.keep_alive(outgoing.askers.queue(queue))
+        else:
+            self._transport.temporary.keep_alive(queue)
 
     def _fresh(self, queue: str, messages: Sequence[Raw]) -> Sequence[Raw]:
         """Commands of now; those to a former worker of the same name are dropped."""
@@ -491,7 +521,7 @@ class Channel(SQS.Channel):
             self._receivers[queue].stop()
             if no_ack:
                 self._noack_queues.add(queue)  # what its open poll brings needs no ack either
-        elif queue in self._transport.temporary and not is_reply(queue):
+        elif queue in self._transport.temporary:
             self._transport.temporary.delete(queue)
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ Celery opens a connection per thread of its pools, and in a worker one to consum
 events; who listens to events is learnt on the one and matters on the other.
 """
 
+import atexit
 import os
 import threading
 from functools import partial
@@ -13,7 +14,9 @@ from facerec_tasks.sqs.client import CallFailed, is_no_such_queue, make_client
 from facerec_tasks.sqs.fanout import Fanout
 from facerec_tasks.sqs.outbox import Outbox
 from facerec_tasks.sqs.queues import find_url
+from facerec_tasks.sqs.replies import Askers
 from facerec_tasks.sqs.sender import Sender
+from facerec_tasks.sqs.temporary import TemporaryQueues
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -39,6 +42,9 @@ class Outgoing:
         self.queue_urls: dict[str, str] = {}
         self.sender = Sender(self.sqs)
         self.fanout = Fanout(self.sns, lambda name: f"{namespace}-{name.replace('.', '-')}")
+        self.askers = Askers([])
+        self.reply_queues = TemporaryQueues(self.sqs, self.fanout, 0)
+        """Where replies to this process arrive; not a connection's, since any may be used next."""
         self.replies: Outbox[tuple[str, str]] = Outbox(self._send_replies, "sqs-replies")
 
     def sqs(self) -> "SQSClient":
@@ -67,6 +73,11 @@ class Outgoing:
         self.replies.flush()
         for outbox in tuple(self._events.values()):
             outbox.flush()
+
+    def close(self) -> None:
+        """For process exit."""
+        self.flush()
+        self.reply_queues.close()
 
     def _send_replies(self, replies: list[tuple[str, str]]) -> None:
         """Sends answers, by SQS name, to those who still have a queue for them."""
@@ -99,6 +110,12 @@ def outgoing(options: "Options") -> Outgoing:
         if key not in _shared:
             _shared[key] = Outgoing(*key)
         return _shared[key]
+
+
+@atexit.register
+def _at_exit() -> None:
+    for each in tuple(_shared.values()):
+        each.close()
 
 
 def _after_fork() -> None:

@@ -30,8 +30,6 @@ SEEN_EVERY = 3600.0
 RETENTION = 60
 """Seconds a message is kept: the least AWS allows, so that no worker obeys an old command."""
 VISIBILITY = 10
-MOST_REPLY_QUEUES = 32
-"""Celery may name a new reply queue at every call; beyond so many the oldest is deleted."""
 
 
 def is_reply(queue: str) -> bool:
@@ -66,7 +64,7 @@ class _Queue:
 
 
 class TemporaryQueues:
-    """Those of one connection, by kombu's name."""
+    """Those of one connection, or the process's for replies, by kombu's name."""
 
     def __init__(
         self, client: Callable[[], "SQSClient"], fanout: Fanout, visibility_timeout: int
@@ -84,8 +82,6 @@ class TemporaryQueues:
         """URL of the queue, made unless it is there; ``exchange`` is what may be bound to it."""
         known = self._queues.get(queue)
         if known is None:
-            if is_reply(queue):
-                self._evict()
             known = _Queue(name, self._attributes(queue, name, exchange))
         if known.url is None:
             known.url = self._take(known)
@@ -141,11 +137,6 @@ class TemporaryQueues:
                 self._queues.pop(queue)
             else:
                 self.delete(queue)
-
-    def _evict(self) -> None:
-        replies = [queue for queue in self._queues if is_reply(queue)]
-        for queue in replies[: max(0, len(replies) - MOST_REPLY_QUEUES + 1)]:
-            self.delete(queue)
 
     def _attributes(self, queue: str, name: str, exchange: str | None) -> dict[str, str]:
         if not (is_reply(queue) or is_control(queue) or is_event(queue)):

@@ -99,19 +99,43 @@ def test_commands_of_another_process_leave_nothing_behind(sample: Any) -> None:
     assert len(left) == 1, left  # the worker's own
 
 
-def test_threads_may_ask_at_once(sample: Any) -> None:
+def reply_queues(sample: Any) -> list[str]:
+    return [url for url in temporary_queues(sample) if "-reply-" in url]
+
+
+def test_threads_may_ask_at_once_and_leave_their_queues_to_others(sample: Any) -> None:
     worker = sample.start()
     answers: list[Any] = []
 
     def ask() -> None:
-        answers.append(sample.app.control.inspect([worker.name], timeout=8).ping())
+        for _ in range(2):
+            answers.append(sample.app.control.inspect([worker.name], timeout=8).ping())
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert answers == [{worker.name: {"ok": "pong"}}] * 8
+    for _ in range(3):
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert answers == [{worker.name: {"ok": "pong"}}] * 36
+    assert 1 <= len(reply_queues(sample)) <= 6
+
+
+def test_a_late_reply_is_nobody_elses_and_a_deleted_queue_comes_back(sample: Any) -> None:
+    worker = sample.start("-P", "solo")
+    sample.send("work", "x", 2)  # a solo worker does not listen while it works
+    sample.eventually(lambda: sample.notes("begin", "x"))
+    assert not sample.app.control.inspect([worker.name], timeout=1).ping()
+    sample.eventually(lambda: sample.notes("end", "x"))
+    stats = sample.app.control.inspect([worker.name], timeout=8).stats()
+    assert stats[worker.name]["pool"]["max-concurrency"] == 1
+    assert not sample.app.control.mailbox.unclaimed
+    (queue,) = reply_queues(sample)
+    sample.sqs.delete_queue(QueueUrl=queue)
+    with pytest.raises(ConnectionError, match="ask again"):
+        sample.app.control.inspect([worker.name], timeout=8).ping()
+    assert sample.app.control.inspect([worker.name], timeout=8).ping()
+    assert queue not in reply_queues(sample)
 
 
 def test_events_reach_who_listens_and_cost_nothing_otherwise(

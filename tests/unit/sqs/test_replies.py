@@ -1,0 +1,69 @@
+"""A thread that asks has one reply queue, whatever Celery calls it."""
+
+import json
+import threading
+from typing import Any
+
+from facerec_tasks.sqs.replies import Askers
+
+
+def command(ticket: str = "t") -> dict[str, Any]:
+    body = {"method": "ping", "ticket": ticket, "reply_to": {"routing_key": "celerys"}}
+    return {"content-type": "application/json", "body": json.dumps(body)}
+
+
+def asked_by(askers: Askers) -> str:
+    message = command()
+    askers.address(message)
+    return str(json.loads(message["body"])["reply_to"]["routing_key"])
+
+
+def test_the_command_names_the_queue_its_thread_reads() -> None:
+    askers = Askers([])
+    assert askers.queue("any.reply.celery.pidbox") == f"{asked_by(askers)}.reply.celery.pidbox"
+    assert askers.queue("other.reply.celery.pidbox") == askers.queue("any.reply.celery.pidbox")
+
+
+def test_threads_have_their_own_and_leave_them_to_others() -> None:
+    askers, names, both = Askers([]), list[str](), threading.Barrier(2)
+
+    def ask() -> None:
+        names.append(asked_by(askers))
+        both.wait(5)
+
+    for _ in range(3):
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5)
+    assert [len(set(names[n : n + 2])) for n in (0, 2, 4)] == [2, 2, 2]
+    assert len(set(names)) == 2
+
+
+def test_only_replies_to_the_last_question_count() -> None:
+    askers = Askers([])
+    askers.address(command("first"))
+    askers.address(command("second"))
+    assert askers.expects({"headers": {"ticket": "second"}})
+    assert not askers.expects({"headers": {"ticket": "first"}})
+    assert not askers.expects({"body": "nothing"})
+
+
+def test_a_lost_queue_gets_another_name() -> None:
+    askers = Askers([])
+    before = asked_by(askers)
+    askers.lost()
+    assert asked_by(askers) != before
+
+
+def test_commands_without_replies_and_of_other_formats_stay_as_they_are() -> None:
+    askers = Askers([])
+    for message in (
+        {"content-type": "application/json", "body": json.dumps({"method": "shutdown"})},
+        {"content-type": "application/json", "body": json.dumps(["odd"])},
+        {"content-type": "application/x-yaml", "body": "method: ping"},
+    ):
+        given = dict(message)
+        askers.address(message)
+        assert message == given
