@@ -15,6 +15,7 @@ from pathlib import Path
 
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
 from facerec_tasks.people import CURRENT, DEFAULT_ENGINE
+from facerec_tasks.recognition import mapped_gallery
 from facerec_tasks.recognition.gallery import Gallery, GalleryError
 from facerec_tasks.storage import Storage
 
@@ -39,7 +40,7 @@ class GallerySource:
     @property
     def path(self) -> Path:
         """The working copy."""
-        return self._folder / "current.gallery"
+        return self._folder / "current.mapped"
 
     @property
     def _etag_path(self) -> Path:
@@ -79,11 +80,12 @@ class GallerySource:
                 self._etag_path.touch()  # no task waits for a failing S3 twice in a minute
 
     def _fetch(self) -> None:
-        etag = self._etag()
+        usable = self._is_usable()
+        etag = self._etag() if usable else ""
         try:
             stored = self._storage.get(CURRENT, if_none_match=etag or None)
         except NotFound:
-            if self.path.exists() and not etag:
+            if usable and not etag:
                 self._etag_path.touch()  # nobody was enrolled then, and nobody is now
                 return
             data, new_etag = Gallery.empty(DEFAULT_ENGINE).to_bytes(), ""
@@ -95,18 +97,24 @@ class GallerySource:
         gallery = Gallery.from_bytes(data)  # refused before it takes a good one's place
         for left_behind in self._folder.glob("*.partial"):  # by a process killed while it wrote
             left_behind.unlink(missing_ok=True)
-        self._replace(self.path, data)
+        self._replace(self.path, mapped_gallery.to_bytes(gallery))
         self._replace(self._etag_path, new_etag.encode())
         log.info("gallery of %d people, %s", len(gallery), gallery.engine)
 
     def _etag(self) -> str:
-        """Empty when there is no working copy, or no telling which it is."""
-        if not self.path.exists():
-            return ""
+        """Empty when there is no telling which gallery the working copy is of."""
         try:
             return self._etag_path.read_text()
         except FileNotFoundError:
             return ""
+
+    def _is_usable(self) -> bool:
+        """Whether there is a working copy, and of this version."""
+        try:
+            mapped_gallery.open_file(self.path)
+        except (FileNotFoundError, GalleryError):
+            return False
+        return True
 
     def _is_due(self) -> bool:
         if not self.path.exists():
@@ -121,7 +129,7 @@ class GallerySource:
         found = self.path.stat()
         identity = (found.st_ino, found.st_mtime_ns)
         if self._mapped is None or self._mapped[0] != identity:
-            self._mapped = (identity, Gallery.open(self.path))
+            self._mapped = (identity, mapped_gallery.open_file(self.path))
         return self._mapped[1]
 
     @staticmethod

@@ -42,18 +42,23 @@ def lead_needed(distance: Any, threshold: float, margin: float) -> Any:
 class Block:
     """Embeddings that are searched together: [rows, dimension], and whose each one is."""
 
-    def __init__(self, rows: Embeddings, owners: NDArray[np.int32]) -> None:
+    def __init__(
+        self, rows: Embeddings, owners: NDArray[np.int32], squares: Embeddings | None = None
+    ) -> None:
+        """``squares``: of the rows' lengths, if they were computed before."""
         self.rows, self.owners = rows, owners
-        with np.errstate(over="ignore"):  # what overflows is refused in the next line
-            self._squares = np.einsum("ij,ij->i", rows, rows)
-        if not np.isfinite(self._squares).all():
-            raise GalleryError("an embedding is not finite")
+        if squares is None:
+            with np.errstate(over="ignore"):  # what overflows is refused in the next line
+                squares = np.einsum("ij,ij->i", rows, rows)
+            if not np.isfinite(squares).all():
+                raise GalleryError("an embedding is not finite")
+        self.squares = squares
 
     def estimate(self, probe: Embeddings) -> Embeddings:
         """[rows], squared distances less the probe's own square: one pass over memory."""
         squared: Embeddings = self.rows @ probe
         squared *= -2
-        squared += self._squares
+        squared += self.squares
         return squared
 
     def nearest(self, estimate: Embeddings, probe: Embeddings) -> tuple[int, float]:

@@ -3,8 +3,7 @@
 A gallery names the engine its numbers come from, because embeddings of two engines cannot be
 compared. It is immutable: every edit returns another gallery, so a search never sees half of one.
 
-Its file is made to be mapped into memory and shared by the processes of a machine. All numbers are
-little-endian::
+As it is kept, all numbers little-endian (a machine's working copy is :mod:`.mapped_gallery`)::
 
     16 bytes   FACEREC-GALLERY1
      8 bytes   length of the header, unsigned
@@ -22,7 +21,7 @@ import math
 import mmap
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -81,12 +80,12 @@ class Gallery:
     """People and their embeddings. Raises :class:`GalleryError` for what does not fit together."""
 
     engine: str
-    names: tuple[str, ...]
+    names: Sequence[str]
     owners: NDArray[np.int32]
     """[rows], for each embedding the index of its person in ``names``."""
     embeddings: Embeddings
     """[rows, dimension], read-only; may be a mapped file."""
-    photos: tuple[str, ...]
+    photos: Sequence[str]
     """[rows], the id of the photo each embedding comes from; empty when it was imported."""
     threshold: float | None
     """None: always the nearest person, however far (the semantics of an imported ``data.pt``)."""
@@ -96,14 +95,19 @@ class Gallery:
     nearer is the second by chance, so this also makes a large gallery stricter than a small one."""
     precision: str = FP32
     """Arithmetic the engine ran in (:mod:`.precision`); embeddings of two do not mix either."""
-    _blocks: tuple[Block, ...] = field(init=False, repr=False)
+    searched: InitVar[tuple[Block, ...] | None] = None
+    """What is searched, of a gallery that was checked before (:mod:`.mapped_gallery`)."""
+    blocks: tuple[Block, ...] = field(init=False, repr=False)
+    """What is searched: the photos, and the means of people who have several."""
 
-    def __post_init__(self) -> None:
-        _check(self)
-        photos = Block(self.embeddings, self.owners)
-        # A person's mean is one more photo of them: with three photos it halves the faces missed.
-        means = None if self.threshold is None else means_of(photos)
-        object.__setattr__(self, "_blocks", (photos, means) if means else (photos,))
+    def __post_init__(self, searched: tuple[Block, ...] | None) -> None:
+        if searched is None:
+            _check(self)
+            photos = Block(self.embeddings, self.owners)
+            # A mean is one more photo of its person: with three photos it halves the faces missed.
+            means = None if self.threshold is None else means_of(photos)
+            searched = (photos, means) if means else (photos,)
+        object.__setattr__(self, "blocks", searched)
         for array in (self.owners, self.embeddings):
             array.flags.writeable = False
 
@@ -132,7 +136,9 @@ class Gallery:
 
     def photos_of(self, name: str) -> tuple[str, ...]:
         """Ids of a person's photos, in the order of enrolment; raises :class:`NoSuchPerson`."""
-        return tuple(self.photos[row] for row in np.flatnonzero(self.owners == self._index(name)))
+        return tuple(
+            self.photos[row] for row in np.flatnonzero(self.owners == self._index(name)).tolist()
+        )
 
     def distance(self, name: str, embedding: Embeddings) -> float:
         """From a face [dimension] to a person's nearest photo; raises :class:`NoSuchPerson`."""
@@ -162,10 +168,10 @@ class Gallery:
         owners = self.owners[stays]
         return replace(
             self,
-            names=self.names[:gone] + self.names[gone + 1 :],
+            names=(*self.names[:gone], *self.names[gone + 1 :]),
             owners=owners - (owners > gone).astype(np.int32),
             embeddings=self.embeddings[stays],
-            photos=tuple(self.photos[row] for row in np.flatnonzero(stays)),
+            photos=tuple(self.photos[row] for row in np.flatnonzero(stays).tolist()),
         )
 
     def renamed(self, old: str, new: str) -> Self:
@@ -194,11 +200,11 @@ class Gallery:
     def _match(self, probe: Embeddings) -> Match:
         if not self.names:
             return NOBODY
-        estimates = [block.estimate(probe) for block in self._blocks]
+        estimates = [block.estimate(probe) for block in self.blocks]
         owner, distance = self._nearest(estimates, probe)
         runner_up, runner_up_distance = None, None
         if len(self.names) > 1:
-            for block, estimate in zip(self._blocks, estimates, strict=True):
+            for block, estimate in zip(self.blocks, estimates, strict=True):
                 estimate[block.owners == owner] = np.inf
             other, runner_up_distance = self._nearest(estimates, probe)
             runner_up = self.names[other]
@@ -217,7 +223,7 @@ class Gallery:
         """Index of the nearest person and the exact distance; the first of several as near."""
         found = [
             block.nearest(estimate, probe)
-            for block, estimate in zip(self._blocks, estimates, strict=True)
+            for block, estimate in zip(self.blocks, estimates, strict=True)
         ]
         return min(found, key=lambda one: one[1])
 
@@ -271,8 +277,8 @@ class Gallery:
             "dimension": self.dimension,
             "threshold": self.threshold,
             "margin": self.margin,
-            "names": self.names,
-            "photos": self.photos,
+            "names": list(self.names),
+            "photos": list(self.photos),
         }
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         head = _padded(MAGIC + LENGTH.pack(len(text)) + text)
@@ -309,7 +315,7 @@ class Gallery:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Maps a gallery's file: its pages are shared with every process that does the same."""
+        """Maps a gallery's file; raises :class:`GalleryError`."""
         with path.open("rb") as file:
             try:
                 return cls.from_bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

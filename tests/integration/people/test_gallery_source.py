@@ -161,7 +161,7 @@ def test_a_copy_without_its_etag_is_fetched_again(
     source = GallerySource(storage, folder)
     source.current()
     (folder / "current.etag").unlink()
-    (folder / "current.gallery").write_bytes(Gallery.empty("resnet128").to_bytes())
+    (folder / "current.mapped").write_bytes(Gallery.empty("resnet128").to_bytes())
     assert source.current().names == ("Ada",)
 
 
@@ -207,7 +207,7 @@ def test_what_a_killed_process_left_half_written_is_removed(
     assert GallerySource(storage, folder).current().names == ("Ada",)
     assert sorted(path.name for path in folder.iterdir()) == [
         "current.etag",
-        "current.gallery",
+        "current.mapped",
         "lock",
     ]
 
