@@ -25,6 +25,7 @@ from benchmarks.accuracy.verification import (
 from cli.failures import told_plainly
 from facerec_tasks.recognition.embeddings import TRAITS
 from facerec_tasks.recognition.photo_folder import NotAFolder, photos_in, photos_of
+from facerec_tasks.recognition.precision import FP32
 from facerec_tasks.recognition.session import ModelMissing
 
 SHOWN = (0.40, 0.45, 0.50, 0.52, 0.55, 0.60)
@@ -35,6 +36,7 @@ SHOWN = (0.40, 0.45, 0.50, 0.52, 0.55, 0.60)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--pairs", type=click.Path(exists=True, path_type=Path), help="LFW's pairs.txt.")
 @click.option("--engine", type=click.Choice(sorted(TRAITS)), default="resnet128")
+@click.option("--precision", default=FP32, show_default=True, help="Or int8-… of an int8 network.")
 @click.option("--models", type=click.Path(path_type=Path), default=Path("models"))
 @click.option("--plot", "picture", type=click.Path(path_type=Path), default=Path("accuracy.png"))
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
@@ -43,6 +45,7 @@ def main(
     folder: Path,
     pairs: Path | None,
     engine: str,
+    precision: str,
     models: Path,
     picture: Path,
     jobs: int,
@@ -64,11 +67,11 @@ def main(
         folds = folds or make_pairs(people)
         photos = _photos(folds, people, strangers)
         begin = time.perf_counter()
-        faces = look_at(photos, models, engine, jobs)
+        faces = look_at(photos, models, engine, precision, jobs)
         seconds = time.perf_counter() - begin
         verification = verify(folds, {p: _distance(p, faces) for fold in folds for p in fold})
         identification = _identified(people, strangers, faces, engine)
-    plot.draw(picture, f"{engine}, {len(faces)} photos", verification, identification)
+    plot.draw(picture, f"{engine} {precision}, {len(faces)} photos", verification, identification)
     _report(verification, identification, faces, picture)
     if as_json:
         click.echo(json.dumps(_as_dict(engine, faces, seconds, verification, identification)))

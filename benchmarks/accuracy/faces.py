@@ -32,13 +32,15 @@ NO_FACE = Face(None, None)
 _recognizer: Recognizer | None = None
 
 
-def look_at(photos: Sequence[Path], models_dir: Path, engine: str, jobs: int) -> dict[Path, Face]:
+def look_at(
+    photos: Sequence[Path], models_dir: Path, engine: str, precision: str, jobs: int
+) -> dict[Path, Face]:
     """The face of each photo. Shows progress; photos are looked at once however often they come."""
     unique = list(dict.fromkeys(photos))
     os.environ.update(ONE_THREAD)  # before the children import numpy
     context = multiprocessing.get_context("spawn")
     with (
-        context.Pool(jobs, _start, (models_dir, engine)) as pool,
+        context.Pool(jobs, _start, (models_dir, engine, precision)) as pool,
         click.progressbar(length=len(unique), label="looking at photos") as shown,
     ):
         faces: dict[Path, Face] = {}
@@ -48,9 +50,9 @@ def look_at(photos: Sequence[Path], models_dir: Path, engine: str, jobs: int) ->
     return faces
 
 
-def _start(models_dir: Path, engine: str) -> None:
+def _start(models_dir: Path, engine: str, precision: str) -> None:
     global _recognizer
-    _recognizer = Recognizer.load(models_dir, Gallery.empty(engine))
+    _recognizer = Recognizer.load(models_dir, Gallery.empty(engine, precision=precision))
 
 
 def _look(photo: Path) -> Face:

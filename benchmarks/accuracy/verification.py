@@ -45,7 +45,7 @@ def read_pairs(file: Path, folder: Path) -> list[Fold]:
 
     Three columns are one person, four are two. Raises :class:`ValueError` for anything else.
     """
-    header, *lines = [line.split("\t") for line in file.read_text().splitlines() if line.strip()]
+    header, *lines = [line.split() for line in file.read_text().splitlines() if line.strip()]
     folds, each = (int(n) for n in header) if len(header) == 2 else (1, int(header[0]))
     pairs = [_pair(line, folder) for line in lines]
     if len(pairs) != folds * 2 * each:
