@@ -1,4 +1,7 @@
-"""What a change of a large gallery costs a child: ``python -m benchmarks.shared_gallery [PEOPLE]``."""
+"""What a change of a large gallery costs each child: ``python -m benchmarks.shared_gallery``.
+
+An argument says how many people there are, 100,000 otherwise; half of them have two photos.
+"""
 
 import json
 import os
