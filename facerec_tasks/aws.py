@@ -13,6 +13,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
 )
 
@@ -123,7 +124,7 @@ def translated() -> Iterator[None]:
         raise _translation(error) from error
     except NoCredentialsError as error:
         raise Forbidden(f"{error}, and no `facerec up` runs in this folder") from error
-    except (ConnectionError, HTTPClientError) as error:
+    except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         raise Unavailable(str(error)) from error
     except BotoCoreError:
         raise

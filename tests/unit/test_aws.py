@@ -3,6 +3,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
+    IncompleteReadError,
     NoCredentialsError,
     ReadTimeoutError,
 )
@@ -27,6 +28,7 @@ def client_error(code: str, status: int = 400) -> ClientError:
         (EndpointConnectionError(endpoint_url="http://x"), Unavailable),
         (ConnectTimeoutError(endpoint_url="http://x"), Unavailable),
         (ReadTimeoutError(endpoint_url="http://x"), Unavailable),
+        (IncompleteReadError(actual_bytes=1, expected_bytes=2), Unavailable),
         (client_error("NoSuchKey", 404), NotFound),
         (client_error("AWS.SimpleQueueService.NonExistentQueue"), NotFound),
         (client_error("PreconditionFailed", 412), PreconditionFailed),

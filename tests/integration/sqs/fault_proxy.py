@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 import urllib3
 
 Rule = Callable[[str], str | None]
-"""Name of an action, such as ``ReceiveMessage`` -> name of a fault, or none."""
+"""Name of an action, such as ``ReceiveMessage`` or ``s3.PUT`` -> name of a fault, or none."""
 
 ERRORS = {
     "throttled": (400, "RequestThrottled"),
@@ -30,6 +30,10 @@ ERRORS = {
 FAULTS = ("throttled", "expired", "broken", "unavailable", "dropped", "garbage")
 LATE = 5.0
 """Seconds of the fault ``late``, unless the proxy's ``late`` says otherwise."""
+
+
+NOT_PASSED = {"connection", "date", "server", "transfer-encoding", "keep-alive"}
+"""Headers of an answer that the proxy gives itself."""
 
 
 class FaultProxy:
@@ -81,6 +85,8 @@ class FaultProxy:
             def do_POST(self) -> None:
                 proxy._serve(self)
 
+            do_GET = do_PUT = do_HEAD = do_DELETE = do_POST
+
             def log_message(self, *_: Any) -> None:
                 """Silence."""
 
@@ -107,13 +113,14 @@ class FaultProxy:
         if fault is not None:
             self.spoiled[fault] += 1
         if fault in ERRORS:
-            status, code = ERRORS[fault]
-            _answer(request, status, json.dumps({"__type": code, "message": "test"}).encode())
+            _answer(request, *_error(fault, action))
         elif fault == "garbage":
             _answer(request, 200, b"<html>Welcome to this hotel's network</html>")
         elif fault == "dropped":
             with_no_answer(request.connection)
             request.close_connection = True
+        elif fault == "cut":
+            self._forward(request, body, cut=True)
         elif fault == "silent":
             time.sleep(3600)
         else:
@@ -121,27 +128,57 @@ class FaultProxy:
                 time.sleep(self.late)
             self._forward(request, body)
 
-    def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
-        headers = {k: v for k, v in request.headers.items() if k.lower() != "host"}
-        found = self._http.request("POST", self._target + request.path, body=body, headers=headers)
-        _answer(request, found.status, found.data, found.headers.get("Content-Type"))
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "expect")}
+        found = self._http.request(
+            request.command,
+            self._target + request.path,
+            body=body,
+            headers=headers,
+            decode_content=False,
+        )
+        passed = {k: v for k, v in found.headers.items() if k.lower() not in NOT_PASSED}
+        _answer(request, found.status, found.data, passed, cut=cut)
 
 
 def _action(request: BaseHTTPRequestHandler, body: bytes) -> str:
+    if "/s3/aws4_request" in request.headers.get("Authorization", ""):
+        return f"s3.{request.command}"
     target = request.headers.get("X-Amz-Target")
     if target:
         return target.rsplit(".", 1)[1]
     return parse_qs(body.decode(errors="replace")).get("Action", ["?"])[0]
 
 
+def _error(fault: str, action: str) -> tuple[int, bytes, dict[str, str]]:
+    """Status, body and headers in the manner of the service."""
+    status, code = ERRORS[fault]
+    if action.startswith("s3."):
+        code, status = ("SlowDown", 503) if fault == "throttled" else (code, status)
+        xml = f"<Error><Code>{code}</Code><Message>test</Message></Error>"
+        return status, xml.encode(), {"Content-Type": "application/xml"}
+    return status, json.dumps({"__type": code, "message": "test"}).encode(), {}
+
+
 def _answer(
-    request: BaseHTTPRequestHandler, status: int, body: bytes, kind: str | None = None
+    request: BaseHTTPRequestHandler,
+    status: int,
+    body: bytes,
+    headers: Mapping[str, str] | None = None,
+    *,
+    cut: bool = False,
 ) -> None:
+    """``cut``: the connection breaks in the middle of the body."""
+    given = {"Content-Type": "application/x-amz-json-1.0", "Content-Length": str(len(body))}
     request.send_response(status)
-    request.send_header("Content-Type", kind or "application/x-amz-json-1.0")
-    request.send_header("Content-Length", str(len(body)))
+    for name, value in (given | dict(headers or {})).items():
+        request.send_header(name, value)
     request.end_headers()
-    request.wfile.write(body)
+    if request.command != "HEAD":
+        request.wfile.write(body[: len(body) // 2] if cut else body)
+    if cut:
+        with_no_answer(request.connection)
+        request.close_connection = True
 
 
 def with_no_answer(connection: socket.socket) -> None:
@@ -151,11 +188,15 @@ def with_no_answer(connection: socket.socket) -> None:
 
 
 def often(share: float, *faults: str, actions: str = "", seed: int = 1) -> Rule:
-    """A rule that spoils this share of calls, of the named actions only if there are any."""
+    """A rule that spoils this share of calls, of the named actions only if there are any.
+
+    ``s3.*`` names all of S3.
+    """
     chance = random.Random(seed)
 
     def rule(action: str) -> str | None:
-        if actions and action not in actions.split():
+        named = "s3.*" if action.startswith("s3.") else action
+        if actions and not {action, named} & set(actions.split()):
             return None
         return chance.choice(faults) if chance.random() < share else None
 

@@ -3,11 +3,13 @@
 The quick worker's engine does as the photo says; everything around it is the product.
 """
 
+import importlib.util
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import Storage
 from local.child import Child
+
+spec = importlib.util.spec_from_file_location(
+    "fault_proxy", Path(__file__).parents[1] / "sqs" / "fault_proxy.py"
+)
+assert spec is not None
+assert spec.loader is not None
+faults = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(faults)
 
 QUICK_WORKER = Path(__file__).parents[1] / "webapp" / "quick_worker.py"
 Eventually = Callable[..., None]
@@ -46,9 +56,9 @@ class Bench:
         self.settings, self._spawn, self._folder = settings, spawn, folder
         self.storage = Storage(settings)
 
-    def worker(self, *arguments: str) -> Child:
+    def worker(self, *arguments: str, **environment: str) -> Child:
         command = [sys.executable, str(QUICK_WORKER), "--concurrency", "1", *arguments]
-        return self._spawn(command, log=f"worker{len(arguments)}")
+        return self._spawn(command, log=f"worker{len(arguments)}", environment=environment)
 
     def send(self, number: int, wait: float = 0.01, **wish: Any) -> Child:
         """Stores a photo and sends its task; the process prints the answer's outcome."""
@@ -188,3 +198,54 @@ def test_a_photo_that_is_gone_is_an_answer(bench: Bench, eventually: Eventually)
     assert (answer.outcome, answer.code) == ("rejected", "photo-gone")
     eventually(lambda: bench.waiting(bench.settings.request_queue) == 0)
     assert bench.waiting(bench.settings.dead_letter_queue) == 0
+
+
+@pytest.fixture
+def proxy(settings: Settings) -> Iterator[Any]:
+    made = faults.FaultProxy(settings.endpoint_url)
+    made.start()
+    yield made
+    made.stop()
+
+
+SEND_MANY = """
+import json, sys
+from facerec_tasks.tasks import recognize
+sent = [recognize.apply_async(arguments, task_id=id) for *arguments, id in json.loads(sys.argv[1])]
+print(*(each.get(timeout=400)["name"] for each in sent))
+"""
+
+
+@pytest.mark.parametrize(
+    "seconds", [8, pytest.param(60, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
+def test_s3_failing_at_the_wire_while_sqs_works(
+    bench: Bench, eventually: Eventually, proxy: Any, tmp_path: Path, seconds: float
+) -> None:
+    """The worker stops consuming, tries one at a time, and goes on: nothing lost, none buried."""
+    worker = bench.worker("-c2", AWS_ENDPOINT_URL=proxy.url)
+    log = tmp_path / "worker1.log"
+    eventually(lambda: " ready" in log.read_text(), within=40)
+    proxy.rule = faults.often(
+        1, "throttled", "broken", "unavailable", "dropped", "cut", "expired", actions="s3.*"
+    )
+    photos = []
+    for n in range(12):
+        photo = b"\xff\xd8\xff" + json.dumps({"name": f"n{n}"}).encode()
+        version = bench.storage.put_photo(f"test_{n:02}.jpg", photo, "image/jpeg")
+        photos.append([f"test_{n:02}.jpg", version, task_id(n)])
+    client = bench._spawn([sys.executable, "-c", SEND_MANY, json.dumps(photos)], log="many")
+    eventually(lambda: "unhealthy" in log.read_text(), within=60)
+    begun, polls = time.monotonic(), proxy.calls["ReceiveMessage"]
+    eventually(lambda: time.monotonic() - begun > seconds, within=seconds + 5)
+    assert proxy.calls["ReceiveMessage"] - polls < 12 + 2 * seconds  # of commands above all
+    assert proxy.spoiled.total() >= 3
+    assert bench.waiting(bench.settings.request_queue) == 12
+    proxy.rule = lambda action: None
+    assert client.wait(180)
+    assert (tmp_path / "many.log").read_text().split() == [f"n{n}" for n in range(12)]
+    assert "healthy again" in log.read_text()
+    eventually(lambda: bench.waiting(bench.settings.request_queue) == 0, within=20)
+    assert bench.waiting(bench.settings.dead_letter_queue) == 0
+    assert worker.exit_code is None
+    assert all(bench.names_written(f"test_{n:02}") for n in range(12))
