@@ -7,6 +7,7 @@ import click
 from botocore.exceptions import ClientError
 
 from ami_build.deployment import VERSIONING_DELAY, Deployed, Deployment, Wish
+from ami_build.doctor.checkup import examine
 from ami_build.plan import Plan
 from cli.failures import told_plainly
 from facerec_tasks.settings import get_settings
@@ -72,3 +73,23 @@ def _tell(done: Deployed) -> None:
         click.echo("each with an API key: facerec keys add LABEL")
     else:
         click.echo(f"{done.stack} is there; nothing runs until there is an image: facerec aws bake")
+
+
+@aws.command()
+@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+def doctor(as_json: bool) -> None:
+    """Look at every resource, attribute and permission; say what is wrong and what to do about it.
+
+    Ends with 1 when something is at fault. Advice alone is no fault.
+    """
+    with told_plainly(ClientError):
+        findings = examine(get_settings())
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        for finding in findings:
+            click.echo(str(finding))
+    faults = sum(finding.level == "fault" for finding in findings)
+    advice = sum(finding.level == "advice" for finding in findings)
+    _say(f"{len(findings)} things looked at: {faults} at fault, {advice} pieces of advice")
+    raise SystemExit(1 if faults else 0)

@@ -1,0 +1,1 @@
+"""``facerec aws doctor``: resources, attributes and permissions; each fault with its remedy."""

@@ -1,0 +1,43 @@
+"""Is the account fit for it: the stack's state, the clock, the network?"""
+
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+
+from ami_build.doctor.finding import DEPLOY, Finding, judge
+from ami_build.doctor.patient import Patient
+from facerec_tasks.aws import client
+
+MAX_SKEW = 60.0
+"""Seconds; AWS refuses signatures that are off by more than 300."""
+
+
+def check_stack(patient: Patient) -> Iterator[Finding]:
+    status = patient.state.status
+    yield judge(
+        "stack", status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"),
+        f"is {status} {patient.state.reason}".rstrip(), DEPLOY,
+    )  # fmt: skip
+
+
+def check_clock(patient: Patient) -> Iterator[Finding]:
+    before = time.time()
+    answer = client(patient.settings, "sts").get_caller_identity()
+    said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    here = (before + time.time()) / 2
+    skew = here - parsedate_to_datetime(said).timestamp() if said else 0.0
+    yield judge(
+        "clock of this machine", abs(skew) < MAX_SKEW, f"is off by {skew:.0f} s",
+        "set it (chrony, systemd-timesyncd): AWS refuses who is off by five minutes",
+    )  # fmt: skip
+
+
+def check_network(patient: Patient) -> Iterator[Finding]:
+    vpc = patient.state.parameters.get("VpcId", "")
+    filters = [{"Name": "vpc-id", "Values": [vpc]}]
+    subnets = patient.ec2.describe_subnets(Filters=filters)["Subnets"]  # type: ignore[arg-type]
+    public = [subnet for subnet in subnets if subnet["MapPublicIpOnLaunch"]]
+    yield judge(
+        "network", public, f"no subnet of {vpc} gives machines an address: none reaches AWS",
+        "aws ec2 modify-subnet-attribute --map-public-ip-on-launch --subnet-id subnet-…",
+    )  # fmt: skip

@@ -1,0 +1,60 @@
+"""Is somebody told when something is wrong, and is something wrong now?"""
+
+from collections.abc import Iterator
+
+from ami_build.doctor.finding import DEPLOY, Finding, judge
+from ami_build.doctor.patient import Patient
+from facerec_tasks.aws import client
+
+
+def check_topics(patient: Patient) -> Iterator[Finding]:
+    found = {
+        topic["TopicArn"]
+        for page in patient.sns.get_paginator("list_topics").paginate()
+        for topic in page["Topics"]
+    }
+    for name in ("celeryev", "celery-pidbox", "alarms"):
+        topic = f"{patient.id}-{name}"
+        yield judge(
+            f"topic {topic}", patient.arn("sns", topic) in found, "is gone",
+            f"aws sns create-topic --name {topic}, with the attributes of ami_build/stack.yaml",
+        )  # fmt: skip
+    if patient.arn("sns", f"{patient.id}-alarms") in found:
+        yield _listeners(patient)
+
+
+def _listeners(patient: Patient) -> Finding:
+    topic = patient.arn("sns", f"{patient.id}-alarms")
+    found = patient.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    subject = "somebody is told of alarms"
+    if not found:
+        return Finding(subject, "advice", "nobody is", f"{DEPLOY} --email YOU@EXAMPLE.COM")
+    waiting = [one["Endpoint"] for one in found if not one["SubscriptionArn"].startswith("arn:")]
+    return judge(
+        subject, not waiting, f"{', '.join(waiting)} has not confirmed",
+        "follow the link in the mail of AWS Notifications; it is good for two days", level="advice",
+    )  # fmt: skip
+
+
+def check_alarms(patient: Patient) -> Iterator[Finding]:
+    names = [f"{patient.id}-dead-letters", f"{patient.id}-waiting"]
+    names += [f"{patient.id}-web-instance"] if patient.image else []
+    cloudwatch = client(patient.settings, "cloudwatch")
+    alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
+    found = {alarm["AlarmName"]: alarm for alarm in alarms}
+    for name in names:
+        alarm = found.get(name)
+        yield judge(
+            f"alarm {name}", alarm is not None, "is gone",
+            f"make it again as ami_build/stack.yaml has it, or destroy and {DEPLOY}",
+        )  # fmt: skip
+        if alarm is not None:
+            armed = alarm["ActionsEnabled"] and alarm["AlarmActions"]
+            yield judge(
+                f"alarm {name}: tells", armed, "tells nobody",
+                f"aws cloudwatch enable-alarm-actions --alarm-names {name}",
+            )  # fmt: skip
+            yield judge(
+                f"alarm {name}: quiet", alarm["StateValue"] != "ALARM",
+                alarm.get("StateReason", "rings"), "docs/operations.md says what to do about it",
+            )  # fmt: skip

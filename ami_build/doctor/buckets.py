@@ -1,0 +1,95 @@
+"""Are the buckets there, and do they keep what must be kept from whom?"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ami_build.doctor.finding import DEPLOY, Finding, judge
+from ami_build.doctor.patient import Patient
+from facerec_tasks.sqs.queues import MAX_RETENTION
+
+DAY = 86_400
+TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def check_buckets(patient: Patient) -> Iterator[Finding]:
+    s = patient.settings
+    for bucket in (s.in_bucket, s.out_bucket, s.state_bucket):
+        yield from _bucket(patient, bucket)
+
+
+def _bucket(patient: Patient, bucket: str) -> Iterator[Finding]:
+    s3 = patient.s3
+    status = _or_none(lambda: s3.get_bucket_versioning(Bucket=bucket))
+    there = status is not None
+    yield judge(
+        f"bucket {bucket}", there, "is gone, and all that was in it",
+        f"aws s3api create-bucket --bucket {bucket}, and doctor again: it says what to set",
+    )  # fmt: skip
+    if not there:
+        return
+    yield judge(
+        f"bucket {bucket}: versions", (status or {}).get("Status") == "Enabled",
+        "keeps no versions: every photo is refused",
+        f"aws s3api put-bucket-versioning --bucket {bucket} "
+        "--versioning-configuration Status=Enabled, then wait 15 minutes",
+    )  # fmt: skip
+    block = _or_none(lambda: s3.get_public_access_block(Bucket=bucket)) or {}
+    walls = block.get("PublicAccessBlockConfiguration", {})
+    yield judge(
+        f"bucket {bucket}: private", walls and all(walls.values()),
+        "may be made public",
+        f"aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration "
+        "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",
+    )  # fmt: skip
+    yield judge(
+        f"bucket {bucket}: encrypted", _or_none(lambda: s3.get_bucket_encryption(Bucket=bucket)),
+        "is not encrypted", DEPLOY,
+    )  # fmt: skip
+    policy = (_or_none(lambda: s3.get_bucket_policy(Bucket=bucket)) or {}).get("Policy", "{}")
+    yield judge(
+        f"bucket {bucket}: TLS only", is_tls_only(policy), "answers without TLS",
+        "put back the policy that ami_build/stack.yaml has for it",
+    )  # fmt: skip
+    rules = _or_none(lambda: s3.get_bucket_lifecycle_configuration(Bucket=bucket)) or {}
+    days = shortest(rules.get("Rules", []))
+    yield judge(
+        f"bucket {bucket}: old versions", days is not None, "keeps old versions for ever",
+        "put back the lifecycle that ami_build/stack.yaml has for it",
+    )  # fmt: skip
+    if bucket == patient.settings.in_bucket:
+        yield judge(
+            f"bucket {bucket}: outlives the queue", days is None or days * DAY > MAX_RETENTION,
+            f"an overwritten photo is gone after {days} days, its task may wait for 14",
+            "put back the lifecycle that ami_build/stack.yaml has for it",
+        )  # fmt: skip
+
+
+def is_tls_only(policy: str) -> bool:
+    """Whether a policy denies everything to who comes without TLS."""
+    return any(
+        statement.get("Effect") == "Deny" and statement.get("Condition") == TLS_ONLY
+        for statement in json.loads(policy).get("Statement", ())
+    )
+
+
+def shortest(rules: list[Any]) -> int | None:
+    """Days after which the first old version of anything goes; none for never."""
+    days = [
+        int(rule["NoncurrentVersionExpiration"]["NoncurrentDays"])
+        for rule in rules
+        if rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule
+    ]
+    return min(days, default=None)
+
+
+def _or_none(call: Any) -> Any:
+    """What S3 says, or none where it says that there is no such thing."""
+    try:
+        return call()
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+            return None
+        raise

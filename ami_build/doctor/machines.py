@@ -1,0 +1,139 @@
+"""Would a worker start, does web-instance serve, and does the account have room for them?"""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ami_build.doctor.finding import DEPLOY, Finding, judge
+from ami_build.doctor.patient import Patient
+from ami_build.stack import Stack
+from facerec_tasks.aws import client
+
+QUOTA = "L-1216C47A"
+"""Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances, in vCPUs."""
+HEALTH_TIMEOUT = 5.0
+"""Seconds."""
+
+
+def check_machines(patient: Patient) -> Iterator[Finding]:
+    yield judge(
+        "image", patient.image, "none is baked: nothing runs", "facerec aws bake",
+    )  # fmt: skip
+    if not patient.image:
+        return
+    yield _image(patient)
+    yield from _template(patient)
+    yield from _web(patient)
+    yield _room(patient)
+
+
+def _image(patient: Patient) -> Finding:
+    try:
+        found = patient.ec2.describe_images(ImageIds=[patient.image])["Images"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidAMIID.NotFound":
+            raise
+        found = []
+    state = found[0]["State"] if found else "gone"
+    return judge(
+        f"image {patient.image}", state == "available", f"is {state}: no worker can start",
+        f"facerec aws bake, or an older one: {DEPLOY} --image ami-…",
+    )  # fmt: skip
+
+
+def _template(patient: Patient) -> Iterator[Finding]:
+    name = f"{patient.id}-app-tier"
+    try:
+        version = patient.ec2.describe_launch_template_versions(
+            LaunchTemplateName=name, Versions=["$Default"]
+        )["LaunchTemplateVersions"][0]
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("InvalidLaunchTemplateName.NotFound"):
+            raise
+        yield Finding(f"launch template {name}", "fault", "is gone", f"destroy and {DEPLOY}")
+        return
+    data = version["LaunchTemplateData"]
+    yield Finding(f"launch template {name}")
+    yield judge(
+        f"launch template {name}: image", data.get("ImageId") == patient.image,
+        f"workers start from {data.get('ImageId')}, the stack says {patient.image}", DEPLOY,
+    )  # fmt: skip
+    yield judge(
+        f"launch template {name}: IMDSv2",
+        data.get("MetadataOptions", {}).get("HttpTokens") == "required",
+        "a worker's credentials can be asked for without a token", DEPLOY,
+    )  # fmt: skip
+
+
+def _web(patient: Patient) -> Iterator[Finding]:
+    resources = Stack(patient.settings).resources()
+    instance, address = resources.get("WebInstance"), resources.get("WebAddress")
+    state = _state(patient, instance.physical) if instance else "gone"
+    yield judge(
+        "web-instance", state == "running", f"is {state}",
+        f"aws ec2 start-instances --instance-ids {instance.physical}" if instance and
+        state == "stopped" else f"{DEPLOY} makes another after the stack forgot this one",
+    )  # fmt: skip
+    if not address:
+        yield Finding("web-instance: fixed address", "fault", "has none", DEPLOY)
+    elif state == "running":
+        yield _health(f"http://{address.physical}:8000")
+
+
+def _state(patient: Patient, instance: str) -> str:
+    try:
+        found = patient.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+            raise
+        return "gone"
+    return found[0]["Instances"][0]["State"]["Name"] if found else "gone"
+
+
+def _health(url: str) -> Finding:
+    """Asked directly: a proxy of this machine would answer for it."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    subject = f"web tier at {url}"
+    try:
+        with direct.open(f"{url}/readyz", timeout=HEALTH_TIMEOUT):
+            return Finding(subject)
+    except urllib.error.HTTPError as error:
+        said = error.read(500).decode(errors="replace").strip()
+        return Finding(subject, "fault", f"is not ready: {said}", "mend what it names")
+    except OSError as error:
+        return Finding(
+            subject, "fault", f"does not answer here ({error})",
+            f"if you should be let in: {DEPLOY} --allow YOUR.ADDRESS/32. If you are: the console "
+            "of web-instance says why, and a restart is safe",
+        )  # fmt: skip
+
+
+def _room(patient: Patient) -> Finding:
+    """vCPUs of the account against those of web-instance and a whole fleet."""
+    kinds = [patient.state.parameters[f"{role}InstanceType"] for role in ("Worker", "Web")]
+    worker, web = (_vcpus(patient, kind) for kind in kinds)
+    needed = worker * int(patient.state.parameters["MaxInstances"]) + web
+    subject = "quota of vCPUs"
+    try:
+        quotas = client(patient.settings, "service-quotas")
+        quota: Any = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=QUOTA)["Quota"]
+    except ClientError as error:
+        return Finding(
+            subject, "advice", f"cannot be read: {error.response['Error']['Code']}",
+            f"see that Running On-Demand Standard instances allows {needed} vCPUs",
+        )  # fmt: skip
+    return judge(
+        subject,
+        quota["Value"] >= needed,
+        f"{quota['Value']:.0f} vCPUs, {needed} are needed for web-instance and a whole fleet",
+        f"aws service-quotas request-service-quota-increase --service-code ec2 "
+        f"--quota-code {QUOTA} --desired-value {needed}; until then --max-instances fewer",
+    )
+
+
+def _vcpus(patient: Patient, kind: str) -> int:
+    found = patient.ec2.describe_instance_types(InstanceTypes=[kind])  # type: ignore[list-item]
+    return int(found["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"])

@@ -1,0 +1,266 @@
+"""May each process do what its code does? IAM itself is asked, for one call of every kind.
+
+:func:`needs` is what the code calls, action by action: a test compares it with what real processes
+call, another holds that the template allows nothing besides. The simulation knows boundaries and
+policies of the organisation as well; it does not know the policies of buckets and queues.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ami_build.doctor.finding import Finding, judge
+from ami_build.doctor.patient import Patient
+
+ROLES = {
+    "web": "web-instance",
+    "controller": "web-instance",
+    "flower": "web-instance",
+    "worker": "app-tier-instance",
+    "bake": "bake",
+}
+"""Role by process; each process has a policy ``<id>-<process>`` of its own."""
+ANY = "*"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Actions a process takes on one kind of thing."""
+
+    process: str
+    what: str
+    actions: tuple[str, ...]
+    resource: str
+    """An ARN of that kind."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """Condition keys that AWS would fill in."""
+
+
+def needs(patient: Patient, template: str) -> tuple[Need, ...]:
+    """All of them; ``template`` is the launch template's id."""
+    return (*_web(patient), *_controller(patient, template), *_flower(patient), *_worker(patient),
+            *_bake(patient))  # fmt: skip
+
+
+_TALK = (
+    "sqs:GetQueueUrl", "sqs:CreateQueue", "sqs:TagQueue", "sqs:GetQueueAttributes",
+    "sqs:SetQueueAttributes", "sqs:ReceiveMessage", "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility", "sqs:DeleteQueue",
+)  # fmt: skip
+_FANOUT = ("sns:CreateTopic", "sns:ListSubscriptionsByTopic", "sns:Publish", "sns:Subscribe")
+
+
+def _web(p: Patient) -> Iterator[Need]:
+    s = p.settings
+    state = p.arn("s3", s.state_bucket, regional=False)
+    photos = p.arn("s3", s.in_bucket, regional=False)
+    answers = p.arn("sqs", s.response_queue)
+
+    def need(what: str, resource: str, *actions: str) -> Need:
+        return Need("web", what, actions, resource)
+
+    yield need("store photos", f"{photos}/test_00.jpg", "s3:PutObject")
+    yield need("see that the bucket is versioned", photos, "s3:GetBucketVersioning")
+    for kind in ("results", "accepted", "idempotency", "keys", "gallery", "controller"):
+        yield need(f"read {kind}", f"{state}/{kind}/x", "s3:GetObject")
+    for kind in ("accepted", "idempotency", "uploads"):
+        yield need(f"write {kind}", f"{state}/{kind}/x", "s3:PutObject")
+    yield need("forget marks", f"{state}/accepted/x", "s3:DeleteObject")
+    yield need("erase uploads", f"{state}/uploads/x", "s3:DeleteObjectVersion")
+    yield need("list state", state, "s3:ListBucket", "s3:ListBucketVersions")
+    yield need(
+        "send tasks", p.arn("sqs", s.request_queue),
+        "sqs:GetQueueUrl", "sqs:SendMessage", "sqs:GetQueueAttributes", "sqs:ListQueueTags",
+    )  # fmt: skip
+    yield need(
+        "count dead letters", p.arn("sqs", s.dead_letter_queue),
+        "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ListQueueTags",
+    )  # fmt: skip
+    for queue in (answers, f"{answers}-machine-1"):
+        yield need(
+            "be answered", queue, "sqs:GetQueueUrl", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+            "sqs:DeleteMessage", "sqs:TagQueue", "sqs:ListQueueTags", "sqs:CreateQueue",
+            "sqs:SetQueueAttributes",
+        )  # fmt: skip
+    for queue in (f"{answers}-machine-1", _pidbox(p), _events(p)):
+        yield need(
+            "sweep the abandoned", queue, "sqs:GetQueueUrl", "sqs:ListQueueTags", "sqs:DeleteQueue"
+        )
+    yield need(
+        "sweep and show", ANY, "sqs:ListQueues", "sns:ListSubscriptions", "sns:Unsubscribe",
+        "ec2:DescribeInstances",
+    )  # fmt: skip
+    yield need("tell that tasks were sent", p.arn("sns", f"{p.id}-celeryev"), *_FANOUT[:3])
+
+
+def _controller(p: Patient, template: str) -> Iterator[Need]:
+    s = p.settings
+    state = p.arn("s3", s.state_bucket, regional=False)
+    instance = p.arn("ec2", "instance/i-0")
+    member = {"aws:ResourceTag/facerec-fleet": p.id}
+    ours = {"ec2:LaunchTemplate": p.arn("ec2", f"launch-template/{template}")}
+
+    def need(what: str, resource: str, *actions: str, **more: Any) -> Need:
+        return Need("controller", what, actions, resource, **more)
+
+    yield need("remember", f"{state}/controller/x", "s3:GetObject", "s3:PutObject")
+    yield need("list state", state, "s3:ListBucket")
+    yield need(
+        "count what waits", p.arn("sqs", s.request_queue), "sqs:GetQueueUrl",
+        "sqs:GetQueueAttributes",
+    )  # fmt: skip
+    yield from _talking(p, "controller")
+    yield need(
+        "see machines", ANY, "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests",
+        "sns:Unsubscribe",
+    )  # fmt: skip
+    yield need(
+        "launch members", instance, "ec2:RunInstances",
+        context={**ours, "aws:RequestTag/facerec-fleet": p.id},
+    )  # fmt: skip
+    for kind in (
+        "launch-template/lt-0", "network-interface/eni-0", "security-group/sg-0", "subnet/subnet-0",
+        "volume/vol-0", "spot-instances-request/sir-0",
+    ):  # fmt: skip
+        yield need(f"launch with {kind}", p.arn("ec2", kind), "ec2:RunInstances", context=ours)
+    for kind in ("image/ami-0", "snapshot/snap-0"):
+        owned = f"arn:{p.partition}:ec2:{s.region}::{kind}"
+        yield need(f"launch from {kind}", owned, "ec2:RunInstances", context=ours)
+    for kind in (instance, p.arn("ec2", "volume/vol-0")):
+        yield need(
+            "tag what it launches", kind, "ec2:CreateTags",
+            context={"ec2:CreateAction": "RunInstances"},
+        )  # fmt: skip
+    yield need(
+        "move members", instance, "ec2:StartInstances", "ec2:StopInstances",
+        "ec2:TerminateInstances", context=member,
+    )  # fmt: skip
+    yield need(
+        "name members", instance, "ec2:CreateTags", context={**member, "aws:TagKeys": "Name"}
+    )
+    yield need(
+        "give workers their role",
+        p.arn("iam", f"role/{p.id}-app-tier-instance", regional=False), "iam:PassRole",
+        context={"iam:PassedToService": "ec2.amazonaws.com"},
+    )  # fmt: skip
+
+
+def _flower(p: Patient) -> Iterator[Need]:
+    requests = p.arn("sqs", p.settings.request_queue)
+    count = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
+    yield Need("flower", "count messages", count, requests)
+    yield from _talking(p, "flower")
+    yield Need("flower", "stop hearing", ("sns:Unsubscribe",), ANY)
+
+
+def _talking(p: Patient, process: str) -> Iterator[Need]:
+    """Ask workers and hear them, over queues and topics that are nobody else's."""
+    for queue in (_pidbox(p), _events(p)):
+        yield Need(process, "hear workers", _TALK, queue)
+    for topic in ("celery-pidbox", "celeryev"):
+        yield Need(process, "command workers", _FANOUT, p.arn("sns", f"{p.id}-{topic}"))
+
+
+def _worker(p: Patient) -> Iterator[Need]:
+    s = p.settings
+    photos, names, state = (
+        p.arn("s3", bucket, regional=False)
+        for bucket in (s.in_bucket, s.out_bucket, s.state_bucket)
+    )
+    answers = p.arn("sqs", s.response_queue)
+
+    def need(what: str, resource: str, *actions: str) -> Need:
+        return Need("worker", what, actions, resource)
+
+    yield need("read photos", f"{photos}/test_00.jpg", "s3:GetObject", "s3:GetObjectVersion")
+    yield need("write names", f"{names}/test_00", "s3:PutObject", "s3:GetObject")
+    for bucket in (photos, names, state):
+        yield need("tell missing from forbidden", bucket, "s3:ListBucket")
+    for kind in ("results", "attempts", "gallery"):
+        yield need(f"keep {kind}", f"{state}/{kind}/x", "s3:GetObject", "s3:PutObject")
+    yield need("clear attempts", f"{state}/attempts/x", "s3:DeleteObject")
+    yield need("read uploads", f"{state}/uploads/x", "s3:GetObject")
+    yield need("forget people", f"{state}/gallery/x", "s3:DeleteObjectVersion")
+    yield need("find old versions", state, "s3:ListBucketVersions")
+    yield need(
+        "take tasks", p.arn("sqs", s.request_queue), "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
+    )  # fmt: skip
+    buried = p.arn("sqs", s.dead_letter_queue)
+    for what, queue in (("bury", buried), ("answer", answers), ("answer", f"{answers}-machine-1")):
+        yield need(what, queue, "sqs:GetQueueUrl", "sqs:SendMessage")
+    yield need("answer commands", _pidbox(p), *_TALK, "sqs:SendMessage")
+    for topic in ("celery-pidbox", "celeryev"):
+        yield need("hear commands, tell events", p.arn("sns", f"{p.id}-{topic}"), *_FANOUT)
+    yield need("stop hearing", ANY, "sns:Unsubscribe")
+
+
+def _bake(p: Patient) -> Iterator[Need]:
+    state = p.arn("s3", p.settings.state_bucket, regional=False)
+    yield Need("bake", "take the release, report", ("s3:GetObject", "s3:PutObject"),
+               f"{state}/bake/x")  # fmt: skip
+
+
+def _pidbox(p: Patient) -> str:
+    return p.arn("sqs", f"{p.id}-worker-celery-pidbox")
+
+
+def _events(p: Patient) -> str:
+    return p.arn("sqs", f"{p.id}-celeryev-1")
+
+
+def check_permissions(patient: Patient) -> Iterator[Finding]:
+    for role in sorted(set(ROLES.values())):
+        yield judge(
+            f"role {patient.id}-{role}", _exists(patient, f"{patient.id}-{role}"),
+            "is gone", "aws iam create-role as ami_build/stack.yaml has it",
+        )  # fmt: skip
+    template = _template(patient)
+    for process, role in ROLES.items():
+        if not _exists(patient, f"{patient.id}-{role}"):
+            continue
+        wanted = [need for need in needs(patient, template) if need.process == process]
+        refused = [line for need in wanted for line in _refused(patient, need)]
+        yield judge(
+            f"permissions of {process}", not refused, f"may not {'; '.join(refused)}",
+            f"attach policy {patient.id}-{process}, as ami_build/stack.yaml has it, to role "
+            f"{patient.id}-{role}; or ask the organisation's owner what forbids it",
+        )  # fmt: skip
+
+
+def _template(patient: Patient) -> str:
+    name = f"{patient.id}-app-tier"
+    found = patient.ec2.describe_launch_templates(
+        Filters=[{"Name": "launch-template-name", "Values": [name]}]
+    )["LaunchTemplates"]
+    return found[0]["LaunchTemplateId"] if found else "lt-0"
+
+
+def _exists(patient: Patient, role: str) -> bool:
+    try:
+        patient.iam.get_role(RoleName=role)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchEntity":
+            return False
+        raise
+    return True
+
+
+def _refused(patient: Patient, need: Need) -> Iterator[str]:
+    """What IAM does not allow, one phrase each."""
+    role = f"role/{patient.id}-{ROLES[need.process]}"
+    answer = patient.iam.simulate_principal_policy(
+        PolicySourceArn=patient.arn("iam", role, regional=False),
+        ActionNames=list(need.actions),
+        ResourceArns=[need.resource],
+        ContextEntries=[
+            {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+            for key, value in need.context.items()
+        ],
+    )
+    for result in answer["EvaluationResults"]:
+        if result["EvalDecision"] != "allowed":
+            where = need.resource.rsplit(":", 1)[-1]
+            yield f"{need.what} ({result['EvalActionName']} on {where})"

@@ -1,0 +1,76 @@
+"""Are the queues there, as the code makes them, and is anything dead in them?"""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from ami_build.doctor.buckets import is_tls_only
+from ami_build.doctor.finding import Finding, judge
+from ami_build.doctor.patient import Patient
+from facerec_tasks.settings import MAX_REQUEST_BYTES
+from facerec_tasks.sqs import queues
+from facerec_tasks.sqs.address import ATTRIBUTES
+
+REQUESTS = {
+    "MaximumMessageSize": str(MAX_REQUEST_BYTES),
+    "MessageRetentionPeriod": str(queues.MAX_RETENTION),
+    "ReceiveMessageWaitTimeSeconds": str(queues.MAX_WAIT),
+}
+
+
+def check_queues(patient: Patient) -> Iterator[Finding]:
+    s = patient.settings
+    requests = {**REQUESTS, "VisibilityTimeout": str(s.visibility_timeout)}
+    dead = {"MessageRetentionPeriod": str(queues.MAX_RETENTION)}
+    wanted: dict[str, Mapping[str, str]] = {
+        s.request_queue: requests, s.dead_letter_queue: dead, s.response_queue: ATTRIBUTES,
+    }  # fmt: skip
+    for queue, attributes in wanted.items():
+        yield from _queue(patient, queue, attributes)
+
+
+def _queue(patient: Patient, queue: str, wanted: Mapping[str, str]) -> Iterator[Finding]:
+    url = queues.find_url(patient.sqs, queue)
+    yield judge(
+        f"queue {queue}", url, "is gone",
+        f"aws sqs create-queue --queue-name {queue}, and doctor again: it says what to set",
+    )  # fmt: skip
+    if url is None:
+        return
+    found = patient.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    actual: Mapping[str, str] = found["Attributes"]  # type: ignore[assignment]
+    for name, value in wanted.items():
+        yield judge(
+            f"queue {queue}: {name}", actual.get(name) == value,
+            f"is {actual.get(name)}, not {value}",
+            f"aws sqs set-queue-attributes --queue-url {url} --attributes {name}={value}",
+        )  # fmt: skip
+    yield judge(
+        f"queue {queue}: encrypted", actual.get("SqsManagedSseEnabled") == "true",
+        "is not encrypted",
+        f"aws sqs set-queue-attributes --queue-url {url} --attributes SqsManagedSseEnabled=true",
+    )  # fmt: skip
+    yield judge(
+        f"queue {queue}: TLS only", is_tls_only(actual.get("Policy", "{}")),
+        "answers without TLS", "put back the policy that ami_build/stack.yaml has for it",
+    )  # fmt: skip
+    if queue == patient.settings.request_queue:
+        yield _redrive(patient, url, actual)
+    if queue == patient.settings.dead_letter_queue:
+        count = int(actual["ApproximateNumberOfMessages"])
+        yield judge(
+            "dead letters", not count, f"{count} photos were given up",
+            'docs/operations.md, "dead letters"; then facerec queue redrive', level="advice",
+        )  # fmt: skip
+
+
+def _redrive(patient: Patient, url: str, actual: Mapping[str, str]) -> Finding:
+    target = patient.arn("sqs", patient.settings.dead_letter_queue)
+    policy = json.loads(actual.get("RedrivePolicy") or "{}")
+    wish = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 100})
+    command = json.dumps({"RedrivePolicy": wish})
+    return judge(
+        f"queue {patient.settings.request_queue}: redrive",
+        policy.get("deadLetterTargetArn") == target,
+        "has no dead-letter queue: what cannot be done is lost after 14 days",
+        f"aws sqs set-queue-attributes --queue-url {url} --attributes '{command}'",
+    )

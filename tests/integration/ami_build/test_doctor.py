@@ -1,0 +1,181 @@
+"""`facerec aws doctor` against a stack in order, and against one with things broken by hand."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+
+from ami_build.deployment import Deployed
+from ami_build.doctor.checkup import examine
+from ami_build.doctor.patient import admit
+from ami_build.doctor.permissions import ROLES, needs
+from cli.aws import aws
+from facerec_tasks.aws import client
+from facerec_tasks.settings import Settings
+from facerec_tasks.sqs import queues
+from local.child import Child
+from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
+
+on_embedded_aws = pytest.mark.skipif(
+    "FACEREC_TEST_ENDPOINT" in os.environ,
+    reason="needs the embedded AWS: its addresses are this machine's, its IAM simulates",
+)
+
+
+def faults(settings: Settings) -> set[str]:
+    return {finding.subject for finding in examine(settings) if finding.level == "fault"}
+
+
+def is_up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@on_embedded_aws
+def test_it_finds_exactly_what_was_broken_by_hand(
+    settings: Settings,
+    deploy: Callable[..., Deployed],
+    spawn: Callable[..., Child],
+    eventually: Callable[..., None],
+) -> None:
+    image = make_image(settings)
+    done = deploy(callers=CALLERS, email=EMAIL)
+    assert done.url
+    # An elastic address of the embedded AWS is a loopback address: the real web tier, at the place
+    # where doctor looks for it.
+    address = done.url.removeprefix("http://").removesuffix(":8000")
+    spawn(
+        (sys.executable, "-m", "webapp"),
+        log="web",
+        environment={"FACEREC_HOST": address, "PORT": "8000"},
+    )
+    eventually(lambda: is_up(str(done.url)), within=60)
+    assert faults(settings) == set()
+
+    id_, sqs = settings.id, client(settings, "sqs")
+    client(settings, "s3").put_bucket_versioning(
+        Bucket=settings.out_bucket, VersioningConfiguration={"Status": "Suspended"}
+    )
+    elsewhere = admit(settings).arn("sqs", settings.response_queue)
+    sqs.set_queue_attributes(
+        QueueUrl=queues.queue_url(sqs, settings.request_queue),
+        Attributes={
+            "RedrivePolicy": json.dumps({"deadLetterTargetArn": elsewhere, "maxReceiveCount": 3})
+        },
+    )
+    policy = admit(settings).arn("iam", f"policy/{id_}-controller", regional=False)
+    client(settings, "iam").detach_role_policy(RoleName=f"{id_}-web-instance", PolicyArn=policy)
+    client(settings, "cloudwatch").delete_alarms(AlarmNames=[f"{id_}-waiting"])
+    client(settings, "ec2").deregister_image(ImageId=image)
+    sqs.send_message(
+        QueueUrl=queues.queue_url(sqs, settings.dead_letter_queue), MessageBody="a dead letter"
+    )
+    found = examine(settings)
+    assert {finding.subject for finding in found if finding.level == "fault"} == {
+        f"bucket {settings.out_bucket}: versions",
+        f"queue {settings.request_queue}: redrive",
+        "permissions of controller",
+        f"alarm {id_}-waiting",
+        f"image {image}",
+    }
+    assert all(finding.remedy for finding in found if finding.level != "fine")
+    advice = {finding.subject for finding in found if finding.level == "advice"}
+    assert "dead letters" in advice
+
+    told = CliRunner().invoke(aws, ["doctor", "--json"])
+    assert told.exit_code == 1
+    assert len([one for one in json.loads(told.stdout) if one["level"] == "fault"]) == 5
+
+
+@on_embedded_aws
+def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System) -> None:
+    """The needs that doctor asks about are all that the template allows, action by action."""
+    patient = admit(system.settings)
+    iam = client(system.settings, "iam")
+    template = client(system.settings, "ec2").describe_launch_templates(
+        LaunchTemplateNames=[f"{patient.id}-app-tier"]
+    )["LaunchTemplates"][0]["LaunchTemplateId"]
+    for process in ROLES:
+        arn = patient.arn("iam", f"policy/{patient.id}-{process}", regional=False)
+        document = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"][
+            "Document"
+        ]
+        allowed = {
+            action
+            for statement in document["Statement"]  # type: ignore[index]
+            for action in _each(statement["Action"])
+        }
+        assert not [action for action in allowed if "*" in action]
+        wanted = needs(patient, template)
+        used = {a for need in wanted if need.process == process for a in need.actions}
+        assert allowed == used, process
+
+
+def _each(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+@on_embedded_aws
+@pytest.mark.parametrize(
+    ("action", "resource", "context"),
+    [
+        ("ec2:RunInstances", "instance/i-0", {}),
+        ("ec2:TerminateInstances", "instance/i-0", {"aws:ResourceTag/facerec-fleet": "another"}),
+        ("ec2:StopInstances", "instance/i-0", {}),
+        (
+            "ec2:CreateTags",
+            "instance/i-0",
+            {"aws:ResourceTag/facerec-fleet": "ID", "aws:TagKeys": "facerec-fleet"},
+        ),
+    ],
+)
+def test_the_controller_may_not_touch_what_is_not_its_fleets(
+    system: System, action: str, resource: str, context: dict[str, str]
+) -> None:
+    patient = admit(system.settings)
+    entries = [
+        {
+            "ContextKeyName": key,
+            "ContextKeyValues": [value.replace("ID", patient.id)],
+            "ContextKeyType": "string",
+        }
+        for key, value in context.items()
+    ]
+    (result,) = patient.iam.simulate_principal_policy(
+        PolicySourceArn=patient.arn("iam", f"role/{patient.id}-web-instance", regional=False),
+        ActionNames=[action],
+        ResourceArns=[patient.arn("ec2", resource)],
+        ContextEntries=entries,  # type: ignore[arg-type]
+    )["EvaluationResults"]
+    assert result["EvalDecision"] == "implicitDeny"
+
+
+@on_embedded_aws
+@pytest.mark.parametrize("queue", ["req-queue", "req-dlq", "resp-queue"])
+@pytest.mark.parametrize("action", ["sqs:DeleteQueue", "sqs:PurgeQueue"])
+@pytest.mark.parametrize("role", ["web-instance", "app-tier-instance"])
+def test_nobody_may_delete_or_empty_the_queues_of_the_stack(
+    system: System, role: str, action: str, queue: str
+) -> None:
+    patient = admit(system.settings)
+    (result,) = patient.iam.simulate_principal_policy(
+        PolicySourceArn=patient.arn("iam", f"role/{patient.id}-{role}", regional=False),
+        ActionNames=[action],
+        ResourceArns=[patient.arn("sqs", f"{patient.id}-{queue}")],
+    )["EvaluationResults"]
+    assert result["EvalDecision"] == "implicitDeny"
+
+
+def test_without_a_stack_it_says_how_to_make_one(settings: Settings) -> None:
+    told = CliRunner().invoke(aws, ["doctor"])
+    assert told.exit_code == 1
+    assert "facerec aws deploy" in told.output
+    assert "Traceback" not in told.output
