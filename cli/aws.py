@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from ami_build.deployment import VERSIONING_DELAY, Deployed, Deployment, Wish
 from ami_build.doctor.checkup import examine
 from ami_build.plan import Plan
+from ami_build.removal import Removal, photos_remain
 from cli.failures import told_plainly
 from facerec_tasks.settings import get_settings
 
@@ -93,3 +94,33 @@ def doctor(as_json: bool) -> None:
     advice = sum(finding.level == "advice" for finding in findings)
     _say(f"{len(findings)} things looked at: {faults} at fault, {advice} pieces of advice")
     raise SystemExit(1 if faults else 0)
+
+
+@aws.command()
+@click.option("--with-photos", is_flag=True, help="Also although photos are stored.")
+@click.option("--confirm", metavar="ID", help="The FACEREC_ID, instead of typing it when asked.")
+def destroy(with_photos: bool, confirm: str | None) -> None:
+    """Remove the system and all it has made, for ever: machines, images, queues, buckets.
+
+    Refuses while photos are stored, unless told. May be interrupted and run again.
+    """
+    settings = get_settings()
+    with told_plainly(ClientError):
+        removal = Removal(settings, _say)
+        found = removal.look()
+        if found.empty:
+            click.echo(f"nothing of {settings.id} is in {settings.region}")
+            return
+        _say(f"this removes for ever, in {settings.region}:")
+        for line in found.lines():
+            _say(f"  {line}")
+        if found.photos and not with_photos:
+            raise photos_remain(found.photos)
+        typed = confirm or click.prompt(f"type {settings.id} to go on", default="", err=True)
+        if typed != settings.id:
+            raise click.ClickException("nothing was removed")
+        removal.remove(with_photos=with_photos)
+        left = removal.look()
+    if not left.empty:
+        raise click.ClickException(f"left: {'; '.join(left.lines())}. Run this again in a minute")
+    click.echo(f"nothing of {settings.id} is left")

@@ -211,6 +211,11 @@ def _uncomplete(resources: ResourceMap, gone: list[dict[str, Any]]) -> None:
         elif resource["Type"] == "AWS::IAM::Role":
             for arn in properties["ManagedPolicyArns"]:
                 aws.iam.detach_role_policy(RoleName=properties["RoleName"], PolicyArn=arn)
+    for resource in gone:  # now that no role has them
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            name = parsing.clean_json(resource["Properties"]["ManagedPolicyName"], resources)
+            account = resources._account_id
+            aws.iam.delete_policy(PolicyArn=f"arn:aws:iam::{account}:policy/{name}")
 
 
 def _release(aws: _Calls, instance: str) -> None:

@@ -4,13 +4,19 @@ moto 5.2.5 keeps an object's versions in a list that a PUT reads, extends and pu
 lock: of 1,000 photos of one name that came in the same moment 75 were lost. It also compares every
 version with every other at each PUT. Conditions of a PUT are checked apart from the write, too.
 Here one write happens at a time, and versions are compared by identity.
+
+A bucket's policy is enforced without its conditions, so that "not without TLS" means "not at all":
+statements with a condition are kept and not enforced. Nobody speaks TLS to an emulator.
 """
 
 import functools
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.s3.utils import _VersionedKeyStore
 
@@ -37,8 +43,17 @@ def _set_versions(store: _VersionedKeyStore, name: str, versions: list[Any]) -> 
     dict.__setitem__(store, name, versions)
 
 
+def _permission(bucket: FakeBucket, action: str, resource: str) -> Any:
+    policy = json.loads(bucket.policy or "{}")
+    told = [one for one in policy.get("Statement", ()) if "Condition" not in one]
+    if not told:
+        return PermissionResult.NEUTRAL
+    return IAMPolicy({**policy, "Statement": told}).is_action_permitted(action, resource)
+
+
 def install() -> None:
     """Puts these in the place of moto's own, before its server starts."""
     _VersionedKeyStore.setlist = _set_versions
+    FakeBucket.get_permission = _permission
     for name in WRITES:
         setattr(S3Response, name, _alone(getattr(S3Response, name)))

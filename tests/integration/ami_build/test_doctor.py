@@ -64,15 +64,19 @@ def test_it_finds_exactly_what_was_broken_by_hand(
     client(settings, "s3").put_bucket_versioning(
         Bucket=settings.out_bucket, VersioningConfiguration={"Status": "Suspended"}
     )
-    elsewhere = admit(settings).arn("sqs", settings.response_queue)
-    sqs.set_queue_attributes(
-        QueueUrl=queues.queue_url(sqs, settings.request_queue),
-        Attributes={
-            "RedrivePolicy": json.dumps({"deadLetterTargetArn": elsewhere, "maxReceiveCount": 3})
-        },
+    requests = queues.queue_url(sqs, settings.request_queue)
+    policy = sqs.get_queue_attributes(QueueUrl=requests, AttributeNames=["Policy"])["Attributes"]
+    elsewhere = {
+        "deadLetterTargetArn": admit(settings).arn("sqs", settings.response_queue),
+        "maxReceiveCount": 3,
+    }
+    sqs.set_queue_attributes(  # moto forgets the policy of whoever does not repeat it
+        QueueUrl=requests, Attributes={**policy, "RedrivePolicy": json.dumps(elsewhere)}
     )
-    policy = admit(settings).arn("iam", f"policy/{id_}-controller", regional=False)
-    client(settings, "iam").detach_role_policy(RoleName=f"{id_}-web-instance", PolicyArn=policy)
+    permissions = admit(settings).arn("iam", f"policy/{id_}-controller", regional=False)
+    client(settings, "iam").detach_role_policy(
+        RoleName=f"{id_}-web-instance", PolicyArn=permissions
+    )
     client(settings, "cloudwatch").delete_alarms(AlarmNames=[f"{id_}-waiting"])
     client(settings, "ec2").deregister_image(ImageId=image)
     sqs.send_message(

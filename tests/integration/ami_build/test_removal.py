@@ -1,0 +1,117 @@
+"""`facerec aws destroy`: nothing of one id is left, everything of another is."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner
+
+from ami_build.deployment import Deployed
+from ami_build.errors import PhotosRemain
+from ami_build.removal import Removal
+from ami_build.stack import Stack
+from autoscale.fleet import Ec2Fleet
+from cli.aws import aws
+from facerec_tasks.aws import client
+from facerec_tasks.settings import Settings
+from facerec_tasks.sqs.fanout import Fanout
+from facerec_tasks.sqs.queues import ensure_queue, queue_arn
+from facerec_tasks.storage import Storage
+from local.resources import create_queues
+from tests.integration.ami_build.conftest import make_image
+
+pytestmark = pytest.mark.skipif(
+    "FACEREC_TEST_ENDPOINT" in os.environ, reason="needs the machines of the embedded AWS"
+)
+
+
+def live_machines(settings: Settings) -> list[str]:
+    pages = client(settings, "ec2").get_paginator("describe_instances").paginate()
+    return [
+        one["InstanceId"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for one in reservation["Instances"]
+        if one["State"]["Name"] not in ("terminated", "shutting-down")
+    ]
+
+
+def use_it(settings: Settings) -> None:
+    """What a system makes at run time: machines, queues, subscriptions, photos in versions."""
+    Ec2Fleet(settings.model_copy(update={"launch_template": f"{settings.id}-app-tier"})).launch(
+        2, f"token-{settings.id}"
+    )
+    sqs, sns = client(settings, "sqs"), client(settings, "sns")
+    ensure_queue(sqs, f"{settings.id}-resp-queue-i-0-1")
+    url = ensure_queue(sqs, f"{settings.id}-worker_i-0-celery-pidbox")
+    fanout = Fanout(lambda: sns, lambda exchange: f"{settings.id}-{exchange}")
+    fanout.subscribe("celery-pidbox", queue_arn(sqs, url))
+    for _ in range(3):
+        Storage(settings).put_photo("test_00.jpg", b"photo", "image/jpeg")
+    client(settings, "s3").delete_object(Bucket=settings.in_bucket, Key="test_00.jpg")
+
+
+def test_nothing_is_left_and_another_system_stays_as_it_is(
+    settings: Settings, private_endpoint: str, deploy: Callable[..., Deployed]
+) -> None:
+    image = make_image(settings)
+    deploy(email="a@example.com")
+    use_it(settings)
+    neighbour = settings.model_copy(update={"id": f"{settings.id}-two"})
+    create_queues(neighbour)
+    strangers = client(settings, "ec2").run_instances(
+        ImageId=make_image(neighbour), MinCount=1, MaxCount=1
+    )["Instances"]
+
+    with pytest.raises(PhotosRemain, match="4 photos"):
+        Removal(settings, print).remove(with_photos=False)
+    assert len(live_machines(settings)) == 4  # web-instance, two workers, the stranger
+
+    told = CliRunner().invoke(aws, ["destroy"], input=f"{settings.id}\n")
+    assert told.exit_code == 1
+    assert "--with-photos" in told.output
+    told = CliRunner().invoke(aws, ["destroy", "--with-photos"], input="no\n")
+    assert told.exit_code == 1
+    assert "nothing was removed" in told.output
+    told = CliRunner().invoke(aws, ["destroy", "--with-photos"], input=f"{settings.id}\n")
+    assert told.exit_code == 0, told.output
+
+    assert Stack(settings).find() is None
+    assert live_machines(settings) == [strangers[0]["InstanceId"]]
+    images = client(settings, "ec2").describe_images(Owners=["self"])["Images"]
+    assert image not in {one["ImageId"] for one in images}
+    assert client(settings, "s3").list_buckets()["Buckets"] == []
+    left = client(settings, "sqs").list_queues(QueueNamePrefix=settings.id)["QueueUrls"]
+    assert {url.rsplit("/", 1)[1] for url in left} == {
+        neighbour.request_queue,
+        neighbour.dead_letter_queue,
+        neighbour.response_queue,
+    }
+    assert client(settings, "sns").list_topics()["Topics"] == []
+    assert client(settings, "sns").list_subscriptions()["Subscriptions"] == []
+    assert client(settings, "cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert client(settings, "iam").list_roles()["Roles"] == []
+    assert client(settings, "iam").list_policies(Scope="Local")["Policies"] == []
+    assert client(settings, "ec2").describe_addresses()["Addresses"] == []
+    assert client(settings, "ec2").describe_launch_templates()["LaunchTemplates"] == []
+
+    again = CliRunner().invoke(aws, ["destroy"])
+    assert again.exit_code == 0
+    assert "nothing of" in again.output
+
+
+def test_what_an_interrupted_run_left_is_found_by_the_next(
+    settings: Settings, deploy: Callable[..., Deployed]
+) -> None:
+    """The stack is gone, the buckets and a queue are not."""
+    deploy()
+    state = Stack(settings).get()
+    client(settings, "cloudformation").delete_stack(StackName=state.id)
+    ensure_queue(client(settings, "sqs"), f"{settings.id}-celeryev-1")
+    told = CliRunner().invoke(aws, ["deploy", "--yes"])
+    assert told.exit_code == 1
+    assert "facerec aws destroy" in told.output
+    told = CliRunner().invoke(aws, ["destroy", "--confirm", settings.id])
+    assert told.exit_code == 0, told.output
+    assert Removal(settings, print).look().empty
+    deploy()
