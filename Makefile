@@ -13,7 +13,7 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 	@exec $(BIN)/facerec up --with-parent
 
 test: $(VENV)/.dev models ## the tests
-	@$(BIN)/pytest -n 3 -m "not soak"
+	@$(BIN)/pytest -n 3 -m "not soak and not image"
 
 check: $(VENV)/.dev lint ## lint, types, arrows between packages
 	@$(BIN)/ruff check .
@@ -36,6 +36,9 @@ lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
 
 test-localstack: $(VENV)/.dev ## the integration tests of the SQS layer on a real LocalStack, no Docker
 	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" tests/integration/sqs
+
+test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
+	@$(BIN)/pytest -m image tests/system/image -s
 
 parity: $(VENV)/.dev models ## compare the engine with the originals in torch and dlib
 	@$(BIN)/python -m benchmarks.parity

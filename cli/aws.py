@@ -10,6 +10,7 @@ from ami_build.deployment import VERSIONING_DELAY, Deployed, Deployment, Wish
 from ami_build.doctor.checkup import examine
 from ami_build.plan import Plan
 from ami_build.removal import Removal, photos_remain
+from cli.bake import bake
 from cli.failures import told_plainly
 from facerec_tasks.settings import get_settings
 
@@ -124,3 +125,6 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
     if not left.empty:
         raise click.ClickException(f"left: {'; '.join(left.lines())}. Run this again in a minute")
     click.echo(f"nothing of {settings.id} is left")
+
+
+aws.add_command(bake)

@@ -109,7 +109,10 @@ def client(settings: Settings, service: str) -> Any:
                         "total_max_attempts": 1 if service == "ec2" else MAX_ATTEMPTS,
                     },
                     max_pool_connections=50,
-                    s3={"addressing_style": "path"} if settings.endpoint_url else None,
+                    # Both for presigned URLs: by default botocore signs them with version 2, which
+                    # buckets made since 2020 refuse, and names an endpoint that redirects.
+                    signature_version="s3v4" if service == "s3" else None,
+                    s3={"addressing_style": "path" if settings.endpoint_url else "virtual"},
                 ),
             )
         return _clients[key]

@@ -92,13 +92,21 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     # Imported here: the parent of an embedded AWS has no use for moto.
     from werkzeug.serving import make_server
 
-    from local import emulated_cloudformation, emulated_ec2, emulated_iam, emulated_s3, emulated_sqs
+    from local import (
+        emulated_cloudformation,
+        emulated_ec2,
+        emulated_iam,
+        emulated_images,
+        emulated_s3,
+        emulated_sqs,
+    )
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
     emulated_sqs.install()
     emulated_s3.install()
     emulated_iam.install()
     emulated_ec2.install(pending=pending, stopping=stopping)
+    emulated_images.install(pending=pending)
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,

@@ -162,7 +162,8 @@ def _run_once(
     if not kwargs.get("client_token"):  # CloudFormation has none
         return _run(backend, image_id, count, user_data, groups, **kwargs)
     key = (id(backend), kwargs["client_token"])
-    asked = (image_id, count, user_data, tuple(groups), repr(sorted(kwargs.items(), key=str)))
+    # As text: moto's class of user data knows no equality.
+    asked = repr((image_id, count, user_data, groups, sorted(kwargs.items(), key=str)))
     with _launching:
         if key in _launches:
             before, reservation = _launches[key]
