@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_service_quotas import ServiceQuotasClient
@@ -43,6 +44,7 @@ its lease."""
 
 _NOT_FOUND = {
     "404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound",
+    "ResourceNotFoundException",
     "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
     "InvalidInstanceID.NotFound", "InvalidAMIID.NotFound",
 }  # fmt: skip
@@ -92,15 +94,19 @@ def client(settings: Settings, service: Literal["cloudwatch"]) -> "CloudWatchCli
 def client(settings: Settings, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
 @overload
 def client(settings: Settings, service: Literal["service-quotas"]) -> "ServiceQuotasClient": ...
+@overload
+def client(settings: Settings, service: Literal["lambda"]) -> "LambdaClient": ...
 def client(settings: Settings, service: str) -> Any:
     """The process's client of a service: thread-safe, made once, made anew after a fork."""
-    key = (service, settings.endpoint_url, settings.region)
+    elsewhere = settings.lambda_endpoint_url if service == "lambda" else None
+    endpoint_url = elsewhere or settings.endpoint_url
+    key = (service, endpoint_url, settings.region)
     with _lock:
         if key not in _clients:
             _clients[key] = boto3.session.Session().client(
                 service,  # type: ignore[call-overload]
                 region_name=settings.region,
-                endpoint_url=settings.endpoint_url,
+                endpoint_url=endpoint_url,
                 config=Config(
                     connect_timeout=CONNECT_TIMEOUT,
                     read_timeout=SHORTER_READ_TIMEOUTS.get(service, READ_TIMEOUT),
@@ -112,7 +118,7 @@ def client(settings: Settings, service: str) -> Any:
                     # Both for presigned URLs: by default botocore signs them with version 2, which
                     # buckets made since 2020 refuse, and names an endpoint that redirects.
                     signature_version="s3v4" if service == "s3" else None,
-                    s3={"addressing_style": "path" if settings.endpoint_url else "virtual"},
+                    s3={"addressing_style": "path" if endpoint_url else "virtual"},
                 ),
             )
         return _clients[key]

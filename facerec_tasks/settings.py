@@ -32,6 +32,10 @@ class Settings(BaseSettings):
         "us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
     )
     endpoint_url: str | None = Field(None, validation_alias=AliasChoices("AWS_ENDPOINT_URL"))
+    lambda_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("AWS_ENDPOINT_URL_LAMBDA")
+    )
+    """Where Lambda is, when that is not where the rest of AWS is."""
 
     # Web tier
     host: str = "127.0.0.1"
@@ -134,6 +138,19 @@ class Settings(BaseSettings):
     @property
     def state_bucket(self) -> str:
         return f"{self.id}-state-bucket"
+
+    @property
+    def video_bucket(self) -> str:
+        """Videos for the Lambda functions; see docs/serverless.md."""
+        return f"{self.id}-input"
+
+    @property
+    def frame_bucket(self) -> str:
+        return f"{self.id}-stage-1"
+
+    @property
+    def video_name_bucket(self) -> str:
+        return f"{self.id}-output"
 
     @property
     def request_queue(self) -> str:

@@ -7,15 +7,20 @@ Here one write happens at a time, and versions are compared by identity.
 
 A bucket's policy is enforced without its conditions, so that "not without TLS" means "not at all":
 statements with a condition are kept and not enforced. Nobody speaks TLS to an emulator.
+
+Notifications of moto's lack what S3's have: the version, and the sequencer that orders them.
 """
 
 import functools
+import itertools
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3 import notifications
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.s3.utils import _VersionedKeyStore
@@ -23,6 +28,7 @@ from moto.s3.utils import _VersionedKeyStore
 WRITES = ("put_object", "copy_object", "delete_object", "_bucket_response_delete_keys")
 
 _one_at_a_time = threading.RLock()
+_sequence = itertools.count(time.time_ns())
 
 
 def _alone(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,9 +57,23 @@ def _permission(bucket: FakeBucket, action: str, resource: str) -> Any:
     return IAMPolicy({**policy, "Statement": told}).is_action_permitted(action, resource)
 
 
+def _with_version(told: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(told)
+    def event(event_name: str, bucket: Any, key: Any, notification_id: str) -> Any:
+        whole = told(event_name, bucket, key, notification_id)
+        for record in whole["Records"]:
+            record["s3"]["object"]["sequencer"] = f"{next(_sequence):018X}"
+            if bucket.is_versioned:
+                record["s3"]["object"]["versionId"] = key.version_id
+        return whole
+
+    return event
+
+
 def install() -> None:
     """Puts these in the place of moto's own, before its server starts."""
     _VersionedKeyStore.setlist = _set_versions
     FakeBucket.get_permission = _permission
+    notifications._get_s3_event = _with_version(notifications._get_s3_event)
     for name in WRITES:
         setattr(S3Response, name, _alone(getattr(S3Response, name)))

@@ -1,0 +1,1 @@
+"""Videos on AWS Lambda: two functions, thin over the system's own decoder, engine and gallery."""

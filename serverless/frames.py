@@ -1,0 +1,79 @@
+"""What ``video-splitting`` leaves for ``face-recognition``: pictures, and a list with their times.
+
+``<video name>/<version>/output-00.jpg`` and so on, then ``frames.json``, which is written last:
+where it is, the video was split. The version keeps the frames of two uploads of one name apart,
+and makes splitting a video twice write the same objects again.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from serverless.uploads import Upload
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """One picture of a video."""
+
+    key: str
+    """In the stage-1 bucket."""
+    time: float
+    """Seconds since the video's first frame."""
+    cut: bool
+    """Whether a scene begins with it."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why there are no frames: the video's fault, or more than Lambda can do."""
+
+    code: str
+    """``facerec_tasks.video.rejection.RejectionCode``, or ``video-gone``."""
+    detail: str
+    """One sentence for the person who sent the video."""
+
+
+@dataclass(frozen=True)
+class SplitVideo:
+    """The frames of one upload, or why there are none."""
+
+    upload: Upload
+    frames: tuple[StoredFrame, ...] = ()
+    """Ascending in time."""
+    seconds: float | None = None
+    """Of the video, up to its last frame that was looked at."""
+    complete: bool = True
+    """False: cut short or damaged, and only what could be read was."""
+    refusal: Refusal | None = None
+
+    def to_json(self) -> bytes:
+        fields = asdict(self) | {"upload": self.upload.to_dict()}
+        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        """Raises :class:`ValueError` for anything :meth:`to_json` could not have made."""
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            refusal = fields.pop("refusal")
+            return cls(
+                upload=Upload.from_dict(fields.pop("upload")),
+                frames=tuple(StoredFrame(**frame) for frame in fields.pop("frames")),
+                refusal=Refusal(**refusal) if refusal else None,
+                **fields,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the frames of a video: {error!r}") from error
+
+
+def frame_key(upload: Upload, number: int) -> str:
+    return f"{_folder(upload)}/output-{number:02d}.jpg"
+
+
+def list_key(upload: Upload) -> str:
+    return f"{_folder(upload)}/frames.json"
+
+
+def _folder(upload: Upload) -> str:
+    return f"{upload.name}/{upload.version}"
