@@ -14,7 +14,8 @@ broker_transport_options = {
     "visibility_timeout": _settings.visibility_timeout,
     "backoff": (2, _settings.max_backoff),
     "max_message_size": MAX_REQUEST_BYTES,
-    "max_extension": 2 * _settings.task_time_limit + _settings.visibility_timeout,
+    "max_extension": 2 * max(_settings.task_time_limit, _settings.video_time_limit)
+    + _settings.visibility_timeout,
 }
 broker_connection_retry_on_startup = True
 broker_pool_limit = 50  # threads of the web tier that may send at once: their tasks share calls

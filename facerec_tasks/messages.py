@@ -1,11 +1,17 @@
-"""What travels and what is stored: the answer to one photo, as a value with one JSON form."""
+"""What travels and what is stored: the answer to a photo or a video, a value with one JSON form."""
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-Outcome = Literal["named", "unknown", "no-face", "rejected", "poison"]
-OUTCOMES: frozenset[str] = frozenset({"named", "unknown", "no-face", "rejected", "poison"})
+from facerec_tasks.video.timeline import Person
+
+Outcome = Literal["named", "unknown", "no-face", "rejected", "poison", "cancelled"]
+OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
+LONGEST_RING = 200_000
+"""Bytes of an answer that still travels; a longer one is read from its record."""
+ON_RECORD = "on-record"
+"""Stands in the place of the outcome of an answer that does not travel."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +35,42 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Footage:
+    """What a video is and how much of it was looked at."""
+
+    container: str
+    """Media type, such as ``video/mp4``."""
+    codec: str
+    seconds: float
+    """Time of the last frame."""
+    frame_rate: float | None
+    looks: int
+    """Frames that were looked at."""
+    complete: bool
+    """False: it is cut short or damaged, and what could be read was looked at."""
+    sheet: str
+    """Name of the contact sheet in the state bucket."""
+
+
+@dataclass(frozen=True)
 class Answer:
-    """The answer to one photo. This is the record ``results/<task id>.json`` and the reply."""
+    """The answer to a photo or a video: the record ``results/<task id>.json``, and the reply."""
 
     task_id: str
     key: str
     version: str | None
     outcome: Outcome
     name: str | None = None
-    """Name of the largest face when ``outcome`` is ``named``."""
+    """When ``outcome`` is ``named``: of the largest face, in a video of who is seen longest."""
     code: str | None = None
     """Why the photo was refused (closed list) or why the task was buried."""
     detail: str | None = None
     faces: tuple[Face, ...] = ()
-    """Largest first."""
+    """Of a photo, largest first."""
+    people: tuple[Person, ...] = ()
+    """Of a video: known people first, then who is seen longest."""
+    video: Footage | None = None
+    """Only of a video."""
     width: int | None = None
     height: int | None = None
     engine: str | None = None
@@ -64,7 +92,16 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; what has no value is left out."""
-        return {k: v for k, v in asdict(self).items() if v is not None and v != ()}
+        fields = {k: v for k, v in asdict(self).items() if v is not None and v != ()}
+        if self.people:
+            fields["people"] = [person.to_dict() for person in self.people]
+        return fields
+
+    def ring(self) -> dict[str, Any]:
+        """What is sent to who waits: itself, or, if that is too much, that it is on record."""
+        if len(self.to_json()) <= LONGEST_RING:
+            return self.to_dict()
+        return {"task_id": self.task_id, "outcome": ON_RECORD}
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
@@ -80,8 +117,11 @@ class Answer:
             raise ValueError(f"not an answer: outcome {known.get('outcome')!r}")
         faces = tuple(_face(f) for f in known.pop("faces", ()))
         history = tuple(known.pop("history", ()))
+        people = tuple(Person.from_dict(p) for p in known.pop("people", ()))
         try:
-            return cls(**known, faces=faces, history=history)
+            video = _footage(known.pop("video", None))
+            without = {"version": None}  # a value left out in JSON
+            return cls(**without | known, faces=faces, people=people, video=video, history=history)
         except TypeError as error:
             raise ValueError(f"not an answer: {error}") from error
 
@@ -91,6 +131,12 @@ class Answer:
         if not isinstance(fields, dict):
             raise ValueError("not an answer: no JSON object")
         return cls.from_dict(fields)
+
+
+def _footage(fields: dict[str, Any] | None) -> Footage | None:
+    if fields is None:
+        return None
+    return Footage(**{k: v for k, v in fields.items() if k in Footage.__dataclass_fields__})
 
 
 def _face(fields: dict[str, Any]) -> Face:

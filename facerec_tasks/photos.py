@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 BY_TASK = ("results/", "attempts/", "accepted/")
 """Records named ``<task id>`` or ``<task id>.json``."""
-RECORDS = (*BY_TASK, "idempotency/", "uploads/")
+BY_FOLDER = ("video/",)
+"""Records named ``<task id>/<name>``."""
+RECORDS = (*BY_TASK, *BY_FOLDER, "idempotency/", "uploads/")
 """All of the state bucket that is about photos people sent."""
 MAX_DELETE = 1000
 """Objects of one call: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
@@ -116,10 +118,16 @@ class Photos:
         if not choice.names:
             return frozenset()
         tasks = self._about("results/", choice) | self._about("idempotency/", choice)
+        ids = {task_id for _, task_id in tasks}
         return frozenset(
             key
             for name, task_id in tasks
             for key in (name, *(p + task_id + s for p in BY_TASK for s in ("", ".json")))
+        ) | frozenset(
+            version.key
+            for prefix in BY_FOLDER
+            for version in self._versions(self._settings.state_bucket, prefix)
+            if version.key.split("/")[1] in ids
         )
 
     def _about(self, prefix: str, choice: Choice) -> set[tuple[str, str]]:

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     """Photos in one request."""
     max_request_bytes: int = Field(64 * 1024 * 1024, gt=0)
     """Bytes of one request with all its photos."""
+    max_video_upload_bytes: int = Field(256 * 1024 * 1024, gt=0, le=5 * 1024**3)
+    """Bytes of one request with a video, which is kept on the web tier's disk while it is taken;
+    5 GiB is what S3 takes in one piece."""
     open: bool = False
     """Answer without an API key although bound beyond loopback."""
     rate_limit: float = Field(100.0, ge=0)
@@ -66,6 +69,14 @@ class Settings(BaseSettings):
     max_backoff: int = Field(60, ge=2, le=900)
     """Longest pause of a task that failed for want of AWS: 2, 4, 8 … seconds up to this."""
     task_time_limit: int = Field(60, gt=0)
+    max_video_bytes: int = Field(5 * 1024**3, gt=0)
+    """Bytes of one video that is looked at, also of those put into the bucket by others."""
+    max_video_minutes: float = Field(240.0, gt=0)
+    """Length of a video that is looked at."""
+    video_slice: Seconds = 30.0
+    """Seconds of one run over a video; then it goes to the end of the queue, behind the photos."""
+    video_time_limit: int = Field(900, gt=0)
+    """Seconds after which such a run, download included, is taken for stuck."""
     max_starts: int = Field(4, gt=0)
     """Starts of one task before it is buried as poison."""
     models_dir: Path = Path("models")
@@ -117,6 +128,10 @@ class Settings(BaseSettings):
                     self.task_time_limit >= self.answer_timeout,
                 ),
                 (
+                    "FACEREC_VIDEO_TIME_LIMIT must be above FACEREC_VIDEO_SLICE",
+                    self.video_time_limit <= self.video_slice,
+                ),
+                (
                     "FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate",
                     self.spot and self.fleet_mode != "terminate",
                 ),
@@ -126,6 +141,11 @@ class Settings(BaseSettings):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @property
+    def largest_request(self) -> int:
+        """Bytes of a request the web tier reads at all."""
+        return max(self.max_request_bytes, self.max_video_upload_bytes)
 
     @property
     def in_bucket(self) -> str:

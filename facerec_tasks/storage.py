@@ -1,6 +1,6 @@
 """The three buckets: photos in, names out, and everything else we keep."""
 
-from typing import Any
+from typing import Any, BinaryIO
 
 from facerec_tasks.aws import translated
 from facerec_tasks.errors import ConfigurationError, NotFound
@@ -9,10 +9,13 @@ from facerec_tasks.state import Entry, StateBucket, Stored
 __all__ = ["Entry", "Storage", "Stored"]
 
 
+CHUNK = 1 << 20
+
+
 class Storage(StateBucket):
     """The state bucket, and photos and names. Errors: :class:`facerec_tasks.errors.AwsError`."""
 
-    def put_photo(self, key: str, data: bytes, content_type: str) -> str:
+    def put_photo(self, key: str, data: bytes | BinaryIO, content_type: str) -> str:
         """Stores a photo and returns its version id.
 
         Raises :class:`ConfigurationError` when the bucket is not versioned: "latest" would give
@@ -33,6 +36,25 @@ class Storage(StateBucket):
         with translated():
             found = self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
             return bytes(found["Body"].read())
+
+    def put_video(self, key: str, file: BinaryIO, content_type: str) -> str:
+        """As :meth:`put_photo`, of a file that can be sought in: it is not held in memory."""
+        return self.put_photo(key, file, content_type)
+
+    def fetch_video(self, key: str, version: str | None, target: BinaryIO, most: int) -> int:
+        """Writes that version to ``target``; returns its size in bytes.
+
+        One of more than ``most`` bytes is not read. Raises :class:`NotFound`.
+        """
+        chosen: dict[str, Any] = {"VersionId": version} if version else {}
+        with translated():
+            found = self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
+            size = int(found["ContentLength"])
+            if size <= most:
+                for chunk in found["Body"].iter_chunks(CHUNK):
+                    target.write(chunk)
+            found["Body"].close()
+        return size
 
     def put_name(
         self, stem: str, name: str, task_id: str, finished_at: float, *, careful: bool = False

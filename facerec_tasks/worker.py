@@ -7,6 +7,7 @@ concurrency is the number of children.
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from celery.signals import worker_init
@@ -20,6 +21,9 @@ from facerec_tasks.recognition.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.tasks import use_engine
+from facerec_tasks.video.caps import Caps
+from facerec_tasks.video.watch import Heed, Watched, watch
+from facerec_tasks.video_job import use_watcher
 
 __all__ = ["app"]
 
@@ -48,8 +52,16 @@ def _load_engine(**_: Any) -> None:
         else:
             use_engine(_loaded)
             people_tasks.use_engine(_loaded)
+            use_watcher(_watch)
             return
     raise SystemExit("no engine: the gallery cannot be read")
+
+
+def _watch(path: Path, state: bytes | None, heed: Heed) -> Watched | None:
+    assert _loaded is not None
+    settings = get_settings()
+    caps = Caps(max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes)
+    return watch(path, _loaded.current(), state=state, heed=heed, caps=caps)
 
 
 @control_command()

@@ -47,7 +47,7 @@ View = Callable[..., Response]
 def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
     """The application; ``doorbell`` is the process's only one."""
     app = Flask("webapp", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_request_bytes
+    app.config["MAX_CONTENT_LENGTH"] = settings.largest_request
     storage = Storage(settings)
     recogniser = Recogniser(settings, doorbell)
     photos = Photos(settings, recogniser, doorbell)
@@ -76,6 +76,8 @@ def _add_routes(
     routes: list[tuple[str, str, View, str | None]] = [
         ("POST", "/", photos.recognise, "recognise"),
         ("GET", "/results/<task_id>", photos.result, "recognise"),
+        ("DELETE", "/results/<task_id>", photos.cancel, "recognise"),
+        ("GET", "/results/<task_id>/<picture>", photos.picture, "recognise"),
         ("GET", "/people", people.listing, "people:read"),
         ("POST", "/people", people.enrol, "people:write"),
         ("PATCH", "/people/<path:name>", people.rename, "people:write"),

@@ -7,7 +7,7 @@ from werkzeug.datastructures import FileStorage
 
 from webapp.doorbell import nobody_left
 from webapp.errors import Problem
-from webapp.uploads import Upload, accept
+from webapp.uploads import Upload, accept, accept_video
 
 FIELD = "inputFile"
 
@@ -25,6 +25,12 @@ def files(max_files: int) -> list[FileStorage]:
 def read(file: FileStorage, max_bytes: int) -> Upload:
     """The photo, judged; raises :class:`webapp.uploads.Refused`."""
     return accept(file.filename or "", file.read(), max_bytes)
+
+
+def read_any(file: FileStorage, max_photo_bytes: int, max_video_bytes: int) -> Upload:
+    """The photo or video, judged; raises :class:`webapp.uploads.Refused`."""
+    video = accept_video(file.filename or "", file.stream, max_video_bytes)  # type: ignore[arg-type]
+    return video or read(file, max_photo_bytes)
 
 
 def flag(name: str, *, default: bool) -> bool:

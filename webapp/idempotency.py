@@ -7,6 +7,7 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from facerec_tasks.errors import PreconditionFailed
@@ -32,6 +33,7 @@ class Claim:
     version: str
     fingerprint: str
     """Digest of file name and bytes: the same key must mean the same photo."""
+    video: bool = False
 
 
 class Claims:
@@ -57,11 +59,12 @@ class Claims:
         return claim
 
 
-def fingerprint(name: str, data: bytes) -> str:
+def fingerprint(name: str, pieces: Iterable[bytes]) -> str:
     """Digest of what was sent."""
     digest = hashlib.sha256(name.encode())
     digest.update(b"\0")
-    digest.update(data)
+    for piece in pieces:
+        digest.update(piece)
     return digest.hexdigest()
 
 

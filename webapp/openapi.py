@@ -26,7 +26,8 @@ def document() -> Schema:
         "security": [{"bearer": []}, {"header": []}, {}],
         "paths": {
             "/": {"post": _recognise()},
-            "/results/{task_id}": {"get": _result()},
+            "/results/{task_id}": {"get": _result(), "delete": _cancel()},
+            "/results/{task_id}/{picture}": {"get": _picture()},
             "/people": {"get": _people(), "post": _enrol()},
             "/people/{name}": {"patch": _rename(), "delete": _forget()},
             "/people/{name}/photos/{number}": {"get": _photo()},
@@ -63,8 +64,9 @@ def _recognise() -> Schema:
     }
     return {
         "operationId": "recognise",
-        "summary": "Who is on this photo?",
-        "description": "Several photos are answered in lines of JSON, each when it is known.",
+        "summary": "Who is on this photo, or in this video?",
+        "description": "A video that takes longer than the request waits is answered 504 with the "
+        "id of its result. Several photos are answered in lines of JSON, each when it is known.",
         "parameters": [
             _flag("wait", "0: answer 202 at once, with the address of the result."),
             {
@@ -92,6 +94,23 @@ def _result() -> Schema:
     summary = "The answer of a task, later."
     problems = _problems(*_ANY, 400, 404, 410, 415, 422, 500)
     return _operation("result", summary, answers | problems, [task_id])
+
+
+def _cancel() -> Schema:
+    task_id = _path("task_id", {"type": "string", "pattern": _TASK_ID})
+    body = _object({"task_id": _TEXT, "outcome": {"const": "cancelled"}})
+    kinds = {"text/plain": {"const": "cancelled"}, "application/json": body}
+    answers = {"200": _content("Nobody wants it any more.", _REQUEST_AND_TASK, **kinds)}
+    summary = "Cancel a task that has no answer yet."
+    return _operation("cancel", summary, answers | _problems(*_ANY, 404, 409, 500), [task_id])
+
+
+def _picture() -> Schema:
+    task_id = _path("task_id", {"type": "string", "pattern": _TASK_ID})
+    picture = _path("picture", {"type": "string", "pattern": r"^([0-9]{1,4}|sheet)\.jpg$"})
+    answers = {"200": _content("Somebody in a video, or everybody.", **{"image/jpeg": {}})}
+    summary = "A picture of a video's answer."
+    return _operation("picture", summary, answers | _problems(*_ANY, 404, 500), [task_id, picture])
 
 
 def _people() -> Schema:
@@ -294,6 +313,8 @@ def _schemas() -> Schema:
             {
                 "name": _TEXT,
                 "faces": _list(_ref("Face")),
+                "people": _list(_ref("SeenPerson")),
+                "video": _ref("Video"),
                 "width": count,
                 "height": count,
                 "engine": _TEXT,
@@ -302,7 +323,38 @@ def _schemas() -> Schema:
                 "seconds": _NUMBER,
             },
         ),
-        "Pending": _object({"task_id": _TEXT, "outcome": {"const": "pending"}, "result": _TEXT}),
+        "SeenPerson": _object(
+            {
+                "name": _TEXT,
+                "known": {"type": "boolean"},
+                "confidence": _NUMBER,
+                "seconds": _NUMBER,
+                "frames": count,
+                "spans": _list(point),
+            },
+            {"crop": _TEXT},
+        ),
+        "Video": _object(
+            {
+                "container": _TEXT,
+                "codec": _TEXT,
+                "seconds": _NUMBER,
+                "looks": count,
+                "complete": {"type": "boolean"},
+                "sheet": _TEXT,
+            },
+            {"frame_rate": nullable},
+        ),
+        "Pending": _object(
+            {"task_id": _TEXT, "outcome": {"const": "pending"}, "result": _TEXT},
+            {
+                "percent": {"type": ["integer", "null"]},
+                "time": _NUMBER,
+                "people": _list(_TEXT),
+                "looks": count,
+                "at": _NUMBER,
+            },
+        ),
         "People": _object({"people": _list(_object({"name": _TEXT, "photos": count}))}),
         "Enrolment": _object(
             {"name": _TEXT, "photos": count, "enrolled": count, "refused": _list(_ref("Refusal"))}

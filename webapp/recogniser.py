@@ -1,4 +1,4 @@
-"""From an upload to its answer: the only module of the web tier that knows a photo's way.
+"""From an upload to its answer: the only module of the web tier that knows its way.
 
 S3 is the truth, the response queue is the doorbell: the photo is stored, the task is sent, the
 request waits for the doorbell and looks at the record itself half-way and once more at the end.
@@ -10,16 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from celery.utils import uuid
 
 from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
-from facerec_tasks.messages import Answer
+from facerec_tasks.messages import ON_RECORD, Answer
 from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
 from facerec_tasks.sqs.backend import ResponseQueueLost
 from facerec_tasks.storage import Storage
-from facerec_tasks.tasks import recognize
+from facerec_tasks.tasks import recognize, recognize_video
+from facerec_tasks.video_folder import VideoFolder
 from webapp.doorbell import RETRY_AFTER, Doorbell, Sent, nobody_left
 from webapp.idempotency import Claim, Claims, InProgress, KeyReused, fingerprint
 from webapp.latecomers import Latecomers
@@ -35,12 +37,18 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between two looks at the record once the response queue is lost."""
 
 
+class AnsweredAlready(Exception):
+    """Raised when a task is to be cancelled that has its answer."""
+
+
 @dataclass(frozen=True)
 class Accepted:
-    """A photo that is never lost."""
+    """A photo or video that is never lost."""
 
     task_id: str
+    key: str
     sent: Sent | None
+    video: bool = False
     answer: Answer | None = None
     """In the place of ``sent``, when an earlier request with this idempotency key has it."""
 
@@ -79,20 +87,22 @@ class Recogniser:
         """
         if idempotency_key is not None:
             return self._accept_once(upload, idempotency_key)
-        return self._send(upload.key, self._store(upload), uuid())
+        return self._send(upload.key, self._store(upload), uuid(), upload.is_video)
 
     def _store(self, upload: Upload) -> str:
         with self._doorbell.metrics.stage("store"):
+            if upload.file is not None:
+                return self._storage.put_video(upload.key, upload.file, upload.content_type)
             return self._storage.put_photo(upload.key, upload.data, upload.content_type)
 
     def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
-        digest = fingerprint(upload.key, upload.data)
+        digest = fingerprint(upload.key, upload.chunks())
         claim = self._claims.find(idempotency_key)
         if claim is None:
-            mine = Claim(uuid(), upload.key, self._store(upload), digest)
+            mine = Claim(uuid(), upload.key, self._store(upload), digest, upload.is_video)
             claim = self._claims.make(idempotency_key, mine)
             if claim == mine:
-                return self._send(claim.key, claim.version, claim.task_id)
+                return self._send(claim.key, claim.version, claim.task_id, claim.video)
         if claim.fingerprint != digest:
             raise KeyReused
         return self._resume(claim)
@@ -102,18 +112,22 @@ class Recogniser:
         process may have died before it sent it, and a task that runs twice has one effect."""
         answer = self._results.get(claim.task_id)
         if answer is not None:
-            return Accepted(claim.task_id, None, answer)
+            return Accepted(claim.task_id, claim.key, None, answer=answer)
         followed = self._latecomers.take(claim.task_id)
         if followed is not None:
-            return Accepted(claim.task_id, Sent(claim.task_id, followed))
+            sent = Sent(claim.task_id, followed)
+            return Accepted(claim.task_id, claim.key, sent, claim.video)
         if self._doorbell.ledger.holds(claim.task_id):
             raise InProgress
-        return self._send(claim.key, claim.version, claim.task_id)
+        return self._send(claim.key, claim.version, claim.task_id, claim.video)
 
-    def _send(self, key: str, version: str, task_id: str) -> Accepted:
-        sent = self._doorbell.send(recognize, (key, version), task_id)
+    def _send(self, key: str, version: str, task_id: str, video: bool) -> Accepted:
+        task = recognize_video if video else recognize
+        accepted = Accepted(task_id, key, self._doorbell.send(task, (key, version), task_id), video)
         log.info("accepted %s", task_id)
-        return Accepted(task_id, sent)
+        if video:  # it may take long: every process shall know of it, and who cancels what it is
+            self._mark(accepted)
+        return accepted
 
     # Waiting
 
@@ -135,7 +149,10 @@ class Recogniser:
             self.leave(accepted)
             raise
         accepted.sent.result.forget()
-        self._doorbell.settle(accepted.task_id)
+        if accepted.video:
+            self._answered_late(accepted.task_id)
+        else:
+            self._doorbell.settle(accepted.task_id)
         return answer
 
     def leave(self, accepted: Accepted) -> None:
@@ -144,8 +161,11 @@ class Recogniser:
         if accepted.sent is None:
             return
         self._latecomers.follow(accepted.task_id, accepted.sent.result)
+        self._mark(accepted)
+
+    def _mark(self, accepted: Accepted) -> None:
         try:
-            self._storage.put(_mark(accepted.task_id), b"")
+            self._storage.put(_mark(accepted.task_id), accepted.key.encode())
         except AwsError as error:
             log.warning("%s not marked as accepted: %s", accepted.task_id, error)
 
@@ -161,7 +181,10 @@ class Recogniser:
         try:
             for until in (half_way, deadline):
                 reply = self._doorbell.rung(sent, until, gone)
-                answer = Answer.from_dict(reply) if reply else self._on_record(sent.task_id)
+                if reply is None or reply.get("outcome") == ON_RECORD:
+                    answer = self._on_record(sent.task_id)
+                else:
+                    answer = Answer.from_dict(reply)
                 if answer is not None:
                     return answer
         except ResponseQueueLost:
@@ -194,6 +217,33 @@ class Recogniser:
     def result(self, task_id: str) -> Answer | None:
         """The answer on record; raises :class:`AwsError`."""
         return self._results.get(task_id)
+
+    def progress(self, task_id: str) -> dict[str, Any]:
+        """How far a video is, as its worker told last; nothing when it told nothing."""
+        return VideoFolder(self._storage, task_id).progress()
+
+    def picture(self, task_id: str, name: str) -> bytes | None:
+        """A picture of a video's answer, or none."""
+        return VideoFolder(self._storage, task_id).picture(name)
+
+    def cancel(self, task_id: str) -> bool:
+        """Ends a task by giving it an answer; false when it was never accepted.
+
+        Whoever writes the record first decides. Raises :class:`AnsweredAlready`, and
+        :class:`InProgress` while a request waits for a photo.
+        """
+        marked = self._storage.find(_mark(task_id))
+        if marked is None and self._results.get(task_id) is None:
+            if self._doorbell.ledger.holds(task_id):
+                raise InProgress
+            return False
+        key = marked.data.decode() if marked else ""
+        recorded = self._results.create(
+            Answer(task_id, key, None, "cancelled", code="cancelled", detail="cancelled on request")
+        )
+        if recorded.outcome != "cancelled":
+            raise AnsweredAlready
+        return True
 
     def expects(self, task_id: str) -> bool:
         """Whether the task was accepted, here or elsewhere, and its answer is still to come."""

@@ -15,7 +15,7 @@ _PRIVATE = ("worker", "version", "history")
 
 
 def show(answer: Answer) -> Response:
-    """The answer to a photo; raises the :class:`Problem` a refused one is."""
+    """The answer to a photo or video; raises the :class:`Problem` a refused one is."""
     refusal = errors.of_answer(answer)
     if refusal is not None:
         raise refusal
@@ -24,10 +24,22 @@ def show(answer: Answer) -> Response:
 
 
 def document(answer: Answer) -> dict[str, Any]:
-    """What programs get: every face, largest first."""
+    """What programs get: every face of a photo, everybody in a video."""
     name = stem(answer.key)
     found = {**answer.to_dict(), "stem": name, "text": f"{name}:{answer.text}"}
+    if answer.video is not None:
+        found["video"] = found["video"] | {"sheet": _address(answer.video.sheet)}
+        found["people"] = [_with_address(person) for person in found.get("people", ())]
     return {k: v for k, v in found.items() if k not in _PRIVATE}
+
+
+def _with_address(person: dict[str, Any]) -> dict[str, Any]:
+    return person | {"crop": _address(person["crop"])} if "crop" in person else person
+
+
+def _address(name: str) -> str:
+    """Where the web tier shows a picture of ``video/<task id>/``."""
+    return name.replace("video/", "/results/", 1)
 
 
 def render(body: dict[str, Any], text: str, status: int = 200) -> Response:

@@ -30,7 +30,10 @@ SPARE_THREADS = 16
 SPARE_CONNECTIONS = 1000
 """Connections above those that wait: idle ones kept alive, and slow ones."""
 RECEIVE_TIMEOUT = 30
-"""Seconds a client has to send one whole request."""
+"""Seconds a client has to send one whole request, and as many more as its bytes take at
+:data:`SLOWEST`."""
+SLOWEST = 250_000
+"""Bytes a second below which a client that sends a video is taken for one that dawdles."""
 IDLE_TIMEOUT = 60
 """Seconds a connection may be idle between requests."""
 
@@ -73,6 +76,11 @@ class _Channel(HTTPChannel):
         return bool(super().received(data))
 
     @property
+    def received_bytes(self) -> int:
+        """Of the body of the request at hand."""
+        return self.request.body_bytes_received if self.request is not None else 0
+
+    @property
     def dawdles(self) -> bool:
         """Connected or part of a request sent, but no whole request yet."""
         fresh = self.request is None and self.last_activity == self.creation_time
@@ -111,7 +119,7 @@ class Server(TcpWSGIServer):
                 asyncore_use_poll=True,
                 channel_timeout=IDLE_TIMEOUT,
                 cleanup_interval=1,
-                max_request_body_size=settings.max_request_bytes,
+                max_request_body_size=settings.largest_request,
                 max_request_header_size=32 * 1024,
                 clear_untrusted_proxy_headers=True,
             ),
@@ -127,7 +135,8 @@ class Server(TcpWSGIServer):
         """Closes what is idle (waitress) and what does not end its request (ours)."""
         super().maintenance(now)
         for channel in self._dawdlers():
-            if time.monotonic() - channel.receiving_since > self._receive_timeout:
+            patience = self._receive_timeout + channel.received_bytes / SLOWEST
+            if time.monotonic() - channel.receiving_since > patience:
                 channel.will_close = True
 
     def readable(self) -> bool:

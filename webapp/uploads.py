@@ -1,19 +1,25 @@
 """Uploads, judged before anything is stored: size, kind, and a file name that is safe as an S3 key.
 
-Pure: no Flask, no AWS. What is wrong with a photo is a value of :class:`Refused`, raised here only
+Pure: no Flask, no AWS. What is wrong with one is a value of :class:`Refused`, raised here only
 to leave the reader of the form early.
 """
 
 import hashlib
+import os
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from facerec_tasks.video import container
 
 MAX_NAME_BYTES = 255
 """Bytes of UTF-8 in a key: what file systems allow, so no real file's name is ever shortened. The
 key travels in a message of at most 1024 bytes (289 without a name)."""
 MAX_EXTENSION_BYTES = 16
 DIGEST_CHARACTERS = 10
+PIECE = 1 << 20
 
 _FORBIDDEN = frozenset('/\\:"<>|?*')
 """Paths, and what stands for something else in answers (``stem:name``), headers and shells."""
@@ -30,13 +36,29 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Upload:
-    """A photo that may be stored."""
+    """A photo or a video that may be stored."""
 
     key: str
     """S3 key: the cleaned file name."""
     content_type: str
     """Of the bytes, not of the client's word."""
-    data: bytes
+    data: bytes = b""
+    file: BinaryIO | None = None
+    """Of a video, in the place of ``data``: it is not held in memory."""
+
+    @property
+    def is_video(self) -> bool:
+        return self.file is not None
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, piece by piece."""
+        if self.file is None:
+            yield self.data
+            return
+        self.file.seek(0)
+        while piece := self.file.read(PIECE):
+            yield piece
+        self.file.seek(0)
 
     @property
     def stem(self) -> str:
@@ -53,6 +75,19 @@ def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
     if content_type is None:
         raise _unreadable(data)
     return Upload(key=clean_name(file_name), content_type=content_type, data=data)
+
+
+def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | None:
+    """A video as it will be stored; none for what is none. Raises :class:`Refused`."""
+    head = file.read(container.NEEDED)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    found = container.sniff(head)
+    if found is None or sniff(head) is not None:  # an animated GIF is taken as the photo it is, too
+        return None
+    if size > max_bytes:
+        raise Refused("too-large", f"the video has more than {max_bytes} bytes")
+    return Upload(key=clean_name(file_name), content_type=found.media_type, file=file)
 
 
 def stem(key: str) -> str:
@@ -83,8 +118,8 @@ def sniff(data: bytes) -> str | None:
 def _unreadable(data: bytes) -> Refused:
     """Telephones send HEIC: its owner should hear more than that it is no picture."""
     if data[4:8] == b"ftyp":
-        return Refused("unsupported-format", "HEIC, AVIF and videos are not read: send JPEG")
-    return Refused("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF")
+        return Refused("unsupported-format", "HEIC and AVIF are not read: send JPEG")
+    return Refused("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF, or a video")
 
 
 def clean_name(name: str) -> str:

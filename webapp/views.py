@@ -1,4 +1,4 @@
-"""Photos over HTTP: reads requests, hands over to the recogniser, decides nothing about photos."""
+"""Photos and videos over HTTP: reads requests, hands over to the recogniser, decides nothing."""
 
 import json
 import re
@@ -18,11 +18,12 @@ from facerec_tasks.settings import Settings
 from webapp import errors, forms
 from webapp.doorbell import ClientGone, Doorbell
 from webapp.errors import Problem
-from webapp.recogniser import Accepted, Recogniser
+from webapp.recogniser import Accepted, AnsweredAlready, Recogniser
 from webapp.rendering import document, render, show
 
 NDJSON = "application/x-ndjson"
 _TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _PENDING = {"Retry-After": "2"}
 
@@ -80,13 +81,38 @@ class Photos:
         if answer is not None:
             return show(answer)
         if self._recogniser.expects(task_id):
-            return _not_yet(task_id)
-        raise Problem("result-unknown", "no such result")
+            return _not_yet(task_id, self._recogniser.progress(task_id))
+        raise _unknown()
+
+    def cancel(self, task_id: str) -> Response:
+        """``DELETE /results/<id>``: nobody wants the answer any more.
+
+        A video that is looked at ends within seconds; an answer that is there stays: 409.
+        """
+        if not _TASK_ID.fullmatch(task_id):
+            raise _unknown()
+        g.task_id = task_id
+        try:
+            if not self._recogniser.cancel(task_id):
+                raise _unknown()
+        except AnsweredAlready as error:
+            raise Problem("answered-already", "there is an answer already") from error
+        return render({"task_id": task_id, "outcome": "cancelled"}, "cancelled")
+
+    def picture(self, task_id: str, picture: str) -> Response:
+        """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: who is seen in a video."""
+        if not _TASK_ID.fullmatch(task_id) or not _PICTURE.fullmatch(picture):
+            raise _unknown()
+        found = self._recogniser.picture(task_id, picture)
+        if found is None:
+            raise _unknown()
+        return Response(found, content_type="image/jpeg")
 
     # One photo
 
     def _accept(self, file: FileStorage, idempotency_key: str | None) -> Accepted:
-        upload = forms.read(file, self._settings.max_upload_bytes)
+        settings = self._settings
+        upload = forms.read_any(file, settings.max_upload_bytes, settings.max_video_upload_bytes)
         return self._recogniser.accept(upload, idempotency_key)
 
     def _pending(self, accepted: Accepted) -> Response:
@@ -153,9 +179,14 @@ class Photos:
         return document(answer)
 
 
-def _not_yet(task_id: str) -> Response:
+def _unknown() -> Problem:
+    return Problem("result-unknown", "no such result")
+
+
+def _not_yet(task_id: str, progress: dict[str, Any] | None = None) -> Response:
     where = f"/results/{task_id}"
-    response = render(_pending_document(task_id), f"pending: {where}", status=202)
+    body = {**(progress or {}), **_pending_document(task_id)}
+    response = render(body, f"pending: {where}", status=202)
     response.headers.update({"Location": where, **_PENDING})
     return response
 

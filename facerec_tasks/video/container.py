@@ -33,7 +33,10 @@ GIF = Container("gif", "image/gif")
 
 _BOXES = {b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 """What QuickTime files of old begin with, before ``ftyp`` was invented."""
-_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"crx "}
+_PICTURES = {
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    *(b"avif", b"avis", b"avio", b"crx "),
+}
 """Brands of still pictures in the same boxes as MP4."""
 _TS_PACKETS = (188, 192)
 """Bytes of a packet of a transport stream; 192 on cameras and Blu-ray, 4 of them in front."""

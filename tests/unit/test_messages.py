@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from facerec_tasks.messages import Answer, Face
+from facerec_tasks.messages import Answer, Face, Footage
+from facerec_tasks.video.timeline import Person
 
 FACE = Face(
     name="Grace Hopper",
@@ -54,3 +55,22 @@ def test_what_is_no_answer_is_refused(data: bytes) -> None:
 def test_names_are_stored_readable() -> None:
     assert "Jürgen 漢" in answer(name="Jürgen 漢").to_json().decode()
     assert json.loads(answer(history=({"at": 1},)).to_json())["history"] == [{"at": 1}]
+
+
+def test_an_answer_to_no_version_in_particular_survives_json() -> None:
+    answer = Answer("id", "a.jpg", None, "cancelled")
+    assert Answer.from_json(answer.to_json()) == answer
+
+
+def test_an_answer_to_a_video_survives_json() -> None:
+    person = Person("Ada", True, 0.9, ((0.0, 1.5),), 3, "video/id/0.jpg")
+    footage = Footage("video/mp4", "h264", 8.0, 25.0, 16, True, "video/id/sheet.jpg")
+    answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(person,), video=footage)
+    assert Answer.from_json(answer.to_json()) == answer
+    assert answer.ring() == answer.to_dict()
+
+
+def test_an_answer_that_does_not_fit_into_a_message_is_read_from_its_record() -> None:
+    spans = tuple((float(2 * n), 2 * n + 1.0) for n in range(20_000))
+    answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(Person("A", True, 1, spans, 1),))
+    assert answer.ring() == {"task_id": "id", "outcome": "on-record"}
