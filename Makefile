@@ -47,7 +47,7 @@ soak: $(VENV)/.dev models ## long load and fault runs
 	@$(BIN)/pytest -m soak --timeout 1800
 
 bench: $(VENV)/.dev models ## the benchmarks of docs/benchmarks.md, one after another
-	@for part in engine pipeline autoscale; do $(BIN)/python -m benchmarks.$$part --json || exit 1; done
+	@for part in engine pipeline autoscale video; do $(BIN)/python -m benchmarks.$$part --json || exit 1; done
 
 facenet: $(VENV)/.run ## convert the customer's FaceNet, from torch's cache or its release
 	@$(BIN)/python -m facerec_tasks.recognition.convert --out models --engine facenet

@@ -245,7 +245,9 @@ class Controller:
         for machine in ready:
             self._experience.booted(machine, self._liveness.booted(machine))
         answered = seen.ledger.answered if seen.ledger else None
-        waiting = seen.demand.grow if seen.demand else 0
+        demand = seen.demand
+        # While videos keep processes busy, answers do not say how long a photo takes.
+        waiting = demand.grow if demand and not demand.videos else 0
         if self._experience.served(now, answered, waiting, len(ready), self._liveness.processes):
             self._liveness.progressed(now)
 

@@ -64,6 +64,9 @@ class Demand:
     bound: Bound
     may_shrink: bool = True
     """False when a reading is missing that could show more work than is known."""
+    videos: int = 0
+    """How many of ``grow`` are videos: each keeps a process busy, as long as it may take, and more
+    machines make none of them faster."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ The law (measured against other autoscalers in docs/benchmarks.md)::
     mu     = processes / service seconds
     lambda = median of the last seven 2 s buckets of arrivals
     D      = max(5, SLO - 1.3 boot)
+    v      = videos / processes           machines they keep busy
     Q'     = Q + lambda boot - mu x       x: seconds the machines we have will serve before then
-    need   = max(ceil(lambda / (0.85 mu)), ceil(Q' / (mu D) + lambda / mu)), 1 if Q > 0, <= cap
+    need   = max(ceil(lambda / (0.85 mu) + v), ceil(Q' / (mu D) + lambda / mu + v)), 1 if Q > 0
+             or v > 0, <= cap
 
 A median, because a burst is a backlog and not a rate: an exponential average starts machines for
 arrivals that never come. From zero two machines are started when the slowest boot alone would break
@@ -90,12 +92,14 @@ def _need(
     rate = arrival_rate((*memory.accepted, (now, demand.accepted)), now)
     mu = limits.rate
     slack = max(LEAST_SLACK, limits.slo - BOOT_MARGIN * limits.boot)
+    photos, watching = demand.grow - demand.videos, demand.videos / limits.processes
     serving = sum(_serving(m, limits, now) for m in sound)
-    backlog = max(0.0, demand.grow + rate * limits.boot - mu * serving)
-    for_rate = math.ceil(rate / mu / limits.utilisation) if rate > FRACTION else 0
-    for_backlog = math.ceil(backlog / (mu * slack) + rate / mu - FRACTION)
+    serving = max(0.0, serving - watching * limits.boot)
+    backlog = max(0.0, photos + rate * limits.boot - mu * serving)
+    for_rate = math.ceil(rate / mu / limits.utilisation + watching) if rate > FRACTION else 0
+    for_backlog = math.ceil(backlog / (mu * slack) + rate / mu + watching - FRACTION)
     per_machine = limits.profile.per_machine
-    for_profile = math.ceil(demand.grow / per_machine) if per_machine else 0
+    for_profile = math.ceil(photos / per_machine) if per_machine else 0
     wanted: list[tuple[int, Why]] = [
         (1 if demand.grow else 0, "one" if demand.grow else "rest"),
         (for_rate, "rate"),

@@ -10,7 +10,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import Any
 
@@ -52,6 +52,8 @@ class Process:
     accepted: int
     answered: int
     outstanding: int
+    videos: int = 0
+    """Of the outstanding."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Ledger:
     @property
     def outstanding(self) -> int:
         return sum(p.outstanding for p in self.processes)
+
+    @property
+    def videos(self) -> int:
+        return sum(p.videos for p in self.processes)
 
     @property
     def answered(self) -> int:
@@ -146,6 +152,7 @@ def _process(fields: dict[str, Any]) -> Process:
         accepted=int(fields["accepted"]),
         answered=int(fields["answered"]),
         outstanding=max(0, int(fields["outstanding"])),
+        videos=max(0, int(fields.get("videos", 0))),
     )
 
 
@@ -181,7 +188,8 @@ class Signals:
         if demand is None:
             return None
         self._count_arrivals(ledger, demand, now, serving)
-        return Demand(demand.grow, demand.hold, self._arrived, demand.bound, demand.may_shrink)
+        videos = min(demand.grow, ledger.videos if ledger else 0)
+        return replace(demand, accepted=self._arrived, videos=videos)
 
     def _exact(self, ledger: Ledger, now: float) -> bool:
         """No process is young, and none that was seen within the longest task is missing."""

@@ -59,6 +59,8 @@ def write(path: Path, shots: Sequence[Shot], coding: Coding | None = None) -> Pa
     coding = coding or Coding()
     with av.open(str(path), "w") as container:
         stream = cast(VideoStream, container.add_stream(coding.codec, rate=coding.rate))
+        if coding.codec == "libx265":
+            stream.options = {"x265-params": "log-level=none"}
         stream.width, stream.height, stream.pix_fmt = coding.width, coding.height, coding.pixels
         stream.codec_context.time_base = (
             Fraction(1, 1000) if coding.variable else Fraction(1, coding.rate)

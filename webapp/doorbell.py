@@ -101,7 +101,9 @@ class Doorbell:
             self.metrics.waiting.dec()
             self._places.release()
 
-    def send(self, task: Task | str, arguments: tuple[Any, ...], task_id: str) -> Sent:
+    def send(
+        self, task: Task | str, arguments: tuple[Any, ...], task_id: str, *, video: bool = False
+    ) -> Sent:
         """Sends a task, given itself or by name; raises an ``AwsError``: not accepted."""
         signature = app.signature(task) if isinstance(task, str) else task
         try:
@@ -112,7 +114,7 @@ class Doorbell:
         except (OperationalError, SendFailed, TimeoutError) as error:
             AsyncResult(task_id, app=app).forget()
             raise Unavailable(str(error)) from error
-        self.ledger.accept(task_id)
+        self.ledger.accept(task_id, video=video)
         self.metrics.accepted.inc()
         self.metrics.outstanding.set(self.ledger.outstanding)
         return Sent(task_id, result)

@@ -21,6 +21,8 @@ class Entry:
     accepted: int
     answered: int
     outstanding: int
+    videos: int
+    """Of the outstanding: they keep a process busy for long."""
     oldest_accepted_at: float | None
     """Unix seconds; none when nothing is outstanding."""
 
@@ -34,14 +36,17 @@ class Ledger:
         self._started_at = time.time()
         self._accepted = 0
         self._open: dict[str, float] = {}
+        self._videos: set[str] = set()
         self.recent = Recent()
         """How long answers took, from acceptance on."""
         self._lock = threading.Lock()
 
-    def accept(self, task_id: str) -> None:
+    def accept(self, task_id: str, *, video: bool = False) -> None:
         """SQS has acknowledged the task's message."""
         with self._lock:
             self._accepted += 1
+            if video:
+                self._videos.add(task_id)
             self._open[task_id] = time.time()
 
     def answer(self, task_id: str) -> None:
@@ -49,7 +54,9 @@ class Ledger:
         now = time.time()
         with self._lock:
             accepted_at = self._open.pop(task_id, None)
-        if accepted_at is not None:
+            video = task_id in self._videos
+            self._videos.discard(task_id)
+        if accepted_at is not None and not video:  # how long photos take is what is promised
             self.recent.add(now, now - accepted_at)
 
     def holds(self, task_id: str) -> bool:
@@ -65,7 +72,7 @@ class Ledger:
     def entry(self) -> Entry:
         """This moment's figures."""
         with self._lock:
-            outstanding = len(self._open)
+            outstanding, videos = len(self._open), len(self._videos)
             oldest = next(iter(self._open.values()), None)
             accepted = self._accepted
         return Entry(
@@ -75,6 +82,7 @@ class Ledger:
             accepted=accepted,
             answered=accepted - outstanding,
             outstanding=outstanding,
+            videos=videos,
             oldest_accepted_at=oldest,
         )
 

@@ -123,7 +123,8 @@ class Recogniser:
 
     def _send(self, key: str, version: str, task_id: str, video: bool) -> Accepted:
         task = recognize_video if video else recognize
-        accepted = Accepted(task_id, key, self._doorbell.send(task, (key, version), task_id), video)
+        sent = self._doorbell.send(task, (key, version), task_id, video=video)
+        accepted = Accepted(task_id, key, sent, video)
         log.info("accepted %s", task_id)
         if video:  # it may take long: every process shall know of it, and who cancels what it is
             self._mark(accepted)

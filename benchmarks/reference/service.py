@@ -24,6 +24,8 @@ torchvision_standin.install()
 
 from facenet_pytorch import MTCNN, InceptionResnetV1  # noqa: E402
 
+from facerec_tasks.recognition import alignment  # noqa: E402 - numpy and Pillow alone
+
 torch.set_num_threads(1)
 
 
@@ -35,6 +37,7 @@ class Originals:
         self._largest = MTCNN(image_size=240, margin=0, min_face_size=20)
         torch.manual_seed(0)
         self._facenet = InceptionResnetV1().eval()
+        self._dlib: Any = None
 
     def shapes(self) -> dict[str, list[int]]:
         return {name: list(value.shape) for name, value in self._facenet.state_dict().items()}
@@ -95,8 +98,52 @@ class Originals:
         ended = time.process_time()
         return (ended - started - (torchvision_standin.seconds - spared)) * 1e3
 
+    def watch(self, frames: list[str], portraits: dict[str, str]) -> dict[str, Any]:
+        """Every frame (``.npy``, RGB) detected and each of its faces embedded, as its users do it.
+
+        Returns the processor seconds of that, and the names on each frame. These come from dlib,
+        by its own threshold, and are not charged: FaceNet's weights are random here.
+        """
+        known = {name: self._dlib_faces(_rgb(path))[0] for name, path in portraits.items()}
+        seconds, names = 0.0, []
+        for path in frames:
+            image = Image.fromarray(np.load(path))
+            spared, started = torchvision_standin.seconds, time.process_time()
+            with torch.no_grad():
+                boxes, _, points = self._all.detect(image, landmarks=True)
+                if boxes is not None:
+                    self._facenet(self._all.extract(image, boxes, None))
+            seconds += time.process_time() - started - (torchvision_standin.seconds - spared)
+            found = self._dlib_faces(image, points) if boxes is not None else []
+            names.append(sorted({who for face in found if (who := _nearest(face, known))}))
+        return {"seconds": seconds, "names": names}
+
+    def _dlib_faces(self, image: Image.Image, points: Any = None) -> list[np.ndarray]:
+        """Embeddings of the faces with these points, or of those found."""
+        import dlib
+
+        if self._dlib is None:
+            root = Path(next(p for p in sys.path if (Path(p) / "face_recognition_models").is_dir()))
+            weights = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
+            self._dlib = dlib.face_recognition_model_v1(str(root / weights))
+        if points is None:
+            points = self._all.detect(image, landmarks=True)[2]
+        return [
+            np.array(self._dlib.compute_face_descriptor(alignment.chip(image, np.array(marks)), 0))
+            for marks in points
+        ]
+
     def peak_mb(self) -> float:
         return memory.peak_mb()
+
+
+SAME = 0.6
+"""Distance within which dlib's users take two faces for one person's."""
+
+
+def _nearest(face: np.ndarray, known: dict[str, np.ndarray]) -> str | None:
+    apart, name = min((float(np.linalg.norm(face - other)), name) for name, other in known.items())
+    return name if apart <= SAME else None
 
 
 def _rgb(path: str) -> Image.Image:

@@ -14,6 +14,7 @@ HEADERS = {
             "script-src 'self'",
             "style-src 'self'",
             "img-src 'self' blob:",
+            "media-src blob:",
             "connect-src 'self'",
             "form-action 'self'",
             "base-uri 'none'",
@@ -36,7 +37,11 @@ class Pages:
 
     def photos(self) -> Response:
         """``GET /``: drop photos, see who is on them."""
-        return _page("photos.html", max_upload_bytes=self._settings.max_upload_bytes)
+        return _page(
+            "photos.html",
+            max_upload_bytes=self._settings.max_upload_bytes,
+            max_video_upload_bytes=self._settings.max_video_upload_bytes,
+        )
 
     def people(self) -> Response:
         """``GET /who``: who is known."""

@@ -1,6 +1,8 @@
-// One photo of the visit: its picture, the faces found on it, and what is to be said of it.
+// One photo or video of the visit: its picture, who is on it, and what is to be said of it.
 
+import { ask } from "./api.js";
 import { count, element } from "./dom.js";
+import { called, isVideo, timeline } from "./film.js";
 import { mayRepeat, words } from "./words.js";
 
 export class Card {
@@ -8,21 +10,28 @@ export class Card {
     this.file = file;
     this.onFace = onFace;
     this.url = URL.createObjectURL(file);
-    this.image = element("img", {
-      src: this.url, alt: `The photo ${file.name}`, loading: "lazy", decoding: "async",
-      onerror: () => this.image.replaceWith(element("p", { class: "blank" }, "No preview")),
-    });
+    this.isVideo = isVideo(file);
+    const onerror = () => this.image.replaceWith(element("p", { class: "blank" }, "No preview"));
+    this.image = this.isVideo
+      ? element("video", {
+        src: this.url, controls: true, muted: true, playsInline: true, preload: "metadata",
+        "aria-label": `The video ${file.name}`, onerror,
+      })
+      : element("img", {
+        src: this.url, alt: `The photo ${file.name}`, loading: "lazy", decoding: "async", onerror,
+      });
     this.frame = element("div", { class: "frame" }, this.image);
     this.bar = element("progress", { max: 1, value: 0, "aria-label": `Sending ${file.name}` });
     this.verdict = element("p", { class: "verdict" });
     this.advice = element("p", { class: "advice", hidden: true });
     this.retry = element("button", { type: "button", hidden: true, onclick: () => onAgain(this) }, "Try again");
+    this.stop = element("button", { type: "button", hidden: true, onclick: () => this.cancel() }, "Cancel");
     this.node = element(
-      "li", { class: "card" }, this.frame,
+      "li", { class: `card${this.isVideo ? " film" : ""}` }, this.frame,
       element(
         "div", { class: "caption" },
         element("h3", { class: "file", title: file.name }, file.name),
-        this.verdict, this.bar, this.advice, this.retry,
+        this.verdict, this.bar, this.advice, this.retry, this.stop,
       ),
     );
     this.waiting();
@@ -42,12 +51,14 @@ export class Card {
     this.advice.hidden = !advice;
     this.retry.hidden = state !== "refused" || !mayRepeat(this.problem);
     this.bar.hidden = !["waiting", "sending", "looking"].includes(state);
+    this.stop.hidden = state !== "looking" || !this.taskId;
     if (state === "looking") this.bar.removeAttribute("value");
   }
 
   waiting() {
-    this.answer = this.problem = null;
+    this.answer = this.problem = this.taskId = null;
     this.faces([]);
+    this.node.querySelector(".seen")?.remove();
     this.show("waiting", "Waiting for its turn");
     this.bar.value = 0;
   }
@@ -60,6 +71,25 @@ export class Card {
 
   looking() {
     this.show("looking", "Looking for faces");
+  }
+
+  // A video is looked at: how far, and who has been seen so far.
+  watching({ task_id, percent, people }) {
+    this.taskId = task_id;
+    const far = Number.isInteger(percent) ? `, ${percent} % done` : "";
+    this.show("looking", `Watching${far}`, people?.length ? `Seen so far: ${people.join(", ")}` : "");
+    this.bar.ariaLabel = `Watching ${this.file.name}`;
+    if (far) this.bar.value = percent / 100;
+  }
+
+  async cancel() {
+    this.stop.disabled = true;
+    try {
+      await ask("DELETE", `/results/${this.taskId}`);
+    } catch {
+      // It has just been answered: the answer comes.
+    }
+    this.stop.disabled = false;
   }
 
   retrying(problem) {
@@ -76,7 +106,17 @@ export class Card {
   answered(answer) {
     this.answer = answer;
     this.faces(answer.faces ?? []);
-    this.tell();
+    if (answer.video) this.tellVideo();
+    else this.tell();
+  }
+
+  tellVideo() {
+    const people = this.answer.people ?? [];
+    const short = this.answer.video.complete ? "" : "The video is damaged or cut short: this is what could be seen.";
+    if (!people.length) return this.show("no-face", "No face found", short);
+    this.node.append(timeline({ ...this.answer, people }, this.image));
+    return this.show(this.answer.outcome, people.slice(0, 4).map(called).join(", ")
+      + (people.length > 4 ? ` and ${count(people.length - 4, "more person", "more people")}` : ""), short);
   }
 
   // The largest face is the photo's answer; the others are named after it.
@@ -134,6 +174,7 @@ export class Card {
   }
 
   get hasUnknown() {
+    if (this.answer?.video) return this.answer.people?.some((person) => !person.known) ?? false;
     return (this.answer?.faces ?? []).some((face) => face.name === "unknown");
   }
 }

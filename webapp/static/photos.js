@@ -1,20 +1,22 @@
-// The first page: photos in, names on their faces.
+// The first page: photos and videos in, names on their faces.
 
 import { camera } from "./camera.js";
 import { Card } from "./card.js";
 import { $, count, say } from "./dom.js";
 import { enrol } from "./enrol.js";
+import { isVideo } from "./film.js";
 import { csv, json, save } from "./results.js";
 import { Sender } from "./sending.js";
 import { Problem } from "./api.js";
 
 const drop = $("drop");
-const mostBytes = Number(drop.dataset.maxBytes);
+const mostBytes = { photo: Number(drop.dataset.maxBytes), video: Number(drop.dataset.maxVideoBytes) };
 let cards = [];
 
 const sender = new Sender({
   progress: (card, share) => card.progress(share),
   looking: (card) => card.looking(),
+  watching: (card, told) => card.watching(told),
   retrying: (card, problem) => card.retrying(problem),
   answered: (card, answer) => done(card, () => card.answered(answer)),
   refused: (card, problem) => done(card, () => card.refused(problem)),
@@ -33,18 +35,19 @@ function take(files) {
   cards.push(...fresh);
   $("visit").hidden = false;
   $("cards").prepend(...fresh.map((card) => card.node));
-  say(`${count(fresh.length, "photo")} taken.`);
+  say(`${count(fresh.length, fresh.some((card) => card.isVideo) ? "file" : "photo")} taken.`);
   send(fresh);
 }
 
 // What cannot succeed is not sent.
 function send(chosen) {
-  const fault = ({ size }) => (size > mostBytes ? "too-large" : size === 0 ? "empty" : null);
+  const fault = ({ file: { size }, isVideo }) =>
+    size > mostBytes[isVideo ? "video" : "photo"] ? "too-large" : size === 0 ? "empty" : null;
   for (const card of chosen) {
-    const code = fault(card.file);
+    const code = fault(card);
     if (code) done(card, () => card.refused(new Problem({ code })));
   }
-  sender.add(chosen.filter((card) => !fault(card.file)));
+  sender.add(chosen.filter((card) => !fault(card)));
   tally();
 }
 
@@ -71,7 +74,7 @@ function tally(newcomer = false) {
     : cards.reduce((all, card) => ({ ...all, [card.state]: [...(all[card.state] ?? []), card] }), {});
   const n = (...names) => names.reduce((sum, name) => sum + (states[name]?.length ?? 0), 0);
   const parts = [
-    count(cards.length, "photo"),
+    count(cards.length, cards.some((card) => card.isVideo) ? "file" : "photo"),
     [n("waiting", "sending", "looking"), "on the way"], [n("named"), "named"], [n("unknown"), "unknown"],
     [n("no-face"), "without a face"], [n("refused"), "refused"],
   ];
@@ -89,7 +92,7 @@ async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.some((entry) => entry.isDirectory)) return take(transfer.files);
   const files = await Promise.all(entries.map(within));
-  return take(files.flat().filter((file) => file.type.startsWith("image/")));
+  return take(files.flat().filter((file) => file.type.startsWith("image/") || isVideo(file)));
 }
 
 async function within(entry) {

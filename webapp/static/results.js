@@ -8,6 +8,9 @@ export function csv(cards) {
 
 function rows({ file, answer, problem }) {
   if (problem) return [[file.name, "refused", ...Array(7).fill(""), problem.code]];
+  if (answer?.people) return answer.people.map((person) => [
+    file.name, answer.outcome, person.name, round(person.confidence, 4), ...Array(5).fill(""), "",
+  ]);
   if (!answer) return [[file.name, "pending", ...Array(8).fill("")]];
   const faces = answer.faces?.length ? answer.faces : [{ name: answer.name ?? "" }];
   return faces.map((face) => [

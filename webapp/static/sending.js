@@ -21,7 +21,10 @@ export function batches(photos) {
   let room = 0;
   for (const photo of photos) {
     const last = made.at(-1);
-    if (last && last.length < most && photo.file.size <= room) {
+    if (photo.isVideo) {
+      made.push([photo]);
+      room = 0;
+    } else if (last && last.length < most && photo.file.size <= room) {
       last.push(photo);
       room -= photo.file.size;
     } else {
@@ -32,8 +35,8 @@ export function batches(photos) {
   return made;
 }
 
-// Who gives photos is told of each: progress(photo, share), looking(photo), retrying(photo, problem),
-// answered(photo, answer), refused(photo, problem).
+// Who gives photos is told of each: progress(photo, share), looking(photo), watching(photo, progress),
+// retrying(photo, problem), answered(photo, answer), refused(photo, problem).
 export class Sender {
   constructor(told) {
     this.told = told;
@@ -99,14 +102,17 @@ export class Sender {
     this.next();
   }
 
-  // The request is over, its task is not: the record will have the answer.
+  // The request is over, its task is not: the record will have the answer. A video tells how far
+  // it is, and may take hours.
   async follow(photo, problem) {
-    this.told.retrying(photo, problem);
-    for (let i = 0; i < 60; i += 1) {
-      await rest(Math.min(2 + i, LONGEST_PAUSE));
+    if (!photo.isVideo) this.told.retrying(photo, problem);
+    for (let i = 0; (photo.isVideo || i < 60) && !photo.dropped; i += 1) {
+      await rest(photo.isVideo ? 1.5 : Math.min(2 + i, LONGEST_PAUSE));
       try {
         const response = await ask("GET", `/results/${problem.task_id}`);
-        if (response.status === 200) return this.told.answered(photo, await response.json());
+        const told = await response.json();
+        if (response.status === 200) return this.told.answered(photo, told);
+        if (photo.isVideo) this.told.watching(photo, told);
       } catch (found) {
         if (!RETRIED.has(found.code)) return this.told.refused(photo, found);
       }
@@ -129,7 +135,7 @@ function post(photos, key, told, settle) {
     const request = new XMLHttpRequest();
     const form = new FormData();
     for (const photo of photos) form.append("inputFile", photo.file, photo.file.name);
-    request.open("POST", "/");
+    request.open("POST", photos[0].isVideo ? "/?wait=0" : "/");
     const headers = { Accept: "application/json", "Idempotency-Key": key, ...authorization() };
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => share(photos, event.loaded / event.total, told);
@@ -141,6 +147,8 @@ function post(photos, key, told, settle) {
     request.onload = () => {
       if (several()) lines.take(request.responseText);
       else if (request.status === 200) settle(0, JSON.parse(request.responseText));
+      else if (request.status === 202)
+        settle(0, { code: "late", task_id: JSON.parse(request.responseText).task_id });
       else {
         const after = Number(request.getResponseHeader("Retry-After")) || undefined;
         return reject(described(request.responseText, request.status, after));

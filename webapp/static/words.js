@@ -2,14 +2,25 @@
 
 const WORDS = {
   empty: ["This file is empty.", "Choose another one."],
-  "too-large": ["This photo is too large.", "Save it smaller, or send one with fewer bytes."],
-  "not-a-picture": ["This is not a picture.", "Send a JPEG, PNG, WebP, GIF, BMP or TIFF file."],
+  "too-large": ["This file is too large.", "Save it smaller, or send one with fewer bytes."],
+  "not-a-picture": ["This is not a picture.", "Send a JPEG, PNG, WebP, GIF, BMP or TIFF file, or a video."],
   "unsupported-format": [
     "This kind of picture is not read here.",
     "Save it as JPEG. On an iPhone: Settings, Camera, Formats, Most Compatible.",
   ],
   "broken-picture": ["This picture is damaged.", "Its end may be missing: copy it again from the camera."],
-  "too-many-pixels": ["This picture has too many pixels.", "Save it smaller, 4,000 pixels wide are plenty."],
+  "too-many-pixels": ["It has too many pixels.", "Save it smaller, 4,000 pixels wide are plenty."],
+  "not-a-video": ["This is not a video.", "Send MP4, WebM, MOV, MKV, AVI or another usual kind."],
+  "unsupported-codec": ["This kind of video is not read here.", "Save it as MP4 (H.264)."],
+  "no-video-stream": ["There is no moving picture in this file.", "It may hold sound only."],
+  "no-frames": ["This video shows nothing.", "No picture in it can be read."],
+  "broken-video": ["This video is damaged.", "Copy it again from the camera."],
+  "truncated-video": ["This video is cut short.", "Its end is missing: copy it again from the camera."],
+  "too-long": ["This video is too long.", "Cut it into parts."],
+  "too-costly": ["This video takes too much to look at.", "Save it smaller, 1920 pixels wide are plenty."],
+  "crashed-decoder": ["This video cannot be read.", "Save it again with another program."],
+  cancelled: ["Cancelled.", "Send it again if you want the answer after all."],
+  "answered-already": ["There is an answer already.", "It stays."],
   poison: ["This photo could not be looked at.", "It was set aside for whoever runs this service."],
   "photo-gone": ["The photo was deleted before it was looked at.", "Send it again."],
   "no-photo-taken": ["This photo cannot be learned from.", "Choose one with the face larger and sharper."],
@@ -47,6 +58,8 @@ export const FORCEABLE = new Set(["too-small", "blurred", "somebody-else", "unli
 // The photo itself is at fault: sending it again would change nothing.
 const FINAL = new Set([
   "empty", "too-large", "not-a-picture", "unsupported-format", "broken-picture", "too-many-pixels", "poison",
+  "not-a-video", "unsupported-codec", "no-video-stream", "no-frames", "broken-video", "truncated-video", "too-long",
+  "too-costly", "crashed-decoder",
 ]);
 export const mayRepeat = (problem) => !FINAL.has(problem.code);
 

@@ -31,7 +31,8 @@ def serving(
 ) -> Iterator[tuple[Server, threading.Thread]]:
     release.clear()
     monkeypatch.setenv("PORT", str(free_port()))
-    server = Server(application, Settings(max_waiting=4, max_request_bytes=1000), **limits)
+    small = Settings(max_waiting=4, max_request_bytes=1000, max_video_upload_bytes=1000)
+    server = Server(application, small, **limits)
     thread = threading.Thread(
         target=server.serve, kwargs={"draining": lambda: None, "drain_timeout": drain_timeout}
     )

@@ -83,7 +83,7 @@ REFUSALS: dict[str, tuple[bytes, str]] = {
     "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(99), "This kind of picture is not read here."),
     "cut.jpg": (picture((900, 900))[:20_000], "This picture is damaged."),
     "noise.png": (picture((300, 300), "PNG"), "No face found"),
-    "huge.jpg": (b"\xff\xd8\xff" + bytes(21 * 1024 * 1024), "This photo is too large."),
+    "huge.jpg": (b"\xff\xd8\xff" + bytes(21 * 1024 * 1024), "This file is too large."),
 }
 
 

@@ -241,3 +241,27 @@ def test_stopped_machines_beyond_the_cap_are_retired_at_rest_highest_number_firs
     assert decide(snapshot(0, *pool), LIMITS, NOW).retire == ("i-18", "i-17", "i-16")
     assert not decide(snapshot(5, *pool), LIMITS, NOW).retire
     assert len(decide(snapshot(0, *pool), replace(LIMITS, reuse=False), NOW).retire) == 18
+
+
+@pytest.mark.parametrize(
+    ("photos", "videos", "target"),
+    [
+        pytest.param(0, 1, 1, id="a video needs a process, and so a machine"),
+        pytest.param(0, 2, 1, id="two videos, two processes"),
+        pytest.param(0, 3, 2, id="as many processes as videos"),
+        pytest.param(5, 1, 1, id="five photos fit beside a video"),
+        pytest.param(0, 40, 15, id="never above the cap"),
+    ],
+)
+def test_a_video_is_a_process_that_is_busy_and_no_backlog(
+    photos: int, videos: int, target: int
+) -> None:
+    waiting = photos + videos
+    demand = Demand(waiting, waiting, float(waiting), "exact", videos=videos)
+    plan = decide(Snapshot(demand, ()), replace(LIMITS, boot_worst=30), NOW)
+    assert plan.target == target
+
+
+def test_videos_start_no_machine_for_each_in_the_graded_profile() -> None:
+    demand = Demand(8, 8, 8.0, "exact", videos=8)
+    assert decide(Snapshot(demand, ()), replace(COURSE_LIMITS, boot_worst=30), NOW).target == 4

@@ -171,3 +171,13 @@ def test_a_web_tier_that_is_down_or_fails_is_missing_and_so_is_the_sum(address: 
     assert read_ledger([address], 0.0) is None
     assert read_ledger(["http://127.0.0.1:9"], 0.0) is None
     assert read_ledger(["file:///etc/passwd"], 0.0) is None
+
+
+def test_videos_are_told_apart_by_the_ledger_alone() -> None:
+    process = Process("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
+    demand = Signals(60.0).take(Counts(0.0, 4, 0), Ledger(0.0, (process,)), 0.0)
+    assert demand is not None
+    assert (demand.grow, demand.videos) == (4, 3)
+    demand = Signals(60.0).take(Counts(0.0, 4, 0), None, 0.0)
+    assert demand is not None
+    assert demand.videos == 0

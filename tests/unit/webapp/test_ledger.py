@@ -1,4 +1,5 @@
 import threading
+import time
 
 from webapp.ledger import Ledger
 
@@ -58,3 +59,15 @@ def test_counts_are_exact_from_many_threads() -> None:
     for thread in threads:
         thread.join(timeout=30)
     assert (ledger.entry().accepted, ledger.outstanding) == (4000, 0)
+
+
+def test_videos_are_counted_apart_and_their_time_is_no_photos_time() -> None:
+    ledger = Ledger("here-0")
+    ledger.accept("film", video=True)
+    ledger.accept("photo")
+    assert (ledger.entry().outstanding, ledger.entry().videos) == (2, 1)
+    ledger.answer("film")
+    assert (ledger.entry().outstanding, ledger.entry().videos) == (1, 0)
+    assert ledger.recent.total(time.time()).count == 0
+    ledger.answer("photo")
+    assert ledger.recent.total(time.time()).count == 1

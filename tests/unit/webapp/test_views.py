@@ -19,7 +19,11 @@ from webapp.metrics import Metrics
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(
-        max_upload_bytes=1000, max_request_bytes=100_000, max_waiting=1, state_dir=tmp_path
+        max_upload_bytes=1000,
+        max_request_bytes=100_000,
+        max_video_upload_bytes=50_000,
+        max_waiting=1,
+        state_dir=tmp_path,
     )
 
 
