@@ -1,4 +1,4 @@
-"""Process start to first answer: ``python -m benchmarks.cold_start MODELS ENGINE PHOTO`` is one."""
+"""Process start to first answer: ``python -m benchmarks.cold_start`` is one."""
 
 import os
 import subprocess
@@ -20,9 +20,9 @@ class Start:
     peak_mb: float
 
 
-def measure(models_dir: Path, engine: str, photo: Path) -> Start:
+def measure(models_dir: Path, engine: str, precision: str, photo: Path) -> Start:
     """Of one new process."""
-    command = [sys.executable, "-m", "benchmarks.cold_start", models_dir, engine, photo]
+    command = [sys.executable, "-m", "benchmarks.cold_start", models_dir, engine, precision, photo]
     before = os.times()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     after = os.times()
@@ -33,11 +33,11 @@ def measure(models_dir: Path, engine: str, photo: Path) -> Start:
     return Start(after.elapsed - before.elapsed, user + system, float(done.stdout))
 
 
-def main(models_dir: str, engine: str, photo: str) -> None:
+def main(models_dir: str, engine: str, precision: str, photo: str) -> None:
     from facerec_tasks.recognition.gallery import Gallery
     from facerec_tasks.recognition.recognizer import Recognizer
 
-    recognizer = Recognizer.load(Path(models_dir), Gallery.empty(engine))
+    recognizer = Recognizer.load(Path(models_dir), Gallery.empty(engine, precision=precision))
     if not recognizer.recognize(Path(photo).read_bytes()).faces:
         raise SystemExit("no face in the photo")
     print(memory.peak_mb())

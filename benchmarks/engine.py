@@ -3,10 +3,12 @@
 A file's bytes to the largest face's embedding, one thread, side by side and in alternation. What is
 compared is processor time, which other processes on the machine disturb less, and the best of it.
 Both see the same JPEG files, made of the sample portraits. ``resnet128`` averages with the mirror
-image. FaceNet's weights are random: its speed does not depend on them.
+image. FaceNet's weights are random, and the int8 network is made from the portraits alone: their
+speed does not depend on it.
 """
 
 import argparse
+import io
 import json
 import statistics
 import tempfile
@@ -16,14 +18,18 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks import cold_start, portraits, prefork
 from benchmarks.reference.client import Originals
-from facerec_tasks.recognition import convert
+from facerec_tasks.recognition import convert, precision, quantization
+from facerec_tasks.recognition.embedder import ResNet128
 from facerec_tasks.recognition.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 
 REFERENCE = "facenet-pytorch in torch"
 ENGINES = ("resnet128", "facenet")
+INT8 = "resnet128 int8"
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,8 @@ def figures(rows: list[Row]) -> dict[str, float]:
     return {
         "resnet128_vs_reference_64": ratio("resnet128", "64 x 64"),
         "resnet128_vs_reference_250": ratio("resnet128", "250 x 250"),
+        "resnet128_int8_vs_reference_64": ratio(INT8, "64 x 64"),
+        "resnet128_int8_vs_reference_250": ratio(INT8, "250 x 250"),
         "facenet_vs_reference_250": ratio("facenet", "250 x 250"),
         "large_photo_vs_reference": ratio("resnet128", "12.6 megapixels"),
     }
@@ -124,30 +132,53 @@ def measure(work: Path) -> dict[str, object]:
         originals("save_weights", path=str(weights))
         for engine in ENGINES:
             convert.ensure(work, engine, weights, convert.sha256_of(weights))
-        engines = {name: Recognizer.load(work, Gallery.empty(name)) for name in ENGINES}
+        galleries = {name: Gallery.empty(name) for name in ENGINES}
+        galleries[INT8] = Gallery.empty("resnet128", precision=int8_network(work))
+        engines = {name: Recognizer.load(work, empty) for name, empty in galleries.items()}
         sizes = files(work)
         rows = [row for size in sizes for row in compare(size, originals, engines)]
         reference_mb = originals("peak_mb")
     photo = sizes[1].files[0]
-    forked = prefork.measure(partial(engines["resnet128"].look, photo.read_bytes()))
-    starts = {name: _coldest(work, name, photo) for name in ENGINES}
+    forked = {
+        name: prefork.measure(partial(engines[name].look, photo.read_bytes()))
+        for name in ("resnet128", INT8)
+    }
+    starts = {name: _coldest(work, empty, photo) for name, empty in galleries.items()}
     return {
         "figures": figures(rows)
         | {
             "cold_start_s": round(starts["resnet128"].seconds, 3),
-            "private_mb_per_child": round(forked.private_mb, 1),
+            "private_mb_per_child": round(forked["resnet128"].private_mb, 1),
         },
         "rows": [asdict(row) for row in rows],
-        "faces_per_second_two_children": round(forked.per_second, 1),
+        "prefork": {name: asdict(found) for name, found in forked.items()},
         "cold_starts": {name: asdict(start) for name, start in starts.items()},
         "reference_peak_mb": reference_mb,
         "models_mb": _megabytes(work),
     }
 
 
-def _coldest(work: Path, engine: str, photo: Path) -> cold_start.Start:
+def int8_network(work: Path) -> str:
+    """Makes an int8 network beside the one in fp32; returns the precision it is called by."""
+    fp32 = Recognizer.load(work, Gallery.empty("resnet128"))
+    heads = [portraits.head(who, side) for who in _WHO for side in range(100, 250, 25)]
+    seen = [(np.asarray(head), fp32.look(_encoded(head)).detections[:1]) for head in heads]
+    chips = [chip for rgb, faces in seen for chip in ResNet128.chips(rgb, faces)]
+    network = quantization.quantized(work, np.array(chips))
+    name = precision.of_network(network)
+    (work / f"{precision.network_name('resnet128', name)}.onnx").write_bytes(network)
+    return name
+
+
+def _encoded(picture: portraits.Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def _coldest(work: Path, empty: Gallery, photo: Path) -> cold_start.Start:
     """The best of seven starts."""
-    starts = [cold_start.measure(work, engine, photo) for _ in range(7)]
+    starts = [cold_start.measure(work, empty.engine, empty.precision, photo) for _ in range(7)]
     return min(starts, key=lambda start: start.seconds)
 
 

@@ -62,7 +62,7 @@ class Caps:
     max_jpeg_pixels: int = 170_000_000
     """Of a JPEG in one scan: it is shrunk while it is decoded."""
     max_scanned_pixels: int = 50_000_000
-    """Of a JPEG in several scans (progressive): all coefficients are in memory at once."""
+    """Of a JPEG that is progressive or in several scans: all coefficients are in memory at once."""
     max_scan_work: int = 600_000_000
     """Pixels times scans of a JPEG: the decoder goes over all pixels once a scan."""
     longest_side: int = 1280
@@ -207,9 +207,9 @@ def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
 
 def _fits_jpeg(pixels: int, data: bytes, caps: Caps) -> bool:
     scans = jpeg.scans(data)
-    if scans < 2:
+    if scans < 2 and not jpeg.is_held(data):
         return pixels <= caps.max_jpeg_pixels
-    return pixels <= min(caps.max_scanned_pixels, caps.max_scan_work // scans)
+    return pixels <= min(caps.max_scanned_pixels, caps.max_scan_work // max(scans, 1))
 
 
 def _depth(image: Image.Image, data: bytes) -> int:

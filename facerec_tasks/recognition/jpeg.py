@@ -17,6 +17,10 @@ _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 """The next marker; inside a scan, 0xff is data when zero or a restart follows."""
 _EXIF = b"Exif\0\0"
 
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+"""SOF0 to SOF15; the three between them are tables."""
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+
 MOST_SEGMENTS = 10_000
 """A photo has some dozens."""
 
@@ -72,3 +76,27 @@ def scans(data: bytes) -> int:
             position += int.from_bytes(data[position : position + 2])
         found += kind == _SOS
     return MOST_SEGMENTS
+
+
+def is_held(data: bytes) -> bool:
+    """Whether the decoder keeps the coefficients of the whole picture until the last scan.
+
+    So does libjpeg (``jdinput.c``, ``has_multiple_scans``) for progressive pictures and for those
+    whose first scan has not all their colours, however many scans there are.
+    """
+    position, colours = 2, 0
+    for _ in range(MOST_SEGMENTS):
+        marker = _MARKER.search(data, position)
+        if marker is None:
+            return False
+        kind, position = marker[1][0], marker.end()
+        body = data[position : position + 8]
+        if kind in _PROGRESSIVE:
+            return True
+        if kind in _FRAMES and len(body) == 8:
+            colours = body[7]
+        elif kind == _SOS and len(body) > 2:
+            return body[2] < colours
+        if kind not in _BARE:
+            position += int.from_bytes(body[:2])
+    return True

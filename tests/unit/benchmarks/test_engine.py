@@ -12,15 +12,17 @@ def test_figures_divide_their_best_times_by_ours() -> None:
     rows = [
         Row(contender, picture, best, 999.0)
         for picture, times in {
-            "64 x 64": (100.0, 10.0, 50.0),
-            "250 x 250": (120.0, 16.0, 60.0),
-            "12.6 megapixels": (3000.0, 150.0, 200.0),
+            "64 x 64": (100.0, 10.0, 50.0, 8.0),
+            "250 x 250": (120.0, 16.0, 60.0, 12.0),
+            "12.6 megapixels": (3000.0, 150.0, 200.0, 140.0),
         }.items()
-        for contender, best in zip((REFERENCE, *engine.ENGINES), times, strict=True)
+        for contender, best in zip((REFERENCE, *engine.ENGINES, engine.INT8), times, strict=True)
     ]
     assert engine.figures(rows) == {
         "resnet128_vs_reference_64": 10.0,
         "resnet128_vs_reference_250": 7.5,
+        "resnet128_int8_vs_reference_64": 12.5,
+        "resnet128_int8_vs_reference_250": 10.0,
         "facenet_vs_reference_250": 2.0,
         "large_photo_vs_reference": 20.0,
     }

@@ -204,6 +204,21 @@ def test_refuses_a_jpeg_of_a_thousand_scans() -> None:
     assert image.decode(_progressive(300, 1000)).width == 300
 
 
+def test_refuses_a_large_picture_whose_coefficients_are_all_kept() -> None:
+    """Progressive in a single scan, or one colour of three in the first: a gigabyte at 13,000."""
+    caps = Caps(max_scanned_pixels=199 * 199)
+    whole = encoded(PHOTO.resize((200, 200)), "JPEG")
+    assert image.decode(whole, caps).width == 200
+    progressive = encoded(PHOTO.resize((200, 200)), "JPEG", progressive=True)
+    first = progressive.index(b"\xff\xda")
+    second = progressive.index(b"\xff\xda", first + 1)
+    start = whole.index(b"\xff\xda")
+    one_colour = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 63, 0)
+    for held in (progressive[:second] + b"\xff\xd9", whole[:start] + one_colour + whole[start:]):
+        assert code_of(held, caps) == RejectionCode.TOO_MANY_PIXELS
+        assert image.decode(held).width == 200
+
+
 def test_a_thumbnail_in_the_metadata_is_no_scan() -> None:
     data, thumbnail = (encoded(PHOTO.resize((side, side)), "JPEG") for side in (200, 8))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail

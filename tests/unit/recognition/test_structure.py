@@ -63,6 +63,19 @@ def bigtiff_numbers(count: int) -> bytes:
     return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 1) + entries + b"\0" * 8
 
 
+def test_many_colour_profiles_are_refused_at_once() -> None:
+    body = b"a\0\0" + zlib.compress(bytes(1 << 20), 9)
+    checksum = struct.pack(">I", zlib.crc32(b"iCCP" + body))
+    profile = struct.pack(">I", len(body)) + b"iCCP" + body + checksum
+    data = encoded("PNG")
+    assert image.decode(data[:33] + profile + data[33:]).width == 40
+    started = time.process_time()
+    with pytest.raises(Rejected) as caught:
+        image.decode(data[:33] + profile * 1000 + data[33:])
+    assert caught.value.code == RejectionCode.TOO_MANY_PIXELS
+    assert time.process_time() - started < 0.5
+
+
 @pytest.mark.parametrize("make", [png_chunks, gif_comments, jpeg_segments])
 def test_a_few_parts_more_do_no_harm(make: object) -> None:
     assert callable(make)
