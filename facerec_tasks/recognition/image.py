@@ -191,7 +191,7 @@ each: two megabytes took 15 s and left 300 MB in the log."""
 
 
 def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
-    pixels = image.width * image.height
+    pixels = max(image.width * image.height, _tile_pixels(image))
     if image.format == "JPEG":
         fits = _fits_jpeg(pixels, data, caps)
     elif image.format == "WEBP":
@@ -203,6 +203,12 @@ def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
         raise Rejected(
             RejectionCode.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels are too many."
         )
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Of one tile of a TIFF, which is decoded whole though the picture may be smaller."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
 
 
 def _fits_jpeg(pixels: int, data: bytes, caps: Caps) -> bool:
@@ -221,7 +227,7 @@ def _depth(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323
 
 # --- orientation ------------------------------------------------------------------------------
 

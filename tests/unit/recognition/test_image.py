@@ -191,6 +191,22 @@ def _png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
+@pytest.mark.parametrize("side", [256, 16_384, 40_000])
+def test_refuses_a_tile_of_too_many_pixels(side: int) -> None:
+    """The picture is small; its only tile is decoded all the same."""
+    tags = [(256, 4, 100), (257, 4, 100), (258, 3, 8), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
+    tile = zlib.compress(bytes(side * side if side < 1000 else 1000))
+    tags += [(322, 4, side), (323, 4, side), (324, 4, 8), (325, 4, len(tile))]
+    tile += bytes(len(tile) % 2)
+    entries = b"".join(struct.pack("<HHLL", tag, kind, 1, value) for tag, kind, value in tags)
+    start = struct.pack("<LH", 8 + len(tile), len(tags))
+    data = b"II*\0" + start[:4] + tile + start[4:] + entries + bytes(4)
+    if side < 1000:
+        assert image.decode(data).width == 100
+    else:
+        assert code_of(data) == RejectionCode.TOO_MANY_PIXELS
+
+
 def _progressive(side: int, scans: int) -> bytes:
     """A JPEG whose last scan comes again and again."""
     data = encoded(Image.new("RGB", (side, side), (90, 100, 110)), "JPEG", progressive=True)
