@@ -58,6 +58,11 @@ def _bucket(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
     s3.put_bucket_ownership_controls(**name, OwnershipControls=p["OwnershipControls"])
     rules = [_rule(dict(rule)) for rule in p["LifecycleConfiguration"]["Rules"]]
     s3.put_bucket_lifecycle_configuration(**name, LifecycleConfiguration={"Rules": rules})
+    told = p.get("NotificationConfiguration", {}).get("LambdaConfigurations", ())
+    functions = [{"LambdaFunctionArn": one["Function"], "Events": [one["Event"]]} for one in told]
+    s3.put_bucket_notification_configuration(
+        **name, NotificationConfiguration={"LambdaFunctionConfigurations": functions}
+    )
     tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
     s3.put_bucket_tagging(**name, Tagging={"TagSet": tag_set})
 
@@ -83,7 +88,7 @@ def _queue_policy(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
 
 
 def _role(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
-    for arn in p["ManagedPolicyArns"]:
+    for arn in p.get("ManagedPolicyArns", ()):
         aws.iam.attach_role_policy(RoleName=p["RoleName"], PolicyArn=arn)
 
 
@@ -131,6 +136,11 @@ def _alarm(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
     aws.cloudwatch.put_metric_alarm(**{**p, **numbers})
 
 
+def _event_invoke_config(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+    numbers = {key: int(p[key]) for key in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")}
+    getattr(aws, "lambda").put_function_event_invoke_config(**{**p, **numbers})
+
+
 _COMPLETED: dict[str, Callable[[_Calls, Properties, dict[str, str]], None]] = {
     "AWS::S3::Bucket": _bucket,
     "AWS::S3::BucketPolicy": _bucket_policy,
@@ -140,6 +150,7 @@ _COMPLETED: dict[str, Callable[[_Calls, Properties, dict[str, str]], None]] = {
     "AWS::EC2::Instance": _instance,
     "AWS::SNS::Subscription": _subscription,
     "AWS::CloudWatch::Alarm": _alarm,
+    "AWS::Lambda::EventInvokeConfig": _event_invoke_config,
 }
 
 
@@ -209,7 +220,7 @@ def _uncomplete(resources: ResourceMap, gone: list[dict[str, Any]]) -> None:
         elif resource["Type"] == "AWS::EC2::EIP":
             _release(aws, properties["InstanceId"])
         elif resource["Type"] == "AWS::IAM::Role":
-            for arn in properties["ManagedPolicyArns"]:
+            for arn in properties.get("ManagedPolicyArns", ()):
                 aws.iam.detach_role_policy(RoleName=properties["RoleName"], PolicyArn=arn)
     for resource in gone:  # now that no role has them
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
