@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-localstack check lint parity soak bench facenet models clean
+.PHONY: help run test test-localstack containers check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,7 +24,7 @@ check: $(VENV)/.dev lint ## lint, types, arrows between packages
 # The linters' own switches: checkov looks nothing up on the internet, and its exceptions stand beside
 # the resources with their reasons.
 DOCKERFILES := $(wildcard Dockerfile* */Dockerfile*)
-SCRIPTS     := .ci/run $(wildcard ami_build/*.sh)
+SCRIPTS     := .ci/run $(wildcard ami_build/*.sh docker/*.sh)
 TEMPLATES   := $(wildcard ami_build/*.yaml serverless/*.yaml)
 
 lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
@@ -39,6 +39,9 @@ test-localstack: $(VENV)/.dev ## the integration tests of the SQS layer on a rea
 
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s
+
+containers: ## the whole system in containers on LocalStack, and its tests (needs Docker only)
+	docker compose -f docker-compose.test.yml up --build --abort-on-container-exit --exit-code-from tests
 
 parity: $(VENV)/.dev models ## compare the engine with the originals in torch and dlib
 	@$(BIN)/python -m benchmarks.parity
@@ -86,7 +89,7 @@ $(VENV)-lint/.lint: requirements/lint.txt | $(VENV)/bin/python
 .PHONY: pins
 pins: $(VENV)/.dev ## pin requirements/*.in again
 	@$(PIP) install --quiet pip-tools
-	@for role in worker web controller flower local dev lint lambda-video-splitting lambda-face-recognition; do \
+	@for role in worker web controller flower convert local integration dev lint lambda-video-splitting lambda-face-recognition; do \
 		$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \

