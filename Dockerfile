@@ -1,17 +1,17 @@
 # One image a role: docker build --target worker|web|controller|flower|hypervisor|tests .
-# Nothing here needs BuildKit, a compiler, or a download beyond the Python package registry; what
-# installs stays behind in the stage that installed. See docs/containers.md.
+# Nothing here needs BuildKit, a compiler, or a download beyond the Python package registry.
+# See docs/containers.md.
 
+# Each role gets a virtual environment without pip: whole (pip check), and no more than its pins.
 FROM python:3.11-slim-bookworm AS builder
 ENV PIP_PYTHON=/opt/venv/bin/python PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /srv/facerec
 COPY docker/slim.sh docker/
-# Each role gets a virtual environment without pip: whole (pip check), and no more than its pins.
 RUN python -m venv --without-pip /opt/venv
 
-# The base without installers: in a layer of its own that all roles share, since a layer above the
-# public image's could not make it smaller.
+# The public image without its installers: one layer that all roles share. A layer above the public
+# image's own could hide them, but not make the image smaller.
 FROM python:3.11-slim-bookworm AS pruned
 COPY docker/prune.sh /tmp/
 RUN /tmp/prune.sh && rm /tmp/prune.sh \
@@ -19,6 +19,7 @@ RUN /tmp/prune.sh && rm /tmp/prune.sh \
  && install -d -o facerec -g facerec -m 0750 /var/lib/facerec
 
 FROM scratch AS base
+# hadolint ignore=DL3067
 COPY --from=pruned / /
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
     LANG=C.UTF-8 \
@@ -47,13 +48,17 @@ COPY --from=worker-venv /opt/venv /opt/venv
 COPY --from=models /srv/facerec/models models
 COPY celeryconfig.py ./
 COPY facerec_tasks facerec_tasks
-USER facerec
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/worker.pulse"]
 CMD ["celery", "-A", "facerec_tasks.worker", "worker"]
 
 # Stands in for the machines of EC2 on an emulator: one worker for each that is running.
 FROM worker AS hypervisor
 COPY autoscale autoscale
 COPY local local
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/hypervisor.pulse"]
 CMD ["python", "-m", "local.hypervisor"]
 
 
@@ -66,11 +71,11 @@ COPY --from=web-venv /opt/venv /opt/venv
 COPY celeryconfig.py ./
 COPY facerec_tasks facerec_tasks
 COPY webapp webapp
-USER facerec
+USER 10001:10001
 ENV FACEREC_HOST=0.0.0.0 PORT=8000
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD python -c \
-  "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz')"
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["python", "docker/healthy.py", "http://127.0.0.1:$PORT/healthz"]
 CMD ["python", "-m", "webapp"]
 
 
@@ -83,10 +88,9 @@ COPY --from=controller-venv /opt/venv /opt/venv
 COPY celeryconfig.py ./
 COPY facerec_tasks facerec_tasks
 COPY autoscale autoscale
-USER facerec
-ENV FACEREC_METRICS_PORT=9808
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD python -c \
-  "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['FACEREC_METRICS_PORT'] + '/metrics')"
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/controller.pulse"]
 CMD ["python", "-m", "autoscale.controller"]
 
 
@@ -98,11 +102,11 @@ FROM base AS flower
 COPY --from=flower-venv /opt/venv /opt/venv
 COPY celeryconfig.py ./
 COPY facerec_tasks facerec_tasks
-USER facerec
+USER 10001:10001
 EXPOSE 5555
 # Flower can stop workers, so it wants FLOWER_BASIC_AUTH=user:password to listen beyond itself.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD python -c \
-  "import urllib.request as u; u.urlopen('http://127.0.0.1:5555/healthcheck')"
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+  CMD ["python", "docker/healthy.py", "http://127.0.0.1:5555/healthcheck"]
 CMD ["python", "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app", "--address=0.0.0.0"]
 
 
@@ -118,5 +122,5 @@ FROM base AS tests
 COPY --from=tests-venv /opt/venv /opt/venv
 COPY --from=models /srv/facerec/models models
 COPY --from=tests-venv /srv/facerec .
-USER facerec
+USER 10001:10001
 CMD ["pytest", "-p", "no:cacheprovider"]

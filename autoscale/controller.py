@@ -32,6 +32,7 @@ from autoscale.readings import Queue, Readings
 from autoscale.signals import Ledger, RequestQueue, Serving, Signals, read_ledger
 from autoscale.state import PREFIX, State
 from facerec_tasks.logs import configure, request_id
+from facerec_tasks.pulse import Pulse
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.state import StateBucket
 
@@ -88,6 +89,7 @@ class Controller:
         self._steps = 0
         place = Place(settings.machine, settings.state_dir)
         self._lease = Lease(state, place, self._run)
+        self._pulse = Pulse(settings.state_dir, "controller")
         self._fleet = fleet
         self._log = DecisionLog(state, self._run)
         self.metrics = Metrics()
@@ -120,6 +122,7 @@ class Controller:
         if self._probe:
             self._probe.start()
         while not stopped.is_set():
+            self._pulse.beat()
             ledger = read_ledger(self._settings.ledger_urls, time.time())
             if self._due(ledger):
                 self._guarded(partial(self._turn, ledger))

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from celery import bootsteps
 from celery.signals import worker_init
 from celery.worker.control import control_command
 
@@ -17,6 +18,7 @@ from facerec_tasks import people_tasks
 from facerec_tasks.app import app
 from facerec_tasks.engine import Engine
 from facerec_tasks.errors import AwsError
+from facerec_tasks.pulse import EVERY, Pulse
 from facerec_tasks.recognition.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
@@ -62,6 +64,28 @@ def _watch(path: Path, state: bytes | None, heed: Heed) -> Watched | None:
     settings = get_settings()
     caps = Caps(max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes)
     return watch(path, _loaded.current(), state=state, heed=heed, caps=caps)
+
+
+class Beat(bootsteps.StartStopStep):
+    """Shows that the worker's event loop turns."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        self._pulse = Pulse(get_settings().state_dir, "worker")
+        self._timer: Any = None
+
+    def start(self, c: Any) -> None:
+        self._pulse.beat()
+        self._timer = c.timer.call_repeatedly(EVERY, self._pulse.beat)
+
+    def stop(self, c: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+app.steps["consumer"].add(Beat)
 
 
 @control_command()

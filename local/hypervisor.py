@@ -19,6 +19,7 @@ from pathlib import Path
 from autoscale.fleet import MEMBER_TAG, NAME
 from facerec_tasks import aws, logs
 from facerec_tasks.errors import AwsError
+from facerec_tasks.pulse import Pulse
 from facerec_tasks.settings import Settings, get_settings
 from local.ending import Ended, end_on_signals
 from local.service import Definition, Service, wait_until
@@ -207,10 +208,12 @@ def main() -> None:
     settings = get_settings()
     (settings.state_dir / "logs").mkdir(parents=True, exist_ok=True)
     hypervisor = Hypervisor(settings, Machines(settings))
+    pulse = Pulse(settings.state_dir, "hypervisor")
     try:
         end_on_signals()
         log.info("looking after the app-tier machines of %s", settings.endpoint_url)
         while True:
+            pulse.beat()
             hypervisor.step()
             time.sleep(LOOK_EVERY if hypervisor.settled else START_EVERY / 2)
     except Ended:
