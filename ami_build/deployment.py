@@ -21,9 +21,9 @@ from ami_build.errors import (
     Stuck,
     TookTooLong,
 )
+from ami_build.images import ID_TAG, Images
 from ami_build.plan import Plan, changes
-from ami_build.stack import ID_TAG, PARAMETERS, TEMPLATE, Say, Stack, State
-from autoscale.fleet import IMAGE
+from ami_build.stack import PARAMETERS, TEMPLATE, Say, Stack, State
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings
 
@@ -48,7 +48,7 @@ class Wish:
     """What the operator asked for; none means as it is, or the template's default."""
 
     image: str | None = None
-    """Id of the image; none takes the newest that was baked."""
+    """Id of the image; none takes the one that is published."""
     callers: str | None = None
     """CIDR of those who reach port 8000; empty for nobody."""
     email: str | None = None
@@ -181,7 +181,7 @@ class Deployment:
             "VpcId": self._vpc(),
             "VisibilityTimeout": str(self._settings.visibility_timeout),
         }
-        image = wish.image or newest_image(self._settings)
+        image = wish.image or published_image(self._settings)
         if image:  # else as it is: a machine that serves is never taken away for want of an image
             wanted["ImageId"] = image
         for field in fields(wish):
@@ -316,20 +316,14 @@ class Deployment:
                 )
 
 
-def newest_image(settings: Settings) -> str | None:
-    """Id of the newest usable image of this id that was baked, or none."""
-    with translated():
-        found = client(settings, "ec2").describe_images(
-            Owners=["self"],
-            Filters=[
-                {"Name": f"tag:{ID_TAG}", "Values": [settings.id]},
-                {"Name": "state", "Values": ["available"]},
-            ],
-        )["Images"]
-    ours = [image for image in found if image["Name"].startswith(IMAGE)]
-    if not ours:
-        return None
-    return max(ours, key=lambda image: image.get("CreationDate", ""))["ImageId"]
+def published_image(settings: Settings) -> str | None:
+    """Id of the image of the version that is published, or none.
+
+    ``app-tier-ami`` itself is registered anew with every bake; the image of a version stays.
+    """
+    images = Images(settings)
+    version = images.in_use()
+    return next((kept.id for kept in images.kept() if kept.version == version), None)
 
 
 def _remedy(name: str, state: State) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ami_build.errors import PhotosRemain, Stuck, TookTooLong
-from ami_build.stack import ID_TAG, Say, Stack
+from ami_build.images import ID_TAG, snapshots_of
+from ami_build.stack import Say, Stack
 from autoscale.fleet import MEMBER_TAG
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Unavailable
@@ -147,20 +148,13 @@ class Removal:
             seen -= {web.physical} if web else set()
         yield from sorted(seen)
 
-    def _images(self) -> dict[str, list[str]]:
+    def _images(self) -> dict[str, tuple[str, ...]]:
         """Snapshots by image."""
         filters = [{"Name": f"tag:{ID_TAG}", "Values": [self._settings.id]}]
         found = self._ec2.describe_images(Owners=["self"], Filters=filters)["Images"]  # type: ignore[arg-type]
-        return {
-            image["ImageId"]: [
-                disk["Ebs"]["SnapshotId"]
-                for disk in image.get("BlockDeviceMappings", ())
-                if disk.get("Ebs", {}).get("SnapshotId")
-            ]
-            for image in found
-        }
+        return {image["ImageId"]: snapshots_of(image) for image in found}
 
-    def _snapshots(self, images: dict[str, list[str]]) -> Iterator[str]:
+    def _snapshots(self, images: dict[str, tuple[str, ...]]) -> Iterator[str]:
         """Those of our images, and those an image that is gone has left."""
         filters = [{"Name": f"tag:{ID_TAG}", "Values": [self._settings.id]}]
         pages = self._ec2.get_paginator("describe_snapshots").paginate(

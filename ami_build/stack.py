@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 TEMPLATE = Path(__file__).with_name("stack.yaml")
-ID_TAG = "facerec:id"
-"""Whose value is the id on everything that the stack and the bake make."""
 LOOK_EVERY = 2.0
 """Seconds between two looks at a stack that is changing."""
 PARAMETERS = frozenset(

@@ -11,6 +11,15 @@ DOLLARS_PER_MILLION = {"sqs": 0.40, "sns": 0.50, "s3.read": 0.40, "s3.write": 5.
 """Free of charge: EC2's and IAM's API, deletions on S3, deliveries from SNS to SQS."""
 _S3_READS = ("Get", "Head", "Select")
 _S3_FREE = ("Delete", "Abort")
+DISK_GIB_MONTH = 0.08
+"""gp3: https://aws.amazon.com/ebs/pricing/"""
+SNAPSHOT_GIB_MONTH = 0.05
+PUBLIC_ADDRESS_HOUR = 0.005
+"""Of every public IPv4 address, used or not: https://aws.amazon.com/vpc/pricing/"""
+ALARM_MONTH = 0.10
+"""https://aws.amazon.com/cloudwatch/pricing/"""
+STORED_GIB_MONTH = 0.023
+"""S3 Standard, the first 50 TB."""
 
 
 def dollars(calls: Mapping[str, float]) -> float:

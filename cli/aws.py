@@ -6,6 +6,7 @@ from dataclasses import asdict
 import click
 from botocore.exceptions import ClientError
 
+from ami_build.bake import Bake, Order
 from ami_build.deployment import VERSIONING_DELAY, Deployed, Deployment, Wish
 from ami_build.doctor.checkup import examine
 from ami_build.plan import Plan
@@ -31,15 +32,18 @@ def _say(line: str) -> None:
 @click.option("--allow", "callers", metavar="CIDR", help="Who reaches port 8000; '' for nobody.")
 @click.option("--email", help="Who is told of alarms and of the budget.")
 @click.option("--budget", type=click.IntRange(min=1), help="Dollars a month of the account.")
-@click.option("--image", help="Id of the image; default: the newest that was baked.")
+@click.option("--image", help="Id of the image; default: the published app-tier-ami.")
 @click.option("--web-instance-type", metavar="TYPE")
 @click.option("--worker-instance-type", metavar="TYPE")
 @click.option("--max-instances", type=click.IntRange(min=0))
 @click.option("--profile", type=click.Choice(["slo", "course"]), help="Of the controller.")
+@click.option("--bake", "baking", is_flag=True, help="And an image, if there is none; then go on.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until S3 keeps versions everywhere.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def deploy(no_wait: bool, yes: bool, as_json: bool, **wishes: str | int | None) -> None:
+def deploy(
+    baking: bool, no_wait: bool, yes: bool, as_json: bool, **wishes: str | int | None
+) -> None:
     """Make the stack, or bring it up to date: first the plan, then, after a yes, the deed.
 
     What is not said stays as it is. Without an image (`facerec aws bake`) nothing runs yet. May be
@@ -52,7 +56,14 @@ def deploy(no_wait: bool, yes: bool, as_json: bool, **wishes: str | int | None) 
         if plan.change_set and not (yes or click.confirm("Do this?", err=True)):
             deployment.withdraw(plan)
             raise click.Abort
-        done = deployment.apply(plan, versioning_delay=0 if no_wait else VERSIONING_DELAY)
+        delay = 0 if no_wait else VERSIONING_DELAY
+        done = deployment.apply(plan, versioning_delay=delay)
+        if baking and done.image is None:
+            settings = get_settings()
+            Bake(settings, Order(instance_type=settings.instance_type), tell=_say).run()
+            plan = deployment.plan(Wish())
+            _show(deployment, plan)
+            done = deployment.apply(plan, versioning_delay=delay)
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:

@@ -19,7 +19,6 @@ ROLES = {
     "controller": "web-instance",
     "flower": "web-instance",
     "worker": "app-tier-instance",
-    "bake": "bake",
 }
 """Role by process; each process has a policy ``<id>-<process>`` of its own."""
 ANY = "*"
@@ -40,8 +39,7 @@ class Need:
 
 def needs(patient: Patient, template: str) -> tuple[Need, ...]:
     """All of them; ``template`` is the launch template's id."""
-    return (*_web(patient), *_controller(patient, template), *_flower(patient), *_worker(patient),
-            *_bake(patient))  # fmt: skip
+    return (*_web(patient), *_controller(patient, template), *_flower(patient), *_worker(patient))
 
 
 _TALK = (
@@ -63,9 +61,9 @@ def _web(p: Patient) -> Iterator[Need]:
 
     yield need("store photos", f"{photos}/test_00.jpg", "s3:PutObject")
     yield need("see that the bucket is versioned", photos, "s3:GetBucketVersioning")
-    for kind in ("results", "accepted", "idempotency", "keys", "gallery", "controller"):
+    for kind in ("results", "accepted", "idempotency", "keys", "gallery", "controller", "video"):
         yield need(f"read {kind}", f"{state}/{kind}/x", "s3:GetObject")
-    for kind in ("accepted", "idempotency", "uploads"):
+    for kind in ("accepted", "idempotency", "uploads", "results"):
         yield need(f"write {kind}", f"{state}/{kind}/x", "s3:PutObject")
     yield need("forget marks", f"{state}/accepted/x", "s3:DeleteObject")
     yield need("erase uploads", f"{state}/uploads/x", "s3:DeleteObjectVersion")
@@ -93,6 +91,8 @@ def _web(p: Patient) -> Iterator[Need]:
         "ec2:DescribeInstances",
     )  # fmt: skip
     yield need("tell that tasks were sent", p.arn("sns", f"{p.id}-celeryev"), *_FANOUT[:3])
+    control = p.arn("sns", f"{p.id}-celery-pidbox")
+    yield need("command workers", control, "sns:CreateTopic", "sns:Publish")
 
 
 def _controller(p: Patient, template: str) -> Iterator[Need]:
@@ -148,9 +148,9 @@ def _controller(p: Patient, template: str) -> Iterator[Need]:
 
 
 def _flower(p: Patient) -> Iterator[Need]:
-    requests = p.arn("sqs", p.settings.request_queue)
-    count = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
-    yield Need("flower", "count messages", count, requests)
+    for queue in (p.settings.request_queue, p.settings.dead_letter_queue):
+        count = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
+        yield Need("flower", "count messages", count, p.arn("sqs", queue))
     yield from _talking(p, "flower")
     yield Need("flower", "stop hearing", ("sns:Unsubscribe",), ANY)
 
@@ -178,15 +178,16 @@ def _worker(p: Patient) -> Iterator[Need]:
     yield need("write names", f"{names}/test_00", "s3:PutObject", "s3:GetObject")
     for bucket in (photos, names, state):
         yield need("tell missing from forbidden", bucket, "s3:ListBucket")
-    for kind in ("results", "attempts", "gallery"):
+    for kind in ("results", "attempts", "gallery", "video"):
         yield need(f"keep {kind}", f"{state}/{kind}/x", "s3:GetObject", "s3:PutObject")
-    yield need("clear attempts", f"{state}/attempts/x", "s3:DeleteObject")
+    for kind in ("attempts", "video"):
+        yield need(f"clear {kind}", f"{state}/{kind}/x", "s3:DeleteObject")
     yield need("read uploads", f"{state}/uploads/x", "s3:GetObject")
     yield need("forget people", f"{state}/gallery/x", "s3:DeleteObjectVersion")
     yield need("find old versions", state, "s3:ListBucketVersions")
     yield need(
         "take tasks", p.arn("sqs", s.request_queue), "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
-        "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility",
+        "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage",
     )  # fmt: skip
     buried = p.arn("sqs", s.dead_letter_queue)
     for what, queue in (("bury", buried), ("answer", answers), ("answer", f"{answers}-machine-1")):
@@ -195,12 +196,6 @@ def _worker(p: Patient) -> Iterator[Need]:
     for topic in ("celery-pidbox", "celeryev"):
         yield need("hear commands, tell events", p.arn("sns", f"{p.id}-{topic}"), *_FANOUT)
     yield need("stop hearing", ANY, "sns:Unsubscribe")
-
-
-def _bake(p: Patient) -> Iterator[Need]:
-    state = p.arn("s3", p.settings.state_bucket, regional=False)
-    yield Need("bake", "take the release, report", ("s3:GetObject", "s3:PutObject"),
-               f"{state}/bake/x")  # fmt: skip
 
 
 def _pidbox(p: Patient) -> str:

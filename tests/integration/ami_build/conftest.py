@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ami_build.deployment import Deployed, Deployment, Wish
-from ami_build.stack import ID_TAG
+from ami_build.images import ID_TAG, VERSION_TAG
+from autoscale.fleet import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from local.embedded_aws import embedded_aws, isolated
@@ -56,13 +57,22 @@ def put(settings: Settings, **wishes: object) -> Deployed:
 
 
 def make_image(settings: Settings, version: str = "1") -> str:
-    """An image as `facerec aws bake` leaves it; nothing is in it."""
+    """The image of a version, published, as `facerec aws bake` leaves it; nothing is in it."""
     ec2: EC2Client = client(settings, "ec2")
-    made = ec2.register_image(
-        Name=f"app-tier-ami-{settings.id}-{version}",
-        Architecture="x86_64",
-        RootDeviceName="/dev/xvda",
-        VirtualizationType="hvm",
-    )["ImageId"]
-    ec2.create_tags(Resources=[made], Tags=[{"Key": ID_TAG, "Value": settings.id}])
+    for old in ec2.describe_images(Filters=[{"Name": "name", "Values": [IMAGE]}])["Images"]:
+        ec2.deregister_image(ImageId=old["ImageId"])
+    version = f"{settings.id}-{version}"
+    made = ""
+    for name in (IMAGE, f"{IMAGE}-{version}"):
+        made = ec2.register_image(
+            Name=name,
+            Architecture="x86_64",
+            RootDeviceName="/dev/xvda",
+            VirtualizationType="hvm",
+        )["ImageId"]
+        tags = [
+            {"Key": ID_TAG, "Value": settings.id},
+            {"Key": VERSION_TAG, "Value": version},
+        ]
+        ec2.create_tags(Resources=[made], Tags=tags)  # type: ignore[arg-type]
     return made

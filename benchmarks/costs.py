@@ -1,0 +1,149 @@
+"""What the system costs a month on AWS, with the arithmetic: ``python -m benchmarks.costs``.
+
+A calculation and no measurement: list prices of :mod:`benchmarks.prices` times figures that were
+measured elsewhere (docs/benchmarks.md). A month has 30 days. docs/operations.md shows its table.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks import prices
+from facerec_tasks.prices import HOURLY
+
+DAYS = 30
+HOURS = 24 * DAYS
+WEB, WORKER = "t3.small", "c7i.large"
+DISK_GIB = 8
+IMAGES = 3
+IMAGE_GIB = 3
+"""What the snapshot of an image holds; the disk is larger and mostly empty."""
+FLEET = 15
+"""Stopped machines that are kept, at most: their disks cost, they do not."""
+
+REST_CALLS = {
+    "s3.PutObject": 4_320, "sqs.GetQueueAttributes": 4_320, "sqs.ReceiveMessage": 4_320 + 2_880,
+}  # fmt: skip
+"""A day: web and controller as measured at rest, and Flower's polls of its own queue."""
+PHOTO_CALLS = {
+    "s3.PutObject": 3, "s3.GetObject": 1, "sqs.SendMessage": 4.22, "sns.PublishBatch": 4,
+}  # fmt: skip
+"""A photo alone: photo, record and name are put, the photo is got; ``sqs_calls_per_task_single``;
+four events. In a burst SQS's are half as many and events go ten to a call."""
+PHOTO_BYTES = 200_000
+SECONDS_A_PHOTO = 0.5
+"""Of one process; what the controller assumes until it has seen some. Most photos take less."""
+PROCESSES = 2
+BURST_SECONDS = 133
+"""Billed by the controller for a burst of 100."""
+USED = 0.7
+"""Of a machine, at most, by the controller's law."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One line of a bill."""
+
+    what: str
+    arithmetic: str
+    dollars: float
+    """A month."""
+
+
+def at_rest() -> Iterator[Cost]:
+    """Nobody sends anything; no worker runs."""
+    yield Cost(f"web-instance, {WEB}", f"{HOURS} h × ${HOURLY[WEB]}", HOURS * HOURLY[WEB])
+    yield Cost(
+        "its public address", f"{HOURS} h × ${prices.PUBLIC_ADDRESS_HOUR}",
+        HOURS * prices.PUBLIC_ADDRESS_HOUR,
+    )  # fmt: skip
+    yield Cost(
+        "its disk", f"{DISK_GIB} GiB × ${prices.DISK_GIB_MONTH}", DISK_GIB * prices.DISK_GIB_MONTH
+    )
+    yield Cost(
+        f"{IMAGES} images", f"{IMAGES} × {IMAGE_GIB} GiB × ${prices.SNAPSHOT_GIB_MONTH}",
+        IMAGES * IMAGE_GIB * prices.SNAPSHOT_GIB_MONTH,
+    )  # fmt: skip
+    yield Cost(
+        f"disks of {FLEET} stopped workers (`stop` mode; none with `terminate`)",
+        f"{FLEET} × {DISK_GIB} GiB × ${prices.DISK_GIB_MONTH}",
+        FLEET * DISK_GIB * prices.DISK_GIB_MONTH,
+    )  # fmt: skip
+    yield Cost("3 alarms", f"3 × ${prices.ALARM_MONTH:.2f}", 3 * prices.ALARM_MONTH)
+    calls = sum(REST_CALLS.values())
+    yield Cost(
+        "calls at rest", f"{calls:,} a day × {DAYS}, by kind",
+        prices.dollars({kind: n * DAYS for kind, n in REST_CALLS.items()}),
+    )  # fmt: skip
+
+
+def of_photos(a_day: int) -> Iterator[Cost]:
+    """What so many photos a day add, evenly over the day: the dearest way to send a few."""
+    machines = machines_for(a_day / 86_400)
+    yield Cost(
+        f"workers, {WORKER}",
+        f"{machines} × {HOURS} h × (${HOURLY[WORKER]} + ${prices.PUBLIC_ADDRESS_HOUR})",
+        machines * HOURS * (HOURLY[WORKER] + prices.PUBLIC_ADDRESS_HOUR),
+    )
+    yield Cost(
+        "calls", f"{a_day:,} a day × {DAYS} × ({PHOTO_CALLS['s3.PutObject']} PUT, 1 GET, "
+        f"{PHOTO_CALLS['sqs.SendMessage']} SQS, {PHOTO_CALLS['sns.PublishBatch']} SNS)",
+        prices.dollars({kind: n * a_day * DAYS for kind, n in PHOTO_CALLS.items()}),
+    )  # fmt: skip
+    stored = a_day * DAYS * PHOTO_BYTES / 2**30
+    yield Cost(
+        "a month's photos, kept (each further month again)",
+        f"{a_day:,} × {DAYS} × {PHOTO_BYTES // 1000} kB = {stored:,.0f} GiB × "
+        f"${prices.STORED_GIB_MONTH}",
+        stored * prices.STORED_GIB_MONTH,
+    )
+
+
+def of_bursts() -> Iterator[Cost]:
+    """1,000 photos a day in ten bursts of 100, each from no machine."""
+    hourly = HOURLY[WORKER] + prices.PUBLIC_ADDRESS_HOUR
+    yield Cost(
+        f"workers, {WORKER}",
+        f"10 × {BURST_SECONDS} s (docs/benchmarks.md) × {DAYS} × ${hourly:.5f} an hour",
+        10 * BURST_SECONDS * DAYS / 3600 * hourly,
+    )
+
+
+def machines_for(photos_a_second: float) -> int:
+    """Machines that run when photos come evenly: the controller's law without a backlog."""
+    return math.ceil(photos_a_second * SECONDS_A_PHOTO / (PROCESSES * USED))
+
+
+def table() -> str:
+    """The bills, in Markdown."""
+    lines = ["| | arithmetic | $ a month |", "|---|---|---|"]
+    for title, costs in bills().items():
+        total = sum(cost.dollars for cost in costs)
+        lines.append(f"| **{title}** | | **{total:,.2f}** |")
+        lines += [f"| {c.what} | {c.arithmetic} | {c.dollars:,.2f} |" for c in costs]
+    return "\n".join(lines)
+
+
+def bills() -> dict[str, list[Cost]]:
+    return {
+        "at rest": list(at_rest()),
+        "1,000 photos a day, evenly, add": list(of_photos(1_000)),
+        "the same in ten bursts of 100: in the place of the worker above": list(of_bursts()),
+        "1,000,000 photos a day, evenly, add": list(of_photos(1_000_000)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.costs", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="totals by name, instead of the table")
+    if parser.parse_args().json:
+        totals = {name: sum(c.dollars for c in costs) for name, costs in bills().items()}
+        print(json.dumps({"figures": totals, "prices": prices.DATE}))
+    else:
+        print(table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""An AWS that writes down who asks for what: a proxy before the emulator.
+
+A process is known by its access key, which every request is signed with. Calls are kept as IAM sees
+them: action, resource, and the condition keys that AWS would fill in.
+"""
+
+import json
+import re
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
+
+from tests.integration.sqs.fault_proxy import FaultProxy
+
+ACCOUNT = "123456789012"
+_SIGNED = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/(\w+)/aws4_request")
+_S3_OBJECT = {
+    ("GET", False): "s3:GetObject", ("GET", True): "s3:GetObjectVersion",
+    ("HEAD", False): "s3:GetObject", ("PUT", False): "s3:PutObject",
+    ("DELETE", False): "s3:DeleteObject", ("DELETE", True): "s3:DeleteObjectVersion",
+}  # fmt: skip
+"""IAM's action by method and by whether a version is named."""
+_S3_BUCKET = {"versioning": "s3:GetBucketVersioning", "versions": "s3:ListBucketVersions",
+              "list-type": "s3:ListBucket"}  # fmt: skip
+_BATCHES = {"SendMessageBatch": "SendMessage", "DeleteMessageBatch": "DeleteMessage",
+            "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+            "PublishBatch": "Publish"}  # fmt: skip
+"""IAM knows no batches."""
+_ANY = ("sqs:ListQueues", "sns:ListSubscriptions", "sns:Unsubscribe")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call, as a policy sees it."""
+
+    who: str
+    action: str
+    resource: str
+    context: tuple[tuple[str, str], ...] = ()
+
+
+class Recorder(FaultProxy):
+    """Spoils nothing, remembers everything."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self._seen: set[Call] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def seen(self) -> frozenset[Call]:
+        with self._lock:
+            return frozenset(self._seen)
+
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
+        signed = _SIGNED.search(request.headers.get("Authorization", ""))
+        if signed:
+            who, region, service = signed.groups()
+            with self._lock:
+                self._seen |= set(_calls(who, region, service, request, body))
+        super()._forward(request, body, cut)
+
+
+def _calls(
+    who: str, region: str, service: str, request: BaseHTTPRequestHandler, body: bytes
+) -> list[Call]:
+    if service == "s3":
+        return [_s3(who, request)]
+    if service == "sqs":
+        target = request.headers["X-Amz-Target"].rsplit(".", 1)[1]
+        return _sqs(who, region, target, json.loads(body or b"{}"))
+    fields = {key: value[0] for key, value in parse_qs(body.decode()).items()}
+    if service == "sns":
+        return [_sns(who, region, fields)]
+    return _ec2(who, region, fields)
+
+
+def _s3(who: str, request: BaseHTTPRequestHandler) -> Call:
+    url = urlsplit(request.path)
+    query = dict(parse_qsl(url.query, keep_blank_values=True))
+    bucket, _, key = unquote(url.path).lstrip("/").partition("/")
+    if not key:
+        action = next((a for mark, a in _S3_BUCKET.items() if mark in query), f"s3:?{url.query}")
+        return Call(who, action, f"arn:aws:s3:::{bucket}")
+    action = _S3_OBJECT[request.command, "versionId" in query]
+    return Call(who, action, f"arn:aws:s3:::{bucket}/{key}")
+
+
+def _sqs(who: str, region: str, target: str, fields: dict[str, Any]) -> list[Call]:
+    action = f"sqs:{_BATCHES.get(target, target)}"
+    name = fields.get("QueueName") or fields.get("QueueUrl", "").rsplit("/", 1)[-1]
+    resource = "*" if action in _ANY else f"arn:aws:sqs:{region}:{ACCOUNT}:{name}"
+    tagged = [Call(who, "sqs:TagQueue", resource)] if fields.get("tags") else []
+    return [Call(who, action, resource), *tagged]
+
+
+def _sns(who: str, region: str, fields: dict[str, str]) -> Call:
+    action = f"sns:{_BATCHES.get(fields['Action'], fields['Action'])}"
+    if action in _ANY:
+        return Call(who, action, "*")
+    named = f"arn:aws:sns:{region}:{ACCOUNT}:{fields.get('Name')}"
+    return Call(who, action, fields.get("TopicArn", named))
+
+
+def _ec2(who: str, region: str, fields: dict[str, str]) -> list[Call]:
+    action = f"ec2:{fields['Action']}"
+    instance = f"arn:aws:ec2:{region}:{ACCOUNT}:instance/i-0"
+    if fields["Action"] == "RunInstances":
+        tags = _tags(fields, "TagSpecification.1.Tag")
+        asked = tuple((f"aws:RequestTag/{key}", value) for key, value in tags.items())
+        template = (("launch template", fields.get("LaunchTemplate.LaunchTemplateName", "")),)
+        tagging = (("ec2:CreateAction", "RunInstances"),)
+        return [
+            Call(who, action, instance, asked + template),
+            Call(who, "ec2:CreateTags", instance, tagging),
+        ]
+    if fields["Action"] == "CreateTags":
+        keys = tuple(("aws:TagKeys", key) for key in _tags(fields, "Tag"))
+        return [Call(who, action, fields["ResourceId.1"], keys)]
+    ids = [value for key, value in fields.items() if key.startswith("InstanceId.")]
+    return [Call(who, action, one) for one in ids] or [Call(who, action, "*")]
+
+
+def _tags(fields: dict[str, str], prefix: str) -> dict[str, str]:
+    found = {}
+    for number in range(1, 20):
+        key = fields.get(f"{prefix}.{number}.Key")
+        if key is not None:
+            found[key] = fields.get(f"{prefix}.{number}.Value", "")
+    return found

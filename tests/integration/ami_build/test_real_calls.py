@@ -1,0 +1,148 @@
+"""What the processes really ask AWS for, held against what their policies allow."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import urllib3
+
+from ami_build.doctor.patient import Patient, admit
+from autoscale.fleet import Ec2Fleet
+from facerec_tasks.settings import Settings
+from local import samples
+from local.child import Child
+from local.emulated_iam import decide
+from local.ports import free_port
+from tests.integration.ami_build.conftest import System
+from tests.integration.ami_build.recorder import Call, Recorder
+
+pytestmark = pytest.mark.skipif(
+    "FACEREC_TEST_ENDPOINT" in os.environ, reason="needs the embedded AWS"
+)
+HTTP = urllib3.PoolManager(retries=False, timeout=60)
+
+
+@pytest.fixture
+def recorder(system: System) -> Iterator[Recorder]:
+    proxy = Recorder(str(system.settings.endpoint_url))
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+def allowed(patient: Patient, process: str, call: Call) -> bool:
+    """Whether the process's own policy, and not its machine's others, allows the call."""
+    arn = patient.arn("iam", f"policy/{patient.id}-{process}", regional=False)
+    version = patient.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    document: Any = version["Document"]
+    resource = call.resource
+    context: dict[str, list[str]] = {}
+    for key, value in call.context:
+        context.setdefault(key.lower(), []).append(value)
+    if "launch template" in context:
+        (name,) = context.pop("launch template")
+        found = patient.ec2.describe_launch_templates(LaunchTemplateNames=[name])
+        template = found["LaunchTemplates"][0]["LaunchTemplateId"]
+        context["ec2:launchtemplate"] = [patient.arn("ec2", f"launch-template/{template}")]
+    if resource.startswith("i-"):
+        tags = patient.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
+        for tag in tags["Tags"]:
+            context[f"aws:resourcetag/{tag['Key']}".lower()] = [tag["Value"]]
+        resource = patient.arn("ec2", f"instance/{resource}")
+    return decide([document], call.action, resource, context) == "allowed"
+
+
+def answers(url: str) -> bool:
+    try:
+        return HTTP.request("GET", url, timeout=2).status < 500
+    except urllib3.exceptions.HTTPError:
+        return False
+
+
+def test_every_call_of_every_process_is_allowed_by_its_own_policy(
+    system: System,
+    recorder: Recorder,
+    spawn: Callable[..., Child],
+    eventually: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = system.settings
+    web, flower = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    told = {
+        "AWS_ENDPOINT_URL": recorder.url,
+        "FACEREC_ID": settings.id,
+        "FACEREC_LAUNCH_TEMPLATE": f"{settings.id}-app-tier",
+        "FACEREC_SCALING_PROFILE": "course",
+        "FACEREC_MODELS_DIR": os.path.abspath("models"),
+        "FACEREC_CONCURRENCY": "1",
+        "FLOWER_UNAUTHENTICATED_API": "true",
+        "PORT": web.rsplit(":", 1)[1],
+    }
+
+    def run(process: str, *command: str, **more: str) -> Child:
+        environment = {**told, "AWS_ACCESS_KEY_ID": process, "FACEREC_MACHINE": process, **more}
+        return spawn((sys.executable, *command), log=process, environment=environment)
+
+    running = [
+        run("web", "-m", "webapp"),
+        run("controller", "-m", "autoscale.controller"),
+        run("flower", "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app",
+            f"--port={flower.rsplit(':', 1)[1]}"),
+        run("worker", "-m", "celery", "-A", "facerec_tasks.worker", "worker", "-n", "a@worker"),
+    ]  # fmt: skip
+    eventually(lambda: answers(f"{web}/readyz"), within=60)
+    use(web, flower, eventually)
+    # The course's profile stops its machines when the last answer is out.
+    eventually(lambda: {"ec2:RunInstances", "ec2:StopInstances"} <= actions(recorder), within=60)
+    for child in reversed(running):
+        child.end(grace=30.0)
+
+    patient = admit(settings)
+    calls = recorder.seen
+    assert {call.who for call in calls} == {"web", "controller", "flower", "worker"}
+    refused = sorted(
+        f"{call.who}: {call.action} on {call.resource} {call.context or ''}"
+        for call in calls
+        if not allowed(patient, call.who, call)
+    )
+    assert not refused, "\n".join(refused)
+    end_fleet(settings)
+
+
+def actions(recorder: Recorder) -> set[str]:
+    return {call.action for call in recorder.seen}
+
+
+def use(web: str, flower: str, eventually: Callable[..., None]) -> None:
+    """What people do: photos, people, pages, a look at the workers."""
+    probe = samples.probe()
+    portrait = samples.portraits()[0].path.read_bytes()
+    json_wish: Mapping[str, str] = {"Accept": "application/json", "Idempotency-Key": "once"}
+    first = HTTP.request(
+        "POST", web, fields={"inputFile": (probe.file_name, probe.data)}, headers=json_wish
+    )
+    assert first.status == 200, first.data
+    assert HTTP.request("GET", f"{web}/results/{first.json()['task_id']}").status == 200
+    assert HTTP.request("GET", f"{web}/results/{'0' * 32}").status == 404
+    fields = {"name": "Somebody", "inputFile": ("a.jpg", portrait)}
+    made = HTTP.request("POST", f"{web}/people", fields=fields, headers=json_wish)
+    assert made.status in (200, 201), made.data
+    assert HTTP.request("GET", f"{web}/people").status == 200
+    assert HTTP.request("GET", f"{web}/people/Somebody/photos/0").status == 200
+    assert HTTP.request("DELETE", f"{web}/people/Somebody").status == 204
+    watching = HTTP.request("GET", f"{web}/status/events", preload_content=False)
+    assert watching.read(1)
+    watching.close()
+    eventually(lambda: b"a@worker" in get(f"{flower}/api/workers?refresh=1"), 60)
+    HTTP.request("GET", f"{flower}/api/queues/length")
+
+
+def get(url: str) -> bytes:
+    return HTTP.request("GET", url).data
+
+
+def end_fleet(settings: Settings) -> None:
+    fleet = Ec2Fleet(settings)
+    fleet.terminate([machine.id for machine in fleet.describe() if machine.state != "terminated"])

@@ -1,0 +1,26 @@
+"""The bill of docs/operations.md is the one that the calculation gives."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import costs
+
+
+def test_the_page_shows_what_the_calculation_gives() -> None:
+    assert costs.table() in Path("docs/operations.md").read_text()
+
+
+def test_a_million_photos_a_day_need_as_many_machines_as_the_law_says() -> None:
+    assert costs.machines_for(1_000_000 / 86_400) == 5  # 11.6 x 0.5 / (2 x 0.7) = 4.1
+    assert costs.machines_for(1_000 / 86_400) == 1
+
+
+def test_each_line_is_a_price_and_no_line_is_free() -> None:
+    for title, bill in costs.bills().items():
+        assert all(cost.dollars > 0 for cost in bill), title
+
+
+def test_the_address_of_a_month_is_a_month_of_its_hours() -> None:
+    (address,) = (cost for cost in costs.at_rest() if "address" in cost.what)
+    assert address.dollars == pytest.approx(3.60)
