@@ -12,6 +12,7 @@ from facerec_tasks.attempts import Attempts
 from facerec_tasks.messages import Answer
 from facerec_tasks.networks import Networks
 from facerec_tasks.people import People
+from facerec_tasks.photos import Choice, Photos
 from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import Storage
@@ -36,6 +37,16 @@ PHOTO = """
 import sys
 from facerec_tasks.tasks import recognize
 print(recognize.apply_async(sys.argv[1:3]).get(timeout=60)["outcome"])
+"""
+
+
+LISTEN = """
+import json
+from facerec_tasks.app import app
+told = lambda event: print(json.dumps(event), flush=True)
+with app.connection_for_read() as connection:
+    receiver = app.events.Receiver(connection, handlers={"task-progress": told})
+    receiver.capture(limit=None, timeout=None)
 """
 
 
@@ -131,6 +142,9 @@ def test_the_answer_is_on_record_with_its_pictures(
     assert [(round(a), round(b)) for a, b in hopper.spans] == [(0, 4)]
     assert [(round(a), round(b)) for a, b in collins.spans] == [(4, 7)]
 
+    Photos(fleet.settings).purge(Choice(names=frozenset({"clip.mp4"})))
+    assert (fleet.answer(), fleet.files(), fleet.name()) == (None, set(), None)
+
 
 def test_kill_9_costs_the_looks_since_the_last_checkpoint_and_no_more(
     fleet: Fleet, eventually: Eventually, film: bytes
@@ -193,6 +207,7 @@ def test_a_long_video_takes_turns_with_photos(
 def test_a_cancel_ends_a_run_within_seconds(
     fleet: Fleet, eventually: Eventually, film: bytes
 ) -> None:
+    fleet._spawn([sys.executable, "-c", LISTEN], log="events")
     client = fleet.send(film)
     fleet.worker()
     eventually(lambda: fleet.counted() >= 3, within=60)
@@ -207,6 +222,10 @@ def test_a_cancel_ends_a_run_within_seconds(
     assert fleet.name() is None
     eventually(lambda: fleet.files() == set())
     assert fleet.counted() < 14
+    eventually(lambda: fleet.printed("events"), within=20)
+    event = json.loads(fleet.printed("events").splitlines()[0])
+    assert (event["type"], event["uuid"]) == ("task-progress", task_id(1))
+    assert {"percent", "time", "people", "looks"} <= event.keys()
 
 
 @pytest.mark.parametrize(

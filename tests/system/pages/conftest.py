@@ -22,6 +22,7 @@ DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PATIENCE = 60_000
 """Milliseconds; an answer takes a second on an idle machine, a boot three."""
+VIDEOS = {".webm": "video/webm", ".mp4": "video/mp4"}
 REFUSED = "Failed to load resource: the server responded with a status of 4"
 """What Chromium itself writes to the console at every refusal."""
 
@@ -85,8 +86,11 @@ class Visitor:
         return self.page
 
     def drop(self, *files: tuple[str, bytes]) -> None:
-        """Chooses photos on the first page."""
-        chosen = [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+        """Chooses photos or videos on the first page."""
+        chosen = [
+            {"name": name, "mimeType": VIDEOS.get(Path(name).suffix, "image/jpeg"), "buffer": data}
+            for name, data in files
+        ]
         self.page.set_input_files("#files", chosen)  # type: ignore[arg-type]
 
     def verdict(self, name: str) -> str:

@@ -10,6 +10,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from local import samples
+from local.sample_videos import Coding, Shot, write
 from tests.system.conftest import System
 
 from .conftest import PATIENCE, PHONE, Visitor
@@ -150,6 +151,35 @@ def test_the_camera_gives_a_photo(visitor: Visitor) -> None:
     expect(page.locator(".card")).to_have_count(1)
     page.locator(".card progress").wait_for(state="hidden")
     assert page.locator(".verdict").inner_text() == "No face found"
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_video_shows_who_is_seen_when_and_can_be_cancelled(
+    visitor: Visitor, tmp_path: Path
+) -> None:
+    page = visitor.go("/")
+    shots = [Shot(("Grace_Hopper",), 2.0), Shot(("Eileen_Collins",), 3.0)]
+    film = write(tmp_path / "film.webm", shots, Coding(320, 240, rate=10, codec="libvpx"))
+    visitor.drop(("film.webm", film.read_bytes()), ("broken.webm", film.read_bytes()[:300]))
+    assert visitor.verdict("film.webm") == "Unknown person 1, Unknown person 2"
+    assert visitor.verdict("broken.webm") in ("This video is cut short.", "This video is damaged.")
+    seen = page.locator(".seen li")
+    expect(seen.locator("img")).to_have_count(2)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.seen img')].every((i) => i.naturalWidth)"
+    )
+    assert [text.split("\n")[0] for text in seen.all_inner_texts()] == [
+        "Unknown person 1 3 s",
+        "Unknown person 2 2 s",
+    ]
+    page.get_by_role("button", name="Unknown person 1, from 0:02 to 0:05").click()
+    page.wait_for_function("document.querySelector('video').currentTime >= 2")
+    visitor.accessible()
+
+    long = write(tmp_path / "long.mp4", [Shot((), 400.0)], Coding(320, 180, 2, "mpeg4"))
+    visitor.drop(("long.mp4", long.read_bytes()))
+    page.get_by_role("button", name="Cancel", exact=True).locator("visible=true").click()
+    assert visitor.verdict("long.mp4") == "Cancelled."
 
 
 @pytest.mark.usefixtures("nobody")

@@ -1,7 +1,11 @@
 """Whatever a camera, a telephone or an editor writes comes out upright and in time."""
 
+import errno
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,8 +137,61 @@ def test_a_decoder_that_crashed_is_the_videos_fault(clip: Path) -> None:
             list(video)
 
 
-def test_the_decoder_ends_with_its_reader(clip: Path) -> None:
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_the_decoder_ends_with_its_reader(clip: Path, eventually: Callable[..., None]) -> None:
     with Video(clip, EVERY_FRAME) as video:
-        pid = video._process.pid
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        closed = video._process.pid
+    assert not is_alive(closed)
+
+    code = "; ".join(
+        (
+            "import sys, time; from pathlib import Path",
+            "from facerec_tasks.video.reader import Video",
+            "video = Video(Path(sys.argv[1])); print(video._process.pid, flush=True)",
+            "time.sleep(60)",
+        )
+    )
+    command = [sys.executable, "-c", code, str(clip)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout
+        orphan = int(reader.stdout.readline())
+        assert is_alive(orphan)
+        reader.kill()
+    eventually(lambda: not is_alive(orphan))
+
+
+FORBIDDEN = {
+    "a file": "open('/etc/hostname')",
+    "a socket": "import socket; socket.socket()",
+    "a process": "import os; os.pipe()",
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_the_decoder_can_open_nothing_any_more(what: str) -> None:
+    code = f"""
+import socket
+from facerec_tasks.video import decoder
+from facerec_tasks.video.caps import Caps
+decoder._confine(Caps())
+try:
+    {FORBIDDEN[what]}
+except OSError as error:
+    print(error.errno)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == errno.EMFILE
+
+
+def test_the_decoder_knows_no_secret(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with Video(clip) as video:
+        environment = Path(f"/proc/{video._process.pid}/environ").read_bytes()
+    assert b"PYTHONPATH" in environment
+    assert b"secret" not in environment
