@@ -79,10 +79,10 @@ def test_at_a_soft_limit_the_running_task_is_handed_back(sample: Any) -> None:
 
 
 def test_stopping_workers_under_load(sample: Any) -> None:
-    """Workers come and go while 120 tasks run: each runs once."""
-    total = 120
+    """Workers come and go while 200 tasks run: each runs once."""
+    total = 200
     for n in range(total):
-        sample.send("work", n, 0.1)
+        sample.send("work", n, 0.06)
     worker = sample.start("-c2")
     for _ in range(2):
         sample.eventually(lambda: sample.notes("end"))

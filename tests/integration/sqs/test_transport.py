@@ -55,6 +55,19 @@ def test_given_back_it_comes_again_after_a_growing_delay(sample: Any) -> None:
     assert sample.empty(sample.graveyard)
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_given_back_twenty_times_it_still_runs(sample: Any) -> None:
+    """Among others that end well: alone it would open the breaker, which waits between trials."""
+    sample.start(SAMPLE_OPTIONS='{"backoff": [1, 1]}')
+    sample.send("hand_back", "x", 21)
+    for n in range(400):
+        sample.send("work", n, 0.1)
+    sample.eventually(lambda: len(sample.notes("try", "x")) == 21, within=200)
+    sample.eventually(sample.empty, within=100)
+    assert sample.empty(sample.graveyard)
+
+
 def test_rejected_it_is_buried_as_it_was(sample: Any) -> None:
     sample.send("bury", "x")
     (sent,) = raw_messages(sample, sample.queue)

@@ -135,6 +135,26 @@ def test_a_lost_doorbell_costs_time_never_the_answer(
     assert answers[0].data == b"test_00:Paul"
 
 
+def test_the_response_queue_deleted_under_the_web_tier(
+    web: Web, worker: Child, resources: Settings, eventually: Eventually
+) -> None:
+    """Whoever waits is answered by the record, whoever comes through a queue of a new name."""
+    answers: list[Any] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(web.post(photo(name="Paul", seconds=2)))
+    )
+    waiting.start()
+    eventually(lambda: web.json("/internal/ledger")["outstanding"] == 1)
+    sqs = aws.client(resources, "sqs")
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=resources.response_queue)["QueueUrl"])
+    waiting.join(timeout=30)
+    assert answers[0].data == b"test_00:Paul"
+    assert web.post(photo(name="Ada")).data == b"test_00:Ada"
+    response_queues = sqs.list_queues(QueueNamePrefix=resources.response_queue)["QueueUrls"]
+    assert resources.response_queue not in [url.rsplit("/", 1)[1] for url in response_queues]
+    assert web.alive
+
+
 def _steal(settings: Settings) -> str:
     """Takes the task out of the queue, as a worker that dies after its record would; its id."""
     sqs = aws.client(settings, "sqs")

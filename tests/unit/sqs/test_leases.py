@@ -23,6 +23,17 @@ def test_due_are_those_held_and_young_enough() -> None:
     assert [one.receipt for one in leases._due(1000)] == ["young"]
 
 
+def test_what_has_ended_is_extended_until_it_is_settled() -> None:
+    leases = Leases(lambda *_: None, timeout=30, longest=100)
+    leases.add(lease("a", since=950))
+    assert leases.end("a") == lease("a", since=950)
+    assert leases.end("a") is None
+    assert not leases.held()  # nothing to hand back
+    assert [one.receipt for one in leases._due(1000)] == ["a"]
+    assert leases.pop("a") is not None
+    assert not leases._due(1000)
+
+
 def test_the_bound_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     leases = Leases(lambda *_: None, timeout=30, longest=100)
     leases.add(lease("old", since=0))
