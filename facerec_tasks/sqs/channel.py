@@ -7,6 +7,7 @@ settled in the end (:mod:`.settlement`).
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +20,7 @@ from kombu.transport import SQS, virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
 
 from facerec_tasks.sqs import answers, settlement, wire
+from facerec_tasks.sqs.anteroom import PATIENCE, Anteroom
 from facerec_tasks.sqs.breaker import Breaker
 from facerec_tasks.sqs.client import CallFailed, is_no_such_queue, may_pass
 from facerec_tasks.sqs.fanout import queue_arn, queue_policy
@@ -76,6 +78,7 @@ class Channel(SQS.Channel):
         super().__init__(connection, **kwargs)
         self._window = Window()
         self._breaker = Breaker()
+        self._anteroom = Anteroom(self._window)
         self._receivers: dict[str, Receiver] = {}
         self._handed_back: dict[str, str] = {}
         options = connection.options
@@ -301,19 +304,40 @@ class Channel(SQS.Channel):
     # Receiving in a worker: the event loop
 
     def _deliver_all(self, queue: str, leases: Sequence[Lease]) -> None:
-        for lease in leases:
-            gone = self.closed or self._transport.is_stopping()
-            callback = None if gone else self._transport._callbacks.get(queue)
-            if queue in self._noack_queues:
+        if queue in self._noack_queues:
+            callback = None if self._is_ending() else self._transport._callbacks.get(queue)
+            for lease in leases:
                 self._window.release()
-            elif callback is None:
-                self._give_back(lease.receipt)
-                continue
-            if callback is not None:
-                self._deliver_one(lease, callback)
+                if callback is not None:
+                    self._deliver_one(lease, callback)
+        else:
+            for lease in leases:
+                self._anteroom.enter(lease)
+            self._start_waiting()
+            if self._anteroom:
+                self.hub.call_later(PATIENCE, self._return_overdue)
         # What these callbacks left to be called soon, such as the acks of a solo pool, would wait
         # for the next timer: the loop looks for it only before it waits.
         self.hub.call_later(TURN, _take_a_turn)
+
+    def _start_waiting(self) -> None:
+        """As many of those that wait as there are slots; all go back when there will be none."""
+        no_trial = self._breaker.is_open and len(self._anteroom) > 1
+        if self._is_ending() or no_trial:
+            self._anteroom.clear(lambda lease: self._give_back(lease.receipt))
+        while (lease := self._anteroom.next()) is not None:
+            callback = self._transport._callbacks.get(lease.queue)
+            if callback is None:
+                self._give_back(lease.receipt)
+            else:
+                self._deliver_one(lease, callback)
+
+    def _return_overdue(self) -> None:
+        for lease in self._anteroom.overdue(time.monotonic()):
+            self._give_back(lease.receipt)
+
+    def _is_ending(self) -> bool:
+        return bool(self.closed or self._transport.is_stopping())
 
     def _deliver_one(self, lease: Lease, callback: Any) -> None:
         try:
@@ -456,6 +480,7 @@ class Channel(SQS.Channel):
         url = lease.url if lease else self._handed_back.pop(delivery_tag, None)
         if url is not None:
             self._settle(delivery_tag, partial(self._transport.settlement.delete, url))
+        self._go_on()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Back to the queue after a growing delay, or to its dead-letter queue."""
@@ -470,6 +495,13 @@ class Channel(SQS.Channel):
             self._settle(delivery_tag, partial(settlement.postpone, lease.url, seconds=delay))
         else:
             self._settle(delivery_tag, partial(settlement.bury, lease.url, body=lease.body))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """A slot has become free."""
+        if self._anteroom:
+            self._start_waiting()
+            self.hub.call_later(TURN, _take_a_turn)
 
     def _settle(self, delivery_tag: str, do: Callable[[str], None]) -> None:
         """What becomes of a message whose task has ended, once its answer is on its way."""
@@ -489,7 +521,10 @@ class Channel(SQS.Channel):
         lease = self._leases.end(delivery_tag)
         virtual.Channel.basic_ack(self, delivery_tag)  # kombu's own books
         if lease is not None and lease.queue in self._receivers:
-            self._window.release()
+            if self._anteroom.leave(delivery_tag):
+                self._window.leave()
+            else:
+                self._window.release()
         return lease
 
     def _give_back(self, delivery_tag: str) -> None:

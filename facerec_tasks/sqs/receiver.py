@@ -30,6 +30,9 @@ GATHER_SHARE, GATHER_MOST = 1.0, 0.01
 """While a queue has more than we may hold: share of the time a message is held, and seconds, that a
 free slot waits for the others to become free, so that one call fills them all. Slots that are
 filled together become free together, so they need not wait for long."""
+AHEAD = 0.05
+"""Seconds within which a message must start to be received ahead of a free slot (:mod:`.anteroom`).
+Tasks that take longer than this, times the slots, are never received ahead."""
 IDLE_TICK = 5.0
 """Seconds a receiver without a free slot waits before it looks whether it was told to stop."""
 
@@ -38,34 +41,64 @@ Raw = dict[str, Any]
 
 
 class Window:
-    """How many messages a channel may still hold. Thread-safe; capacity 0 means no limit."""
+    """How many messages a channel may still hold. Thread-safe; capacity 0 means no limit.
+
+    What is received ahead occupies no slot of its own until it starts, but no free slot is reported
+    before: ``held`` may exceed the capacity.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._capacity = 0
         self._held = 0
-        self._taken_at: deque[float] = deque()
+        self._started_at: deque[float] = deque()
         self._hold = 0.0
+        """Seconds from start to release, on average."""
+        self._longest = 0.0
+        """The same, of the longest lately: one long task counts at once and is forgotten slowly."""
 
     def resize(self, capacity: int) -> None:
         with self._changed:
             self._capacity = capacity
             self._changed.notify_all()
 
-    def take(self, wanted: int) -> int:
-        """Occupies up to ``wanted`` slots; returns how many."""
+    def take(self, wanted: int, ahead: int = 0) -> int:
+        """Occupies up to ``wanted`` slots, ``ahead`` of them beyond the free ones; how many."""
         with self._changed:
-            taken = min(wanted, self._free())
+            taken = min(wanted, self._free() + ahead)
             self._held += taken
-            self._taken_at.extend([time.monotonic()] * taken)
             return taken
 
+    def start(self) -> bool:
+        """Whether one that was taken may start now; it then has."""
+        with self._changed:
+            if self._capacity and len(self._started_at) >= self._capacity:
+                return False
+            self._started_at.append(time.monotonic())
+            return True
+
     def release(self, slots: int = 1) -> None:
+        """So many that had started have ended."""
         with self._changed:
             self._held -= slots
-            for _ in range(min(slots, len(self._taken_at))):
-                self._hold += (time.monotonic() - self._taken_at.popleft() - self._hold) / 4
+            for _ in range(min(slots, len(self._started_at))):
+                held = time.monotonic() - self._started_at.popleft()
+                self._hold += (held - self._hold) / 4
+                self._longest = max(held, self._longest + (held - self._longest) / 8)
             self._changed.notify_all()
+
+    def leave(self) -> None:
+        """One that was taken goes without having started."""
+        with self._changed:
+            self._held -= 1
+            self._changed.notify_all()
+
+    def ahead(self) -> int:
+        """How many more than there are slots would start within :data:`AHEAD` seconds."""
+        with self._changed:
+            if not self._capacity or not self._longest:
+                return 0
+            return min(MAX_MESSAGES, int(self._capacity * AHEAD / self._longest))
 
     def wait_free(self, timeout: float, unless: Callable[[], bool]) -> int:
         """Free slots as soon as there are any; 0 when time is up or ``unless`` turned true."""
@@ -151,20 +184,22 @@ class Receiver(threading.Thread):
 
     def run(self) -> None:
         while not self.stopping:
-            free = self._window.wait_free(IDLE_TICK, unless=self._stopped.is_set)
+            free, ahead = self._window.wait_free(IDLE_TICK, unless=self._stopped.is_set), 0
             if free and self._backlog:
-                free = self._window.gather()
+                ahead = self._window.ahead()
+                free = free if ahead else self._window.gather()
             self.health.last_poll = time.monotonic()
             if free:
-                free = self._breaker.admit(min(free, MAX_MESSAGES), unless=self._stopped.is_set)
+                wanted = min(free + ahead, MAX_MESSAGES)
+                admitted = self._breaker.admit(wanted, unless=self._stopped.is_set)
                 self.health.last_poll = time.monotonic()
-            if free:
-                self._receive(free)
+                if admitted:
+                    self._receive(admitted, ahead)
 
-    def _receive(self, at_most: int) -> None:
+    def _receive(self, at_most: int, ahead: int) -> None:
         try:
             messages = self._source.poll(self.queue, at_most)
-            self._take(messages)
+            self._take(messages, ahead)
         except Exception as error:  # noqa: BLE001 - no failure of AWS or the network may end this thread
             self.health.failures += 1
             pause = _pause(self.health.failures)
@@ -179,8 +214,8 @@ class Receiver(threading.Thread):
             self._backlog = len(messages) == at_most
         self.health.last_poll = time.monotonic()
 
-    def _take(self, messages: Sequence[Raw]) -> None:
-        taken = 0 if self.stopping else self._window.take(len(messages))
+    def _take(self, messages: Sequence[Raw], ahead: int) -> None:
+        taken = 0 if self.stopping else self._window.take(len(messages), ahead)
         if messages[:taken]:
             self._source.hand_over(self.queue, messages[:taken])
         if messages[taken:]:

@@ -224,6 +224,24 @@ def test_slots_do_not_idle(sample: Any) -> None:
     assert max(ends) - min(ends) < 8
 
 
+def test_what_was_received_ahead_of_a_long_task_runs_elsewhere(sample: Any) -> None:
+    """Short tasks are received ahead of a free slot; behind a long one they do not stay."""
+    for n in range(60):
+        sample.send("work", f"short-{n}")
+    sample.send("work", "long", 6)
+    for n in range(60, 90):
+        sample.send("work", f"short-{n}")
+    first = sample.start()
+    sample.eventually(lambda: sample.notes("begin", "long"), within=30)
+    sample.start()
+    sample.eventually(lambda: len(sample.notes("end")) == 91, within=30)
+    assert first.child.exit_code is None
+    assert sample.notes("end")[-1][1] == "long"
+    begun = [line[1] for line in sample.notes("begin")]
+    assert len(begun) == len(set(begun))
+    sample.eventually(sample.empty)
+
+
 def test_sends_of_many_threads_share_calls(sample: Any) -> None:
     threads = [threading.Thread(target=sample.send, args=("work", n)) for n in range(60)]
     for thread in threads:

@@ -15,7 +15,8 @@ def held(window: Window, seconds: float) -> None:
     """Teaches the window how long messages are held."""
     for _ in range(20):
         window.take(1)
-        window._taken_at[-1] -= seconds
+        window.start()
+        window._started_at[-1] -= seconds
         window.release()
 
 
@@ -76,6 +77,7 @@ class Source:
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
         for delay, _ in enumerate(messages):  # the second task takes a little longer
+            self.window.start()
             threading.Timer(0.02 + 0.002 * delay, self.window.release).start()
 
     def give_back(self, queue: str, messages: Sequence[Raw]) -> None:
