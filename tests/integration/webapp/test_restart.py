@@ -4,6 +4,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import urllib3
 
@@ -22,10 +23,14 @@ def outstanding(web: Web) -> int:
 
 
 def test_a_stop_answers_those_who_wait(
-    start_web: Callable[..., Web], start_worker: Callable[..., Child], eventually: Eventually
+    start_web: Callable[..., Web],
+    start_worker: Callable[..., Child],
+    eventually: Eventually,
+    tmp_path: Path,
 ) -> None:
     web = start_web()
     start_worker("--concurrency", "2")
+    eventually(lambda: " ready" in (tmp_path / "worker.log").read_text(), within=60)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(web.post, photo(name="Paul", seconds=1)) for _ in range(4)]
         eventually(lambda: outstanding(web) == 4)
