@@ -10,7 +10,7 @@ from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.gallery_source import GallerySource
 from facerec_tasks.messages import Face, Outcome
 from facerec_tasks.networks import Networks
-from facerec_tasks.recognition.gallery import GalleryError
+from facerec_tasks.recognition.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.image import Rejected
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
 from facerec_tasks.recognition.session import ModelMissing
@@ -26,7 +26,7 @@ class Engine:
         storage = Storage(settings)
         self._networks = Networks(storage, settings)
         self.source = GallerySource(storage, settings.state_dir / "gallery")
-        self._recognizer = self._networks.recognizer(self.source.current())
+        self._loaded = self._recognizer = self._networks.recognizer(self.source.current())
 
     def __call__(self, photo: bytes) -> dict[str, Any]:
         recognizer = self.current()
@@ -56,12 +56,15 @@ class Engine:
     def _newest(self) -> Recognizer:
         gallery = self.source.current()
         if gallery is not self._recognizer.gallery:
-            self._recognizer = (
-                self._recognizer.with_gallery(gallery)
-                if self._recognizer.fits(gallery)
-                else self._networks.recognizer(gallery)
-            )
+            self._recognizer = self._with(gallery)
         return self._recognizer
+
+    def _with(self, gallery: Gallery) -> Recognizer:
+        """Networks that a child loads are its own; those loaded before the fork cost it nothing."""
+        for recognizer in (self._recognizer, self._loaded):
+            if recognizer.fits(gallery):
+                return recognizer.with_gallery(gallery)
+        return self._networks.recognizer(gallery, self._loaded.detector)
 
 
 def _fields(seen: Recognition) -> dict[str, Any]:

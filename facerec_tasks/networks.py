@@ -10,6 +10,8 @@ from pathlib import Path
 
 from facerec_tasks.people import ORPHAN_AGE
 from facerec_tasks.recognition import precision
+from facerec_tasks.recognition.detector import Detector
+from facerec_tasks.recognition.embedder import load_embedder
 from facerec_tasks.recognition.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
@@ -27,13 +29,15 @@ class Networks:
         self._models_dir = settings.models_dir
         self._fetched = settings.state_dir / "networks"
 
-    def recognizer(self, gallery: Gallery) -> Recognizer:
-        """The engine of that gallery, in its precision.
+    def recognizer(self, gallery: Gallery, detector: Detector | None = None) -> Recognizer:
+        """The engine of that gallery, in its precision; with a detector that is loaded already.
 
         Raises :class:`ModelMissing`, or :class:`~facerec_tasks.errors.AwsError` when the network
         cannot be fetched now.
         """
-        return Recognizer.load(self._models_dir, gallery, self._folder(gallery))
+        folder = self._folder(gallery)
+        embedder = load_embedder(gallery.engine, folder, gallery.precision)
+        return Recognizer(detector or Detector(self._models_dir), embedder, gallery)
 
     def keep(self, engine: str, network: bytes) -> str:
         """Puts an int8 network where every machine finds it; returns the precision it gives."""

@@ -67,7 +67,9 @@ def tried_on(models_dir: Path, folder: Path) -> Tried:
     with tempfile.TemporaryDirectory() as made:
         file = Path(made) / f"{precision.network_name('resnet128', name)}.onnx"
         file.write_bytes(network)
-        int8 = Recognizer.load(models_dir, Gallery.empty("resnet128", precision=name), file.parent)
+        embedder = ResNet128(file.parent, name)
+        empty = Gallery.empty("resnet128", precision=name)
+        int8 = Recognizer(fp32.detector, embedder, empty)
         before, after = (Accuracy.of(_gallery(engine, photos)) for engine in (fp32, int8))
     return Tried(network, name, before, after)
 

@@ -75,17 +75,25 @@ class Recognizer:
         self._gallery = gallery
 
     @classmethod
-    def load(cls, models_dir: Path, gallery: Gallery, embedder_dir: Path | None = None) -> Self:
-        """With the engine and precision the gallery names; the embedder may lie in another folder.
+    def load(cls, models_dir: Path, gallery: Gallery) -> Self:
+        """With the engine and precision the gallery names.
 
         Raises ``ModelMissing`` when a network is not there.
         """
-        embedder = load_embedder(gallery.engine, embedder_dir or models_dir, gallery.precision)
-        return cls(Detector(models_dir), embedder, gallery)
+        return cls(
+            Detector(models_dir),
+            load_embedder(gallery.engine, models_dir, gallery.precision),
+            gallery,
+        )
 
     @property
     def gallery(self) -> Gallery:
         return self._gallery
+
+    @property
+    def detector(self) -> Detector:
+        """Another engine finds faces with the same."""
+        return self._detector
 
     def fits(self, gallery: Gallery) -> bool:
         """Whether that gallery can be searched with this engine."""

@@ -94,7 +94,8 @@ def test_switches_all_embeddings_and_back(
     engine.source.refresh()
     assert engine(PHOTO)["name"] == "Grace"
     assert engine.current().gallery.precision == eighth.precision
-    assert CliRunner().invoke(command, ["add", "New", str(samples.portraits()[1].path), "--force"])
+    added = ["add", "New", str(samples.portraits()[1].path), "--force"]
+    assert CliRunner().invoke(command, added).exit_code == 0
     assert people.gallery().precision == eighth.precision
 
     assert run("fp32").exit_code == 0
