@@ -4,7 +4,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from facerec_tasks.storage import Storage
+from facerec_tasks.errors import NotFound, PreconditionFailed
+from facerec_tasks.storage import Storage, Stored
 from facerec_tasks.video.timeline import Person
 
 PREFIX = "video/"
@@ -22,13 +23,25 @@ class VideoFolder:
         """Name of the contact sheet."""
         return f"{self._prefix}sheet.jpg"
 
-    def state(self) -> bytes | None:
-        """What the last checkpoint knew."""
-        found = self._storage.find(f"{self._prefix}state.json")
-        return found.data if found else None
+    def state(self) -> Stored | None:
+        """The last checkpoint."""
+        return self._storage.find(f"{self._prefix}state.json")
 
-    def put_state(self, state: bytes) -> None:
-        self._storage.put(f"{self._prefix}state.json", state)
+    def put_state(self, state: bytes, after: str | None) -> str:
+        """Writes a checkpoint in the place of the one with the ETag ``after``, the first in the
+        place of none; returns its ETag.
+
+        Raises :class:`facerec_tasks.errors.PreconditionFailed` when another run has gone on
+        meanwhile: a message delivered twice must not make two chains of runs.
+        """
+        name = f"{self._prefix}state.json"
+        try:
+            return self._storage.put(name, state, if_match=after, if_absent=after is None)
+        except (PreconditionFailed, NotFound):
+            there = self._storage.find(name)
+            if there is None or there.data != state:
+                raise PreconditionFailed(f"another run has written {name}") from None
+            return there.etag  # our own write, of which the answer was lost
 
     def progress(self) -> dict[str, Any]:
         """What was told last: percent (0 to 99, or none), time in seconds, people, looks, at."""

@@ -14,14 +14,23 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
 
-from facerec_tasks.errors import AwsError, ConfigurationError, NotFound
+from facerec_tasks.aws import translated
+from facerec_tasks.errors import (
+    AwsError,
+    ConfigurationError,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from facerec_tasks.job import Job, results, storage
 from facerec_tasks.messages import Answer, Footage, Outcome
 from facerec_tasks.settings import get_settings
+from facerec_tasks.sqs.sender import SendFailed
 from facerec_tasks.stopping import stopping
 from facerec_tasks.video.rejection import Rejected
 from facerec_tasks.video.timeline import Person
@@ -71,8 +80,9 @@ class VideoJob(Job):
         begin = time.monotonic()
         try:
             path = self._files().fetch(self._id, self.key, self._version)
-            run = _Run(self._task, self._folder(), begin)
-            watched = _watcher(path, self._folder().state(), run.heed)
+            earlier = self._folder().state()
+            run = _Run(self._task, self._folder(), earlier.etag if earlier else None, begin)
+            watched = _watcher(path, earlier.data if earlier else None, run.heed)
         except NotFound as error:
             return self._answer(outcome="rejected", code="photo-gone", detail=str(error))
         except Rejected as error:
@@ -81,16 +91,23 @@ class VideoJob(Job):
             return self._answer(**self._fields(watched, run))
         if run.cancelled is not None:
             return run.cancelled
+        if run.overtaken:
+            log.info("%s is looked at by another run", self.key)
+            raise Ignore
         raise self._moved_on()
 
     def _moved_on(self) -> Ignore:
         """Another run is on its way; this message has done its work."""
         if self._again:
             self._clear_starts()
-        signature = self._task.signature_from_request(
-            self._task.request, (self.key, self._version), {}
-        )
-        signature.apply_async()
+            self._started = False
+        arguments = (self.key, self._version)
+        signature = self._task.signature_from_request(self._task.request, arguments, {})
+        try:
+            with translated():
+                signature.apply_async()
+        except (OperationalError, SendFailed, TimeoutError) as error:
+            raise Unavailable(f"the task cannot be sent on: {error}") from error
         log.info("%s goes on in another run", self.key)
         return Ignore()
 
@@ -116,6 +133,10 @@ class VideoJob(Job):
             "seconds": round(run.seconds, 3),
         }
 
+    def _bury(self, history: list[dict[str, Any]]) -> NoReturn:
+        self._tidy()
+        super()._bury(history)
+
     def _tidy(self) -> None:
         """What only runs need goes; a machine that cannot reach S3 now leaves it to a purge."""
         self._files().forget(self._id)
@@ -135,14 +156,19 @@ class VideoJob(Job):
 class _Run:
     """What is decided after every look, by the clock: go on, tell how far it is, or stop."""
 
-    def __init__(self, task: Any, folder: VideoFolder, begin: float) -> None:
-        self._task, self._folder = task, folder
+    def __init__(
+        self, task: Any, folder: VideoFolder, checkpoint: str | None, begin: float
+    ) -> None:
+        """``checkpoint``: ETag of the one it goes on from. ``begin``: when the download began."""
+        self._task, self._folder, self._etag = task, folder, checkpoint
         self._begun = time.monotonic()
         slice_ = max(get_settings().video_slice, DOWNLOADS * (self._begun - begin))
         self._end = self._begun + min(slice_, get_settings().video_time_limit / 2)
         self._checkpoint = self._begun + CHECKPOINT
         self._progress = self._begun
         self.cancelled: Answer | None = None
+        self.overtaken = False
+        """Whether another run is looking at the same video."""
 
     @property
     def seconds(self) -> float:
@@ -160,7 +186,11 @@ class _Run:
             self._tell(moment)
         over = now >= self._end or stopping()
         if over or now >= self._checkpoint:
-            self._folder.put_state(moment.state())
+            try:
+                self._etag = self._folder.put_state(moment.state(), self._etag)
+            except PreconditionFailed:
+                self.overtaken = True
+                return False
             self._checkpoint = time.monotonic() + CHECKPOINT
         return not over
 

@@ -204,6 +204,20 @@ def test_a_long_video_takes_turns_with_photos(
     assert fleet.counted() == answer.video.looks, "no run repeats another's looks"
 
 
+def test_of_two_deliveries_at_once_one_goes_on(
+    fleet: Fleet, eventually: Eventually, film: bytes
+) -> None:
+    clients = [fleet.send(film), fleet.send(film)]
+    fleet.worker("one")
+    fleet.worker("two")
+    eventually(lambda: fleet.answer(), within=90)
+    answer = fleet.answer()
+    assert answer is not None
+    assert answer.video is not None
+    assert fleet.counted() <= 1.5 * answer.video.looks, "one of them has ended early"
+    eventually(lambda: any(client.exit_code is not None for client in clients), within=20)
+
+
 def test_a_cancel_ends_a_run_within_seconds(
     fleet: Fleet, eventually: Eventually, film: bytes
 ) -> None:
