@@ -28,7 +28,8 @@ from ami_build.images import (
     patiently,
     snapshots_of,
 )
-from autoscale.fleet import CALL_FAILED, IMAGE, NO_ROOM
+from autoscale.fleet import CALL_FAILED, NO_ROOM
+from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.errors import (
     ConfigurationError,

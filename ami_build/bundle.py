@@ -116,3 +116,17 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(
         ("git", "-C", str(root), *arguments), check=True, capture_output=True, text=True
     ).stdout
+
+
+def main() -> None:
+    """``python -m ami_build.bundle FILE``: for whoever provisions a machine in another way."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m ami_build.bundle FILE.tar.gz")
+    try:
+        Path(sys.argv[1]).write_bytes(pack())
+    except (ConfigurationError, OSError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

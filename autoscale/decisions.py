@@ -17,6 +17,7 @@ from autoscale.state import State
 PREFIX = "decisions/"
 CHUNK = 300.0
 """Seconds whose steps make one object."""
+GONE = frozenset({"shutting-down", "terminated"})
 LATEST = "state.json"
 """The last decision that was written, for whoever asks how things stand."""
 
@@ -34,7 +35,8 @@ class Decision:
     waiting: int | None
     accepted: float | None
     machines: dict[str, int]
-    """How many are in each state; ``ready`` and ``busy`` among the running ones as far as known."""
+    """How many are in each state; ``ready`` and ``busy`` among the running ones as far as known,
+    ``outdated`` among all."""
     unconfirmed: int
     need: int
     target: int
@@ -79,6 +81,7 @@ def states(machines: tuple[Machine, ...]) -> dict[str, int]:
     found: Counter[str] = Counter(m.state for m in machines)
     found["ready"] = sum(m.live and m.ready is True for m in machines)
     found["busy"] = sum(m.live and m.busy is True for m in machines)
+    found["outdated"] = sum(m.outdated and m.state not in GONE for m in machines)
     return {state: n for state, n in found.items() if n}
 
 

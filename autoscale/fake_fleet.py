@@ -35,6 +35,7 @@ class _Instance:
     number: int | None = None
     has_run: bool = False
     told_at: float | None = None
+    image: int = 1
 
 
 _NEXT: dict[State, State] = {
@@ -62,6 +63,8 @@ class FakeFleet:
         self._instances: dict[str, _Instance] = {}
         self._tokens: dict[str, list[str]] = {}
         self._history: list[tuple[float, list[Machine]]] = []
+        self.image = 1
+        """What is launched from now on; machines of another are outdated."""
         self.most_live = 0
         """The most machines that ever were pending or running at one time."""
         self.calls = 0
@@ -75,7 +78,15 @@ class FakeFleet:
                 instance.has_run = instance.has_run or instance.state == "pending"
                 instance.state = _NEXT[instance.state]
         return [
-            Machine(i.id, i.state, i.since, number=i.number, token=i.token, told_at=i.told_at)
+            Machine(
+                i.id,
+                i.state,
+                i.since,
+                number=i.number,
+                token=i.token,
+                told_at=i.told_at,
+                outdated=i.image != self.image,
+            )
             for i in self._instances.values()
         ]
 
@@ -95,7 +106,9 @@ class FakeFleet:
             ids = [f"i-{len(self._instances) + n:04d}" for n in range(count)]
             for one in ids:
                 now = self._clock()
-                self._instances[one] = _Instance(one, token, "pending", now, now + self._pending)
+                self._instances[one] = _Instance(
+                    one, token, "pending", now, now + self._pending, image=self.image
+                )
             self._tokens[token] = ids
         self._remember()
         self._maybe_lost()

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from autoscale.image import CurrentImage
 from autoscale.model import Machine, State
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import ConfigurationError, FacerecError
+from facerec_tasks.errors import FacerecError, Unavailable
 from facerec_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ class NoCapacity(FacerecError):
 CALL_FAILED = (FacerecError, ClientError, BotoCoreError)
 """Whatever a call to AWS may raise, translated or not."""
 
-IMAGE = "app-tier-ami"
 NAME = "app-tier-instance-"
 MEMBER_TAG = "facerec-fleet"
 LAUNCH_TAG = "facerec-launch"
@@ -42,6 +42,8 @@ NO_ROOM = frozenset({
 TAKEN_AWAY = ("marked-for-termination", "marked-for-stop")
 """States of a spot request in its last two minutes:
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html"""
+IMAGE_LOOK, IMAGE_LOOK_AT_REST = 10.0, 600.0
+"""Seconds between two looks for a new image: while machines run, and while they are stopped."""
 ON_DEMAND_FOR = 300.0
 """Seconds for which machines are asked for at the full price when there are no spot ones."""
 
@@ -76,7 +78,7 @@ class Ec2Fleet:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._image: str | None = None
+        self._image = CurrentImage(settings)
         self._on_demand_until = float("-inf")
 
     @property
@@ -87,14 +89,28 @@ class Ec2Fleet:
         filters = [{"Name": f"tag:{MEMBER_TAG}", "Values": [self._settings.id]}]
         with translated():
             pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-            found = [
-                _machine(fields)
+            listed = [
+                fields
                 for page in pages
                 for reservation in page["Reservations"]
                 for fields in reservation["Instances"]
             ]
+        found = [_machine(fields) for fields in listed]
         taken = self._taken_away() if self._settings.spot and any(m.live for m in found) else ()
-        return [replace(m, faulty=m.id in taken) for m in found]
+        image = self._image_now(found)
+        made_of = {fields["InstanceId"]: fields.get("ImageId") for fields in listed}
+        return [
+            replace(m, faulty=m.id in taken, outdated=image not in (None, made_of[m.id]))
+            for m in found
+        ]
+
+    def _image_now(self, found: Sequence[Machine]) -> str | None:
+        """What machines should be made of; not asked for while there is none that could be old."""
+        if any(m.live for m in found):
+            return self._image.seen(IMAGE_LOOK)
+        if any(m.state in ("stopping", "stopped") for m in found):
+            return self._image.seen(IMAGE_LOOK_AT_REST)
+        return None
 
     def _taken_away(self) -> frozenset[str]:
         """Spot machines that have had their two minutes' notice."""
@@ -115,8 +131,10 @@ class Ec2Fleet:
 
     def _heed(self, error: ClientError) -> None:
         """What a refusal teaches; raises :class:`NoCapacity` for lack of room."""
-        if _code(error) == "InvalidAMIID.NotFound":
-            self._image = None  # baked anew since we looked
+        if _code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"):
+            self._image.forget()  # baked anew since we looked
+        if _code(error) == "IdempotentParameterMismatch":  # launched, before a new image was baked
+            raise Unavailable(f"this launch was asked for with another image: {error}") from error
         if _code(error) in NO_ROOM:
             if self._settings.spot:
                 self._on_demand_until = time.monotonic() + ON_DEMAND_FOR
@@ -136,26 +154,18 @@ class Ec2Fleet:
             }
         if s.launch_template:
             template = {"LaunchTemplateName": s.launch_template, "Version": "$Default"}
-            return {**request, "LaunchTemplate": template}
-        request |= {"ImageId": self._image_id(), "InstanceType": s.instance_type}
+            image = self._image.seen(IMAGE_LOOK)  # before the template's own, which may be older
+            return {
+                **request,
+                "LaunchTemplate": template,
+                **({"ImageId": image} if image else {}),
+            }
+        request |= {"ImageId": self._image.required(), "InstanceType": s.instance_type}
         if s.instance_profile:
             request["IamInstanceProfile"] = {"Name": s.instance_profile}
         if s.launch_user_data:
             request["UserData"] = s.launch_user_data
         return request
-
-    def _image_id(self) -> str:
-        """The newest of our own images named ``app-tier-ami``, looked up once."""
-        if self._image is None:
-            with translated():
-                images = self._ec2.describe_images(
-                    Owners=["self"], Filters=[{"Name": "name", "Values": [IMAGE]}]
-                )["Images"]
-            if not images:
-                raise ConfigurationError(f"no image named {IMAGE}: bake one, or run `facerec up`")
-            newest = max(images, key=lambda image: image.get("CreationDate", ""))
-            self._image = str(newest["ImageId"])
-        return self._image
 
     def start(self, ids: Sequence[str]) -> list[str]:
         return self._each(self._ec2.start_instances, ids)

@@ -41,6 +41,8 @@ class Machine:
     """It takes no new task and will be stopped when it has finished those it holds."""
     faulty: bool = False
     """Its worker died again and again, or it will be taken from us: to be replaced."""
+    outdated: bool = False
+    """It was launched from another image than the one in use: to be replaced when it can be."""
     token: str | None = None
     """Id of the launch that made it."""
     told_at: float | None = None
@@ -191,7 +193,7 @@ class Plan:
     replace: tuple[str, ...] = ()
     """Machines to terminate because their boot failed or their worker keeps dying."""
     retire: tuple[str, ...] = ()
-    """Stopped machines to terminate: more than can ever be started again."""
+    """Stopped machines to terminate: outdated, or more than can ever be started again."""
     not_more: str = ""
     """Why no more machines, in words."""
     not_less: str = ""

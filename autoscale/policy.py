@@ -13,6 +13,8 @@ The law (measured against other autoscalers in docs/benchmarks.md)::
 A median, because a burst is a backlog and not a rate: an exponential average starts machines for
 arrivals that never come. From zero two machines are started when the slowest boot alone would break
 the objective: both being slow is rare enough, and the second is stopped first.
+
+Machines of an old image serve until successors are up: never below the target, never above the cap.
 """
 
 import math
@@ -53,18 +55,29 @@ def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
         return _settled(replace(plan, replace=tuple(m.id for m in failed)), staying)
     if memory.target > len(staying) + snapshot.unconfirmed:
         return _settled(_grown(plan, snapshot, len(staying), limits), staying)
-    if not live and not memory.target:
-        return _settled(replace(plan, retire=_unusable(snapshot.machines, limits)), staying)
-    return _settled(_shrunk(plan, staying, snapshot.demand, limits, now), staying)
+    plan = _shrunk(plan, staying, snapshot.demand, limits, now)
+    if not plan.stop:
+        plan = _rolled(plan, snapshot, staying, limits, now)
+        resting = not live and not memory.target
+        plan = replace(plan, retire=_unusable(snapshot.machines, limits, resting=resting))
+    return _settled(plan, staying)
 
 
-def _unusable(machines: Iterable[Machine], limits: Limits) -> tuple[str, ...]:
-    """Stopped machines beyond the cap, highest numbers first: a burst came while they stopped."""
+def _unusable(machines: Iterable[Machine], limits: Limits, *, resting: bool) -> tuple[str, ...]:
+    """Stopped machines that will never be started again, highest numbers first.
+
+    They are of an old image; or, at rest, beyond the cap: a burst came while they stopped.
+    """
     stopped = sorted(
         (m for m in machines if m.state == "stopped"), key=lambda m: (m.number or 0, m.id)
     )
-    kept = limits.cap if limits.reuse else 0
-    return tuple(m.id for m in reversed(stopped[kept:]))
+    usable = [m for m in stopped if not m.outdated]
+    kept = (
+        {m.id for m in usable[: limits.cap if limits.reuse else 0]}
+        if resting
+        else {m.id for m in usable}
+    )
+    return tuple(m.id for m in reversed(stopped) if m.id not in kept)
 
 
 def _given_up(live: list[Machine], limits: Limits, now: float) -> list[Machine]:
@@ -196,24 +209,75 @@ def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memo
 
 
 def _grown(plan: Plan, snapshot: Snapshot, staying: int, limits: Limits) -> Plan:
+    """So many more as the target lacks."""
+    return _more(plan, plan.target - staying - snapshot.unconfirmed, snapshot, limits)
+
+
+def _more(plan: Plan, missing: int, snapshot: Snapshot, limits: Limits) -> Plan:
     """Stopped machines first, lowest number first, then new ones; never above the cap."""
     free = limits.cap - sum(m.live for m in snapshot.machines) - snapshot.unconfirmed
-    missing = max(0, min(plan.target - staying - snapshot.unconfirmed, free))
+    missing = max(0, min(missing, free))
     if limits.launch_limit is not None:
         missing = min(missing, limits.launch_limit)
-    stopped = [m for m in snapshot.machines if m.state == "stopped" and not m.faulty]
+    stopped = [
+        m for m in snapshot.machines if m.state == "stopped" and not (m.faulty or m.outdated)
+    ]
     stopped.sort(key=lambda m: (m.number is None, m.number or 0, m.id))
     start = tuple(m.id for m in stopped[:missing]) if limits.reuse else ()
     return replace(plan, start=start, launch=missing - len(start))
 
 
 def _shrunk(plan: Plan, staying: list[Machine], demand: Demand, limits: Limits, now: float) -> Plan:
-    surplus = max(0, len(staying) - plan.target)
-    if not surplus or not demand.may_shrink:
+    """Stops what is above the target: those of an old image as far as new ones are up for them."""
+    if not demand.may_shrink:
         return plan
-    victims = [m for m in staying if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
-    victims.sort(key=_stop_order)
-    return replace(plan, stop=tuple(m.id for m in victims[:surplus]))
+    old, new = _by_image(staying)
+    up = sum(_is_up(m, limits, now) for m in new)
+    needed_old = max(0, plan.target - up)
+    stop = [
+        m.id
+        for machines, kept in ((old, needed_old), (new, plan.target))
+        for m in _dearest(machines, limits, now)[: max(0, len(machines) - kept)]
+    ]
+    return replace(plan, stop=tuple(stop))
+
+
+def _dearest(machines: list[Machine], limits: Limits, now: float) -> list[Machine]:
+    """Those that may be stopped, in the order in which they are."""
+    paid = [m for m in machines if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
+    return sorted(paid, key=_stop_order)
+
+
+def _by_image(machines: Iterable[Machine]) -> tuple[list[Machine], list[Machine]]:
+    """(those of an old image, the others)"""
+    old: list[Machine] = []
+    new: list[Machine] = []
+    for machine in machines:
+        (old if machine.outdated else new).append(machine)
+    return old, new
+
+
+def _rolled(
+    plan: Plan, snapshot: Snapshot, staying: list[Machine], limits: Limits, now: float
+) -> Plan:
+    """Starts successors of machines that have an old image, above the target, within the cap.
+
+    One first: an image that does not boot costs one machine. Then as many at once as are up
+    already. Their predecessors go when they are up (:func:`_shrunk`); without room within the cap
+    they wait until demand leaves some.
+    """
+    old, new = _by_image(staying)
+    if not old or not plan.target:
+        return plan
+    up = sum(_is_up(m, limits, now) for m in new)
+    coming = len(new) - up + snapshot.unconfirmed
+    missing = min(plan.target - len(new) - snapshot.unconfirmed, max(1, up) - coming)
+    plan = _more(plan, missing, snapshot, limits)
+    coming += len(plan.start) + plan.launch
+    words = f"{len(old)} of an old image stay until their successors are up"
+    if not coming:
+        words = f"{len(old)} of an old image stay: the cap leaves no room for successors"
+    return replace(plan, not_less=words)
 
 
 def _paid_up(machine: Machine, limits: Limits, now: float) -> bool:
@@ -233,7 +297,8 @@ def _settled(plan: Plan, live: list[Machine]) -> Plan:
     going = {*plan.stop, *plan.replace}
     stay = frozenset(m.id for m in live if m.id not in going)
     plan = replace(plan, memory=replace(plan.memory, live=stay))
-    return replace(plan, not_more=_not_more(plan, len(live)), not_less=_not_less(plan, len(live)))
+    not_less = plan.not_less or _not_less(plan, len(live))
+    return replace(plan, not_more=_not_more(plan, len(live)), not_less=not_less)
 
 
 def _not_more(plan: Plan, live: int) -> str:

@@ -44,6 +44,8 @@ class World:
     ledger: bool = True
     """Whether the web tier's exact ledger can be read."""
     visibility: float = 30.0
+    new_image_at: float = math.inf
+    """When an image is baked: machines launched before are outdated from then on."""
 
     @property
     def boot_mean(self) -> float:
@@ -69,6 +71,8 @@ class Server:
     stopped_at: float = math.inf
     """When ``stopping`` is over."""
     idle_since: float = 0.0
+    launched: float = 0.0
+    """When it was made; ``asked`` is when it was last started."""
     tasks: dict[int, "Task"] = field(default_factory=dict)
 
     @property
@@ -186,15 +190,20 @@ class Simulation:
             in_flight += self.rng.choice((1, 2))
         return visible, in_flight
 
+    def outdated(self, server: Server) -> bool:
+        """Whether it was made of another image than the one in use."""
+        return server.launched < self.world.new_image_at <= self.now
+
     # What a policy may do
 
     def start(self, count: int) -> None:
         """Asks for machines: stopped ones first, then new ones, never above the cap."""
         for _ in range(max(0, min(count, self.world.cap - len(self.servers)))):
-            again = next((s for s in self.pool if s.state == "stopped"), None)
+            usable = (s for s in self.pool if s.state == "stopped" and not self.outdated(s))
+            again = next(usable, None)
             if again is not None:
                 self.pool.remove(again)
-            self._boot(again.id if again else f"i-{self.launches:05d}")
+            self._boot(again)
 
     def stop(self, server: Server, *, kill: bool = False) -> None:
         """Stops one machine: after its tasks, or in the middle of them."""
@@ -265,7 +274,7 @@ class Simulation:
         self._timeline.append((self.now, waiting, len(self.servers), serving))
         self._at(self.now + self._steering.period, "tick", None)
 
-    def _boot(self, server_id: str) -> None:
+    def _boot(self, again: Server | None) -> None:
         world, rng = self.world, self.rng
         if self._steering.foresees:
             pending, boot, fails = world.boot_mean * 0.2, world.boot_mean, False
@@ -275,7 +284,14 @@ class Simulation:
             pending = min(rng.uniform(*world.pending), boot)
             fails = rng.random() < world.failing_boots
         ready = math.inf if fails else self.now + boot
-        server = Server(server_id, self.now, self.now + pending, ready, idle_since=ready)
+        server = Server(
+            again.id if again else f"i-{self.launches:05d}",
+            self.now,
+            self.now + pending,
+            ready,
+            idle_since=ready,
+            launched=again.launched if again else self.now,
+        )
         self.servers.append(server)
         self.launches += 1
         self._peak = max(self._peak, len(self.servers))

@@ -54,6 +54,7 @@ def _machine(server: Server, simulation: Simulation) -> Machine:
         ready=server.ready_at <= simulation.now,
         up_since=server.ready_at if server.ready_at <= simulation.now else None,
         busy=server.busy > 0,
+        outdated=simulation.outdated(server),
     )
 
 

@@ -18,6 +18,7 @@ from autoscale.model import Machine
 from autoscale.state import PREFIX
 from cli.failures import told_plainly
 from cli.fleet_report import report
+from cli.fleet_roll import roll
 from cli.fleet_simulation import simulate
 from cli.kept_decisions import DAY, JSON, kept_decisions
 from facerec_tasks.settings import get_settings
@@ -146,3 +147,4 @@ def metrics() -> None:
 
 fleet.add_command(simulate)
 fleet.add_command(report)
+fleet.add_command(roll)

@@ -102,7 +102,8 @@ class Settings(BaseSettings):
     instance_profile: str = ""
     launch_user_data: str = ""
     launch_template: str = ""
-    """Name of a launch template; then image, type, profile and user data are the template's."""
+    """Name of a launch template; then type, profile and user data are the template's, and the image
+    where none is named ``app-tier-ami``."""
     spot: bool = False
     """Ask for spot machines, which AWS may take away: in ``terminate`` mode only."""
     metrics_port: int = Field(0, ge=0, le=65535)

@@ -113,7 +113,8 @@ def _controller(p: Patient, template: str) -> Iterator[Need]:
     )  # fmt: skip
     yield from _talking(p, "controller")
     yield need(
-        "see machines", ANY, "ec2:DescribeInstances", "ec2:DescribeSpotInstanceRequests",
+        "see machines", ANY, "ec2:DescribeImages", "ec2:DescribeInstances",
+        "ec2:DescribeSpotInstanceRequests",
         "sns:Unsubscribe",
     )  # fmt: skip
     yield need(

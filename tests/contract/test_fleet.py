@@ -3,15 +3,19 @@
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from autoscale.fake_fleet import FakeFleet
 from autoscale.fleet import Ec2Fleet, Fleet
+from autoscale.image import IMAGE
 from autoscale.model import Machine
+from facerec_tasks import aws
 from facerec_tasks.settings import Settings
 
 Wait = Callable[..., None]
+NAMED: Any = {"Name": "name", "Values": [IMAGE]}
 
 
 @pytest.fixture(params=["fake", "ec2"])
@@ -89,3 +93,24 @@ def test_a_name_is_a_number_and_may_be_given_again(fleet: Fleet) -> None:
     fleet.name(one, 7)
     fleet.name(one, 7)
     assert find(fleet, one).number == 7
+
+
+def test_machines_of_another_image_than_the_one_in_use_are_outdated(
+    fleet: Fleet, private_endpoint: str, request: pytest.FixtureRequest
+) -> None:
+    (before,) = fleet.launch(1, token())
+    assert not find(fleet, before).outdated
+    if isinstance(fleet, FakeFleet):
+        fleet.image += 1
+    else:
+        settings: Settings = request.getfixturevalue("resources")
+        ec2 = aws.client(settings, "ec2")
+        (image,) = ec2.describe_images(Owners=["self"], Filters=[NAMED])["Images"]
+        ec2.deregister_image(ImageId=image["ImageId"])
+        fleet = Ec2Fleet(settings)  # what it knew of the image is some seconds old
+        assert not find(fleet, before).outdated, "between two images nothing is known"
+        ec2.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
+        fleet = Ec2Fleet(settings)
+    (after,) = fleet.launch(1, token())
+    assert find(fleet, before).outdated
+    assert not find(fleet, after).outdated

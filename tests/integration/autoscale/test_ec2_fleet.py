@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from autoscale.fleet import Ec2Fleet, NoCapacity
 from facerec_tasks.aws import client
-from facerec_tasks.errors import ConfigurationError, NotFound
+from facerec_tasks.errors import ConfigurationError, NotFound, Unavailable
 from facerec_tasks.settings import Settings
 
 
@@ -61,17 +61,62 @@ def test_lack_of_room_is_a_refusal_and_spot_then_pays_the_full_price(
     assert "InstanceLifecycle" not in described(ec2, machine)
 
 
-def test_a_launch_template_replaces_image_and_type(resources: Settings, ec2: Any) -> None:
-    image = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
+def _templated(resources: Settings, ec2: Any, image: str) -> Ec2Fleet:
     name = f"{resources.id}-template"
     ec2.create_launch_template(
         LaunchTemplateName=name,
         LaunchTemplateData={"ImageId": image, "InstanceType": "t3.small"},
     )
-    fleet = Ec2Fleet(resources.model_copy(update={"launch_template": name}))
+    return Ec2Fleet(resources.model_copy(update={"launch_template": name}))
+
+
+def test_a_launch_template_says_the_type_and_our_image_goes_before_its_own(
+    private_endpoint: str, resources: Settings, ec2: Any
+) -> None:
+    older = ec2.register_image(Name="older", Architecture="x86_64", RootDeviceName="/dev/xvda")
+    fleet = _templated(resources, ec2, older["ImageId"])
     (machine,) = fleet.launch(1, token())
+    current = ec2.describe_images(
+        Owners=["self"], Filters=[{"Name": "name", "Values": ["app-tier-ami"]}]
+    )["Images"][0]["ImageId"]
     assert described(ec2, machine)["InstanceType"] == "t3.small"
-    assert [m.id for m in fleet.describe()] == [machine]
+    assert described(ec2, machine)["ImageId"] == current
+    assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
+
+
+def test_without_an_image_of_ours_a_launch_template_has_its_own(
+    private_endpoint: str, resources: Settings, ec2: Any
+) -> None:
+    own = ec2.register_image(Name="own", Architecture="x86_64", RootDeviceName="/dev/xvda")
+    for image in ec2.describe_images(Owners=["self"])["Images"]:
+        if image["Name"] == "app-tier-ami":
+            ec2.deregister_image(ImageId=image["ImageId"])
+    fleet = _templated(resources, ec2, own["ImageId"])
+    (machine,) = fleet.launch(1, token())
+    assert described(ec2, machine)["ImageId"] == own["ImageId"]
+    assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
+
+
+def test_a_failed_look_for_the_image_changes_nothing(
+    private_endpoint: str, resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Ec2Fleet(resources)
+    (machine,) = fleet.launch(1, token())
+    fleet._image._looked = float("-inf")
+    monkeypatch.setattr(ec2, "describe_images", _refusing("RequestLimitExceeded"))
+    assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
+
+
+def test_an_open_launch_of_an_older_image_stays_open(
+    private_endpoint: str, resources: Settings, ec2: Any
+) -> None:
+    asked = token()
+    Ec2Fleet(resources).launch(1, asked)  # and the answer is lost
+    image = ec2.describe_images(Owners=["self"])["Images"][0]
+    ec2.deregister_image(ImageId=image["ImageId"])
+    ec2.register_image(Name="app-tier-ami", Architecture="x86_64", RootDeviceName="/dev/xvda")
+    with pytest.raises(Unavailable, match="another image"):
+        Ec2Fleet(resources).launch(1, asked)
 
 
 def test_without_an_image_it_says_what_to_do(settings: Settings, private_endpoint: str) -> None:

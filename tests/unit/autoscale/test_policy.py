@@ -1,10 +1,11 @@
 """The law, case by case."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Snapshot, State
+from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Plan, Snapshot, State
 from autoscale.policy import arrival_rate, decide
 
 NOW = 1000.0
@@ -265,3 +266,75 @@ def test_a_video_is_a_process_that_is_busy_and_no_backlog(
 def test_videos_start_no_machine_for_each_in_the_graded_profile() -> None:
     demand = Demand(8, 8, 8.0, "exact", videos=8)
     assert decide(Snapshot(demand, ()), replace(COURSE_LIMITS, boot_worst=30), NOW).target == 4
+
+
+def old(n: int, state: State = "running", **how: Any) -> Machine:
+    return replace(machine(n, state, **how), outdated=True)
+
+
+def needed(count: int, *machines: Machine, cap: int = 15, waiting: int = 1) -> Plan:
+    """What is decided while so many machines are needed."""
+    seen = snapshot(waiting, *machines, memory=remembered(count))
+    return decide(seen, replace(LIMITS, cap=cap), NOW)
+
+
+def test_a_new_image_is_tried_with_one_machine_beside_the_old_ones() -> None:
+    plan = needed(4, *(old(n) for n in range(4)))
+    assert (plan.launch, plan.stop) == (1, ())
+    assert plan.not_less == "4 of an old image stay until their successors are up"
+    booting = machine(9, "pending", age=3, ready=False)
+    assert not needed(4, *(old(n) for n in range(4)), booting).changes, "one at a time"
+
+
+def test_when_one_is_up_its_predecessor_goes_and_as_many_follow_as_are_up() -> None:
+    fleet = [old(0, busy=True), old(1, busy=False), old(2, busy=True), machine(9)]
+    plan = needed(3, *fleet)
+    assert (plan.stop, plan.launch) == (("i-01",), 0), "first an idle one is stopped"
+    plan = needed(3, old(0), old(2), machine(9))
+    assert (plan.stop, plan.launch) == ((), 1)
+    plan = needed(6, *(old(n) for n in range(4)), machine(8), machine(9))
+    assert plan.launch == 2
+
+
+def test_a_stopped_machine_of_the_new_image_is_started_first() -> None:
+    plan = needed(2, old(1), old(2), machine(7, "stopped"))
+    assert (plan.start, plan.launch) == (("i-07",), 0)
+
+
+def test_a_roll_waits_at_the_cap_until_demand_leaves_room() -> None:
+    plan = needed(3, *(old(n) for n in range(3)), cap=3)
+    assert not plan.changes
+    assert plan.not_less == "3 of an old image stay: the cap leaves no room for successors"
+    plan = needed(2, *(old(n) for n in range(3)), cap=3)
+    assert len(plan.stop) == 1, "one less is needed: there is room for a successor then"
+
+
+def test_old_machines_are_stopped_before_new_ones_when_fewer_are_needed() -> None:
+    plan = needed(1, old(1, busy=False), machine(2, busy=False), machine(3, busy=False))
+    assert plan.stop == ("i-01", "i-02")
+    plan = needed(1, old(1), machine(2, "pending", age=5, ready=False))
+    assert not plan.stop, "the old one serves until the new one is up"
+
+
+def test_stopped_machines_of_an_old_image_are_never_started_and_retired_at_once() -> None:
+    burst = decide(snapshot(9, old(1, "stopped"), machine(2, "stopped")), COURSE_LIMITS, NOW)
+    assert (burst.start, burst.launch) == (("i-02",), 2)
+    assert decide(snapshot(0, old(1, "stopped"), machine(2, "stopped")), LIMITS, NOW).retire == (
+        "i-01",
+    )
+    assert needed(1, machine(1), old(2, "stopped")).retire == ("i-02",)
+
+
+def test_an_image_that_does_not_boot_stops_none_of_the_old_machines() -> None:
+    failing = machine(9, age=100, ready=False)
+    plan = needed(2, old(1), old(2), failing)
+    assert (plan.replace, plan.stop) == (("i-09",), ())
+    held = snapshot(1, old(1), old(2), memory=remembered(2))
+    assert not decide(held, replace(LIMITS, launch_limit=0), NOW).changes
+
+
+def test_a_roll_needs_a_reading_to_stop_and_rest_replaces_nothing() -> None:
+    blind = Demand(1, 1, 1.0, "exact", may_shrink=False)
+    seen = Snapshot(blind, (old(1), machine(9)), remembered(1))
+    assert not decide(seen, LIMITS, NOW).stop
+    assert not decide(snapshot(0, old(1)), LIMITS, NOW).launch, "it is stopped: nothing is needed"

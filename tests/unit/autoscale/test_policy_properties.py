@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +26,8 @@ class Step:
     seconds: float = 2.0
     lose: bool = False
     """A machine disappears."""
+    bake: bool = False
+    """A new image is published: all machines there are are outdated."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class World:
         self.waiting -= min(self.waiting, step.serve if up else 0)
         if step.lose and up:
             self.fleet.remove(up[0])
+        if step.bake:
+            self.fleet = [replace(m, outdated=True) for m in self.fleet]
 
     def seen(self) -> tuple[Machine, ...]:
         return tuple(self._as_listed(m) for m in self.fleet)
@@ -61,7 +65,7 @@ class World:
         ready = age >= self.boot
         up = m.since + self.boot if ready else None
         state = "running" if running else "pending"
-        return Machine(m.id, state, m.since, None, running, ready, up)
+        return Machine(m.id, state, m.since, None, running, ready, up, outdated=m.outdated)
 
     def decide(self, step: Step) -> Plan:
         demand = Demand(self.waiting, self.waiting, self.accepted, "exact", step.shrink)
@@ -71,8 +75,9 @@ class World:
         return plan
 
     def carry_out(self, plan: Plan) -> None:
-        gone = {*plan.stop, *plan.replace, *plan.start}
-        stopped = [Machine(i, "stopped", self.now) for i in plan.stop]
+        gone = {*plan.stop, *plan.replace, *plan.start, *plan.retire}
+        old = {m.id for m in self.fleet if m.outdated}
+        stopped = [Machine(i, "stopped", self.now, outdated=i in old) for i in plan.stop]
         self.fleet = [m for m in self.fleet if m.id not in gone] + stopped
         new = [*plan.start, *(f"i-{next(self.names)}" for _ in range(plan.launch))]
         self.fleet += [Machine(i, "pending", self.now) for i in new]
@@ -91,6 +96,7 @@ STEPS = st.lists(
         shrink=st.integers(0, 9).map(bool),
         seconds=st.sampled_from((0.5, 2.0, 2.0, 2.0, 20.0)),
         lose=st.integers(0, 19).map(lambda n: n == 0),
+        bake=st.integers(0, 19).map(lambda n: n == 0),
     ),
     max_size=60,
 )
@@ -110,11 +116,14 @@ def test_every_step_keeps_to_the_rules(
         world.before(step)
         before = world.memory
         ids = {m.id for m in world.fleet if m.live}
+        old = {m.id for m in world.fleet if m.outdated}
         was_waiting, was_accepted = world.memory.waiting, world.memory.accepted
         plan = world.decide(step)
         world.carry_out(plan)
 
         assert world.live <= cap
+        assert world.live >= min(len(ids), plan.target) - len(plan.replace)
+        assert not old & {*plan.start}
         assert not ((plan.start or plan.launch) and (plan.stop or plan.replace))
         assert plan.launch >= 0
         assert set(plan.stop) <= ids
@@ -153,3 +162,25 @@ def test_it_ends_at_zero_without_rising_again(
     assert targets[-1] == 0
     fallen = [t for t in itertools.dropwhile(lambda t: t == targets[0], targets)]
     assert fallen == sorted(fallen, reverse=True)
+
+
+@pytest.mark.parametrize("profile", [SLO, COURSE])
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(machines=st.integers(1, 14), boot=st.sampled_from((1.0, 12.0, 40.0)))
+def test_a_new_image_is_everywhere_in_the_end_and_no_machine_missing_meanwhile(
+    profile: Profile, machines: int, boot: float
+) -> None:
+    limits = Limits(cap=15, profile=profile)
+    world = World(limits, boot, waiting=1)
+    world.fleet = [Machine(f"old-{n}", "running", 9_000.0, outdated=True) for n in range(machines)]
+    for _ in range(600):
+        world.now += 2.0
+        needs = ((world.now - 2.0, machines),)  # as many as before go on being needed
+        world.memory = replace(world.memory, needs=needs, target=machines, falling=False)
+        world.carry_out(world.decide(Step()))
+        up = sum(m.live and world.now - m.since >= boot for m in world.fleet)
+        assert up >= machines
+        assert world.live <= 15
+        if not any(m.outdated for m in world.fleet):
+            return
+    pytest.fail(f"still old: {[m.id for m in world.fleet if m.outdated]}")

@@ -145,3 +145,20 @@ def test_traces_are_what_they_say() -> None:
         assert arrivals == sorted(arrivals), name
         assert len(arrivals) >= 100, name
     assert set(RIVALS) < set(POLICIES)
+
+
+@pytest.mark.parametrize("trace", ["ramp", "flash"])
+def test_a_new_image_in_the_middle_of_the_load_makes_no_photo_late(trace: str) -> None:
+    arrivals = arrivals_of(trace, 1)
+    middle = arrivals[len(arrivals) // 2]
+    world = replace(World(), new_image_at=middle)
+    policy = steering("slo", world)
+    simulation = Simulation(arrivals, policy, world, 1)
+    outcome, calm = simulation.run(), simulate("slo", arrivals, World(), 1)
+    assert outcome.late <= calm.late
+    assert outcome.redelivered == 0
+    assert outcome.peak <= world.cap
+    assert not any(
+        simulation.outdated(server) for server in simulation.pool if server.asked > middle
+    )
+    assert outcome.billed < 1.25 * calm.billed
