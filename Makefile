@@ -34,8 +34,9 @@ lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
 	@$(if $(TEMPLATES),$(VENV)-lint/bin/checkov --quiet --compact --skip-download \
 		--framework cloudformation $(addprefix --file ,$(TEMPLATES)))
 
-test-localstack: $(VENV)/.dev ## the integration tests of the SQS layer on a real LocalStack, no Docker
-	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" tests/integration/sqs
+test-localstack: $(VENV)/.dev ## the SQS layer and the stack on a real LocalStack, no Docker
+	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" \
+		tests/integration/sqs tests/integration/ami_build
 
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s

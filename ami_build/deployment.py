@@ -25,6 +25,7 @@ from ami_build.images import ID_TAG, Images
 from ami_build.plan import Plan, changes
 from ami_build.stack import PARAMETERS, TEMPLATE, Say, Stack, State
 from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import Forbidden, NotFound
 from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -162,15 +163,16 @@ class Deployment:
     def _owner(self, bucket: str) -> str:
         """``nobody's``, ``ours`` or ``another's``."""
         try:
-            client(self._settings, "s3").head_bucket(Bucket=bucket)
-        except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            if status == 404:
-                return "nobody's"
-            if status in (301, 403):
-                return "another's"
             with translated():
-                raise
+                client(self._settings, "s3").head_bucket(Bucket=bucket)
+        except NotFound:
+            return "nobody's"
+        except Forbidden:
+            return "another's"
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:  # another region
+                return "another's"
+            raise
         return "ours"
 
     def _parameters(self, wish: Wish, before: State | None) -> list[dict[str, str]]:

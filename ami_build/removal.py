@@ -16,7 +16,7 @@ from ami_build.images import ID_TAG, snapshots_of
 from ami_build.stack import Say, Stack
 from autoscale.fleet import MEMBER_TAG
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import Unavailable
+from facerec_tasks.errors import Forbidden, NotFound, Unavailable
 from facerec_tasks.settings import Settings
 from facerec_tasks.sqs import queues
 
@@ -110,13 +110,14 @@ class Removal:
             )
 
     def _is_there(self, bucket: str) -> bool:
+        """Whether it is ours; somebody else's of that name is none."""
         try:
-            self._s3.head_bucket(Bucket=bucket)
+            with translated():
+                self._s3.head_bucket(Bucket=bucket)
+        except (NotFound, Forbidden):
+            return False
         except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            if status == 404:
-                return False
-            if status in (301, 403):  # somebody else's of that name
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:  # another region's
                 return False
             raise
         return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ami_build.errors import NoStack, TookTooLong
+from ami_build.images import patiently
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings
 
@@ -70,10 +71,9 @@ class Stack:
         return client(self.settings, "cloudformation")
 
     def find(self) -> State | None:
-        """The stack, or none; one that was deleted is none."""
+        """The stack, or none; one that was deleted is none. Waits out a throttled AWS."""
         try:
-            with translated():
-                found = self.client.describe_stacks(StackName=self.name)["Stacks"][0]
+            found = patiently(lambda: self.client.describe_stacks(StackName=self.name))["Stacks"][0]
         except ClientError as error:
             if "does not exist" in str(error):
                 return None

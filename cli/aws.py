@@ -13,7 +13,7 @@ from ami_build.plan import Plan
 from ami_build.removal import Removal, photos_remain
 from cli.bake import bake
 from cli.failures import told_plainly
-from facerec_tasks.settings import get_settings
+from facerec_tasks.settings import Settings, get_settings
 
 
 @click.group()
@@ -26,6 +26,13 @@ def aws() -> None:
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _where(settings: Settings) -> str:
+    """An emulator is named: `facerec up` in this folder is spoken to instead of AWS."""
+    if settings.endpoint_url:
+        return f"in the emulator at {settings.endpoint_url}, not in AWS"
+    return f"in {settings.region}"
 
 
 @aws.command()
@@ -71,11 +78,11 @@ def deploy(
 
 
 def _show(deployment: Deployment, plan: Plan) -> None:
-    settings = get_settings()
+    where = _where(get_settings())
     if not plan.change_set:
-        _say(f"{deployment.stack.name} in {settings.region} is as it should be")
+        _say(f"{deployment.stack.name} {where} is as it should be")
         return
-    _say(f"{deployment.stack.name} in {settings.region}:")
+    _say(f"{deployment.stack.name} {where}:")
     for change in plan.changes:
         _say(f"  {change}")
 
@@ -104,7 +111,8 @@ def doctor(as_json: bool) -> None:
             click.echo(str(finding))
     faults = sum(finding.level == "fault" for finding in findings)
     advice = sum(finding.level == "advice" for finding in findings)
-    _say(f"{len(findings)} things looked at: {faults} at fault, {advice} pieces of advice")
+    where = _where(get_settings())
+    _say(f"{len(findings)} things looked at {where}: {faults} at fault, {advice} to be advised")
     raise SystemExit(1 if faults else 0)
 
 
@@ -116,14 +124,14 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
 
     Refuses while photos are stored, unless told. May be interrupted and run again.
     """
-    settings = get_settings()
     with told_plainly(ClientError):
+        settings = get_settings()
         removal = Removal(settings, _say)
         found = removal.look()
         if found.empty:
-            click.echo(f"nothing of {settings.id} is in {settings.region}")
+            click.echo(f"nothing of {settings.id} is {_where(settings)}")
             return
-        _say(f"this removes for ever, in {settings.region}:")
+        _say(f"this removes for ever, {_where(settings)}:")
         for line in found.lines():
             _say(f"  {line}")
         if found.photos and not with_photos:

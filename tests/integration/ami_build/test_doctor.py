@@ -27,6 +27,12 @@ on_embedded_aws = pytest.mark.skipif(
 )
 
 
+MAX_ID = 32
+"""Characters of a ``FACEREC_ID``."""
+MAX_POLICY = 6144
+"""Characters: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+
+
 def faults(settings: Settings) -> set[str]:
     return {finding.subject for finding in examine(settings) if finding.level == "fault"}
 
@@ -121,6 +127,9 @@ def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System)
         wanted = needs(patient, template)
         used = {a for need in wanted if need.process == process for a in need.actions}
         assert allowed == used, process
+        plain = json.dumps(document, separators=(",", ":"))
+        longest = len(plain) + plain.count(patient.id) * (MAX_ID - len(patient.id))
+        assert longest < MAX_POLICY, process
 
 
 def _each(value: str | list[str]) -> list[str]:

@@ -18,6 +18,10 @@ def test_every_resource_of_the_template_has_words() -> None:
     assert set(re.findall(r"^  (\w+):$", resources, re.MULTILINE)) == set(PHRASES)
 
 
+def test_cloudformation_takes_the_template_without_a_bucket_to_lay_it_in() -> None:
+    assert len(TEMPLATE.read_bytes()) < 51_200
+
+
 def test_the_parameters_are_read_off_the_template() -> None:
     assert {"Id", "VpcId", "ImageId", "VisibilityTimeout"} <= PARAMETERS
     assert "Type" not in PARAMETERS

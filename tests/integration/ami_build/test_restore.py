@@ -1,0 +1,57 @@
+"""What docs/operations.md says about restoring, done the way it says."""
+
+import numpy as np
+import pytest
+
+from facerec_tasks.aws import client
+from facerec_tasks.errors import NotFound
+from facerec_tasks.people import CURRENT, People
+from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage import Storage
+
+
+def with_person(gallery: Gallery, name: str) -> Gallery:
+    embedding = np.zeros((1, 128), np.float32)
+    embedding[0, len(gallery.names)] = 1
+    return gallery.with_person(name, embedding, [""])
+
+
+def versions(settings: Settings, bucket: str, name: str) -> list[str]:
+    """Ids, the newest first, as `aws s3api list-object-versions` shows them."""
+    found = client(settings, "s3").list_object_versions(Bucket=bucket, Prefix=name)
+    return [one["VersionId"] for one in found.get("Versions", ())]
+
+
+def test_a_spoilt_gallery_is_put_back(resources: Settings) -> None:
+    people = People(Storage(resources))
+    people.edit(lambda gallery: with_person(gallery, "Ada"))
+    people.edit(lambda gallery: with_person(gallery, "Not_Ada"))
+    bucket = resources.state_bucket
+    _, before = versions(resources, bucket, CURRENT)
+    client(resources, "s3").copy_object(
+        Bucket=bucket,
+        Key=CURRENT,
+        CopySource=f"{bucket}/{CURRENT}?versionId={before}",
+        MetadataDirective="REPLACE",
+    )
+    assert people.gallery().names == ("Ada",)
+
+
+def test_who_is_forgotten_cannot_be_put_back(resources: Settings) -> None:
+    people = People(Storage(resources))
+    people.edit(lambda gallery: with_person(gallery, "Ada"))
+    people.edit(lambda gallery: with_person(gallery, "Grace"))
+    people.remove("Ada")
+    assert len(versions(resources, resources.state_bucket, CURRENT)) == 1
+    assert people.gallery().names == ("Grace",)
+
+
+def test_a_deleted_photo_comes_back_with_its_mark_gone(resources: Settings) -> None:
+    storage, s3 = Storage(resources), client(resources, "s3")
+    storage.put_photo("test_00.jpg", b"photo", "image/jpeg")
+    mark = s3.delete_object(Bucket=resources.in_bucket, Key="test_00.jpg")["VersionId"]
+    with pytest.raises(NotFound):
+        storage.get_photo("test_00.jpg")
+    s3.delete_object(Bucket=resources.in_bucket, Key="test_00.jpg", VersionId=mark)
+    assert storage.get_photo("test_00.jpg") == b"photo"
