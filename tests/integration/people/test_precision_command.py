@@ -17,6 +17,7 @@ from facerec_tasks.errors import ConfigurationError, Unavailable
 from facerec_tasks.networks import STORED, Networks
 from facerec_tasks.people import People
 from facerec_tasks.recognition import precision_check, quantization
+from facerec_tasks.recognition.embeddings import Embeddings
 from facerec_tasks.recognition.enrolment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.precision_check import Accuracy
@@ -153,23 +154,31 @@ def test_the_customers_gallery_stays_in_fp32(storage: Storage, tmp_path: Path) -
     assert "int8 is offered for resnet128 only" in run("int8", "--force").stderr
 
 
-def test_edits_meanwhile_are_kept(people: People, storage: Storage, network: Path) -> None:
-    """Somebody is renamed, and somebody removed, while the embeddings are computed."""
-    networks = Networks(storage, Settings())
+def test_edits_meanwhile_are_kept(
+    people: People, storage: Storage, settings: Settings, network: Path
+) -> None:
+    """Somebody is enrolled and somebody removed while the embeddings are computed, and somebody is
+    renamed between the last reading of the gallery and its writing."""
+    networks = Networks(storage, settings)
     name = networks.keep("resnet128", network.read_bytes())
     recognizer = networks.recognizer(Gallery.empty("resnet128", precision=name))
     others = People(storage)
 
     def edits(_before: Gallery, _after: Gallery) -> None:
-        others.rename("Grace", "Amazing Grace")
         others.remove("Eileen")
+        others.add({"New": [Sample(PHOTO, np.ones(128, np.float32))]})
 
-    def embed(photo: bytes) -> np.ndarray:
-        return recognizer.look(photo).embeddings[0]
+    def embed(photo: bytes) -> Embeddings:
+        if photo == PHOTO:
+            others.rename("Grace", "Amazing Grace")
+        embedding: Embeddings = recognizer.look(photo).embeddings[0]
+        return embedding
 
     made = people.recompute(name, embed, edits)
-    assert made.names == ("Amazing Grace",)
+    assert made.names == ("Amazing Grace", "New")
     assert people.gallery().to_bytes() == made.to_bytes()
+    (new,) = made.embeddings[made.owners == 1]
+    np.testing.assert_allclose(new, recognizer.look(PHOTO).embeddings[0], atol=1e-5)
 
 
 def test_a_photo_looked_at_in_the_old_precision_is_not_enrolled(
