@@ -79,6 +79,8 @@ class Environment:
         self.init_error: Any = None
         self._api = _Api(self)
         self.started_at = time.monotonic()
+        self.asked_after = 0.0
+        """Seconds from its start to its first question for work."""
         self._child = self._start()
 
     @property
@@ -159,7 +161,9 @@ class Environment:
 
     def next(self, gone: Callable[[], bool]) -> _Work | None:
         """The next event; none when whoever asked is ``gone`` or we are closed."""
-        self._asked.set()
+        if not self._asked.is_set():
+            self.asked_after = time.monotonic() - self.started_at
+            self._asked.set()
         while not gone():
             try:
                 work = self._waiting.get(timeout=0.1)

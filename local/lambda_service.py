@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 RETRIES = (60.0, 120.0)
 """Seconds until an asynchronous event that failed runs again; after that it is given up."""
+REMEMBERED = 1000
+"""Results kept to be looked at."""
 NOTIFICATION_POLL = 5
 """Seconds of one long poll for notifications."""
 
@@ -66,8 +69,8 @@ class LambdaService:
         self._started = 0
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.results: list[tuple[str, Result]] = []
-        """Of every run, in the order in which they ended."""
+        self.results: deque[tuple[str, Result]] = deque(maxlen=REMEMBERED)
+        """Of the latest runs, in the order in which they ended."""
         handler = type("Handler", (_Handler,), {"service": self})
         self._server = ThreadingHTTPServer((HOST, 0), handler)
         self._server.daemon_threads = True

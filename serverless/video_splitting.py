@@ -47,10 +47,16 @@ class Unfinished(FacerecError):
 def handler(event: Any, context: Context) -> dict[str, Any]:
     """An event of S3 in, what became of its videos out. Raises :class:`Unfinished`."""
     settings = get_settings()
-    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    seconds = context.get_remaining_time_in_millis() / 1000
+    deadline = time.monotonic() + seconds
     splitting = _Splitting(settings, deadline)
-    done, failures = [], []
+    done: list[dict[str, Any]] = []
+    failures: list[Exception] = []
     for upload in uploads(event, settings.video_bucket):
+        if deadline - time.monotonic() < seconds / 2:
+            # Only others of this event took the time: no reason to refuse this one.
+            failures.append(Unfinished(f"{upload.key} has to wait for the next run"))
+            continue
         try:
             done.append(splitting.run(upload))
         except (AwsError, DecoderLost, OSError) as error:
