@@ -1,11 +1,14 @@
 """The two Lambda functions on this machine: their buckets, notifications and processes.
 
-``python -m local.video_functions`` runs them beside ``facerec up`` until SIGTERM or SIGINT.
+``python -m local.video_functions [VIDEO...]`` runs them beside ``facerec up``: for these videos, or
+until SIGTERM or SIGINT.
 """
 
+import argparse
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,10 +21,14 @@ from local.ending import Ended, end_on_signals
 from local.lambda_runtime import Function
 from local.lambda_service import RETRIES, LambdaService
 from local.running import adopt
+from serverless.record import Records
+from serverless.uploads import Upload
 
 SPLITTING, RECOGNITION = "video-splitting", "face-recognition"
 TIMEOUTS = {SPLITTING: 900.0, RECOGNITION: 900.0}
 """Seconds, as in serverless/template.yaml."""
+ANSWER_TIMEOUT = 900.0
+"""Seconds to wait for one video's answer."""
 
 
 def functions(environment: dict[str, str] | None = None) -> tuple[Function, Function]:
@@ -85,7 +92,34 @@ def video_functions(
         yield service
 
 
+def answers(settings: Settings, videos: Sequence[Path]) -> Iterator[str]:
+    """Puts videos into the input bucket and gives a line for each, as the functions answer.
+
+    Raises :class:`TimeoutError`.
+    """
+    s3 = client(settings, "s3")
+    for video in videos:
+        with video.open("rb") as file:
+            version = s3.put_object(Bucket=settings.video_bucket, Key=video.name, Body=file)
+        deadline = time.monotonic() + ANSWER_TIMEOUT
+        while (text := _answer(settings, video.name, version["VersionId"])) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{video.name}: no answer within {ANSWER_TIMEOUT:.0f} s")
+            time.sleep(0.1)
+        yield f"{video.stem}:{text}"
+
+
+def _answer(settings: Settings, key: str, version: str) -> str | None:
+    record = Records(settings).find(Upload(key).name)
+    if record is None or record.upload.version != version:
+        return None
+    return record.text or f"refused: {record.code}: {record.detail}"
+
+
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m local.video_functions", description=__doc__)
+    parser.add_argument("videos", nargs="*", type=Path, help="put these, say who is on them, end")
+    options = parser.parse_args()
     if adopt() is None:
         print("no `facerec up` runs in this folder", file=sys.stderr)
         return 1
@@ -94,6 +128,10 @@ def main() -> int:
     logs.configure("lambda")
     folder = settings.state_dir / "lambda"
     with suppress(Ended), video_functions(settings, folder):
+        if options.videos:
+            for line in answers(settings, options.videos):
+                print(line, flush=True)
+            return 0
         print(f"ready: put videos into {settings.video_bucket}; logs in {folder}", flush=True)
         threading.Event().wait()
     return 0
