@@ -311,6 +311,9 @@ class Deployment:
         template = self.stack.resources()["LaunchTemplate"].physical
         with translated():
             found = self._ec2.describe_launch_templates(LaunchTemplateIds=[template])
+            if not found["LaunchTemplates"]:  # an emulator that says what it has not done
+                self._say("there is no launch template, whatever CloudFormation says")
+                return
             newest = found["LaunchTemplates"][0]["LatestVersionNumber"]
             if found["LaunchTemplates"][0]["DefaultVersionNumber"] != newest:
                 self._ec2.modify_launch_template(

@@ -11,7 +11,7 @@ import pytest
 
 from ami_build.deployment import Deployed, Deployment, Wish
 from ami_build.images import ID_TAG, VERSION_TAG
-from autoscale.fleet import IMAGE
+from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from local.embedded_aws import embedded_aws, isolated
