@@ -1,4 +1,4 @@
-"""``facerec recognize``: the engine alone, on this machine."""
+"""``facerec recognize``: the engine alone, on this machine, for photos and videos."""
 
 import json
 from dataclasses import asdict
@@ -12,11 +12,14 @@ from cli.failures import told_plainly
 from facerec_tasks.recognition.checkpoint import CheckpointError
 from facerec_tasks.recognition.data_pt import read_gallery
 from facerec_tasks.recognition.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.image import Rejected
+from facerec_tasks.recognition.image import Rejected, sniff
 from facerec_tasks.recognition.photo_folder import NotAFolder, photos_of
 from facerec_tasks.recognition.recognizer import Recognition, Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
+from facerec_tasks.video import container, rejection
+from facerec_tasks.video.container import NEEDED
+from facerec_tasks.video.watch import watch
 from local import samples
 
 
@@ -29,14 +32,19 @@ from local import samples
     help="A folder of NAME/*.jpg, a data.pt, or a gallery's file; two sample people otherwise.",
 )
 @click.option("--threshold", type=click.FloatRange(min=0), help="Name nobody farther than this.")
-@click.option("--json", "as_json", is_flag=True, help="Every face, as one JSON array.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Every face, and of a video everybody with their times, as one JSON array.",
+)
 def recognize(
     photos: tuple[Path, ...], source: Path | None, threshold: float | None, as_json: bool
 ) -> None:
-    """Who is on these photos. Uses no AWS.
+    """Who is on these photos, or in these videos. Uses no AWS.
 
-    Prints a line a photo as the service answers it: the file's name without extension, a colon, the
-    name of the largest face. Ends with status 1 when a photo was refused.
+    Prints a line a file as the service answers it: its name without extension, a colon, the name of
+    the largest face, or of who is seen longest. Ends with status 1 when one was refused.
     """
     with told_plainly(GalleryError, CheckpointError, ModelMissing, NotAFolder):
         gallery = _gallery(source)
@@ -66,12 +74,34 @@ def _gallery(source: Path | None) -> Gallery:
 
 def _answer(recognizer: Recognizer, photo: Path) -> dict[str, Any]:
     try:
+        if _is_video(photo):
+            return _watched(recognizer, photo)
         found = recognizer.recognize(photo.read_bytes())
     except OSError as error:
         return {"photo": str(photo), "error": "unreadable", "message": error.strerror}
-    except Rejected as rejection:
-        return {"photo": str(photo), "error": rejection.code, "message": rejection.message}
+    except (Rejected, rejection.Rejected) as refused:
+        return {"photo": str(photo), "error": refused.code, "message": refused.message}
     return {"photo": str(photo), "answer": _text(found), **asdict(found)}
+
+
+def _is_video(path: Path) -> bool:
+    """A GIF is a photo here, as it is for the service."""
+    with path.open("rb") as file:
+        head = file.read(NEEDED)
+    return container.sniff(head) is not None and sniff(head) is None
+
+
+def _watched(recognizer: Recognizer, video: Path) -> dict[str, Any]:
+    watched = watch(video, recognizer)
+    assert watched is not None  # nobody told it to stop
+    names = [person.name if person.known else "unknown" for person in watched.people]
+    return {
+        "photo": str(video),
+        "answer": names[0] if names else "no-face",
+        "people": [person.to_dict() for person in watched.people],
+        "complete": watched.ending.complete,
+        **asdict(watched.facts),
+    }
 
 
 def _text(found: Recognition) -> str:

@@ -10,6 +10,8 @@ class Caps:
     max_bytes: int = 10 * 1024**3
     max_seconds: float = 4 * 3600.0
     """Of the video."""
+    max_frames: int = 2_000_000
+    """Decoded in one go: 4 hours at 120 frames a second."""
     max_pixels: int = 4096 * 2304
     """Of one coded frame: 4K of cinema and television, with room for padding."""
     max_streams: int = 64

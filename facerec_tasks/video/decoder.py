@@ -163,6 +163,8 @@ class _Decoding:
         for number, (seconds, frame) in enumerate(self._timed(container, stream), start=1):
             if number == 1:
                 self._out.send(Kind.FACTS, _facts(container, stream, frame, self._job))
+            if number > self._job.caps.max_frames:
+                raise Rejected(RejectionCode.TOO_COSTLY, "The video has too many pictures.")
             if seconds > self._job.caps.max_seconds:
                 raise _too_long(self._job.caps)
             small = _thumbnail(frame) if sampler.wants_thumbnails else None

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from cli.recognize import recognize
 from facerec_tasks.settings import get_settings
 from local import samples
+from local.sample_videos import Coding, Shot, write
 
 
 @pytest.fixture
@@ -82,3 +83,13 @@ def test_missing_models_are_told_with_the_remedy(
     result = run(photo)
     assert result.exit_code == 1
     assert "facerec_tasks.recognition.convert" in result.stderr
+
+
+def test_a_video_is_answered_with_who_is_seen_longest(tmp_path: Path) -> None:
+    shots = [Shot(("Eileen_Collins",), 0.6), Shot(("Grace_Hopper",), 1.2)]
+    film = write(tmp_path / "film.mp4", shots, Coding(320, 240, rate=10))
+    assert run(film).stdout == "film:Grace_Hopper\n"
+    (answer,) = json.loads(run(film, "--json").stdout)
+    assert [person["name"] for person in answer["people"]] == ["Grace_Hopper", "Eileen_Collins"]
+    film.write_bytes(film.read_bytes()[:5000])
+    assert "truncated-video" in run(film).stderr

@@ -135,6 +135,10 @@ def test_a_video_longer_than_allowed(clip: Path) -> None:
     assert refusal(clip, Caps(max_seconds=2.0)) is RejectionCode.TOO_LONG
 
 
+def test_more_frames_than_any_camera_takes(clip: Path) -> None:
+    assert refusal(clip, Caps(max_frames=74)) is RejectionCode.TOO_COSTLY
+
+
 def test_more_bytes_than_allowed(clip: Path) -> None:
     assert refusal(clip, Caps(max_bytes=100)) is RejectionCode.TOO_LARGE
 
