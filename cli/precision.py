@@ -63,6 +63,7 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
                 click.echo(precision_check.table(*seen))
             if against and not force:
                 raise Refused(f"not switched to {name}: {against} (--force switches all the same)")
+            networks.publish(after)
 
         with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:
             gallery = people.recompute(name, _embedder(recognizer, shown.update), approve)
@@ -72,20 +73,20 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
 
 
 def _made(people: People, networks: Networks, known: Gallery, network: Path | None) -> str:
-    """The precision of an int8 network that every machine can fetch."""
+    """The precision of an int8 network, which only this machine has yet."""
     if known.engine != ResNet128.name:
         raise GalleryError(
             f"int8 is offered for {ResNet128.name} only, the gallery has {known.engine}"
         )
     if network:
-        return networks.keep(known.engine, network.read_bytes())
+        return networks.stage(known.engine, network.read_bytes())
     from facerec_tasks.recognition import quantization  # with onnx: only this needs it
 
     try:
         data = quantization.quantized(get_settings().models_dir, _faces(people, networks, known))
     except quantization.TooFewFaces as few:
         raise GalleryError(f"no int8 network can be made: {few}") from few
-    return networks.keep(known.engine, data)
+    return networks.stage(known.engine, data)
 
 
 def _faces(people: People, networks: Networks, known: Gallery) -> NDArray[np.uint8]:
@@ -94,8 +95,8 @@ def _faces(people: People, networks: Networks, known: Gallery) -> NDArray[np.uin
 
     recognizer = networks.recognizer(Gallery.empty(known.engine))
     kept = [photo for photo in known.photos if photo]
-    drawn = np.sort(np.random.default_rng(0).permutation(len(kept))[: quantization.MOST_FACES])
-    return quantization.faces_of(recognizer, (people.photo(kept[index]) for index in drawn))
+    drawn = quantization.drawn(kept)
+    return quantization.faces_of(recognizer, (people.photo(photo_id) for photo_id in drawn))
 
 
 def _embedder(

@@ -39,11 +39,17 @@ class Networks:
         embedder = load_embedder(gallery.engine, folder, gallery.precision)
         return Recognizer(detector or Detector(self._models_dir), embedder, gallery)
 
-    def keep(self, engine: str, network: bytes) -> str:
-        """Puts an int8 network where every machine finds it; returns the precision it gives."""
+    def stage(self, engine: str, network: bytes) -> str:
+        """Keeps an int8 network on this machine, to be tried; returns the precision it gives."""
         name = precision.of_network(network)
-        self._storage.put(_stored(engine, name), network)
+        _write(self._fetched / _file(engine, name), network)
         return name
+
+    def publish(self, gallery: Gallery) -> None:
+        """Puts the network of that gallery where every machine finds it; before the gallery."""
+        if gallery.precision != precision.FP32:
+            path = self._folder(gallery) / _file(gallery.engine, gallery.precision)
+            self._storage.put(_stored(gallery.engine, gallery.precision), path.read_bytes())
 
     def forget_others(self, gallery: Gallery) -> None:
         """Erases the int8 networks that this gallery does not use, but for new ones.
@@ -60,7 +66,7 @@ class Networks:
         """Where the embedder's network lies; fetched there if need be."""
         if gallery.precision == precision.FP32:
             return self._models_dir
-        file = f"{precision.network_name(gallery.engine, gallery.precision)}.onnx"
+        file = _file(gallery.engine, gallery.precision)
         for folder in (self._models_dir, self._fetched):
             if _is_whole(folder / file, gallery.precision):
                 return folder
@@ -74,10 +80,15 @@ class Networks:
                 f"the network {path.name} of the gallery is not in the state bucket; "
                 "run: facerec people precision fp32"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_bytes(stored.data)
-        partial.replace(path)
+        _write(path, stored.data)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, also when two processes fetch at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
 def _is_whole(path: Path, name: str) -> bool:
@@ -85,5 +96,9 @@ def _is_whole(path: Path, name: str) -> bool:
     return path.is_file() and precision.of_network(path.read_bytes()) == name
 
 
+def _file(engine: str, name: str) -> str:
+    return f"{precision.network_name(engine, name)}.onnx"
+
+
 def _stored(engine: str, name: str) -> str:
-    return f"{STORED}{precision.network_name(engine, name)}.onnx"
+    return STORED + _file(engine, name)

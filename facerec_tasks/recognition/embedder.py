@@ -49,6 +49,9 @@ class ResNet128:
         self.precision = precision
         network = network_name(self.name, precision)
         self._session = session.load(models_dir, network, self.name, precision)
+        found = self._session.get_inputs()[0].shape[1:], self._session.get_outputs()[0].shape[1:]
+        if found != ([3, alignment.CHIP, alignment.CHIP], [self.dimension]):
+            raise session.ModelMissing(f"{network}.onnx in {models_dir} is another network")
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         return _in_batches(self.chips(rgb, detections), self._embed, self.dimension)

@@ -8,10 +8,10 @@ machines of a fleet would see two different faces.
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -26,6 +26,8 @@ from facerec_tasks.recognition.image import Rejected
 from facerec_tasks.recognition.photo_folder import photos_of
 from facerec_tasks.recognition.precision_check import Accuracy
 from facerec_tasks.recognition.recognizer import Recognizer
+
+Photo = TypeVar("Photo")
 
 FEWEST_FACES = 10
 MOST_FACES = 128
@@ -60,8 +62,7 @@ def tried_on(models_dir: Path, folder: Path) -> Tried:
     """
     photos = photos_of(folder)
     fp32 = Recognizer.load(models_dir, Gallery.empty("resnet128"))
-    drawn = set(np.random.default_rng(0).permutation(len(photos))[:MOST_FACES].tolist())
-    some = (photos[index][1].read_bytes() for index in sorted(drawn))
+    some = (path.read_bytes() for _, path in drawn(photos))
     network = quantized(models_dir, faces_of(fp32, some))
     name = precision.of_network(network)
     with tempfile.TemporaryDirectory() as made:
@@ -72,6 +73,12 @@ def tried_on(models_dir: Path, folder: Path) -> Tried:
         int8 = Recognizer(fp32.detector, embedder, empty)
         before, after = (Accuracy.of(_gallery(engine, photos)) for engine in (fp32, int8))
     return Tried(network, name, before, after)
+
+
+def drawn(photos: Sequence[Photo]) -> list[Photo]:
+    """Those a network is made from: the same ones every time, in their order."""
+    chosen = np.random.default_rng(0).permutation(len(photos))[:MOST_FACES]
+    return [photos[index] for index in sorted(chosen.tolist())]
 
 
 def faces_of(recognizer: Recognizer, photos: Iterable[bytes]) -> NDArray[np.uint8]:

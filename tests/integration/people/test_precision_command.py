@@ -105,11 +105,14 @@ def test_switches_all_embeddings_and_back(
     assert np.allclose(back, before.embeddings, atol=1e-5)
 
 
-def test_refuses_what_cannot_be_judged_unless_forced(people: People, network: Path) -> None:
+def test_refuses_what_cannot_be_judged_unless_forced(
+    people: People, storage: Storage, network: Path
+) -> None:
     result = run("int8", "--network", network)
     assert result.exit_code == 1
     assert "12 photos of people who have several are too few" in result.stderr
     assert people.gallery().precision == "fp32"
+    assert not list(storage.list(STORED)), "no other machine hears of it"
     assert run("int8", "--network", network, "--force").exit_code == 0
     assert people.gallery().precision.startswith("int8-")
 
@@ -133,10 +136,22 @@ def test_refuses_what_is_worse(
 
 def test_a_file_that_is_no_network_changes_nothing(people: People, tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_bytes(b"no network")
-    result = run("int8", "--network", tmp_path / "no.onnx", "--force")
-    assert result.exit_code == 1
-    assert "cannot be used" in result.stderr
-    assert people.gallery().precision == "fp32"
+    for file, word in ((tmp_path / "no.onnx", "cannot be used"), ("models/onet.onnx", "another")):
+        result = run("int8", "--network", file, "--force")
+        assert result.exit_code == 1
+        assert word in result.stderr
+        assert people.gallery().precision == "fp32"
+
+
+def test_when_nobody_is_left_it_can_be_switched_back(
+    people: People, storage: Storage, network: Path
+) -> None:
+    assert run("int8", "--network", network, "--force").exit_code == 0
+    for name in ("Grace", "Eileen"):
+        people.remove(name)
+    assert people.gallery().precision.startswith("int8-")
+    assert run("fp32").exit_code == 0
+    assert (people.gallery().precision, len(people.gallery())) == ("fp32", 0)
 
 
 def test_faces_without_photos_cannot_be_computed_again(storage: Storage, network: Path) -> None:
@@ -160,7 +175,7 @@ def test_edits_meanwhile_are_kept(
     """Somebody is enrolled and somebody removed while the embeddings are computed, and somebody is
     renamed between the last reading of the gallery and its writing."""
     networks = Networks(storage, settings)
-    name = networks.keep("resnet128", network.read_bytes())
+    name = networks.stage("resnet128", network.read_bytes())
     recognizer = networks.recognizer(Gallery.empty("resnet128", precision=name))
     others = People(storage)
 
