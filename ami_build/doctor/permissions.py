@@ -126,9 +126,10 @@ def _controller(p: Patient, template: str) -> Iterator[Need]:
         "volume/vol-0", "spot-instances-request/sir-0",
     ):  # fmt: skip
         yield need(f"launch with {kind}", p.arn("ec2", kind), "ec2:RunInstances", context=ours)
-    for kind in ("image/ami-0", "snapshot/snap-0"):
+    of_us = {"aws:ResourceTag/facerec:id": p.id}
+    for kind, context in (("image/ami-0", of_us), ("snapshot/snap-0", ours)):
         owned = f"arn:{p.partition}:ec2:{s.region}::{kind}"
-        yield need(f"launch from {kind}", owned, "ec2:RunInstances", context=ours)
+        yield need(f"launch from {kind}", owned, "ec2:RunInstances", context=context)
     for kind in (instance, p.arn("ec2", "volume/vol-0")):
         yield need(
             "tag what it launches", kind, "ec2:CreateTags",
