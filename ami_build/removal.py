@@ -278,17 +278,21 @@ class Removal:
 
     def _remove_bucket(self, bucket: str) -> None:
         self._say(f"emptying and deleting bucket {bucket}")
-        with translated():
-            for batch in self._versions(bucket):
-                done = self._s3.delete_objects(
-                    Bucket=bucket,
-                    Delete={"Objects": batch, "Quiet": True},  # type: ignore[typeddict-item]
-                )
-                if failed := done.get("Errors"):
-                    raise Unavailable(
-                        f"{len(failed)} objects not deleted: {failed[0].get('Message')}"
-                    )
-            self._s3.delete_bucket(Bucket=bucket)
+        try:
+            with translated():
+                for batch in self._versions(bucket):
+                    self._delete(bucket, batch)
+                self._s3.delete_bucket(Bucket=bucket)
+        except NotFound:
+            pass  # it went with the stack
+
+    def _delete(self, bucket: str, batch: list[dict[str, str]]) -> None:
+        done = self._s3.delete_objects(
+            Bucket=bucket,
+            Delete={"Objects": batch, "Quiet": True},  # type: ignore[typeddict-item]
+        )
+        if failed := done.get("Errors"):
+            raise Unavailable(f"{len(failed)} objects not deleted: {failed[0].get('Message')}")
 
 
 def photos_remain(count: int) -> PhotosRemain:

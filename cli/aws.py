@@ -14,6 +14,7 @@ from ami_build.removal import Removal, photos_remain
 from cli.bake import bake
 from cli.failures import told_plainly
 from facerec_tasks.settings import Settings, get_settings
+from local.ending import Ended, end_on_signals
 
 
 @click.group()
@@ -66,8 +67,7 @@ def deploy(
         delay = 0 if no_wait else VERSIONING_DELAY
         done = deployment.apply(plan, versioning_delay=delay)
         if baking and done.image is None:
-            settings = get_settings()
-            Bake(settings, Order(instance_type=settings.instance_type), tell=_say).run()
+            _bake(get_settings())
             plan = deployment.plan(Wish())
             _show(deployment, plan)
             done = deployment.apply(plan, versioning_delay=delay)
@@ -75,6 +75,14 @@ def deploy(
         click.echo(json.dumps(asdict(done)))
     else:
         _tell(done)
+
+
+def _bake(settings: Settings) -> None:
+    end_on_signals()
+    try:
+        Bake(settings, Order(instance_type=settings.instance_type), tell=_say).run()
+    except Ended:  # the machine has been told to end
+        raise click.ClickException("interrupted; the same command goes on") from None
 
 
 def _show(deployment: Deployment, plan: Plan) -> None:

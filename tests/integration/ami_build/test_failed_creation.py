@@ -1,0 +1,49 @@
+"""A stack that CloudFormation gave up: told with its cause, and out of the way of the next one."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from ami_build.deployment import Deployed, Deployment, Wish
+from ami_build.errors import StackFailed, Stuck
+from ami_build.removal import Removal
+from ami_build.stack import Stack
+from facerec_tasks.aws import client
+from facerec_tasks.settings import Settings
+
+pytestmark = pytest.mark.skipif(
+    "FACEREC_TEST_ENDPOINT" not in os.environ,
+    reason="needs LocalStack (make test-localstack): the embedded AWS undoes nothing",
+)
+
+
+def test_what_failed_first_is_named_and_the_next_deploy_starts_from_nothing(
+    settings: Settings, deploy: Callable[..., Deployed]
+) -> None:
+    iam = client(settings, "iam")
+    in_the_way = f"{settings.id}-web-instance"
+    iam.create_role(RoleName=in_the_way, AssumeRolePolicyDocument="{}")
+    with pytest.raises(StackFailed, match=f"WebRole.*{in_the_way} already exists"):
+        deploy()
+    state = Stack(settings).find()
+    assert state is not None
+    assert state.status == "ROLLBACK_COMPLETE"
+    iam.delete_role(RoleName=in_the_way)
+    # LocalStack keeps buckets of a creation that was undone, and then cannot delete its own stack.
+    with pytest.raises(Stuck, match="facerec aws destroy"):
+        Deployment(settings, lambda line: None).plan(Wish())
+    Removal(settings, lambda line: None).remove(with_photos=False)
+    assert Removal(settings, lambda line: None).look().empty
+    assert deploy().changed > 20
+
+
+def test_two_deploys_at_once_end_in_one_stack(
+    settings: Settings, deploy: Callable[..., Deployed]
+) -> None:
+    first, second = (Deployment(settings, lambda line: None) for _ in range(2))
+    plans = first.plan(Wish()), second.plan(Wish())
+    first.apply(plans[0], versioning_delay=0)
+    second.withdraw(plans[1])
+    assert Stack(settings).get().status == "CREATE_COMPLETE"
+    assert deploy().changed == 0
