@@ -3,6 +3,7 @@
 import ast
 import json
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from facerec_tasks.recognition.enrolment import Sample
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import Storage
 from local import resources, video_functions
+from local.embedded_aws import embedded_aws, isolated
 from local.lambda_service import RETRIES, LambdaService
 from local.video_functions import RECOGNITION, SPLITTING
 
@@ -31,9 +33,20 @@ TEMPLATE = Path("serverless/template.yaml")
 IMAGES = "123456789012.dkr.ecr.us-east-1.amazonaws.com/facerec"
 
 
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Settings]:
+    """The settings of an AWS with the stack, for tests that only look."""
+    with pytest.MonkeyPatch.context() as environment, embedded_aws() as endpoint:
+        for name, value in isolated({}, endpoint).items():
+            environment.setenv(name, value)
+        settings = Settings(id=f"t{uuid.uuid4().hex[:12]}", endpoint_url=endpoint)
+        deploy(client(settings, "cloudformation"), settings.id)
+        yield settings
+
+
 @pytest.fixture
-def stack(settings: Settings, private_endpoint: str) -> Settings:
-    """The settings of an AWS with the stack and nothing else but the main stack's buckets."""
+def own_stack(settings: Settings, private_endpoint: str) -> Settings:
+    """An AWS with the stack and the main stack's buckets, whose permissions can be checked."""
     resources.create_buckets(settings)
     deploy(client(settings, "cloudformation"), settings.id)
     iam = client(settings, "iam")
@@ -129,9 +142,7 @@ def test_the_alarms_are_the_ones_the_documentation_explains(stack: Settings) -> 
         assert f"**{heading}**" in documented.lower() or f"## {heading}" in documented.lower()
 
 
-def test_a_new_account_can_leave_out_the_reservation(
-    settings: Settings, private_endpoint: str
-) -> None:
+def test_a_new_account_can_leave_out_the_reservation(settings: Settings) -> None:
     deploy(client(settings, "cloudformation"), settings.id, concurrency=0)
     found = client(settings, "lambda").get_function_concurrency(FunctionName=SPLITTING)
     assert not found.get("ReservedConcurrentExecutions")
@@ -175,26 +186,26 @@ def s3_of(stack: Settings, function: str) -> Any:
 
 
 def test_the_roles_allow_all_that_the_functions_do(
-    stack: Settings,
+    own_stack: Settings,
     tmp_path: Path,
     clips: Path,
     sample_people: dict[str, Sequence[Sample]],
     eventually: Callable[..., None],
 ) -> None:
-    People(Storage(stack)).add(sample_people)
-    video_functions.create_resources(stack)
-    buckets = Buckets(stack)
+    People(Storage(own_stack)).add(sample_people)
+    video_functions.create_resources(own_stack)
+    buckets = Buckets(own_stack)
     buckets.upload("good.mp4", (clips / "eileen.mp4").read_bytes())
     buckets.upload("good.mp4", b"not any more")
     buckets.upload("bad.mp4", b"")
     functions = [
-        replace(function, environment=credentials(stack, function.name))
+        replace(function, environment=credentials(own_stack, function.name))
         for function in video_functions.functions()
     ]
     events = buckets.events()
     assert len(events) == 3
-    with LambdaService(functions, tmp_path, stack, retries=()) as service:
-        with permissions_checked(stack.endpoint_url or ""):
+    with LambdaService(functions, tmp_path, own_stack, retries=()) as service:
+        with permissions_checked(own_stack.endpoint_url or ""):
             for event in events:
                 service.send(SPLITTING, event)
                 eventually(lambda: service.idle, within=60)
@@ -202,19 +213,22 @@ def test_the_roles_allow_all_that_the_functions_do(
     assert set(buckets.answers()) == {"good.refused.json", "bad.refused.json"}
 
 
-def test_what_decodes_strangers_videos_sees_neither_gallery_nor_answers(stack: Settings) -> None:
-    Storage(stack).put(CURRENT, b"faces")
-    decoder, recogniser = s3_of(stack, SPLITTING), s3_of(stack, RECOGNITION)
-    gallery = {"Bucket": stack.state_bucket, "Key": CURRENT}
-    with permissions_checked(stack.endpoint_url or ""):
+def test_what_decodes_strangers_videos_sees_neither_gallery_nor_answers(
+    own_stack: Settings,
+) -> None:
+    Storage(own_stack).put(CURRENT, b"faces")
+    decoder, recogniser = s3_of(own_stack, SPLITTING), s3_of(own_stack, RECOGNITION)
+    gallery = {"Bucket": own_stack.state_bucket, "Key": CURRENT}
+    answer = {"Bucket": own_stack.video_name_bucket, "Key": "a.txt"}
+    with permissions_checked(own_stack.endpoint_url or ""):
         recogniser.get_object(**gallery)
         for forbidden in (
             lambda: decoder.get_object(**gallery),
-            lambda: decoder.put_object(Bucket=stack.video_name_bucket, Key="a.txt", Body=b"Ada"),
-            lambda: decoder.put_object(Bucket=stack.video_bucket, Key="a.mp4", Body=b""),
+            lambda: decoder.put_object(**answer, Body=b"Ada"),
+            lambda: decoder.put_object(Bucket=own_stack.video_bucket, Key="a.mp4", Body=b""),
             lambda: recogniser.put_object(**gallery, Body=b"other faces"),
-            lambda: recogniser.get_object(Bucket=stack.in_bucket, Key="photo.jpg"),
-            lambda: recogniser.get_object(Bucket=stack.video_bucket, Key="a.mp4"),
+            lambda: recogniser.get_object(Bucket=own_stack.in_bucket, Key="photo.jpg"),
+            lambda: recogniser.get_object(Bucket=own_stack.video_bucket, Key="a.mp4"),
         ):
             with pytest.raises(ClientError, match="AccessDenied"):
                 forbidden()
