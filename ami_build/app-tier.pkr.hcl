@@ -38,12 +38,6 @@ variable "base_image" {
   default     = ""
 }
 
-variable "communicator" {
-  type        = string
-  description = "`none` only makes an image of the base, which tries the template on an emulator."
-  default     = "ssh"
-}
-
 locals {
   version = var.version != "" ? var.version : formatdate("YYYYMMDD-hhmmss", timestamp())
   tags = {
@@ -58,7 +52,7 @@ source "amazon-ebs" "app_tier" {
   region        = var.region
   instance_type = var.instance_type
   source_ami    = var.base_image != "" ? var.base_image : null
-  communicator  = var.communicator
+  communicator  = "ssh"
   ssh_username  = "admin"
 
   dynamic "source_ami_filter" {

@@ -11,6 +11,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ import pytest
 
 from ami_build import bundle
 from ami_build.bake import BAKE_TAG
+from autoscale.image import IMAGE
 from facerec_tasks.settings import Settings
+from local.embedded_aws import embedded_aws
 
 PROVISION = """#!/bin/bash
 # In the place of bash: checks what provision.sh is given, does what the test says.
@@ -108,6 +111,19 @@ class Player:
 
     def end(self) -> None:
         self._stop.set()
+
+
+@pytest.fixture
+def private_endpoint(private_aws: ExitStack) -> str:
+    """An AWS for one test; the given one, without what the test before has left there."""
+    given = os.environ.get("FACEREC_TEST_ENDPOINT")
+    if given is None:
+        return private_aws.enter_context(embedded_aws(pending=0.3, stopping=0.3))
+    ec2 = boto3.client("ec2", region_name="us-east-1", endpoint_url=given)
+    named: Any = [{"Name": "name", "Values": [f"{IMAGE}*"]}]
+    for image in ec2.describe_images(Owners=["self"], Filters=named)["Images"]:
+        ec2.deregister_image(ImageId=image["ImageId"])
+    return given
 
 
 @pytest.fixture

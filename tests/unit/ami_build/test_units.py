@@ -1,0 +1,55 @@
+"""What the units promise, against what the settings say."""
+
+import configparser
+from pathlib import Path
+
+import pytest
+
+from facerec_tasks.settings import Settings
+
+UNITS = Path("ami_build/units")
+SERVICES = ("worker", "web", "controller", "flower")
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    """A unit's file; of lines that may come again, the last."""
+    found = configparser.ConfigParser(strict=False, interpolation=None)
+    found.optionxform = str  # type: ignore[assignment, method-assign]
+    found.read(UNITS / name)
+    return found
+
+
+def seconds(name: str) -> float:
+    return float(unit(f"facerec-{name}.service")["Service"]["TimeoutStopSec"].removesuffix("s"))
+
+
+def test_a_worker_has_time_for_its_longest_task_and_its_last_poll() -> None:
+    settings = Settings()
+    assert seconds("worker") > settings.task_time_limit + settings.poll_seconds
+    # Whatever the limit is set to, it must be below this.
+    assert seconds("worker") > settings.answer_timeout
+
+
+def test_a_web_process_has_time_for_those_who_wait() -> None:
+    assert seconds("web") > 2 * Settings().drain_timeout
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_services_are_started_again_for_ever_and_stopped_gently(name: str) -> None:
+    found = unit(f"facerec-{name}.service")
+    assert found["Unit"]["StartLimitIntervalSec"] == "0"
+    assert found["Service"]["Restart"] == "always"
+    assert found["Service"]["KillMode"] == "mixed"
+    assert "network-online.target" in found["Unit"]["After"]
+    assert not found.has_section("Install"), "a target is enabled, not a service"
+
+
+def test_every_service_belongs_to_one_tier() -> None:
+    wanted = [
+        name
+        for tier in ("app", "web")
+        for name in unit(f"facerec-{tier}-tier.target")["Unit"]["Wants"].split()
+    ]
+    assert sorted(wanted) == sorted({*wanted})
+    assert {f"facerec-{name}.service" for name in (*SERVICES, "warm")} == {*wanted}
+    assert {p.name for p in UNITS.glob("*.service")} == {*wanted, "facerec-machine.service"}
