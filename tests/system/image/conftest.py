@@ -1,5 +1,7 @@
 """The image, built as a bake builds it, booted in containers with systemd and cloud-init.
 
+``FACEREC_TEST_IMAGE`` names one that is built already.
+
 A container is no machine: it has this kernel and no disk of its own, and what systemd cannot set up
 in it it leaves out. What that is, the tests say.
 """
@@ -58,6 +60,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The tag of the built image; the same sources are built once."""
     if not _engine_is_there():
         pytest.skip("no Docker engine answers on this machine")
+    if "FACEREC_TEST_IMAGE" in os.environ:
+        return os.environ["FACEREC_TEST_IMAGE"]
     context = tmp_path_factory.mktemp("image")
     with tarfile.open(fileobj=io.BytesIO(bundle.pack())) as packed:
         packed.extractall(context / "bundle", filter="data")
@@ -98,6 +102,11 @@ class Machine:
 
     def log(self, unit: str) -> str:
         return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit)
+
+    @property
+    def up(self) -> bool:
+        """Whether systemd has started all it was to start."""
+        return self.tried("systemctl", "is-system-running")[1].strip() in ("running", "degraded")
 
     def reboot(self) -> None:
         docker("restart", "--time=160", self.name, timeout=200)
@@ -188,3 +197,26 @@ def boot(image: str, resources: Settings, metadata: Metadata, tmp_path: Path) ->
         subprocess.run(
             ("docker", "rm", "--force", machine.name), capture_output=True, timeout=60, check=False
         )
+
+
+@pytest.fixture(scope="module")
+def sandboxed(image: str) -> Iterator[Callable[[str], "subprocess.CompletedProcess[str]"]]:
+    """Runs a shell command in the sandbox of our units: their drop-in goes by the unit's name."""
+    machine = Machine(f"{TAG}-{uuid.uuid4().hex[:8]}")
+    try:
+        docker("run", "--detach", f"--name={machine.name}", *BOOT, *NAMESPACES, image)
+        deadline = time.monotonic() + 120
+        while not machine.up and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+        def attempt(command: str) -> "subprocess.CompletedProcess[str]":
+            probe = (
+                "docker", "exec", machine.name, "systemd-run", "--quiet", "--wait", "--pipe",
+                "--collect", "--unit=facerec-probe", "--property=StateDirectory=facerec/probe",
+                "sh", "-c", command,
+            )  # fmt: skip
+            return subprocess.run(probe, capture_output=True, text=True, timeout=60, check=False)
+
+        yield attempt
+    finally:
+        docker("rm", "--force", machine.name)

@@ -1,7 +1,6 @@
 """An instance of the image: it comes up, works, is started again, stops without losing a photo."""
 
 import io
-import json
 import subprocess
 import sys
 import time
@@ -30,10 +29,11 @@ UP = 60.0
 WORKER = "facerec-worker"
 
 SEND = """
-import sys
+import os, sys
 from facerec_tasks.tasks import recognize
 for version in sys.argv[2:]:
-    print(recognize.apply_async((sys.argv[1], version)).id)
+    print(recognize.apply_async((sys.argv[1], version)).id, flush=True)
+os._exit(0)  # nobody waits for answers here
 """
 
 
@@ -169,6 +169,7 @@ def test_the_web_tier_is_up_with_controller_and_flower(
         assert machine.shows(unit, "Result") == "success"
 
 
+REFUSALS = ("denied", "not permitted", "read-only", "not supported", "must be superuser")
 FORBIDDEN = [
     pytest.param("touch /opt/facerec/x", id="write to the image"),
     pytest.param("touch /etc/x /usr/x /var/x", id="write to the system"),
@@ -190,39 +191,11 @@ FORBIDDEN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def sandboxed(image: str) -> Any:
-    """Runs a shell command in the sandbox of our units: their drop-in goes by the unit's name."""
-    name = f"{image}-sandbox"
-    subprocess.run(("docker", "rm", "-f", name), capture_output=True, check=False, timeout=60)
-    options = (
-        "--cgroupns=host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:ro", "--tmpfs=/run",
-        "--tmpfs=/run/lock", "--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined",
-        "--security-opt=apparmor=unconfined",
-    )  # fmt: skip
-    start = ("docker", "run", "--detach", f"--name={name}", *options, image)
-    subprocess.run(start, check=True, capture_output=True, timeout=60)
-    up = ("docker", "exec", name, "systemctl", "is-system-running", "--wait")
-    subprocess.run(up, capture_output=True, check=False, timeout=120)
-
-    def attempt(command: str) -> "subprocess.CompletedProcess[str]":
-        probe = (
-            "docker", "exec", name, "systemd-run", "--quiet", "--wait", "--pipe", "--collect",
-            "--unit=facerec-probe", "--property=StateDirectory=facerec/probe", "sh", "-c", command,
-        )  # fmt: skip
-        return subprocess.run(probe, capture_output=True, text=True, timeout=60, check=False)
-
-    yield attempt
-    subprocess.run(("docker", "rm", "-f", name), capture_output=True, check=False, timeout=60)
-
-
 @pytest.mark.parametrize("command", FORBIDDEN)
 def test_the_sandbox_forbids(command: str, sandboxed: Any) -> None:
     done = sandboxed(command)
     assert done.returncode != 0, done.stdout
-    assert "denied" in (said := done.stderr.lower()) or "not permitted" in said or (
-        "read-only" in said
-    ) or "not supported" in said, said  # fmt: skip
+    assert any(word in done.stderr.lower() for word in REFUSALS), done.stderr
 
 
 def test_the_sandbox_lets_the_worker_do_its_work(sandboxed: Any) -> None:
@@ -257,12 +230,11 @@ def test_an_instance_has_nothing_of_the_machine_that_was_baked(boot: Boot, image
     assert first.run("readlink", "/etc/systemd/system/ssh.service") == "/dev/null"
 
 
-def test_the_units_expose_little(boot: Boot) -> None:
+def test_the_units_expose_little(boot: Boot, eventually: Eventually) -> None:
     machine = boot("app")
+    eventually(lambda: machine.up, within=UP)
     for unit in ("worker", "web", "controller", "flower", "machine", "warm"):
-        command = ("systemd-analyze", "security", "--json=short", "--no-pager", f"facerec-{unit}")
-        found = json.loads(machine.run(*command))
-        exposure = sum(float(line["exposure"] or 0) for line in found) if found else 10
-        print(f"facerec-{unit}: {exposure:.1f}")
-        verdict = machine.run("systemd-analyze", "security", "--no-pager", f"facerec-{unit}")
-        assert "OK" in verdict.splitlines()[-1], verdict.splitlines()[-1]
+        said = machine.run("systemd-analyze", "security", "--no-pager", f"facerec-{unit}")
+        verdict = said.splitlines()[-1]  # Overall exposure level for facerec-worker.service: 1.4 OK
+        print(verdict)
+        assert float(verdict.split(":")[1].split()[0]) < 2.0
