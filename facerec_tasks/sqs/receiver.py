@@ -33,6 +33,9 @@ filled together become free together, so they need not wait for long."""
 AHEAD = 0.05
 """Seconds within which a message must start to be received ahead of a free slot (:mod:`.anteroom`).
 Tasks that take longer than this, times the slots, are never received ahead."""
+HEAD_START = 0.001
+"""Seconds before a poll when nothing is known to wait: the answer of the task that freed the slot
+goes first, since only one thread of a process can prepare a call at a time."""
 IDLE_TICK = 5.0
 """Seconds a receiver without a free slot waits before it looks whether it was told to stop."""
 
@@ -188,6 +191,8 @@ class Receiver(threading.Thread):
             if free and self._backlog:
                 ahead = self._window.ahead()
                 free = free if ahead else self._window.gather()
+            elif free:
+                self._stopped.wait(HEAD_START)
             self.health.last_poll = time.monotonic()
             if free:
                 wanted = min(free + ahead, MAX_MESSAGES)
