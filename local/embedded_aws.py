@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from botocore.session import Session
 
@@ -92,19 +92,11 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     # Imported here: the parent of an embedded AWS has no use for moto.
     from werkzeug.serving import make_server
 
-    from local import (
-        emulated_cloudformation,
-        emulated_ec2,
-        emulated_iam,
-        emulated_images,
-        emulated_s3,
-        emulated_sqs,
-    )
+    from local import emulated_ec2, emulated_images, emulated_s3, emulated_sqs
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
     emulated_sqs.install()
     emulated_s3.install()
-    emulated_iam.install()
     emulated_ec2.install(pending=pending, stopping=stopping)
     emulated_images.install(pending=pending)
     from moto.moto_server.werkzeug_app import (
@@ -116,11 +108,23 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every call
     with socket.create_server((HOST, port), backlog=BACKLOG) as listening:
         bound = listening.getsockname()[1]
-        emulated_cloudformation.install(f"http://{HOST}:{bound}")
+
+        def backend(service: str) -> Any:
+            """A service at its first call: what is ours of two is seldom needed, and slow."""
+            if service == "iam":
+                from local import emulated_iam
+
+                emulated_iam.install()
+            if service == "cloudformation":
+                from local import emulated_cloudformation
+
+                emulated_cloudformation.install(f"http://{HOST}:{bound}")
+            return create_backend_app(service)
+
         server = make_server(
             HOST,
             bound,
-            DomainDispatcherApplication(create_backend_app),
+            DomainDispatcherApplication(backend),
             threaded=True,
             request_handler=MotoRequestHandler,
             fd=listening.fileno(),

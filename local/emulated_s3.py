@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3 import notifications
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
@@ -50,6 +49,8 @@ def _set_versions(store: _VersionedKeyStore, name: str, versions: list[Any]) -> 
 
 
 def _permission(bucket: FakeBucket, action: str, resource: str) -> Any:
+    from moto.iam.access_control import IAMPolicy, PermissionResult  # seldom needed, slow to load
+
     policy = json.loads(bucket.policy or "{}")
     told = [one for one in policy.get("Statement", ()) if "Condition" not in one]
     if not told:
