@@ -99,7 +99,8 @@ def _end_of_process(
 
     After a failure it is the garbage collector that calls this, in any thread at any moment: also
     in one that holds the very locks that are needed here. So another thread does the work; at
-    exit, when the main thread has ended, none can be started any more.
+    exit, when the main thread has ended, none can be started any more: then it is done in the main
+    thread or not at all. What is left undone may be lost, or is swept.
     """
     if pid != os.getpid():  # all of this is the parent's, not a forked child's
         return
@@ -112,7 +113,7 @@ def _end_of_process(
 
     if threading.main_thread().is_alive():
         threading.Thread(target=end, name="sqs-connection-end", daemon=True).start()
-    else:
+    elif threading.current_thread() is threading.main_thread():
         end()
 
 

@@ -3,6 +3,8 @@
 import os
 import threading
 
+import pytest
+
 from facerec_tasks.sqs.outbox import Outbox
 from facerec_tasks.sqs.transport import _end_of_process
 
@@ -38,3 +40,11 @@ def test_the_collecting_thread_waits_for_nothing() -> None:
 
 def test_a_forked_child_ends_nothing() -> None:
     assert not collected_while_sending(os.getpid() + 1).closed.wait(0.2)
+
+
+def test_while_the_process_ends_another_thread_leaves_it_undone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its own locks would be waited for, for ever, and the process with them."""
+    monkeypatch.setattr(threading, "main_thread", threading.Thread)  # one that does not live
+    assert not collected_while_sending(os.getpid()).closed.wait(0.2)
