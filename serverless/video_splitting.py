@@ -33,7 +33,7 @@ from serverless.uploads import Upload, uploads
 FACE_RECOGNITION = "face-recognition"
 """Name of the function that is told."""
 QUALITY = 92
-"""Of the JPEGs: faces of 40 pixels are recognised as well as in the decoded frame."""
+"""Of the JPEGs, 1 to 95."""
 WRITERS = 8
 """Frames being stored at once; storing is mostly waiting."""
 
@@ -49,7 +49,7 @@ def handler(event: Any, context: Context) -> dict[str, Any]:
     settings = get_settings()
     seconds = context.get_remaining_time_in_millis() / 1000
     deadline = time.monotonic() + seconds
-    splitting = _Splitting(settings, deadline)
+    splitting = _Splitting(settings, deadline, enough=seconds / 2)
     done: list[dict[str, Any]] = []
     failures: list[Exception] = []
     for upload in uploads(event, settings.video_bucket):
@@ -59,7 +59,7 @@ def handler(event: Any, context: Context) -> dict[str, Any]:
             continue
         try:
             done.append(splitting.run(upload))
-        except (AwsError, DecoderLost, OSError) as error:
+        except (AwsError, DecoderLost, OSError, Unfinished) as error:
             log.warning("%s must come again: %r", upload.key, error)
             failures.append(error)
     if failures:
@@ -70,10 +70,12 @@ def handler(event: Any, context: Context) -> dict[str, Any]:
 class _Splitting:
     """One run of the function."""
 
-    def __init__(self, settings: Settings, deadline: float) -> None:
+    def __init__(self, settings: Settings, deadline: float, enough: float) -> None:
+        """``enough``: seconds that a video must have had before it is too much for one run."""
         self._settings = settings
         self._buckets = VideoBuckets(settings)
         self._deadline = deadline
+        self._enough = enough
 
     def run(self, upload: Upload) -> dict[str, Any]:
         upload = self._buckets.identified(upload)
@@ -115,7 +117,10 @@ class _Splitting:
             path.unlink(missing_ok=True)
 
     def _decoded(self, upload: Upload, path: Path) -> SplitVideo:
-        caps = limits.caps(self._deadline - time.monotonic())
+        remaining = self._deadline - time.monotonic()
+        if remaining < self._enough:
+            raise Unfinished(f"fetching {upload.key} left no time to decode it")
+        caps = limits.caps(remaining)
         with Video(path, caps=caps) as video, _Store(self._buckets, upload) as store:
             for frame in self._in_time(video):
                 store.put(frame)
