@@ -276,7 +276,12 @@ def _rolled(
     coming += len(plan.start) + plan.launch
     words = f"{len(old)} of an old image stay until their successors are up"
     if not coming:
-        words = f"{len(old)} of an old image stay: the cap leaves no room for successors"
+        why = (
+            "boots have failed"
+            if limits.launch_limit == 0
+            else "the cap leaves no room for successors"
+        )
+        words = f"{len(old)} of an old image stay: {why}"
     return replace(plan, not_less=words)
 
 

@@ -330,7 +330,9 @@ def test_an_image_that_does_not_boot_stops_none_of_the_old_machines() -> None:
     plan = needed(2, old(1), old(2), failing)
     assert (plan.replace, plan.stop) == (("i-09",), ())
     held = snapshot(1, old(1), old(2), memory=remembered(2))
-    assert not decide(held, replace(LIMITS, launch_limit=0), NOW).changes
+    waiting = decide(held, replace(LIMITS, launch_limit=0), NOW)
+    assert not waiting.changes
+    assert waiting.not_less == "2 of an old image stay: boots have failed"
 
 
 def test_a_roll_needs_a_reading_to_stop_and_rest_replaces_nothing() -> None:
