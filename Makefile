@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-localstack containers check lint parity soak bench facenet models clean
+.PHONY: help run test test-localstack containers images check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test-image: $(VENV)/.dev models ## the machine image, built and booted in contai
 
 containers: ## the whole system in containers on LocalStack, and its tests (needs Docker only)
 	docker compose -f docker-compose.test.yml up --build --abort-on-container-exit --exit-code-from tests
+
+images: ## the images of worker, web, controller and Flower, for a registry of yours (needs Docker)
+	@for role in worker web controller flower; do docker build --target $$role -t facerec-$$role . || exit 1; done
 
 parity: $(VENV)/.dev models ## compare the engine with the originals in torch and dlib
 	@$(BIN)/python -m benchmarks.parity
@@ -95,3 +98,17 @@ pins: $(VENV)/.dev ## pin requirements/*.in again
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \
 	done
+
+# Tools of an environment that is thrown away: nothing of ours depends on them.
+TOOLS = t=$$(mktemp -d) && trap 'rm -rf $$t' EXIT && $(PYTHON) -m venv $$t \
+	&& $$t/bin/pip --disable-pip-version-check install --quiet
+
+.PHONY: licences audit
+licences: $(VENV)/.dev ## write requirements/LICENCES.md again
+	@$(TOOLS) pip-licenses==5.5.5 \
+		&& $$t/bin/pip-licenses --python=$(BIN)/python --with-system --from=mixed --format=json \
+		| $(BIN)/python requirements/licences.py >$$t/made && mv $$t/made requirements/LICENCES.md
+
+audit: ## known vulnerabilities of all pins (needs the internet)
+	@$(TOOLS) pip-audit==2.10.1 \
+		&& $$t/bin/pip-audit --strict --disable-pip --no-deps $(patsubst %,-r %,$(wildcard requirements/*.txt))
