@@ -65,7 +65,8 @@ def members(ec2: Any) -> Iterator[dict[str, Any]]:
             yield instance
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_a_new_image_replaces_every_machine_and_loses_no_photo(
     start: Callable[..., System], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
 ) -> None:
@@ -84,8 +85,8 @@ def test_a_new_image_replaces_every_machine_and_loses_no_photo(
         new = ec2.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
         before = senders.answered
         rolled = subprocess.run(
-            [system.facerec, "fleet", "roll", "--deadline", "2", "--json"],
-            env=isolated(system.environment, url), capture_output=True, text=True, timeout=150,
+            [system.facerec, "fleet", "roll", "--deadline", "5", "--json"],
+            env=isolated(system.environment, url), capture_output=True, text=True, timeout=330,
             check=False,
         )  # fmt: skip
         assert rolled.returncode == 0, rolled.stderr
