@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 from facerec_tasks.errors import NotFound, PreconditionFailed
 from facerec_tasks.storage import Storage, Stored
@@ -17,6 +18,8 @@ class VideoFolder:
     def __init__(self, storage: Storage, task_id: str) -> None:
         self._storage = storage
         self._prefix = f"{PREFIX}{task_id}/"
+        self._mark = uuid4().hex.encode()
+        """First line of our checkpoints: those of two runs side by side may say the same."""
 
     @property
     def sheet(self) -> str:
@@ -25,7 +28,8 @@ class VideoFolder:
 
     def state(self) -> Stored | None:
         """The last checkpoint."""
-        return self._storage.find(f"{self._prefix}state.json")
+        found = self._storage.find(f"{self._prefix}state.json")
+        return replace(found, data=found.data.partition(b"\n")[2]) if found else None
 
     def put_state(self, state: bytes, after: str | None) -> str:
         """Writes a checkpoint in the place of the one with the ETag ``after``, the first in the
@@ -34,12 +38,12 @@ class VideoFolder:
         Raises :class:`facerec_tasks.errors.PreconditionFailed` when another run has gone on
         meanwhile: a message delivered twice must not make two chains of runs.
         """
-        name = f"{self._prefix}state.json"
+        name, marked = f"{self._prefix}state.json", self._mark + b"\n" + state
         try:
-            return self._storage.put(name, state, if_match=after, if_absent=after is None)
+            return self._storage.put(name, marked, if_match=after, if_absent=after is None)
         except (PreconditionFailed, NotFound):
             there = self._storage.find(name)
-            if there is None or there.data != state:
+            if there is None or there.data != marked:
                 raise PreconditionFailed(f"another run has written {name}") from None
             return there.etag  # our own write, of which the answer was lost
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.attempts import Attempts
+from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.messages import Answer
 from facerec_tasks.networks import Networks
 from facerec_tasks.people import People
@@ -216,6 +217,16 @@ def test_of_two_deliveries_at_once_one_goes_on(
     assert answer.video is not None
     assert fleet.counted() <= 1.5 * answer.video.looks, "one of them has ended early"
     eventually(lambda: any(client.exit_code is not None for client in clients), within=20)
+
+
+def test_runs_that_know_the_same_are_told_apart(fleet: Fleet) -> None:
+    one, other = (VideoFolder(fleet.storage, task_id(1)) for _ in range(2))
+    etag = one.put_state(b"the same", None)
+    with pytest.raises(PreconditionFailed):
+        other.put_state(b"the same", None)
+    found = other.state()
+    assert found is not None
+    assert (found.data, found.etag) == (b"the same", etag)
 
 
 def test_a_cancel_ends_a_run_within_seconds(
