@@ -8,6 +8,9 @@ cd /opt/venv/lib/python3.11/site-packages
 find . -type d -name tests -prune -exec rm -rf {} +
 rm -rf numpy/_core/include numpy/_core/lib numpy/random/lib numpy/f2py numpy/distutils
 
+# kombu's own asynchronous client would use it; ours polls with boto3 and no process loads it.
+rm -rf pycurl pycurl.libs pycurl-*
+
 # Of scikit-image only a picture is wanted.
 [ ! -d skimage ] || find skimage -mindepth 1 -maxdepth 1 ! -name data -exec rm -rf {} +
 
