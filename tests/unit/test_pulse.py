@@ -1,10 +1,8 @@
 """The pulse of a process, and the health check of the images that reads it."""
 
-import http.server
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from facerec_tasks import pulse
 from facerec_tasks.pulse import Pulse
+from tests.answering import Silent, serving
 
 HEALTHY = Path("docker/healthy.py").resolve()
 
@@ -66,25 +65,17 @@ def test_a_process_that_hangs_or_never_came_up_is_not_healthy(tmp_path: Path) ->
 
 
 @pytest.fixture
-def server() -> Iterator[int]:
-    class Handler(http.server.BaseHTTPRequestHandler):
+def port() -> Iterator[str]:
+    class Handler(Silent):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/healthz" else 503)
-            self.end_headers()
+            self.answer(200 if self.path == "/healthz" else 503)
 
-        def log_message(self, *_: object) -> None:
-            """Silence."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever, args=(0.05,))
-        thread.start()
-        yield serving.server_address[1]
-        serving.shutdown()
-        thread.join()
+    with serving(Handler) as url:
+        yield url.rpartition(":")[2]
 
 
-def test_a_server_is_healthy_when_it_says_so_whatever_proxy_there_is(server: int) -> None:
-    proxy = {"http_proxy": "http://127.0.0.1:9", "PORT": str(server)}
+def test_a_server_is_healthy_when_it_says_so_whatever_proxy_there_is(port: str) -> None:
+    proxy = {"http_proxy": "http://127.0.0.1:9", "PORT": port}
     assert healthy("http://127.0.0.1:$PORT/healthz", **proxy).returncode == 0
     assert healthy("http://127.0.0.1:$PORT/other", **proxy).returncode != 0
     assert healthy("http://127.0.0.1:9/").returncode != 0

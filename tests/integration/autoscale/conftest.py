@@ -1,6 +1,5 @@
 """A controller in its own process, an EC2 that is watched, a web tier that says what it is told."""
 
-import http.server
 import json
 import sys
 import threading
@@ -15,6 +14,7 @@ from autoscale.model import Machine
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
 from local.child import Child
+from tests.answering import Silent, serving
 
 
 @dataclass
@@ -42,22 +42,12 @@ class Ledger:
 def ledger() -> Iterator[Ledger]:
     told = Ledger()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(told.body())
+            self.answer(200, told.body())
 
-        def log_message(self, *_: object) -> None:
-            """Silence."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        told.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Handler) as told.url:
         yield told
-        server.shutdown()
-        thread.join()
 
 
 class Watched:

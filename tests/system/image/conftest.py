@@ -6,12 +6,10 @@ A container is no machine: it has this kernel and no disk of its own, and what s
 in it it leaves out. What that is, the tests say.
 """
 
-import http.server
 import io
 import os
 import subprocess
 import tarfile
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ import pytest
 from ami_build import bundle
 from facerec_tasks.settings import Settings
 from local.ports import free_port
+from tests.answering import Silent, serving
 
 TAG = "facerec-image-test"
 BUILD_TIMEOUT = 1500
@@ -128,35 +127,22 @@ class Metadata:
 def metadata() -> Iterator[Metadata]:
     told = Metadata(f"i-{uuid.uuid4().hex[:17]}")
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_PUT(self) -> None:
             asked = self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
-            self._answer(200 if asked else 400, "a-token")
+            self.answer(200 if asked else 400, b"a-token")
 
         def do_GET(self) -> None:
             if self.headers.get("X-aws-ec2-metadata-token") != "a-token":
                 told.refused += 1
-                self._answer(401, "")
+                self.answer(401)
             elif self.path == "/latest/meta-data/instance-id":
-                self._answer(200, told.instance)
+                self.answer(200, told.instance.encode())
             else:
-                self._answer(404, "")
+                self.answer(404)
 
-        def _answer(self, status: int, body: str) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Silence."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        told.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Handler) as told.url:
         yield told
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Which machine this is: bin/machine.py as its unit runs it, against a metadata service."""
 
-import http.server
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from local.ports import free_port
+from tests.answering import Silent, serving
 
 SCRIPT = Path("ami_build/bin/machine.py")
 
@@ -28,31 +27,19 @@ class Metadata:
 def metadata() -> Iterator[Metadata]:
     told = Metadata()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_PUT(self) -> None:
-            self._answer(200, "a-token")
+            self.answer(200, b"a-token")
 
         def do_GET(self) -> None:
             if self.headers.get("X-aws-ec2-metadata-token") != "a-token":
-                self._answer(401, "")
+                self.answer(401)
                 return
-            self._answer(*(told.says.pop(0) if len(told.says) > 1 else told.says[0]))
+            status, body = told.says.pop(0) if len(told.says) > 1 else told.says[0]
+            self.answer(status, body.encode())
 
-        def _answer(self, status: int, body: str) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Silence."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        told.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Handler) as told.url:
         yield told
-        server.shutdown()
-        thread.join()
 
 
 def run(target: Path, endpoint: str, **environment: str) -> "subprocess.CompletedProcess[str]":

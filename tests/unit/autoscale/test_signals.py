@@ -1,8 +1,6 @@
 """What two signals amount to, each of them late or missing."""
 
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from autoscale.model import Demand, Limits, Memory, Snapshot
 from autoscale.policy import decide
 from autoscale.signals import Counts, Ledger, Process, Signals, fuse, read_ledger
+from tests.answering import Silent, serving
 
 LONGEST = 120.0
 
@@ -125,28 +124,19 @@ def test_a_lone_phantom_count_launches_nothing(where: int) -> None:
         assert not plan.changes
 
 
-class _Web(http.server.BaseHTTPRequestHandler):
-    answer = b""
+class _Web(Silent):
+    body = b""
     status = 200
 
     def do_GET(self) -> None:
-        self.send_response(type(self).status if self.path == "/internal/ledger" else 404)
-        self.end_headers()
-        self.wfile.write(type(self).answer)
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
+        self.answer(self.status if self.path == "/internal/ledger" else 404, self.body)
 
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    with http.server.HTTPServer(("127.0.0.1", 0), _Web) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        _Web.status = 200
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    _Web.status = 200
+    with serving(_Web) as url:
+        yield url
 
 
 def test_a_ledger_is_read(address: str) -> None:
@@ -154,7 +144,7 @@ def test_a_ledger_is_read(address: str) -> None:
         "process": "m-0", "epoch": "e", "started_at": 5.0, "accepted": 9, "answered": 7,
         "outstanding": 2, "oldest_accepted_at": 6.0,
     }  # fmt: skip
-    _Web.answer = json.dumps({"processes": [entry], "outstanding": 2}).encode()
+    _Web.body = json.dumps({"processes": [entry], "outstanding": 2}).encode()
     ledger = read_ledger([address, address + "/"], 10.0)
     assert ledger is not None
     assert (ledger.outstanding, len(ledger.processes)) == (4, 2)
@@ -162,7 +152,7 @@ def test_a_ledger_is_read(address: str) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"processes": [{}]}', b'{"processes": 1}'])
 def test_what_is_no_ledger_is_missing(address: str, body: bytes) -> None:
-    _Web.answer = body
+    _Web.body = body
     assert read_ledger([address], 0.0) is None
 
 
