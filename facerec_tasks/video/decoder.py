@@ -365,7 +365,7 @@ def _seek(container: InputContainer, stream: VideoStream, start: float) -> None:
 
 def _thumbnail(frame: VideoFrame) -> NDArray[np.uint8]:
     width, height = THUMBNAIL
-    small = frame.reformat(width, height, "rgb24", interpolation="FAST_BILINEAR")
+    small = frame.reformat(width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1)
     return _pixels_of(small)
 
 
@@ -374,7 +374,7 @@ def _upright(frame: VideoFrame, stream: VideoStream, job: Job) -> NDArray[np.uin
     width, height = _shown(frame, stream)
     share = min(1.0, job.caps.longest_side / max(width, height)) if job.sampling.shrunk else 1.0
     columns, rows = (max(1, round(side * share)) for side in (width, height))
-    rgb = frame.reformat(columns, rows, "rgb24", interpolation="AREA")
+    rgb = frame.reformat(columns, rows, "rgb24", interpolation="AREA", threads=1)
     return np.ascontiguousarray(turned(_pixels_of(rgb), _matrix(frame)))
 
 
