@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from facerec_tasks.sqs.address import ABANDONED_AFTER
-from facerec_tasks.sqs.client import CallFailed
+from facerec_tasks.sqs.client import CallFailed, error_code
 from facerec_tasks.sqs.queues import SEEN_TAG, find_url, queue_urls, read_tags
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def sweep(
     removed = []
     for url in tuple(queue_urls(sqs, prefix)):
         name = url.rsplit("/", 1)[1]
-        if name not in keep and is_abandoned(read_tags(sqs, url), moment):
+        if name not in keep and is_abandoned(_tags(sqs, url), moment):
             sqs.delete_queue(QueueUrl=url)
             removed.append(name)
     gone = 0
@@ -67,6 +69,16 @@ def sweep(
             sns.unsubscribe(SubscriptionArn=arn)
             gone += 1
     return Swept(tuple(removed), gone)
+
+
+def _tags(sqs: "SQSClient", url: str) -> dict[str, str]:
+    """None for a queue we may not look at: its owner's id begins with ours."""
+    try:
+        return read_tags(sqs, url)
+    except ClientError as error:
+        if "AccessDenied" in error_code(error):
+            return {}
+        raise
 
 
 def _subscriptions(sns: "SNSClient", prefix: str) -> Iterator[tuple[str, str]]:

@@ -88,7 +88,7 @@ def test_an_overwritten_photo_outlives_the_task_that_names_it(system: System) ->
 
 def test_queues_are_as_the_code_makes_them(system: System) -> None:
     settings = system.settings
-    local = settings.model_copy(update={"id": f"{settings.id}-local"})
+    local = settings.model_copy(update={"id": f"local-{settings.id}"})
     create_queues(local)
     ours = (
         "MaximumMessageSize", "MessageRetentionPeriod", "VisibilityTimeout",

@@ -1,9 +1,10 @@
 """What processes that are gone left behind."""
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from facerec_tasks.settings import Settings
 from facerec_tasks.sqs.address import ABANDONED_AFTER
@@ -53,6 +54,23 @@ def test_only_what_was_seen_and_is_not_seen_any_more_is_abandoned(
     tags: dict[str, str], abandoned: bool
 ) -> None:
     assert is_abandoned(tags, float(NOW)) is abandoned
+
+
+def test_a_queue_that_may_not_be_looked_at_stops_no_sweep(
+    sqs: "SQSClient", sns: "SNSClient", facerec_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    neighbours = make(sqs, f"{facerec_id}-a", LONG_AGO)
+    make(sqs, f"{facerec_id}-b", LONG_AGO)
+    asked = sqs.list_queue_tags
+
+    def denied(QueueUrl: str) -> Any:
+        if QueueUrl == neighbours:
+            error = {"Error": {"Code": "AccessDenied", "Message": "not yours"}}
+            raise ClientError(error, "ListQueueTags")  # type: ignore[arg-type]
+        return asked(QueueUrl=QueueUrl)
+
+    monkeypatch.setattr(sqs, "list_queue_tags", denied)
+    assert sweep(sqs, sns, facerec_id).queues == (f"{facerec_id}-b",)
 
 
 def test_abandoned_queues_go_and_all_others_stay(
