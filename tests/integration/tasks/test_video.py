@@ -264,3 +264,16 @@ def test_what_is_no_video_is_an_answer(fleet: Fleet, data: bytes, code: str) -> 
     assert answer is not None
     assert (answer.outcome, answer.code) == ("rejected", code)
     assert fleet.name() is None
+
+
+def test_a_checkpoint_goes_in_the_place_of_the_one_its_run_began_from(fleet: Fleet) -> None:
+    mine = VideoFolder(fleet.storage, task_id(1))
+    first = mine.put_state(b"one", None)
+    second = mine.put_state(b"two", first)
+    assert mine.put_state(b"two", first) == second, "our own write, of which the answer was lost"
+    for stale in (None, first):
+        with pytest.raises(PreconditionFailed):
+            mine.put_state(b"other", stale)
+    mine.clear()
+    with pytest.raises(PreconditionFailed):
+        mine.put_state(b"after the end", second)
