@@ -92,6 +92,8 @@ def main(text: str) -> None:
     except (MemoryError, av.error.MemoryError):
         message = "The video takes too much memory to decode, or has too many streams."
         out.send(Kind.REJECTED, {"code": "too-costly", "message": message})
+    except BlockingIOError:  # the system refuses a thread or a process: no fault of the video
+        os._exit(os.EX_TEMPFAIL)
     except Exception:  # noqa: BLE001 - damaged files make decoders raise anything
         message = "The video is damaged or of an unusual kind."
         out.send(Kind.REJECTED, {"code": "broken-video", "message": message})

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facerec_tasks.video.caps import Caps
 from facerec_tasks.video.reader import Video
 from facerec_tasks.video.rejection import DecoderLost, Rejected
 from facerec_tasks.video.sampling import EVERY_FRAME
@@ -119,6 +120,17 @@ def test_reading_goes_on_where_it_ended(clip: Path) -> None:
             np.array_equal(one.rgb, other.rgb) and one.cut == other.cut
             for one, other in zip(rest, whole[stop + 1 :], strict=True)
         )
+
+
+def test_many_frames_take_no_more_memory_than_few(tmp_path: Path) -> None:
+    """Each frame once left threads behind, until the system refused one."""
+    film = write(tmp_path / "many.mp4", [Shot((), 150.0)], Coding(64, 48, 10, "mpeg4"))
+    with Video(film, EVERY_FRAME, Caps(memory=512 * 1024**2)) as video:
+        assert sum(1 for _ in video) == 1500
+    with Video(film, caps=Caps(memory=512 * 1024**2)) as video:
+        assert sum(1 for _ in video) == 301
+    assert video.ending is not None
+    assert (video.ending.frames, video.ending.complete) == (1500, True)
 
 
 def test_a_decoder_that_somebody_killed_is_no_fault_of_the_video(clip: Path) -> None:
