@@ -115,7 +115,7 @@ health() {
   [ -n "$portrait" ] || fail "the sample portrait is not in the wheels"
   OMP_NUM_THREADS=1 FACEREC_MODELS_DIR=$root/models "$root/worker/bin/python" "$root/bin/health.py" \
     "$portrait" --models "$root/models" --files "$root/warm.list" >"$scratch/health.json"
-  for role in web:webapp.__main__ controller:autoscale.controller flower:facerec_tasks.sqs.flower; do
+  for role in worker:facerec_tasks.journal web:webapp.__main__ controller:autoscale.controller flower:facerec_tasks.sqs.flower; do
     "$root/${role%%:*}/bin/python" -c "import ${role##*:}" >&2 || fail "${role%%:*} cannot be imported"
   done
   if "$root/worker/bin/python" -c 'import torch' 2>/dev/null; then fail "torch is in the image"; fi
@@ -132,7 +132,7 @@ def score(unit):
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if "exposure level" in line.lower()]
     return float(lines[0].split(":")[1].split()[0]) if lines else None
-units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "machine", "warm")]
+units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "journal", "machine", "warm")]
 print(json.dumps({
     "wheel": pathlib.Path(wheel).name,
     "health": json.loads(pathlib.Path(health).read_text()),

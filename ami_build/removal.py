@@ -59,7 +59,7 @@ class Inventory:
     def lines(self) -> Iterator[str]:
         """In words, one kind a line."""
         if self.stack:
-            yield "the stack: web-instance, address, roles, queues, alarms"
+            yield "the stack: web-instance, address, roles, queues, alarms, logs of the machines"
         for bucket, versions in self.buckets.items():
             yield f"bucket {bucket} with {versions} objects, old versions included"
         for kind in ("machines", "images", "snapshots", "queues", "topics"):

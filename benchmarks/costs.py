@@ -33,6 +33,9 @@ PHOTO_CALLS = {
 """A photo alone: photo, record and name are put, the photo is got; ``sqs_calls_per_task_single``;
 four events. In a burst SQS's are half as many and events go ten to a call."""
 PHOTO_BYTES = 200_000
+PHOTO_LOG_BYTES = 400
+"""A line of the web tier and one of the worker, 26 bytes each that CloudWatch adds included. At
+rest nothing is logged."""
 SECONDS_A_PHOTO = 0.5
 """Of one process; what the controller assumes until it has seen some. Most photos take less."""
 PROCESSES = 2
@@ -91,6 +94,12 @@ def of_photos(a_day: int) -> Iterator[Cost]:
         "calls", f"{a_day:,} a day × {DAYS} × ({PHOTO_CALLS['s3.PutObject']} PUT, 1 GET, "
         f"{PHOTO_CALLS['sqs.SendMessage']} SQS, {PHOTO_CALLS['sns.PublishBatch']} SNS)",
         prices.dollars({kind: n * a_day * DAYS for kind, n in PHOTO_CALLS.items()}),
+    )  # fmt: skip
+    logged = a_day * DAYS * PHOTO_LOG_BYTES / 1e9
+    yield Cost(
+        "logs",
+        f"{a_day:,} × {DAYS} × {PHOTO_LOG_BYTES} B = {logged:,.2f} GB × ${prices.LOG_GB:.2f}",
+        logged * prices.LOG_GB,
     )  # fmt: skip
     stored = a_day * DAYS * PHOTO_BYTES / 2**30
     yield Cost(

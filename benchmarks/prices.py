@@ -18,6 +18,8 @@ PUBLIC_ADDRESS_HOUR = 0.005
 """Of every public IPv4 address, used or not: https://aws.amazon.com/vpc/pricing/"""
 ALARM_MONTH = 0.10
 """https://aws.amazon.com/cloudwatch/pricing/"""
+LOG_GB = 0.50
+"""Taken in by CloudWatch Logs; a month's keeping, compressed, is a few cents more."""
 STORED_GIB_MONTH = 0.023
 """S3 Standard, the first 50 TB."""
 

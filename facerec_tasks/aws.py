@@ -37,10 +37,10 @@ CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 25
 """Seconds; above SQS's longest long poll of 20 s."""
 MAX_ATTEMPTS = 3
-SHORTER_READ_TIMEOUTS = {"ec2": 12, "s3": 8}
+SHORTER_READ_TIMEOUTS = {"ec2": 12, "s3": 8, "logs": 3}
 """Seconds between two bytes. Nothing of S3 is slow by design, and a person waits for a photo that
 is being stored. The controller has its own pauses and tokens: one attempt at EC2, sooner over than
-its lease."""
+its lease. Who ships logs tries again for ever, and must end in time."""
 
 _NOT_FOUND = {
     "404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound",

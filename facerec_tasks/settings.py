@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """Name of this machine in queue names and worker names."""
     state_dir: Path = Path(".local")
     """Where this machine keeps locks, logs and the gallery's working copy."""
+    log_group: str = Field("", pattern=r"^[A-Za-z0-9_/.#-]{0,512}$")
+    """CloudWatch log group that this machine's journal is shipped to; empty: it is not."""
 
     # Controller
     max_instances: int = Field(15, ge=0)

@@ -5,7 +5,15 @@ from collections.abc import Callable, Iterator
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from ami_build.doctor import account, alarms, buckets, machines, permissions, queues
+from ami_build.doctor import (
+    account,
+    alarms,
+    buckets,
+    log_groups,
+    machines,
+    permissions,
+    queues,
+)
 from ami_build.doctor.finding import Finding
 from ami_build.doctor.patient import Patient, admit
 from facerec_tasks.aws import translated
@@ -20,6 +28,7 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
     "queues": queues.check_queues,
     "topics": alarms.check_topics,
     "alarms": alarms.check_alarms,
+    "log groups": log_groups.check_log_groups,
     "permissions": permissions.check_permissions,
     "machines": machines.check_machines,
 }

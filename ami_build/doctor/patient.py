@@ -34,6 +34,10 @@ class Patient:
         """Id of the image the stack was given; empty for none."""
         return self.state.parameters.get("ImageId", "")
 
+    def log_group(self, tier: str) -> str:
+        """Name of the log group of ``app-tier`` or ``web-tier``."""
+        return f"/{self.id}/{tier}"
+
     def arn(self, service: str, name: str, *, regional: bool = True) -> str:
         """ARN of something in this account."""
         region = self.settings.region if regional else ""

@@ -19,6 +19,8 @@ ROLES = {
     "controller": "web-instance",
     "flower": "web-instance",
     "worker": "app-tier-instance",
+    "web-journal": "web-instance",
+    "worker-journal": "app-tier-instance",
 }
 """Role by process; each process has a policy ``<id>-<process>`` of its own."""
 ANY = "*"
@@ -39,7 +41,11 @@ class Need:
 
 def needs(patient: Patient, template: str) -> tuple[Need, ...]:
     """All of them; ``template`` is the launch template's id."""
-    return (*_web(patient), *_controller(patient, template), *_flower(patient), *_worker(patient))
+    return (
+        *_web(patient), *_controller(patient, template), *_flower(patient), *_worker(patient),
+        *_journal(patient, "web-journal", "web-tier"),
+        *_journal(patient, "worker-journal", "app-tier"),
+    )  # fmt: skip
 
 
 _TALK = (
@@ -198,6 +204,11 @@ def _worker(p: Patient) -> Iterator[Need]:
     for topic in ("celery-pidbox", "celeryev"):
         yield need("hear commands, tell events", p.arn("sns", f"{p.id}-{topic}"), *_FANOUT)
     yield need("stop hearing", ANY, "sns:Unsubscribe")
+
+
+def _journal(p: Patient, process: str, tier: str) -> Iterator[Need]:
+    stream = p.arn("logs", f"log-group:{p.log_group(tier)}:log-stream:i-0")
+    yield Need(process, "ship logs", ("logs:CreateLogStream", "logs:PutLogEvents"), stream)
 
 
 def _pidbox(p: Patient) -> str:

@@ -71,6 +71,9 @@ def _calls(
     if service == "sqs":
         target = request.headers["X-Amz-Target"].rsplit(".", 1)[1]
         return _sqs(who, region, target, json.loads(body or b"{}"))
+    if service == "logs":
+        target = request.headers["X-Amz-Target"].rsplit(".", 1)[1]
+        return [_logs(who, region, target, json.loads(body))]
     fields = {key: value[0] for key, value in parse_qs(body.decode()).items()}
     if service == "sns":
         return [_sns(who, region, fields)]
@@ -94,6 +97,11 @@ def _sqs(who: str, region: str, target: str, fields: dict[str, Any]) -> list[Cal
     resource = "*" if action in _ANY else f"arn:aws:sqs:{region}:{ACCOUNT}:{name}"
     tagged = [Call(who, "sqs:TagQueue", resource)] if fields.get("tags") else []
     return [Call(who, action, resource), *tagged]
+
+
+def _logs(who: str, region: str, target: str, fields: dict[str, str]) -> Call:
+    stream = f"log-group:{fields['logGroupName']}:log-stream:{fields['logStreamName']}"
+    return Call(who, f"logs:{target}", f"arn:aws:logs:{region}:{ACCOUNT}:{stream}")
 
 
 def _sns(who: str, region: str, fields: dict[str, str]) -> Call:

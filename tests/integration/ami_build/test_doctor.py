@@ -84,6 +84,7 @@ def test_it_finds_exactly_what_was_broken_by_hand(
         RoleName=f"{id_}-web-instance", PolicyArn=permissions
     )
     client(settings, "cloudwatch").delete_alarms(AlarmNames=[f"{id_}-waiting"])
+    client(settings, "logs").delete_log_group(logGroupName=f"/{id_}/app-tier")
     client(settings, "ec2").deregister_image(ImageId=image)
     sqs.send_message(
         QueueUrl=queues.queue_url(sqs, settings.dead_letter_queue), MessageBody="a dead letter"
@@ -94,6 +95,7 @@ def test_it_finds_exactly_what_was_broken_by_hand(
         f"queue {settings.request_queue}: redrive",
         "permissions of controller",
         f"alarm {id_}-waiting",
+        f"log group /{id_}/app-tier",
         f"image {image}",
     }
     assert all(finding.remedy for finding in found if finding.level != "fine")
@@ -102,7 +104,7 @@ def test_it_finds_exactly_what_was_broken_by_hand(
 
     told = CliRunner().invoke(aws, ["doctor", "--json"])
     assert told.exit_code == 1
-    assert len([one for one in json.loads(told.stdout) if one["level"] == "fault"]) == 5
+    assert len([one for one in json.loads(told.stdout) if one["level"] == "fault"]) == 6
 
 
 @on_embedded_aws

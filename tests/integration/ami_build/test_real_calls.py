@@ -3,18 +3,21 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
 from ami_build.doctor.patient import Patient, admit
+from ami_build.doctor.permissions import ROLES
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks.settings import Settings
 from local import samples
 from local.child import Child
 from local.emulated_iam import decide
 from local.ports import free_port
+from tests.integration import journalctl
 from tests.integration.ami_build.conftest import System
 from tests.integration.ami_build.recorder import Call, Recorder
 
@@ -66,9 +69,11 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     recorder: Recorder,
     spawn: Callable[..., Child],
     eventually: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     settings = system.settings
+    journalctl.install(tmp_path)
+    journalctl.write(tmp_path, 1)
     web, flower = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
     told = {
         "AWS_ENDPOINT_URL": recorder.url,
@@ -79,6 +84,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
         "FACEREC_CONCURRENCY": "1",
         "FLOWER_UNAUTHENTICATED_API": "true",
         "PORT": web.rsplit(":", 1)[1],
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
     }
 
     def run(process: str, *command: str, **more: str) -> Child:
@@ -92,16 +98,22 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
             f"--port={flower.rsplit(':', 1)[1]}"),
         run("worker", "-m", "celery", "-A", "facerec_tasks.worker", "worker", "-n", "a@worker"),
     ]  # fmt: skip
+    for process, tier in (("web-journal", "web-tier"), ("worker-journal", "app-tier")):
+        group = f"/{settings.id}/{tier}"
+        told |= {"FACEREC_LOG_GROUP": group, "FACEREC_STATE_DIR": str(tmp_path / process)}
+        (tmp_path / process).mkdir()
+        running.append(run(process, "-m", "facerec_tasks.journal"))
     eventually(lambda: answers(f"{web}/readyz"), within=60)
     use(web, flower, eventually)
     # The course's profile stops its machines when the last answer is out.
     eventually(lambda: {"ec2:RunInstances", "ec2:StopInstances"} <= actions(recorder), within=60)
+    eventually(lambda: shipping(recorder) == {"web-journal", "worker-journal"})
     for child in reversed(running):
         child.end(grace=30.0)
 
     patient = admit(settings)
     calls = recorder.seen
-    assert {call.who for call in calls} == {"web", "controller", "flower", "worker"}
+    assert {call.who for call in calls} == {*ROLES}
     refused = sorted(
         f"{call.who}: {call.action} on {call.resource} {call.context or ''}"
         for call in calls
@@ -113,6 +125,10 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
 
 def actions(recorder: Recorder) -> set[str]:
     return {call.action for call in recorder.seen}
+
+
+def shipping(recorder: Recorder) -> set[str]:
+    return {call.who for call in recorder.seen if call.action == "logs:PutLogEvents"}
 
 
 def use(web: str, flower: str, eventually: Callable[..., None]) -> None:

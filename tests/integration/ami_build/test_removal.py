@@ -90,6 +90,7 @@ def test_nothing_is_left_and_another_system_stays_as_it_is(
     assert client(settings, "sns").list_topics()["Topics"] == []
     assert client(settings, "sns").list_subscriptions()["Subscriptions"] == []
     assert client(settings, "cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert client(settings, "logs").describe_log_groups()["logGroups"] == []
     assert client(settings, "iam").list_roles()["Roles"] == []
     assert client(settings, "iam").list_policies(Scope="Local")["Policies"] == []
     assert client(settings, "ec2").describe_addresses()["Addresses"] == []

@@ -1,6 +1,7 @@
 """An instance of the image: it comes up, works, is started again, stops without losing a photo."""
 
 import io
+import json
 import subprocess
 import sys
 import time
@@ -124,6 +125,35 @@ def test_stopping_finishes_the_running_task_and_hands_back_the_rest(
     eventually(lambda: len(answers(storage, tasks)) == 6, within=120)
     assert len(answers(storage, tasks)[0].faces) > 1
     assert queues.counts(sqs, resources.dead_letter_queue).total == 0
+
+
+def test_a_machines_logs_outlive_it(
+    boot: Boot, resources: Settings, metadata: Metadata, eventually: Eventually
+) -> None:
+    logs, group = aws.client(resources, "logs"), f"/{resources.id}/app-tier"
+    logs.create_log_group(logGroupName=group)
+    machine = boot("app", FACEREC_LOG_GROUP=group)
+    eventually(lambda: " ready" in machine.log(WORKER), within=UP)
+    machine.run("systemctl", "stop", WORKER, "facerec-journal", timeout=170)
+    events = logs.get_log_events(
+        logGroupName=group, logStreamName=metadata.instance, startFromHead=True
+    )["events"]
+    shipped = [json.loads(event["message"]) for event in events]
+    said = [one["message"] for one in shipped if one["unit"] == WORKER]
+    assert any(" ready" in message for message in said)
+    assert any("Stopped facerec-worker" in message for message in said), "its last words"
+    assert {"facerec-machine", WORKER} <= {one["unit"] for one in shipped}
+    assert machine.shows("facerec-journal", "Result") == "success"
+
+
+def test_without_a_group_nothing_is_shipped_and_that_is_no_failure(
+    boot: Boot, eventually: Eventually
+) -> None:
+    machine = boot("app")
+    eventually(lambda: " ready" in machine.log(WORKER), within=UP)
+    assert not machine.active("facerec-journal")
+    assert machine.shows("facerec-journal", "Result") in ("success", "exec-condition")
+    assert machine.shows("facerec-journal", "NRestarts") == "0"
 
 
 def test_a_child_that_is_killed_costs_one_start_not_the_worker(

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from facerec_tasks import journal
 from facerec_tasks.settings import Settings
 
 UNITS = Path("ami_build/units")
-SERVICES = ("worker", "web", "controller", "flower")
+SERVICES = ("worker", "web", "controller", "flower", "journal")
+SHARED = "facerec-journal.service"
+"""Of either tier."""
 
 
 def unit(name: str) -> configparser.ConfigParser:
@@ -50,6 +53,15 @@ def test_every_service_belongs_to_one_tier() -> None:
         for tier in ("app", "web")
         for name in unit(f"facerec-{tier}-tier.target")["Unit"]["Wants"].split()
     ]
-    assert sorted(wanted) == sorted({*wanted})
+    assert sorted(wanted) == sorted([*{*wanted}, SHARED])
     assert {f"facerec-{name}.service" for name in (*SERVICES, "warm")} == {*wanted}
     assert {p.name for p in UNITS.glob("*.service")} == {*wanted, "facerec-machine.service"}
+
+
+def test_the_logs_of_every_unit_are_shipped_its_last_words_too() -> None:
+    assert {f"facerec-{name}.service" for name in journal.UNITS} == {
+        p.name for p in UNITS.glob("*.service")
+    }
+    stopped_before_it = unit(SHARED)["Unit"]["Before"].split()
+    assert {*stopped_before_it, SHARED} == {f"facerec-{name}.service" for name in SERVICES}
+    assert seconds("journal") > journal.GRACE
