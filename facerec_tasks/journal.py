@@ -268,12 +268,15 @@ class Shipper:
                 journalctl.kill()
             if self._stopping:
                 break
-            code = journalctl.returncode
-            logger.warning("journalctl ended with %s, again in %.0f s", code, pause)
-            if begun and begun == self._read_to and code == 1:
+            if begun != self._read_to:
+                pause = FIRST_PAUSE
+            elif begun and journalctl.returncode == 1:
                 self._read_to = ""  # it does not know this place; twice is better than never
-            pause = FIRST_PAUSE if begun != self._read_to else min(2 * pause, LONGEST_PAUSE)
+            logger.warning(
+                "journalctl ended with %s, again in %.0f s", journalctl.returncode, pause
+            )
             self._wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
         self._send()
 
     def _command(self) -> Sequence[str]:
