@@ -56,7 +56,7 @@ GRACE = 15.0
 """Seconds to end in; ``TimeoutStopSec`` of the unit is above it."""
 CHUNK = 64 * 1024
 
-_CURSOR = re.compile(r"[A-Za-z0-9=;_-]{1,512}")
+_CURSOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9=;_-]{0,511}")
 logger = logging.getLogger(__name__)
 
 
