@@ -176,7 +176,7 @@ def test_a_video_shows_who_is_seen_when_and_can_be_cancelled(
     page.wait_for_function("document.querySelector('video').currentTime >= 2")
     visitor.accessible()
 
-    long = write(tmp_path / "long.mp4", [Shot((), 400.0)], Coding(320, 180, 2, "mpeg4"))
+    long = write(tmp_path / "long.mp4", [Shot((), 3600.0)], Coding(320, 180, 2, "mpeg4"))
     visitor.drop(("long.mp4", long.read_bytes()))
     page.get_by_role("button", name="Cancel", exact=True).locator("visible=true").click()
     assert visitor.verdict("long.mp4") == "Cancelled."
