@@ -258,7 +258,7 @@ class Shipper:
         pause = FIRST_PAUSE
         while not self._stopping:
             begun = self._read_to
-            with subprocess.Popen(self._command(), stdout=subprocess.PIPE) as journalctl:
+            with subprocess.Popen(self._following(), stdout=subprocess.PIPE) as journalctl:
                 self._journalctl = journalctl
                 if self._stopping:
                     journalctl.terminate()
@@ -277,11 +277,21 @@ class Shipper:
             )
             self._wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+        self._catch_up()
         self._send()
+
+    def _catch_up(self) -> None:
+        """The last words of units that were stopped with us: they came after the last look."""
+        with subprocess.Popen(self._command(), stdout=subprocess.PIPE) as journalctl:
+            self._journalctl = journalctl
+            self._follow(journalctl)
+
+    def _following(self) -> Sequence[str]:
+        return (*self._command(), "--follow", "--no-tail")
 
     def _command(self) -> Sequence[str]:
         return (
-            "journalctl", "--follow", "--no-tail", "--all", "--quiet", "--output=json",
+            "journalctl", "--all", "--quiet", "--output=json",
             "--output-fields=MESSAGE,UNIT,_SYSTEMD_UNIT",
             *(f"--unit=facerec-{name}.service" for name in UNITS),
             *([f"--after-cursor={self._read_to}"] if self._read_to else []),

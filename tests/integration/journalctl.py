@@ -47,6 +47,8 @@ def main() -> None:
         sys.stdout.flush()
         new.write_text(str(done))
         new.replace(folder / "said")
+        if "--follow" not in sys.argv:
+            return
         time.sleep(0.02)
 
 
