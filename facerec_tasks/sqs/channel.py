@@ -316,8 +316,8 @@ class Channel(SQS.Channel):
             self._start_waiting()
             if self._anteroom:
                 self.hub.call_later(PATIENCE, self._return_overdue)
-        # What these callbacks left to be called soon, such as the acks of a solo pool, would wait
-        # for the next timer: the loop looks for it only before it waits.
+        # What these callbacks left to be called soon, such as the sending of events, would wait for
+        # the next timer: the loop looks for it only before it waits.
         self.hub.call_later(TURN, _take_a_turn)
 
     def _start_waiting(self) -> None:
@@ -500,7 +500,7 @@ class Channel(SQS.Channel):
     def _go_on(self) -> None:
         """A slot has become free."""
         if self._anteroom:
-            self._start_waiting()
+            self.hub.call_soon(self._start_waiting)
             self.hub.call_later(TURN, _take_a_turn)
 
     def _settle(self, delivery_tag: str, do: Callable[[str], None]) -> None:

@@ -78,6 +78,21 @@ def test_at_a_soft_limit_the_running_task_is_handed_back(sample: Any) -> None:
     sample.eventually(lambda: first.child.exit_code is not None, within=10)
 
 
+def test_a_task_that_ends_as_its_worker_is_told_to_stop_is_not_handed_back(sample: Any) -> None:
+    """Both reach the event loop in one turn: it must delete the message before it stops."""
+    first = sample.start()
+    sample.send("work", "ending", 0.5)
+    sample.eventually(lambda: sample.notes("begin", "ending"))
+    first.child.signal(signal.SIGSTOP)
+    first.child.signal(signal.SIGTERM)  # waits, as what the task's process reports does
+    sample.start()
+    sample.eventually(lambda: sample.notes("end", "ending"))
+    first.child.signal(signal.SIGCONT)
+    sample.eventually(lambda: first.child.exit_code is not None, within=15)
+    sample.eventually(sample.empty)
+    assert len(sample.notes("begin", "ending")) == 1
+
+
 def test_stopping_workers_under_load(sample: Any) -> None:
     """Workers come and go while 200 tasks run: each runs once."""
     total = 200
