@@ -33,9 +33,10 @@ filled together become free together, so they need not wait for long."""
 AHEAD = 0.05
 """Seconds within which a message must start to be received ahead of a free slot (:mod:`.anteroom`).
 Tasks that take longer than this, times the slots, are never received ahead."""
-HEAD_START = 0.001
-"""Seconds before a poll when nothing is known to wait: the answer of the task that freed the slot
-goes first, since only one thread of a process can prepare a call at a time."""
+HEAD_START = 0.005
+"""Seconds before the next poll after one that brought a single message, when nothing more is known
+to wait or will not wait long: a short task is then started, ended and answered first. Only one
+thread of a process can prepare a call at a time, and the poll would slow all of it."""
 IDLE_TICK = 5.0
 """Seconds a receiver without a free slot waits before it looks whether it was told to stop."""
 
@@ -169,6 +170,9 @@ class Receiver(threading.Thread):
         self._breaker = breaker
         self._stopped = threading.Event()
         self._backlog = False
+        """The last poll brought as many messages as were asked for."""
+        self._alone = False
+        """It brought one."""
 
     def stop(self) -> None:
         """Asks for no further poll. What the open one still brings is given back."""
@@ -191,7 +195,7 @@ class Receiver(threading.Thread):
             if free and self._backlog:
                 ahead = self._window.ahead()
                 free = free if ahead else self._window.gather()
-            elif free:
+            if free and self._alone and (ahead or not self._backlog):
                 self._stopped.wait(HEAD_START)
             self.health.last_poll = time.monotonic()
             if free:
@@ -217,6 +221,7 @@ class Receiver(threading.Thread):
             self.health.failures = 0
             self.health.received += len(messages)
             self._backlog = len(messages) == at_most
+            self._alone = len(messages) == 1
         self.health.last_poll = time.monotonic()
 
     def _take(self, messages: Sequence[Raw], ahead: int) -> None:
