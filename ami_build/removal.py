@@ -30,6 +30,8 @@ MACHINES_DEADLINE = 600.0
 """Seconds until EC2 has ended all machines; a security group in use cannot be deleted."""
 LOOK_EVERY = 2.0
 STACK_SUFFIXES = ("-req-queue", "-req-dlq", "-resp-queue")
+VIDEO_BUCKETS = ("-input", "-stage-1", "-output")
+"""Of the stack of ``serverless/template.yaml``."""
 LIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
@@ -38,9 +40,10 @@ class Inventory:
     """What there is of an id. Buckets with the number of their versions and marks."""
 
     stack: bool
+    video_stack: bool
     buckets: dict[str, int]
     photos: int
-    """Versions in the buckets of photos and names."""
+    """Versions in the buckets of photos, videos and names."""
     machines: tuple[str, ...]
     """Made by the controller or by a bake, not by the stack."""
     images: tuple[str, ...]
@@ -52,14 +55,16 @@ class Inventory:
     @property
     def empty(self) -> bool:
         return not (
-            self.stack or self.buckets or self.machines or self.images or self.snapshots
-            or self.queues or self.topics
+            self.stack or self.video_stack or self.buckets or self.machines or self.images
+            or self.snapshots or self.queues or self.topics
         )  # fmt: skip
 
     def lines(self) -> Iterator[str]:
         """In words, one kind a line."""
         if self.stack:
             yield "the stack: web-instance, address, roles, queues, alarms, logs of the machines"
+        if self.video_stack:
+            yield "the stack of videos: functions, roles, queue, alarms"
         for bucket, versions in self.buckets.items():
             yield f"bucket {bucket} with {versions} objects, old versions included"
         for kind in ("machines", "images", "snapshots", "queues", "topics"):
@@ -77,6 +82,7 @@ class Removal:
         self._settings = settings
         self._say = say
         self._stack = Stack(settings)
+        self._video_stack = Stack(settings, f"{settings.id}-video")
 
     @property
     def _ec2(self) -> "EC2Client":
@@ -92,16 +98,18 @@ class Removal:
         """What there is now."""
         s = self._settings
         with translated():
+            videos = [s.id + suffix for suffix in VIDEO_BUCKETS]
             buckets = {
                 bucket: self._count(bucket)
-                for bucket in (s.in_bucket, s.out_bucket, s.state_bucket)
-                if self._is_there(bucket)
+                for bucket in (s.in_bucket, s.out_bucket, *videos, s.state_bucket)
+                if self._is_there(bucket) and (bucket not in videos or self._is_tagged(bucket))
             }
             images = self._images()
             return Inventory(
                 stack=self._stack.find() is not None,
+                video_stack=self._video_stack.find() is not None,
                 buckets=buckets,
-                photos=buckets.get(s.in_bucket, 0) + buckets.get(s.out_bucket, 0),
+                photos=sum(buckets.values()) - buckets.get(s.state_bucket, 0),
                 machines=tuple(self._machines()),
                 images=tuple(images),
                 snapshots=tuple(self._snapshots(images)),
@@ -121,6 +129,16 @@ class Removal:
                 return False
             raise
         return True
+
+    def _is_tagged(self, bucket: str) -> bool:
+        """Names like ``<ID>-output`` are too common to be known by."""
+        try:
+            tags = self._s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchTagSet":
+                return False
+            raise
+        return {"Key": ID_TAG, "Value": self._settings.id} in tags
 
     def _count(self, bucket: str) -> int:
         return sum(len(batch) for batch in self._versions(bucket))
@@ -195,7 +213,8 @@ class Removal:
             raise photos_remain(found.photos)
         self._end_web_instance()
         self._end_machines()
-        self._remove_stack()
+        self._remove_stack(self._video_stack)
+        self._remove_stack(self._stack)
         self._remove_images()
         self._remove_queues()
         self._remove_topics()
@@ -208,18 +227,18 @@ class Removal:
             web = self._stack.resources().get("WebInstance")
             self._terminate([web.physical] if web else [])
 
-    def _remove_stack(self) -> None:
-        state = self._stack.find()
+    def _remove_stack(self, stack: Stack) -> None:
+        state = stack.find()
         if state is None:
             return
-        self._say("deleting the stack")
+        self._say(f"deleting the stack {stack.name}")
         with translated():
-            self._stack.client.delete_stack(StackName=state.id)
-        left = self._stack.settle(time.monotonic() + DEADLINE, self._say)
+            stack.client.delete_stack(StackName=state.id)
+        left = stack.settle(time.monotonic() + DEADLINE, self._say)
         if left is not None:
             raise Stuck(
-                f"{self._stack.name} is {left.status}: {left.reason}. Remove what it names by hand "
-                "and run this again"
+                f"{stack.name} is {left.status}: {left.reason}. Remove what it names by hand and "
+                "run this again"
             )
 
     def _end_machines(self) -> None:
@@ -298,8 +317,8 @@ class Removal:
 def photos_remain(count: int) -> PhotosRemain:
     """The refusal."""
     return PhotosRemain(
-        f"{count} photos and names are stored (old versions included). Fetch them first, or say "
-        "--with-photos"
+        f"{count} photos, videos and names are stored (old versions included). Fetch them first, "
+        "or say --with-photos"
     )
 
 

@@ -62,9 +62,11 @@ class State:
 class Stack:
     """Calls raise :class:`facerec_tasks.errors.AwsError` and botocore's for what has no plan."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, name: str | None = None) -> None:
+        """``name``: another than the system's own."""
         self.settings = settings
-        self.name = f"facerec-{settings.id}"  # an id may begin with a digit, a stack may not
+        # An id may begin with a digit, a stack may not.
+        self.name = name or f"facerec-{settings.id}"
 
     @property
     def client(self) -> "CloudFormationClient":

@@ -17,6 +17,7 @@ from local.child import Child
 from local.embedded_aws import embedded_aws, isolated
 from local.ports import free_port
 from local.resources import create_resources
+from tests.fault_proxy import FaultProxy
 
 GIVEN_ENDPOINT = os.environ.get("FACEREC_TEST_ENDPOINT")
 PENDING = 0.3
@@ -127,6 +128,15 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     yield start
     for child in reversed(started):
         child.end(grace=0.0)
+
+
+@pytest.fixture
+def proxy(settings: Settings) -> Iterator[FaultProxy]:
+    """Between a process of this test and AWS; it counts calls and spoils none until told to."""
+    made = FaultProxy(settings.endpoint_url)
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture

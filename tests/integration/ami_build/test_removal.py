@@ -101,6 +101,42 @@ def test_nothing_is_left_and_another_system_stays_as_it_is(
     assert "nothing of" in again.output
 
 
+VIDEO_STACK = """
+Resources:
+  Videos:
+    Type: AWS::S3::Bucket
+    DeletionPolicy: Retain
+    Properties:
+      BucketName: {id}-input
+      Tags: [{{Key: "facerec:id", Value: {id}}}]
+  DeadLetters:
+    Type: AWS::SQS::Queue
+    Properties: {{QueueName: {id}-video-dlq}}
+"""
+"""What matters here of ``serverless/template.yaml``, whose functions the emulator cannot make."""
+
+
+def test_the_stack_of_videos_goes_too_but_no_bucket_that_has_but_the_name(
+    settings: Settings, deploy: Callable[..., Deployed]
+) -> None:
+    deploy()
+    client(settings, "cloudformation").create_stack(
+        StackName=f"{settings.id}-video", TemplateBody=VIDEO_STACK.format(id=settings.id)
+    )
+    s3 = client(settings, "s3")
+    s3.put_object(Bucket=f"{settings.id}-input", Key="a.mp4", Body=b"video")
+    s3.create_bucket(Bucket=f"{settings.id}-output")
+    with pytest.raises(PhotosRemain, match="1 photos, videos"):
+        Removal(settings, print).remove(with_photos=False)
+    told = CliRunner().invoke(aws, ["destroy", "--with-photos", "--confirm", settings.id])
+    assert told.exit_code == 0, told.output
+    assert "the stack of videos" in told.output
+    assert Removal(settings, print).look().empty
+    left = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    assert f"{settings.id}-input" not in left
+    assert f"{settings.id}-output" in left
+
+
 def test_what_an_interrupted_run_left_is_found_by_the_next(
     settings: Settings, deploy: Callable[..., Deployed]
 ) -> None:

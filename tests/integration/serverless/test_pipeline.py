@@ -12,7 +12,7 @@ from facerec_tasks.settings import Settings
 from local import video_functions
 from local.lambda_service import LambdaService
 from local.sample_videos import Shot, write
-from tests.integration.sqs.fault_proxy import FaultProxy
+from tests.fault_proxy import FaultProxy
 
 from .conftest import RETRIES, SMALL, Buckets
 

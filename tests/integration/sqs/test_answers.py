@@ -1,10 +1,8 @@
 """Workers' answers go together and before their requests, however the worker ends."""
 
-import importlib.util
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,25 +10,10 @@ import pytest
 from facerec_tasks.settings import Settings
 from facerec_tasks.sqs import backend
 from facerec_tasks.sqs.queues import queue_url
-
-spec = importlib.util.spec_from_file_location(
-    "fault_proxy", Path(__file__).with_name("fault_proxy.py")
-)
-assert spec is not None
-assert spec.loader is not None
-faults = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(faults)
+from tests import fault_proxy as faults
 
 WITHIN = 30.0
 """Seconds an answer may take on a busy machine."""
-
-
-@pytest.fixture
-def proxy(settings: Settings) -> Iterator[Any]:
-    made = faults.FaultProxy(settings.endpoint_url)
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -1,33 +1,15 @@
 """Whatever AWS, the network or an operator does to a worker: it lives, and no task is lost."""
 
-import importlib.util
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from facerec_tasks.settings import Settings
 from facerec_tasks.sqs import queues
-
-spec = importlib.util.spec_from_file_location(
-    "fault_proxy", Path(__file__).with_name("fault_proxy.py")
-)
-assert spec is not None
-assert spec.loader is not None
-faults = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(faults)
-
-
-@pytest.fixture
-def proxy(settings: Settings) -> Iterator[Any]:
-    made = faults.FaultProxy(settings.endpoint_url)
-    made.start()
-    yield made
-    made.stop()
+from tests import fault_proxy as faults
 
 
 def labels(sample: Any) -> set[str]:

@@ -1,40 +1,19 @@
 """What a worker costs while nothing happens: AWS charges for every call."""
 
-import importlib.util
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from facerec_tasks.settings import Settings
 from local.ports import free_port
-
-spec = importlib.util.spec_from_file_location(
-    "fault_proxy", Path(__file__).with_name("fault_proxy.py")
-)
-assert spec is not None
-assert spec.loader is not None
-faults = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(faults)
 
 LOOK = 64.0
 """Seconds: three long polls, and two heartbeats where somebody listens."""
 ALONE = 9_000
 WITH_FLOWER = 30_000
 """Calls a day: of an idle worker, and more with Flower watching."""
-
-
-@pytest.fixture
-def counted(settings: Settings) -> Iterator[Any]:
-    """A proxy that spoils nothing and counts calls by action."""
-    made = faults.FaultProxy(settings.endpoint_url)
-    made.start()
-    yield made
-    made.stop()
 
 
 def per_day(proxy: Any) -> Counter[str]:
@@ -44,14 +23,14 @@ def per_day(proxy: Any) -> Counter[str]:
 
 
 @pytest.mark.soak
-def test_an_idle_worker_is_quiet_and_flower_is_modest(sample: Any, counted: Any) -> None:
+def test_an_idle_worker_is_quiet_and_flower_is_modest(sample: Any, proxy: Any) -> None:
     environment = {
-        "AWS_ENDPOINT_URL": counted.url,
+        "AWS_ENDPOINT_URL": proxy.url,
         "SAMPLE_OPTIONS": '{"wait_time_seconds": 20, "visibility_timeout": 30}',
     }
     sample.start(**environment)
     time.sleep(2)
-    alone = per_day(counted)
+    alone = per_day(proxy)
     # A poll that ends within the look counts in full, so a whole one more may be seen.
     polls = alone["ReceiveMessage"] - 2 * 86400 / LOOK
     assert polls <= 2 * 86400 / 20, alone
@@ -62,7 +41,7 @@ def test_an_idle_worker_is_quiet_and_flower_is_modest(sample: Any, counted: Any)
          f"--port={free_port()}"],
         log="flower", environment=environment,
     )  # fmt: skip
-    sample.eventually(lambda: counted.calls["Subscribe"] >= 2, within=30)
+    sample.eventually(lambda: proxy.calls["Subscribe"] >= 2, within=30)
     time.sleep(15)  # until Flower has asked the worker all it wants to know
-    watched = per_day(counted)
+    watched = per_day(proxy)
     assert sum(watched.values()) <= sum(alone.values()) + WITH_FLOWER, watched

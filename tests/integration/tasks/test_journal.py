@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import pytest
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from local.child import Child
+from tests.fault_proxy import FaultProxy, often
 from tests.integration import journalctl
-from tests.integration.sqs.fault_proxy import FaultProxy, often
 
 Eventually = Callable[..., None]
 
@@ -65,14 +65,6 @@ def journal(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FACEREC_LOG_GROUP", made.group)
     client(settings, "logs").create_log_group(logGroupName=made.group)
     return made
-
-
-@pytest.fixture
-def proxy(settings: Settings) -> Iterator[FaultProxy]:
-    made = FaultProxy(str(settings.endpoint_url))
-    made.start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

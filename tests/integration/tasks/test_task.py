@@ -3,13 +3,12 @@
 The quick worker's engine does as the photo says; everything around it is the product.
 """
 
-import importlib.util
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,7 @@ from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import Storage
 from local.child import Child
-
-spec = importlib.util.spec_from_file_location(
-    "fault_proxy", Path(__file__).parents[1] / "sqs" / "fault_proxy.py"
-)
-assert spec is not None
-assert spec.loader is not None
-faults = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(faults)
+from tests import fault_proxy as faults
 
 QUICK_WORKER = Path(__file__).parents[1] / "webapp" / "quick_worker.py"
 Eventually = Callable[..., None]
@@ -198,14 +190,6 @@ def test_a_photo_that_is_gone_is_an_answer(bench: Bench, eventually: Eventually)
     assert (answer.outcome, answer.code) == ("rejected", "photo-gone")
     eventually(lambda: bench.waiting(bench.settings.request_queue) == 0)
     assert bench.waiting(bench.settings.dead_letter_queue) == 0
-
-
-@pytest.fixture
-def proxy(settings: Settings) -> Iterator[Any]:
-    made = faults.FaultProxy(settings.endpoint_url)
-    made.start()
-    yield made
-    made.stop()
 
 
 SEND_MANY = """
