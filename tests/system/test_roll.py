@@ -18,8 +18,9 @@ from local.embedded_aws import isolated
 from local.samples import probe
 
 CAP = 4
-AT_ONCE = 3
-"""Photos that wait at one time: few, so that the cap leaves room for successors."""
+AT_ONCE, LOOK = 3, 2.0
+"""People, and seconds each looks at an answer before the next photo: so few photos that their
+machines leave room for a successor within the cap, without which a roll waits."""
 System = Any
 """``System`` of conftest.py, which cannot be imported."""
 
@@ -55,6 +56,7 @@ class Senders:
             if (answer.status, said) != (200, f"{stem}:{self._sample.name}"):
                 self.wrong.append(f"{answer.status} {said}")
             self.answered += 1
+            self._ended.wait(LOOK)
 
 
 def members(ec2: Any) -> Iterator[dict[str, Any]]:
