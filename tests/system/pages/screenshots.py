@@ -6,6 +6,7 @@ enrols the sample people under their names.
 
 import io
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from local import samples
+from local.sample_videos import Coding, Shot, write
 
 FOLDER = Path("docs/images")
 CHROMIUM = "/usr/bin/chromium"
@@ -51,12 +53,20 @@ def _photos(browser: Browser, url: str, look: str, grace: bytes, eileen: bytes) 
     files = {
         "hopper.jpg": grace,
         "both.jpg": _together(grace, eileen),
+        "navy.webm": _film(),
         "collins.png": eileen,
         "notes.txt": b"not a photo",
     }
-    chosen = [{"name": n, "mimeType": "image/jpeg", "buffer": d} for n, d in files.items()]
+    chosen = [
+        {"name": n, "mimeType": "video/webm" if ".webm" in n else "image/jpeg", "buffer": d}
+        for n, d in files.items()
+    ]
     page.set_input_files("#files", chosen)  # type: ignore[arg-type]
     expect(page.locator(".card progress:visible")).to_have_count(0, timeout=60_000)
+    for card in page.locator(".card").all():  # what was never on the screen is not painted
+        card.scroll_into_view_if_needed()
+        page.wait_for_timeout(300)
+    page.evaluate("scrollTo(0, 0)")
     _take(page, f"photos-{look}")
     page.locator(".face.unknown").first.click()
     page.get_by_label("Name").fill("Eileen Collins")
@@ -95,6 +105,13 @@ def _enrol(url: str, name: str, photo: bytes) -> None:
     fields = {"name": name, "inputFile": ("photo.jpg", photo)}
     answer = urllib3.request("POST", f"{url}/people", fields=fields, timeout=60)
     assert answer.status == 201, answer.data
+
+
+def _film() -> bytes:
+    shots = [Shot(("Grace_Hopper",), 4, "pan"), Shot((), 2), Shot(("Grace_Hopper",), 3, "turn")]
+    with tempfile.TemporaryDirectory() as folder:
+        film = write(Path(folder) / "navy.webm", shots, Coding(480, 360, rate=12, codec="libvpx"))
+        return film.read_bytes()
 
 
 def _together(*photos: bytes) -> bytes:
