@@ -75,6 +75,14 @@ def test_consuming_starts_from_the_event_loop() -> None:
     assert "_subscribe_queue_to_fanout_exchange_if_required(queue)" in source
 
 
+def test_an_ack_is_put_off_by_what_the_giveback_step_replaces() -> None:
+    """See :class:`shutdown.GiveBack`."""
+    assert callable(Consumer.call_soon_ack)
+    source = inspect.getsource(Consumer.create_task_handler)
+    assert "call_soon_ack = self.call_soon_ack" in source, "once its steps have started"
+    assert source.count("                        call_soon_ack,") == 2, "acks and rejects"
+
+
 def test_the_transport_says_what_it_can() -> None:
     assert Transport.implements.asynchronous
     assert "fanout" in Transport.implements.exchange_type
