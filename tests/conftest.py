@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from facerec_tasks import aws
 from facerec_tasks.settings import Settings, get_settings
 from local.child import Child
 from local.embedded_aws import embedded_aws, isolated
@@ -51,8 +52,11 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def private_aws() -> Iterator[ExitStack]:
     """Holds the AWS of ``private_endpoint``; ``close()`` ends it in the middle of a test."""
+    before = set(aws._clients)
     with ExitStack() as stack:
         yield stack
+    for key in set(aws._clients) - before:  # nobody asks there again, and EC2's takes 46 MB
+        del aws._clients[key]
 
 
 @pytest.fixture
