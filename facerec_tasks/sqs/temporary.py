@@ -30,6 +30,8 @@ SEEN_EVERY = 3600.0
 RETENTION = 60
 """Seconds a message is kept: the least AWS allows, so that no worker obeys an old command."""
 VISIBILITY = 10
+"""Seconds in which what was received must be deleted, or a command is obeyed twice; and seconds
+that a command is late which SQS put into the open poll of a worker that was killed."""
 
 
 def is_reply(queue: str) -> bool:
