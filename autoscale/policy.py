@@ -279,7 +279,7 @@ def _rolled(
         why = (
             "boots have failed"
             if limits.launch_limit == 0
-            else "the cap has no room for a successor"
+            else "the cap leaves no room for successors"
         )
         words = f"{len(old)} of an old image stay: {why}"
     return replace(plan, not_less=words)

@@ -1,10 +1,10 @@
 """What a worker does differently on SQS, as boot steps; they come with the transport."""
 
+import operator
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ class GiveBack(bootsteps.StartStopStep):
         # Celery puts an ack off to the event loop's next turn. When the worker is told to stop in
         # between there is none: the task is over, its message still held, and would be handed back.
         # An ack here makes no call, so it need not be put off.
-        c.call_soon_ack = _call
+        c.call_soon_ack = operator.call
 
     def stop(self, c: Any) -> None:
         if c.task_consumer is None or not stopping():
@@ -169,10 +169,6 @@ def stopping() -> bool:
         flag is not None and flag is not False
         for flag in (state.should_stop, state.should_terminate)
     )
-
-
-def _call(do: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    do(*args, **kwargs)
 
 
 def install(worker: Any) -> None:

@@ -304,7 +304,7 @@ def test_a_stopped_machine_of_the_new_image_is_started_first() -> None:
 def test_a_roll_waits_at_the_cap_until_demand_leaves_room() -> None:
     plan = needed(3, *(old(n) for n in range(3)), cap=3)
     assert not plan.changes
-    assert plan.not_less == "3 of an old image stay: the cap has no room for a successor"
+    assert plan.not_less == "3 of an old image stay: the cap leaves no room for successors"
     plan = needed(2, *(old(n) for n in range(3)), cap=3)
     assert len(plan.stop) == 1, "one less is needed: there is room for a successor then"
 
