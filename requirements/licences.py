@@ -24,6 +24,9 @@ BUNDLED = {
     "x264's and x265's source as the GPL says; to run the service is no distribution",
     "certifi": "MPL-2.0: a list of certificates, unchanged",
     "pathspec": "MPL-2.0: of mypy, for checks only",
+    "pycurl": "of its two licences we take MIT. Its wheel carries libidn2 and libunistring: "
+    "LGPL-3.0-or-later or GPL-2.0-or-later, unchanged shared libraries. No image holds it "
+    "(docker/slim.sh); a machine image does",
     "hypothesis": "MPL-2.0: for tests only",
     "axe-playwright-python": "axe-core is MPL-2.0: for tests only",
     "numpy": "its wheel carries libgfortran and libquadmath: GPL-3.0 with the runtime library "

@@ -16,3 +16,7 @@ def test_roles_agree_on_the_version_of_what_they_share() -> None:
                 versions[name].add(version)
     assert len(versions) > 50
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_every_copyleft_licence_was_looked_at() -> None:
+    assert "NOT LOOKED AT" not in Path("requirements/LICENCES.md").read_text()
