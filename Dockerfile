@@ -36,7 +36,7 @@ COPY requirements/convert.txt requirements/data.txt requirements/
 RUN pip install --quiet --no-deps -r requirements/convert.txt -r requirements/data.txt
 COPY facerec_tasks/__init__.py facerec_tasks/
 COPY facerec_tasks/recognition facerec_tasks/recognition
-RUN /opt/venv/bin/python -m facerec_tasks.recognition.convert --out models
+RUN /opt/venv/bin/python -m facerec_tasks.recognition.conversion.convert --out models
 
 
 FROM builder AS worker-venv
@@ -47,6 +47,7 @@ FROM base AS worker
 COPY --from=worker-venv /opt/venv /opt/venv
 COPY --from=models /srv/facerec/models models
 COPY celeryconfig.py ./
+COPY celery_sqs/src/celery_sqs celery_sqs
 COPY facerec_tasks facerec_tasks
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
@@ -59,7 +60,7 @@ COPY autoscale autoscale
 COPY local local
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/hypervisor.pulse"]
-CMD ["python", "-m", "local.hypervisor"]
+CMD ["python", "-m", "local.processes.worker_host"]
 
 
 FROM builder AS web-venv
@@ -69,6 +70,7 @@ RUN pip install --quiet --no-deps -r requirements/web.txt && pip check && docker
 FROM base AS web
 COPY --from=web-venv /opt/venv /opt/venv
 COPY celeryconfig.py ./
+COPY celery_sqs/src/celery_sqs celery_sqs
 COPY facerec_tasks facerec_tasks
 COPY webapp webapp
 USER 10001:10001
@@ -86,6 +88,7 @@ RUN pip install --quiet --no-deps -r requirements/controller.txt && pip check &&
 FROM base AS controller
 COPY --from=controller-venv /opt/venv /opt/venv
 COPY celeryconfig.py ./
+COPY celery_sqs/src/celery_sqs celery_sqs
 COPY facerec_tasks facerec_tasks
 COPY autoscale autoscale
 USER 10001:10001
@@ -101,13 +104,14 @@ RUN pip install --quiet --no-deps -r requirements/flower.txt && pip check && doc
 FROM base AS flower
 COPY --from=flower-venv /opt/venv /opt/venv
 COPY celeryconfig.py ./
+COPY celery_sqs/src/celery_sqs celery_sqs
 COPY facerec_tasks facerec_tasks
 USER 10001:10001
 EXPOSE 5555
 # Flower can stop workers, so it wants FLOWER_BASIC_AUTH=user:password to listen beyond itself.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["python", "docker/healthy.py", "http://127.0.0.1:5555/healthcheck"]
-CMD ["python", "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app", "--address=0.0.0.0"]
+CMD ["python", "-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app", "--address=0.0.0.0"]
 
 
 # Every role, the facerec command, sample people and the tests.
@@ -116,7 +120,7 @@ COPY requirements/integration.txt requirements/data.txt requirements/
 RUN pip install --quiet --no-deps -r requirements/integration.txt && pip check \
  && pip install --quiet --no-deps -c requirements/data.txt scikit-image && docker/slim.sh
 COPY . .
-RUN pip install --quiet --no-deps --no-build-isolation -e .
+RUN pip install --quiet --no-deps --no-build-isolation -e ./celery_sqs -e .
 
 FROM base AS tests
 COPY --from=tests-venv /opt/venv /opt/venv

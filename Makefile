@@ -24,8 +24,8 @@ check: $(VENV)/.dev lint ## lint, types, arrows between packages
 # The linters' own switches: checkov looks nothing up on the internet, and its exceptions stand beside
 # the resources with their reasons.
 DOCKERFILES := $(wildcard Dockerfile* */Dockerfile*)
-SCRIPTS     := .ci/run $(wildcard ami_build/*.sh docker/*.sh)
-TEMPLATES   := $(wildcard ami_build/*.yaml serverless/*.yaml)
+SCRIPTS     := .ci/run $(wildcard ami_build/image/*.sh docker/*.sh)
+TEMPLATES   := $(wildcard ami_build/stack/*.yaml serverless/*.yaml)
 
 lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
 	@$(VENV)-lint/bin/shellcheck $(SCRIPTS)
@@ -35,7 +35,7 @@ lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
 		--framework cloudformation $(addprefix --file ,$(TEMPLATES)))
 
 test-localstack: $(VENV)/.dev ## the SQS layer and the stack on a real LocalStack, no Docker
-	@$(BIN)/python -m local.localstack $(BIN)/pytest -m "not soak" \
+	@$(BIN)/python -m local.emulators.localstack $(BIN)/pytest -m "not soak" \
 		tests/integration/sqs tests/integration/ami_build
 
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
@@ -57,10 +57,10 @@ bench: $(VENV)/.dev models ## the benchmarks of docs/benchmarks.md, one after an
 	@for part in engine pipeline autoscale video; do $(BIN)/python -m benchmarks.$$part --json || exit 1; done
 
 facenet: $(VENV)/.run ## convert the customer's FaceNet, from torch's cache or its release
-	@$(BIN)/python -m facerec_tasks.recognition.convert --out models --engine facenet
+	@$(BIN)/python -m facerec_tasks.recognition.conversion.convert --out models --engine facenet
 
 models: $(VENV)/.run ## convert the networks once
-	@$(BIN)/python -m facerec_tasks.recognition.convert --out models
+	@$(BIN)/python -m facerec_tasks.recognition.conversion.convert --out models
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) $(VENV)-lint $(VENV)-localstack $(VENV)-parity models .local
@@ -72,10 +72,10 @@ $(VENV)/bin/python:
 	@echo "making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: requirements/local.txt requirements/data.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: requirements/local.txt requirements/data.txt pyproject.toml celery_sqs/pyproject.toml | $(VENV)/bin/python
 	@echo "installing (once, about two minutes)"
 	@$(PIP) install --quiet --progress-bar=on --no-deps -r requirements/local.txt -r requirements/data.txt
-	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e ./celery_sqs -e .
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run

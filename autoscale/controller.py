@@ -19,22 +19,22 @@ from typing import Any
 from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
 from autoscale.drain import LONG_TASK, Cancel, Drain
+from autoscale.estimator import Experience
 from autoscale.execution import Execution, Result
-from autoscale.experience import Experience
 from autoscale.fleet import CALL_FAILED, DryRun, Ec2Fleet, Fleet
+from autoscale.health import Liveness, Probe, ask_celery, cancel_by_celery
 from autoscale.launches import Launches
 from autoscale.lease import Lease, Place
-from autoscale.liveness import Liveness, Probe, ask_celery, cancel_by_celery
 from autoscale.metrics import Metrics, serve
 from autoscale.model import PROFILES, Limits, Machine, Memory, Plan, Snapshot
 from autoscale.policy import decide
 from autoscale.readings import Queue, Readings
 from autoscale.signals import Ledger, RequestQueue, Serving, Signals, read_ledger
 from autoscale.state import PREFIX, State
+from facerec_tasks.heartbeat_file import Pulse
 from facerec_tasks.logs import configure, request_id
-from facerec_tasks.pulse import Pulse
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.state import StateBucket
+from facerec_tasks.storage.state_bucket import StateBucket
 
 logger = logging.getLogger("autoscale.controller")  # not __main__
 

@@ -7,7 +7,7 @@ from autoscale.backoff import Backoff
 from autoscale.fleet import CALL_FAILED, Fleet, names_due
 from autoscale.launches import Launches
 from autoscale.model import Machine, Plan, State
-from autoscale.sightings import Sightings
+from autoscale.reconciler import Sightings
 from facerec_tasks.errors import Unavailable
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from typing import Self
 
 from autoscale.fleet import CALL_FAILED, Fleet, NoCapacity
 from autoscale.model import Machine
-from autoscale.sightings import SETTLED
+from autoscale.reconciler import SETTLED
 from autoscale.state import State
 from facerec_tasks.errors import Unavailable
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from autoscale.decisions import Decision
-from autoscale.floor import floor
-from autoscale.simulator import LEAST_BILLED, World
-from autoscale.traces import recorded
+from autoscale.simulation.lower_bound import floor
+from autoscale.simulation.simulator import LEAST_BILLED, World
+from autoscale.simulation.traces import recorded
 from facerec_tasks.prices import HOURLY
 
 DISK_GIB = 8

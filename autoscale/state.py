@@ -4,14 +4,14 @@ import itertools
 from typing import Protocol
 
 from facerec_tasks.errors import PreconditionFailed
-from facerec_tasks.state import Stored
+from facerec_tasks.storage.state_bucket import Stored
 
 PREFIX = "controller/"
 """Of its objects in the state bucket."""
 
 
 class State(Protocol):
-    """What the controller needs of a :class:`facerec_tasks.state.StateBucket`."""
+    """What the controller needs of a :class:`facerec_tasks.storage.state_bucket.StateBucket`."""
 
     def find(self, name: str) -> Stored | None:
         """An object, or none when there is no such object."""

@@ -15,10 +15,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from autoscale.plots import bars, timelines
-from autoscale.simulator import World
-from autoscale.traces import TRACES
-from autoscale.whatif import POLICIES, Case, Summary, arrivals_of, compare, simulate
+from autoscale.simulation.comparison import POLICIES, Case, Summary, arrivals_of, compare, simulate
+from autoscale.simulation.plots import bars, timelines
+from autoscale.simulation.simulator import World
+from autoscale.simulation.traces import TRACES
 from benchmarks.live_burst import live_bursts
 
 JUDGED = ("ramp", "diurnal", "flash")

@@ -34,7 +34,7 @@ def measure(models_dir: Path, engine: str, precision: str, photo: Path) -> Start
 
 
 def main(models_dir: str, engine: str, precision: str, photo: str) -> None:
-    from facerec_tasks.recognition.gallery import Gallery
+    from facerec_tasks.recognition.gallery.gallery import Gallery
     from facerec_tasks.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(Path(models_dir), Gallery.empty(engine, precision=precision))

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facerec_tasks.errors import ConfigurationError
-from local.child import Child
-from local.embedded_aws import embedded_aws
-from local.localstack import localstack
-from local.ports import free_port
+from local.emulators.embedded_aws import embedded_aws
+from local.emulators.localstack import localstack
+from local.processes.child import Child
+from local.processes.ports import free_port
 
 FAUXQS = "fauxqs@1.9.2"
 """The last that runs on Node 20."""

@@ -22,9 +22,10 @@ import numpy as np
 
 from benchmarks import cold_start, portraits, prefork
 from benchmarks.reference.client import Originals
-from facerec_tasks.recognition import convert, precision, quantization
-from facerec_tasks.recognition.embedder import ResNet128
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.conversion import convert, quantization
+from facerec_tasks.recognition.embedding import precision
+from facerec_tasks.recognition.embedding.embedder import ResNet128
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 
 REFERENCE = "facenet-pytorch in torch"

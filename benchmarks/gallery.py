@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from facerec_tasks.recognition.embeddings import TRAITS
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.recognition.gallery.gallery import Gallery
 
 SEARCHES = 50
 

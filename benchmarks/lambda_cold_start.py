@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from facerec_tasks.aws import client
-from facerec_tasks.networks import Networks
-from facerec_tasks.people import People
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage import Storage
-from local import samples, video_functions
-from local.embedded_aws import embedded_aws, isolated
-from local.lambda_images import in_image
-from local.lambda_runtime import Environment, Function
-from local.lambda_service import LambdaService
-from local.resources import create_buckets
-from local.sample_videos import Coding, Shot, write
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.people import People
+from local.emulators import video_functions
+from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.lambda_images import in_image
+from local.emulators.lambda_runtime import Environment, Function
+from local.emulators.lambda_service import LambdaService
+from local.emulators.resources import create_buckets
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 
 def measure(runs: int, wrap: Callable[[Function], Function]) -> dict[str, float]:
@@ -35,7 +36,7 @@ def measure(runs: int, wrap: Callable[[Function], Function]) -> dict[str, float]
     create_buckets(settings)
     video_functions.create_resources(settings)
     storage = Storage(settings)
-    samples.enrol(People(storage), Networks(storage, settings))
+    portraits.enrol(People(storage), Networks(storage, settings))
     splitting, recognition = (wrap(function) for function in video_functions.functions())
     found: dict[str, list[float]] = {}
     for run in range(runs):

@@ -16,10 +16,10 @@ from typing import Any
 
 import boto3
 
-from local.child import Child
-from local.embedded_aws import isolated
-from local.ports import free_port
-from local.samples import probe
+from local.emulators.embedded_aws import isolated
+from local.processes.child import Child
+from local.processes.ports import free_port
+from local.samples.portraits import probe
 
 PHOTOS = 100
 PROFILES = ("course", "slo")

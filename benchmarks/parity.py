@@ -19,9 +19,9 @@ from PIL import Image
 
 from benchmarks import portraits
 from benchmarks.reference.client import Originals
-from facerec_tasks.recognition import convert
-from facerec_tasks.recognition.detector import Detection, Detector
-from facerec_tasks.recognition.embedder import FaceNet, ResNet128
+from facerec_tasks.recognition.conversion import convert
+from facerec_tasks.recognition.detection.detector import Detection, Detector
+from facerec_tasks.recognition.embedding.embedder import FaceNet, ResNet128
 
 PIXELS = 0.01
 EMBEDDING = 1e-5

@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from celery_sqs._aws.queues import ensure_queue, ensure_request_queue
 
 from benchmarks import prices
 from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REGION, STOCK, TUNED
 from benchmarks.emulator import Emulator, emulator, emulator_with_ec2
 from benchmarks.pipeline_client import AT_ONCE, LOOP, WARM_UP
 from benchmarks.rest import Rest, measure_rest
-from facerec_tasks.sqs.queues import ensure_queue, ensure_request_queue
-from local.child import Child
-from local.embedded_aws import isolated
+from local.emulators.embedded_aws import isolated
+from local.processes.child import Child
 
 SETTLE = 2.5
 """Seconds after a client's end until its worker's last deletions are done."""

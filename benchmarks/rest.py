@@ -13,10 +13,10 @@ from typing import Any
 from benchmarks import prices
 from benchmarks.emulator import Emulator
 from facerec_tasks.settings import Settings
-from local.child import Child
-from local.embedded_aws import isolated
-from local.ports import free_port
-from local.resources import create_resources
+from local.emulators.embedded_aws import isolated
+from local.emulators.resources import create_resources
+from local.processes.child import Child
+from local.processes.ports import free_port
 
 DAY = 86_400
 DAYS_A_MONTH = 30
@@ -82,7 +82,7 @@ def measure_rest(emulator: Emulator, directory: Path, seconds: float) -> Rest:
         system = _count(emulator, seconds, "controller and web")
         with _running(settings, "-m", "celery", "-A", "facerec_tasks.worker", "worker"):
             worker = _count(emulator, seconds, "with an idle worker")
-            flower = ("-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app")
+            flower = ("-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app")
             with _running(settings, *flower, f"--port={settings.flower_port}"):
                 flowered = _count(emulator, seconds, "with Flower")
     return Rest(emulator.name, system, worker.without(system), flowered.without(worker))

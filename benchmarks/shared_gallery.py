@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import memory
-from facerec_tasks.recognition import mapped_gallery
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery import mapped
+from facerec_tasks.recognition.gallery.gallery import Gallery
 
 CHILDREN = 2
 
@@ -61,7 +61,7 @@ def _write(path: Path, people: int) -> None:
     """In a process of its own, as another worker would."""
     child = os.fork()
     if not child:
-        path.with_suffix(".new").write_bytes(mapped_gallery.to_bytes(_made(people)))
+        path.with_suffix(".new").write_bytes(mapped.to_bytes(_made(people)))
         path.with_suffix(".new").replace(path)
         os._exit(0)
     if os.waitpid(child, 0)[1]:
@@ -78,7 +78,7 @@ def _fork(path: Path) -> tuple[int, int, int]:
         return child, tell, done
     try:
         while True:
-            gallery = mapped_gallery.open_file(path)
+            gallery = mapped.open_file(path)
             gallery.search(np.zeros((3, gallery.dimension), np.float32))
             os.write(said, b".")
             os.read(heard, 1)

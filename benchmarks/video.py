@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.reference.client import Originals
-from facerec_tasks.recognition import convert
-from facerec_tasks.recognition.enrolment import Batch, Enroller
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.conversion import convert
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.video.analyze import watch
 from facerec_tasks.video.reader import Video
 from facerec_tasks.video.sampling import EVERY_FRAME
-from facerec_tasks.video.watch import watch
-from local import samples
-from local.sample_videos import Coding, Shot, write
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 HOPPER, COLLINS = "Grace_Hopper", "Eileen_Collins"
 PAN = Shot((HOPPER,), 4.0, "pan")
@@ -67,9 +67,9 @@ def measure(work: Path) -> list[Row]:
     """All videos, in a folder for files."""
     convert.ensure(work, "resnet128")
     eyes = _eyes(work)
-    portraits = {one.name: str(one.path) for one in samples.portraits()}
+    photos = {one.name: str(one.path) for one in portraits.portraits()}
     with Originals() as originals:
-        return [_compared(name, eyes, originals, portraits, work) for name in VIDEOS]
+        return [_compared(name, eyes, originals, photos, work) for name in VIDEOS]
 
 
 def _compared(
@@ -114,7 +114,7 @@ def _spent() -> float:
 def _eyes(models: Path) -> Recognizer:
     eyes = Recognizer.load(models, Gallery.empty("resnet128"))
     batch = Batch(Enroller(eyes), eyes.gallery)
-    for portrait in samples.portraits():
+    for portrait in portraits.portraits():
         batch.add(portrait.name, portrait.path.read_bytes())
     return eyes.with_gallery(batch.gallery)
 

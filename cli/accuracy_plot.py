@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from PIL import Image, ImageOps
 
-from facerec_tasks.recognition.accuracy import Confusion, Rates
+from facerec_tasks.recognition.gallery.accuracy import Confusion, Rates
 
 MISSED, FALSE_NAMES = "#0072b2", "#d55e00"
 """Okabe and Ito's blue and vermilion: told apart by everybody."""

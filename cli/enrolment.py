@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from facerec_tasks.recognition.enrolment import Batch, Enroller
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.gallery import Gallery
 
 MOST_UNSAVED = 64 * 1024 * 1024
 """Bytes of photos."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
-from cli.sender import Sent
+from cli.load_client import Sent
 
 PERCENTILES = (50, 90, 95, 99)
 

@@ -5,8 +5,8 @@ import logging
 
 import click
 
-from cli.failures import told_plainly
-from local.running import adopt
+from cli.friendly_errors import told_plainly
+from local.processes.discovery import adopt
 
 NOUNS = {
     "up": "run the whole system on this machine",
@@ -22,7 +22,7 @@ NOUNS = {
 
 
 class _Lazy(click.Group):
-    """Loads ``cli.<noun>`` when it is used: ``--help`` starts neither boto3 nor the engine."""
+    """Imports a command when it is used: ``--help`` loads neither boto3 nor the engine."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(NOUNS)
@@ -30,7 +30,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in NOUNS:
             return None
-        command = getattr(importlib.import_module(f"cli.{name}"), name)
+        command = getattr(importlib.import_module(f"cli.commands.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

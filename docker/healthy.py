@@ -9,7 +9,7 @@ import time
 import urllib.request
 
 OLDEST = 60.0
-"""Seconds since a process showed that its main loop turns: facerec_tasks/pulse.py."""
+"""Seconds since a process showed that its main loop turns: facerec_tasks/heartbeat_file.py."""
 TIMEOUT = 4.0
 
 place = os.path.expandvars(sys.argv[1])

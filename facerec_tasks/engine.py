@@ -7,19 +7,19 @@ import time
 from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
-from facerec_tasks.gallery_source import GallerySource
-from facerec_tasks.messages import Face, Outcome
-from facerec_tasks.networks import Networks
-from facerec_tasks.recognition.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.image import Rejected
+from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
+from facerec_tasks.recognition.images.decoding import Rejected
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
 from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.schemas import Face, Outcome
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.gallery_cache import GallerySource
+from facerec_tasks.storage.model_files import Networks
 
 
 class Engine:
-    """Photo bytes in, fields of an :class:`~facerec_tasks.messages.Answer` out."""
+    """Photo bytes in, fields of an :class:`~facerec_tasks.schemas.Answer` out."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises :class:`AwsError`, :class:`GalleryError` or :class:`ModelMissing`."""

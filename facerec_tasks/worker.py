@@ -14,18 +14,18 @@ from celery import bootsteps
 from celery.signals import worker_init
 from celery.worker.control import control_command
 
-from facerec_tasks import people_tasks
 from facerec_tasks.app import app
 from facerec_tasks.engine import Engine
 from facerec_tasks.errors import AwsError
-from facerec_tasks.pulse import EVERY, Pulse
-from facerec_tasks.recognition.gallery import GalleryError
+from facerec_tasks.heartbeat_file import EVERY, Pulse
+from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks import use_engine
-from facerec_tasks.video.caps import Caps
-from facerec_tasks.video.watch import Heed, Watched, watch
-from facerec_tasks.video_job import use_watcher
+from facerec_tasks.tasks import people
+from facerec_tasks.tasks.recognition import use_engine
+from facerec_tasks.tasks.video import use_watcher
+from facerec_tasks.video.analyze import Heed, Watched, watch
+from facerec_tasks.video.limits import Caps
 
 __all__ = ["app"]
 
@@ -53,7 +53,7 @@ def _load_engine(**_: Any) -> None:
             raise SystemExit(f"no engine: {error}") from error
         else:
             use_engine(_loaded)
-            people_tasks.use_engine(_loaded)
+            people.use_engine(_loaded)
             use_watcher(_watch)
             return
     raise SystemExit("no engine: the gallery cannot be read")

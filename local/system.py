@@ -7,9 +7,9 @@ from pathlib import Path
 import urllib3
 
 from facerec_tasks.settings import Settings
-from local import embedded_aws
-from local.service import Definition, always
-from local.supervisor import Ending
+from local.emulators import embedded_aws
+from local.processes.service import Definition, always
+from local.processes.supervisor import Ending
 
 AWS, WEB, CONTROLLER, HYPERVISOR, FLOWER = (
     "embedded AWS", "web", "controller", "hypervisor", "flower",
@@ -50,7 +50,7 @@ def service_definitions(
     """Everything that runs on the embedded AWS, by name; may be started in any order."""
     python, folder = sys.executable, logs_folder(settings)
     flower = (
-        python, "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app",
+        python, "-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app",
         f"--port={settings.flower_port}",
     )  # fmt: skip
     web_environment = {**environment, "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE)}
@@ -60,7 +60,7 @@ def service_definitions(
     definitions = (
         _definition(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
         _definition(CONTROLLER, controller, {**BOOTS, **environment}, folder),
-        _definition(HYPERVISOR, (python, "-m", "local.hypervisor"), environment, folder),
+        _definition(HYPERVISOR, (python, "-m", "local.processes.worker_host"), environment, folder),
         _definition(FLOWER, flower, environment, folder, flower_ready),
     )
     return {definition.name: definition for definition in definitions}

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage import Storage
-from local import embedded_aws, ports, running, system
-from local.child import Child
-from local.ending import Ended, end_on_signals, ignore_signals
-from local.keeper import GalleryKeeper
-from local.resources import create_resources
-from local.supervisor import ServiceFailed, Supervisor
+from facerec_tasks.storage.buckets import Storage
+from local import system
+from local.emulators import embedded_aws
+from local.emulators.resources import create_resources
+from local.processes import discovery, ports
+from local.processes.child import Child
+from local.processes.gallery_persistence import GalleryKeeper
+from local.processes.shutdown import Ended, end_on_signals, ignore_signals
+from local.processes.supervisor import ServiceFailed, Supervisor
 
 WATCH_EVERY = 0.1
 """Seconds between two looks at the services."""
@@ -39,11 +41,11 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
     system does not start or the embedded AWS dies.
     """
     began = time.monotonic()
-    with running.only_one(settings.state_dir):
+    with discovery.only_one(settings.state_dir):
         _check_ports(settings)
         isolated = _isolate(settings)
         embedded_aws.check_region(isolated.region)
-        running.tell(isolated.state_dir)
+        discovery.tell(isolated.state_dir)
         _put_away_logs(isolated)
         keeper = GalleryKeeper(Storage(isolated), isolated.state_dir / "kept" / isolated.id)
         with _supervised(keeper) as supervisor:
@@ -84,9 +86,9 @@ def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) ->
     """
     environment = dict(os.environ)
     supervisor.start(system.aws_definition(settings, environment))
-    _run("facerec_tasks.recognition.convert", "--out", str(settings.models_dir))
+    _run("facerec_tasks.recognition.conversion.convert", "--out", str(settings.models_dir))
     photo = Child(
-        (sys.executable, "-m", "local.first_photo", system.web_url(settings)),
+        (sys.executable, "-m", "local.samples.first_photo", system.web_url(settings)),
         stdout=subprocess.PIPE,
     )
     try:
@@ -109,7 +111,7 @@ def _start_services(
     services = system.service_definitions(settings, environment)
     supervisor.start(services[system.WEB])
     supervisor.start(services[system.CONTROLLER])
-    _run("local.sample_people")
+    _run("local.samples.enrol")
     supervisor.start(services[system.HYPERVISOR])
     supervisor.start(services[system.FLOWER])
     supervisor.wait_ready(*services)

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from facerec_tasks.engine import Engine
-from facerec_tasks.recognition import image
+from facerec_tasks.recognition.images import decoding
 from facerec_tasks.settings import get_settings
 from facerec_tasks.video.analysis import Analysis
 from facerec_tasks.video.reader import Ending, Frame
@@ -83,7 +83,7 @@ def _frames(buckets: VideoBuckets, stored: Sequence[StoredFrame]) -> Iterator[Fr
             some = stored[begin : begin + READERS]
             pictures = pool.map(buckets.get_frame, [frame.key for frame in some])
             for number, (frame, jpeg) in enumerate(zip(some, pictures, strict=True), start=begin):
-                yield Frame(number, frame.time, frame.cut, image.decode(jpeg).rgb)
+                yield Frame(number, frame.time, frame.cut, decoding.decode(jpeg).rgb)
 
 
 @cache

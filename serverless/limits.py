@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 15 minu
 memory, 10 GB of ``/tmp``.
 """
 
-from facerec_tasks.video.caps import Caps
+from facerec_tasks.video.limits import Caps
 from facerec_tasks.video.rejection import Rejected, RejectionCode
 
 MAX_VIDEO_SECONDS = 15 * 60.0

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.video.timeline import Person
 from serverless.uploads import Upload
 

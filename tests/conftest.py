@@ -14,10 +14,10 @@ import pytest
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings, get_settings
-from local.child import Child
-from local.embedded_aws import embedded_aws, isolated
-from local.ports import free_port
-from local.resources import create_resources
+from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.resources import create_resources
+from local.processes.child import Child
+from local.processes.ports import free_port
 from tests.fault_proxy import FaultProxy
 
 GIVEN_ENDPOINT = os.environ.get("FACEREC_TEST_ENDPOINT")

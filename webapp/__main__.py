@@ -6,18 +6,18 @@ import signal
 import sys
 import threading
 
+from celery_sqs._results.response_queue import Slot
 from pydantic import ValidationError
 
 from facerec_tasks import logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
-from facerec_tasks.sqs.address import Slot
-from webapp.application import create_app
-from webapp.doorbell import Doorbell
-from webapp.ledger import Ledger
-from webapp.memory import give_back_large_blocks
-from webapp.metrics import Metrics
-from webapp.server import Server
+from webapp.http.application import create_app
+from webapp.http.malloc import give_back_large_blocks
+from webapp.http.server import Server
+from webapp.services.in_flight import Ledger
+from webapp.services.metrics import Metrics
+from webapp.services.task_client import Doorbell
 
 log = logging.getLogger("webapp")
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import DEPLOY, Finding, judge
-from ami_build.doctor.patient import Patient
 from facerec_tasks.aws import client
 
 MAX_SKEW = 60.0

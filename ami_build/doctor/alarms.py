@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import DEPLOY, Finding, judge
-from ami_build.doctor.patient import Patient
 from facerec_tasks.aws import client
 
 
@@ -17,7 +17,7 @@ def check_topics(patient: Patient) -> Iterator[Finding]:
         topic = f"{patient.id}-{name}"
         yield judge(
             f"topic {topic}", patient.arn("sns", topic) in found, "is gone",
-            f"aws sns create-topic --name {topic}, with the attributes of ami_build/stack.yaml",
+            f"aws sns create-topic --name {topic}, as ami_build/stack/stack.yaml has it",
         )  # fmt: skip
     if patient.arn("sns", f"{patient.id}-alarms") in found:
         yield _listeners(patient)
@@ -46,7 +46,7 @@ def check_alarms(patient: Patient) -> Iterator[Finding]:
         alarm = found.get(name)
         yield judge(
             f"alarm {name}", alarm is not None, "is gone",
-            f"make it again as ami_build/stack.yaml has it, or destroy and {DEPLOY}",
+            f"make it again as ami_build/stack/stack.yaml has it, or destroy and {DEPLOY}",
         )  # fmt: skip
         if alarm is not None:
             armed = alarm["ActionsEnabled"] and alarm["AlarmActions"]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
+from celery_sqs._aws.queues import MAX_RETENTION
 
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import DEPLOY, Finding, judge
-from ami_build.doctor.patient import Patient
-from facerec_tasks.sqs.queues import MAX_RETENTION
 
 DAY = 86_400
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
@@ -51,19 +51,19 @@ def _bucket(patient: Patient, bucket: str) -> Iterator[Finding]:
     policy = (_or_none(lambda: s3.get_bucket_policy(Bucket=bucket)) or {}).get("Policy", "{}")
     yield judge(
         f"bucket {bucket}: TLS only", is_tls_only(policy), "answers without TLS",
-        "put back the policy that ami_build/stack.yaml has for it",
+        "put back the policy that ami_build/stack/stack.yaml has for it",
     )  # fmt: skip
     rules = _or_none(lambda: s3.get_bucket_lifecycle_configuration(Bucket=bucket)) or {}
     days = shortest(rules.get("Rules", []))
     yield judge(
         f"bucket {bucket}: old versions", days is not None, "keeps old versions for ever",
-        "put back the lifecycle that ami_build/stack.yaml has for it",
+        "put back the lifecycle that ami_build/stack/stack.yaml has for it",
     )  # fmt: skip
     if bucket == patient.settings.in_bucket:
         yield judge(
             f"bucket {bucket}: outlives the queue", days is None or days * DAY > MAX_RETENTION,
             f"an overwritten photo is gone after {days} days, its task may wait for 14",
-            "put back the lifecycle that ami_build/stack.yaml has for it",
+            "put back the lifecycle that ami_build/stack/stack.yaml has for it",
         )  # fmt: skip
 
 

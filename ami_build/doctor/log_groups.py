@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import Finding, judge
-from ami_build.doctor.patient import Patient
 from facerec_tasks.aws import client
 
 TIERS = ("app-tier", "web-tier")

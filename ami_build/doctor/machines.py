@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import DEPLOY, Finding, judge
-from ami_build.doctor.patient import Patient
-from ami_build.stack import Stack
+from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
 
 QUOTA = "L-1216C47A"

@@ -11,8 +11,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import Finding, judge
-from ami_build.doctor.patient import Patient
 
 ROLES = {
     "web": "web-instance",
@@ -223,7 +223,7 @@ def check_permissions(patient: Patient) -> Iterator[Finding]:
     for role in sorted(set(ROLES.values())):
         yield judge(
             f"role {patient.id}-{role}", _exists(patient, f"{patient.id}-{role}"),
-            "is gone", "aws iam create-role as ami_build/stack.yaml has it",
+            "is gone", "aws iam create-role as ami_build/stack/stack.yaml has it",
         )  # fmt: skip
     template = _template(patient)
     for process, role in ROLES.items():
@@ -233,7 +233,7 @@ def check_permissions(patient: Patient) -> Iterator[Finding]:
         refused = [line for need in wanted for line in _refused(patient, need)]
         yield judge(
             f"permissions of {process}", not refused, f"may not {'; '.join(refused)}",
-            f"attach policy {patient.id}-{process}, as ami_build/stack.yaml has it, to role "
+            f"attach policy {patient.id}-{process}, as ami_build/stack/stack.yaml has it, to role "
             f"{patient.id}-{role}; or ask the organisation's owner what forbids it",
         )  # fmt: skip
 

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from celery_sqs._aws import queues
+from celery_sqs._results.response_queue import ATTRIBUTES
+
 from ami_build.doctor.buckets import is_tls_only
+from ami_build.doctor.context import Patient
 from ami_build.doctor.finding import Finding, judge
-from ami_build.doctor.patient import Patient
 from facerec_tasks.settings import MAX_REQUEST_BYTES
-from facerec_tasks.sqs import queues
-from facerec_tasks.sqs.address import ATTRIBUTES
 
 REQUESTS = {
     "MaximumMessageSize": str(MAX_REQUEST_BYTES),
@@ -51,7 +52,7 @@ def _queue(patient: Patient, queue: str, wanted: Mapping[str, str]) -> Iterator[
     )  # fmt: skip
     yield judge(
         f"queue {queue}: TLS only", is_tls_only(actual.get("Policy", "{}")),
-        "answers without TLS", "put back the policy that ami_build/stack.yaml has for it",
+        "answers without TLS", "put back the policy that ami_build/stack/stack.yaml has for it",
     )  # fmt: skip
     if queue == patient.settings.request_queue:
         yield _redrive(patient, url, actual)

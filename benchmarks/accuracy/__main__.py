@@ -22,10 +22,10 @@ from benchmarks.accuracy.verification import (
     read_pairs,
     verify,
 )
-from cli.failures import told_plainly
-from facerec_tasks.recognition.embeddings import TRAITS
-from facerec_tasks.recognition.photo_folder import NotAFolder, photos_in, photos_of
-from facerec_tasks.recognition.precision import FP32
+from cli.friendly_errors import told_plainly
+from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.recognition.embedding.precision import FP32
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 
 SHOWN = (0.40, 0.45, 0.50, 0.52, 0.55, 0.60)

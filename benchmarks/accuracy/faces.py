@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from facerec_tasks.recognition.embeddings import Embeddings
-from facerec_tasks.recognition.gallery import Gallery
-from facerec_tasks.recognition.image import Rejected
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.images.decoding import Rejected
 from facerec_tasks.recognition.recognizer import Recognizer, Sighting
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

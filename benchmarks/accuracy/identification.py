@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from facerec_tasks.recognition import accuracy
-from facerec_tasks.recognition.accuracy import Rates, Trials
-from facerec_tasks.recognition.embeddings import Embeddings
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery import accuracy
+from facerec_tasks.recognition.gallery.accuracy import Rates, Trials
+from facerec_tasks.recognition.gallery.gallery import Gallery
 
 DRAWS = 20
 """Which photo of a person is enrolled is drawn by lot, so often; the figures are means."""

@@ -24,7 +24,7 @@ torchvision_standin.install()
 
 from facenet_pytorch import MTCNN, InceptionResnetV1  # noqa: E402
 
-from facerec_tasks.recognition import alignment  # noqa: E402 - numpy and Pillow alone
+from facerec_tasks.recognition.embedding import alignment  # noqa: E402 - numpy and Pillow alone
 
 torch.set_num_threads(1)
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facerec_tasks.recognition import image
-from facerec_tasks.recognition.detector import Detection, Detector, Points
-from facerec_tasks.recognition.embedder import Embedder, load_embedder
-from facerec_tasks.recognition.gallery import EngineMismatch, Gallery, Match
+from facerec_tasks.recognition.detection.detector import Detection, Detector, Points
+from facerec_tasks.recognition.embedding.embedder import Embedder, load_embedder
+from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, Match
+from facerec_tasks.recognition.images import decoding
 
 CROP_SIDE = 640
 """Longest side in pixels of a photo that is tried again with a margin."""
@@ -51,7 +51,7 @@ class Recognition:
 class Sighting:
     """The faces of one photo before anybody is named: what enrolment looks at."""
 
-    picture: image.Picture
+    picture: decoding.Picture
     detections: tuple[Detection, ...]
     """Largest first, in pixels of ``picture.rgb``."""
     embeddings: NDArray[np.float32]
@@ -105,7 +105,7 @@ class Recognizer:
         return type(self)(self._detector, self._embedder, gallery)
 
     def recognize(self, data: bytes) -> Recognition:
-        """Every face in the photo with its name. Raises :class:`image.Rejected`."""
+        """Every face in the photo with its name. Raises :class:`decoding.Rejected`."""
         seen = self.look(data)
         picture = seen.picture
         matches = self._gallery.search(seen.embeddings) if seen.detections else []
@@ -116,8 +116,8 @@ class Recognizer:
         return Recognition(faces, picture.width, picture.height, self._embedder.name)
 
     def look(self, data: bytes) -> Sighting:
-        """Every face in the photo with its embedding. Raises :class:`image.Rejected`."""
-        picture = image.decode(data)
+        """Every face in the photo with its embedding. Raises :class:`decoding.Rejected`."""
+        picture = decoding.decode(data)
         detections, embeddings = self._faces(picture.rgb)
         return Sighting(picture, tuple(detections), embeddings)
 

@@ -10,9 +10,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
-from facerec_tasks.recognition.precision import FP32
+from facerec_tasks.recognition.embedding.precision import FP32
 
-REMEDY = "run: python -m facerec_tasks.recognition.convert --out {} --engine {}"
+REMEDY = "run: python -m facerec_tasks.recognition.conversion.convert --out {} --engine {}"
 INT8_REMEDY = "copy it there, or compute the gallery again: facerec people precision fp32"
 """An int8 network cannot be made again: another set of photos makes another network."""
 

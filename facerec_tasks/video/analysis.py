@@ -15,8 +15,8 @@ with ``Video(path, after=analysis.place)`` and comes to the same end.
 import json
 from typing import Self
 
-from facerec_tasks.video.cast import Cast
-from facerec_tasks.video.eyes import Eyes
+from facerec_tasks.video.face_analyzer import Eyes
+from facerec_tasks.video.identity_clusters import Cast
 from facerec_tasks.video.reader import Ending, Frame
 from facerec_tasks.video.sampling import Place
 from facerec_tasks.video.timeline import Person

@@ -28,10 +28,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from facerec_tasks.video.caps import Caps
+from facerec_tasks.video.decoder_protocol import FRAME, HEAD, Kind, pack
+from facerec_tasks.video.limits import Caps
 from facerec_tasks.video.rejection import Rejected, RejectionCode
 from facerec_tasks.video.sampling import THUMBNAIL, Place, Sampler, Sampling
-from facerec_tasks.video.wire import FRAME, HEAD, Kind, pack
 
 CODECS = frozenset(
     {

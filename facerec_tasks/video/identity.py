@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec_tasks.recognition.embeddings import Embeddings
-from facerec_tasks.recognition.gallery import Gallery, Match
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery.gallery import Gallery, Match
 
 
 @dataclass(frozen=True, eq=False)

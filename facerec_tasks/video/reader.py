@@ -30,11 +30,11 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec_tasks.video.caps import DEFAULT_CAPS, Caps
 from facerec_tasks.video.container import NEEDED, Container, sniff
+from facerec_tasks.video.decoder_protocol import FRAME, HEAD, MAX_JSON, Kind, unpack
+from facerec_tasks.video.limits import DEFAULT_CAPS, Caps
 from facerec_tasks.video.rejection import DecoderLost, Rejected, RejectionCode
 from facerec_tasks.video.sampling import Place, Sampling
-from facerec_tasks.video.wire import FRAME, HEAD, MAX_JSON, Kind, unpack
 
 ITS_OWN_FAULT = frozenset(
     (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP)

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from facerec_tasks.recognition.detector import Detection
-from facerec_tasks.recognition.embeddings import TRAITS
-from facerec_tasks.video.eyes import Crop, Eyes
+from facerec_tasks.recognition.detection.detector import Detection
+from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.video.face_analyzer import Crop, Eyes
 from facerec_tasks.video.reader import Frame
 
 BEST = 3

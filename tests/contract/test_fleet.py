@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from autoscale.fake_fleet import FakeFleet
 from autoscale.fleet import Ec2Fleet, Fleet
 from autoscale.image import IMAGE
 from autoscale.model import Machine
+from autoscale.simulation.fake_fleet import FakeFleet
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
 

@@ -4,7 +4,7 @@ import pytest
 
 from autoscale.state import PREFIX, MemoryState, State
 from facerec_tasks.errors import PreconditionFailed
-from facerec_tasks.state import StateBucket
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 @pytest.fixture(params=["memory", "bucket"])

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from local.ports import free_port
-from local.samples import probe
+from local.processes.ports import free_port
+from local.samples.portraits import probe
 
 READY = 120.0
 """Seconds; 7 on an idle machine."""

@@ -68,7 +68,7 @@ def test_its_process_starts_on_a_file_system_that_cannot_be_written(role: str) -
         "worker": "facerec_tasks.worker, facerec_tasks.video.decoder",
         "web": "webapp.__main__",
         "controller": "autoscale.controller",
-        "flower": "facerec_tasks.sqs.flower, facerec_tasks.app",
+        "flower": "celery_sqs._ops.flower, facerec_tasks.app",
     }[role]
     imported = run(role, "python", "-W", "ignore", "-c", f"import {module}")
     assert imported.returncode == 0, imported.stderr
@@ -82,7 +82,7 @@ def test_the_worker_is_small_and_recognises_without_a_network(
     assert inspect(role)["Size"] <= WORKER_BYTES
     code = (
         "from pathlib import Path\n"
-        "from facerec_tasks.recognition.gallery import Gallery\n"
+        "from facerec_tasks.recognition.gallery.gallery import Gallery\n"
         "from facerec_tasks.recognition.recognizer import Recognizer\n"
         "import io; from PIL import Image\n"
         "photo = io.BytesIO(); Image.new('RGB', (64, 64)).save(photo, 'PNG')\n"

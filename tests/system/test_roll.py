@@ -10,12 +10,12 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from celery_sqs._aws import queues
 
 from autoscale.image import IMAGE
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from local.embedded_aws import isolated
-from local.samples import probe
+from local.emulators.embedded_aws import isolated
+from local.samples.portraits import probe
 
 CAP = 4
 AT_ONCE, LOOK = 3, 2.0

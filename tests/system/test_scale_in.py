@@ -12,13 +12,13 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from celery_sqs._aws import queues
 
-from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from facerec_tasks.storage import Storage
-from local.embedded_aws import isolated
-from local.samples import probe
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.results import Results
+from local.emulators.embedded_aws import isolated
+from local.samples.portraits import probe
 
 PHOTOS = 1000
 AT_ONCE = 40

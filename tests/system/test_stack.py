@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 import urllib3
+from celery_sqs._aws import queues
 
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from local.embedded_aws import isolated
-from local.samples import probe
+from local.emulators.embedded_aws import isolated
+from local.samples.portraits import probe
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -50,7 +50,7 @@ def test_it_answers_survives_kills_and_ends(start: Callable[..., System], eventu
         system.kill(part)
     eventually(lambda: system.processes("-m webapp"), within=10)
     eventually(lambda: answers(system), within=60)
-    system.kill("local.hypervisor")
+    system.kill("local.processes.worker_host")
     assert system.post() == "200 photo:Grace_Hopper"
 
     os.kill(system.process.pid, signal.SIGINT)
@@ -89,7 +89,7 @@ def test_when_the_embedded_aws_dies_all_ends_and_it_is_said(
 ) -> None:
     system = start()
     system.wait_ready()
-    system.kill("local.embedded_aws")
+    system.kill("local.emulators.embedded_aws")
     ended_without_a_trace(system)
     assert system.process.returncode == 1
     assert "embedded AWS ended with -9" in system.output.read_text()
@@ -99,7 +99,7 @@ def test_a_signal_during_the_start_ends_it_as_well(
     start: Callable[..., System], eventually: Wait
 ) -> None:
     system = start()
-    eventually(lambda: system.processes("local.embedded_aws"), within=30)
+    eventually(lambda: system.processes("local.emulators.embedded_aws"), within=30)
     os.kill(system.process.pid, signal.SIGTERM)
     ended_without_a_trace(system)
     assert system.process.returncode == 0

@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 import urllib3
+from celery_sqs._aws import queues
 
 from facerec_tasks import aws
-from facerec_tasks.results import Results
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from facerec_tasks.storage import Storage
-from local.embedded_aws import isolated
-from local.samples import portraits, probe
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.results import Results
+from local.emulators.embedded_aws import isolated
+from local.samples.portraits import portraits, probe
 
 System = Any
 """``System`` of conftest.py, which cannot be imported."""
 VICTIMS = (
-    "-m webapp", "autoscale.controller", "local.hypervisor",
+    "-m webapp", "autoscale.controller", "local.processes.worker_host",
     "facerec_tasks.worker", "facerec_tasks.worker",
 )  # fmt: skip
 CLIENTS = 8

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flask import Response, request
 
-from webapp.errors import Problem
+from webapp.http.errors import Problem
 
 FOLDER = Path(__file__).parent.parent / "static"
 TYPES = {

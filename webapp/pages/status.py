@@ -11,14 +11,14 @@ from flask import Response, request
 from facerec_tasks.errors import AwsError
 from facerec_tasks.prices import HOURLY
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from webapp.doorbell import Doorbell
-from webapp.errors import retry_later
-from webapp.pages.journal import Journal
-from webapp.pages.picture import Sight, draw
-from webapp.pages.readings import Reading, Readings
+from facerec_tasks.storage.buckets import Storage
+from webapp.http.errors import retry_later
+from webapp.pages.aws_readings import Reading, Readings
+from webapp.pages.decision_log import Journal
 from webapp.pages.sampler import Sampler
-from webapp.recent import SLOT, SLOTS
+from webapp.pages.status_snapshot import Sight, draw
+from webapp.services.recent_answers import SLOT, SLOTS
+from webapp.services.task_client import Doorbell
 
 WINDOW = SLOT * SLOTS
 JOURNAL_EVERY = 4.0

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ami_build.deployment import Deployed, Deployment, Wish
-from ami_build.images import ID_TAG, VERSION_TAG
+from ami_build.image.registry import ID_TAG, VERSION_TAG
+from ami_build.stack.deployment import Deployed, Deployment, Wish
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
-from local.embedded_aws import embedded_aws, isolated
+from local.emulators.embedded_aws import embedded_aws, isolated
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

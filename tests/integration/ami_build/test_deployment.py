@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from celery_sqs._aws import queues
+from celery_sqs._results.response_queue import ATTRIBUTES
 from click.testing import CliRunner
 
-from ami_build.deployment import Deployed, Deployment, Wish
 from ami_build.errors import DefaultId, NameTaken
-from ami_build.images import Images
-from ami_build.stack import Stack
+from ami_build.image.registry import Images
+from ami_build.stack.cloudformation import Stack
+from ami_build.stack.deployment import Deployed, Deployment, Wish
 from autoscale.fleet import Ec2Fleet
-from cli.aws import aws
+from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from facerec_tasks.sqs.address import ATTRIBUTES
-from local.resources import create_queues
+from local.emulators.resources import create_queues
 from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
 
 Deploy = Callable[..., Deployed]

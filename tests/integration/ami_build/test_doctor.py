@@ -8,17 +8,17 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
+from celery_sqs._aws import queues
 from click.testing import CliRunner
 
-from ami_build.deployment import Deployed
-from ami_build.doctor.checkup import examine
-from ami_build.doctor.patient import admit
+from ami_build.doctor.context import admit
 from ami_build.doctor.permissions import ROLES, needs
-from cli.aws import aws
+from ami_build.doctor.runner import examine
+from ami_build.stack.deployment import Deployed
+from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from local.child import Child
+from local.processes.child import Child
 from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
 
 on_embedded_aws = pytest.mark.skipif(

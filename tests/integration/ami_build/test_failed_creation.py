@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ami_build.deployment import Deployed, Deployment, Wish
 from ami_build.errors import StackFailed, Stuck
-from ami_build.removal import Removal
-from ami_build.stack import Stack
+from ami_build.stack.cloudformation import Stack
+from ami_build.stack.deployment import Deployed, Deployment, Wish
+from ami_build.stack.destroy import Removal
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import urllib3
 
-from ami_build.doctor.patient import Patient, admit
+from ami_build.doctor.context import Patient, admit
 from ami_build.doctor.permissions import ROLES
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks.settings import Settings
-from local import samples
-from local.child import Child
-from local.emulated_iam import decide
-from local.ports import free_port
+from local.emulators.iam import decide
+from local.processes.child import Child
+from local.processes.ports import free_port
+from local.samples import portraits
 from tests.integration import journalctl
 from tests.integration.ami_build.conftest import System
 from tests.integration.ami_build.recorder import Call, Recorder
@@ -94,7 +94,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     running = [
         run("web", "-m", "webapp"),
         run("controller", "-m", "autoscale.controller"),
-        run("flower", "-m", "facerec_tasks.sqs.flower", "-A", "facerec_tasks.app",
+        run("flower", "-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app",
             f"--port={flower.rsplit(':', 1)[1]}"),
         run("worker", "-m", "celery", "-A", "facerec_tasks.worker", "worker", "-n", "a@worker"),
     ]  # fmt: skip
@@ -102,7 +102,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
         group = f"/{settings.id}/{tier}"
         told |= {"FACEREC_LOG_GROUP": group, "FACEREC_STATE_DIR": str(tmp_path / process)}
         (tmp_path / process).mkdir()
-        running.append(run(process, "-m", "facerec_tasks.journal"))
+        running.append(run(process, "-m", "facerec_tasks.log_shipper"))
     eventually(lambda: answers(f"{web}/readyz"), within=60)
     use(web, flower, eventually)
     # The course's profile stops its machines when the last answer is out.
@@ -133,8 +133,8 @@ def shipping(recorder: Recorder) -> set[str]:
 
 def use(web: str, flower: str, eventually: Callable[..., None]) -> None:
     """What people do: photos, people, pages, a look at the workers."""
-    probe = samples.probe()
-    portrait = samples.portraits()[0].path.read_bytes()
+    probe = portraits.probe()
+    portrait = portraits.portraits()[0].path.read_bytes()
     json_wish: Mapping[str, str] = {"Accept": "application/json", "Idempotency-Key": "once"}
     first = HTTP.request(
         "POST", web, fields={"inputFile": (probe.file_name, probe.data)}, headers=json_wish

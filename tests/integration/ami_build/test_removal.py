@@ -4,20 +4,20 @@ import os
 from collections.abc import Callable
 
 import pytest
+from celery_sqs._aws.queues import ensure_queue, queue_arn
+from celery_sqs._broker.fanout import Fanout
 from click.testing import CliRunner
 
-from ami_build.deployment import Deployed
 from ami_build.errors import PhotosRemain
-from ami_build.removal import Removal
-from ami_build.stack import Stack
+from ami_build.stack.cloudformation import Stack
+from ami_build.stack.deployment import Deployed
+from ami_build.stack.destroy import Removal
 from autoscale.fleet import Ec2Fleet
-from cli.aws import aws
+from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs.fanout import Fanout
-from facerec_tasks.sqs.queues import ensure_queue, queue_arn
-from facerec_tasks.storage import Storage
-from local.resources import create_queues
+from facerec_tasks.storage.buckets import Storage
+from local.emulators.resources import create_queues
 from tests.integration.ami_build.conftest import make_image
 
 pytestmark = pytest.mark.skipif(

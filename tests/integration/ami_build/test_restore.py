@@ -5,10 +5,10 @@ import pytest
 
 from facerec_tasks.aws import client
 from facerec_tasks.errors import NotFound
-from facerec_tasks.people import CURRENT, People
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.people import CURRENT, People
 
 
 def with_person(gallery: Gallery, name: str) -> Gallery:

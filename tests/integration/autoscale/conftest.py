@@ -13,7 +13,7 @@ from autoscale.fleet import Ec2Fleet
 from autoscale.model import Machine
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
-from local.child import Child
+from local.processes.child import Child
 from tests.answering import Silent, serving
 
 

@@ -16,10 +16,10 @@ from autoscale import decisions
 from autoscale.lease import DURATION
 from autoscale.lease import NAME as LEASE
 from autoscale.state import PREFIX
-from cli.fleet import fleet
+from cli.commands.fleet import fleet
 from facerec_tasks.settings import Settings
-from facerec_tasks.state import StateBucket
-from local.child import Child
+from facerec_tasks.storage.state_bucket import StateBucket
+from local.processes.child import Child
 
 from .between import between
 from .conftest import Ledger, Watched

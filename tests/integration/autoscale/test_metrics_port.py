@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import urllib3
 
-from local.child import Child
-from local.ports import free_port
+from local.processes.child import Child
+from local.processes.ports import free_port
 
 from .conftest import Ledger
 

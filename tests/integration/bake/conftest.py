@@ -19,11 +19,11 @@ from typing import Any
 import boto3
 import pytest
 
-from ami_build import bundle
-from ami_build.bake import BAKE_TAG
+from ami_build.image import bundle
+from ami_build.image.bake import BAKE_TAG
 from autoscale.image import IMAGE
 from facerec_tasks.settings import Settings
-from local.embedded_aws import embedded_aws
+from local.emulators.embedded_aws import embedded_aws
 
 PROVISION = """#!/bin/bash
 # In the place of bash: checks what provision.sh is given, does what the test says.

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ami_build.bake import Bake, Baked, BakeFailed, Order
-from ami_build.images import Images, ImageTaken
+from ami_build.image.bake import Bake, Baked, BakeFailed, Order
+from ami_build.image.registry import Images, ImageTaken
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks import aws
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings
-from facerec_tasks.state import StateBucket
+from facerec_tasks.storage.state_bucket import StateBucket
 
 Player = Any
 """Of conftest.py, which cannot be imported."""

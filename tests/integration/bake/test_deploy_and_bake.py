@@ -9,10 +9,10 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
-import cli.aws
-from ami_build.bake import Order
-from ami_build.images import Images
-from ami_build.stack import Stack
+import cli.commands.aws
+from ami_build.image.bake import Order
+from ami_build.image.registry import Images
+from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from tests.integration.bake.conftest import Player
@@ -30,7 +30,7 @@ def machine(settings: Settings, private_endpoint: str, tmp_path: Path) -> Iterat
 
 
 def run(*arguments: str) -> str:
-    told = CliRunner().invoke(cli.aws.aws, arguments)
+    told = CliRunner().invoke(cli.commands.aws.aws, arguments)
     assert told.exit_code == 0, told.output
     return told.stdout
 
@@ -40,7 +40,7 @@ def test_one_command_brings_everything_and_another_takes_it_away(
 ) -> None:
     ec2 = client(settings, "ec2")
     base = ec2.register_image(Name="debian", Architecture="x86_64", RootDeviceName="/dev/xvda")
-    monkeypatch.setattr(cli.aws, "Order", partial(Order, base_image=base["ImageId"]))
+    monkeypatch.setattr(cli.commands.aws, "Order", partial(Order, base_image=base["ImageId"]))
     done = json.loads(run("deploy", "--bake", "--yes", "--no-wait", "--json"))
     (kept,) = Images(settings).kept()
     assert done["image"] == kept.id

@@ -8,16 +8,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
+from celery_sqs._aws.queues import OWNER_TAG, SEEN_TAG, counts, queue_url
 from click.testing import CliRunner, Result
 
-from cli.queue import queue
-from facerec_tasks.attempts import Attempts
+from cli.commands.queue import queue
 from facerec_tasks.aws import client
-from facerec_tasks.messages import Answer
-from facerec_tasks.results import Results
+from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs.queues import OWNER_TAG, SEEN_TAG, counts, queue_url
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.attempts import Attempts
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.results import Results
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from local.child import Child
+from local.processes.child import Child
 
 Wait = Callable[..., None]
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -42,7 +42,7 @@ def descendants() -> list[str]:
 def test_a_child_dies_when_its_parent_is_killed(tmp_path: Path, eventually: Wait) -> None:
     script = textwrap.dedent(f"""
         import time
-        from local.child import Child
+        from local.processes.child import Child
         print(Child({SLEEP!r}).pid, flush=True)
         time.sleep(60)
     """)
@@ -57,7 +57,9 @@ def test_a_child_dies_when_its_parent_is_killed(tmp_path: Path, eventually: Wait
 
 
 def test_a_child_whose_parent_has_ended_already_does_not_start() -> None:
-    tether = Path(sys.modules["local.child"].__file__ or "").with_name("tether.py")
+    tether = Path(sys.modules["local.processes.child"].__file__ or "").with_name(
+        "parent_death_signal.py"
+    )
     late = subprocess.run(
         [sys.executable, "-I", "-S", tether, "1", "true"], capture_output=True, check=False
     )

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from local.resources import create_resources
+from local.emulators.resources import create_resources
 
 DEPTH = 2000
 

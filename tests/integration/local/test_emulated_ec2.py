@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from local.resources import WORKER_IMAGE, ensure_image
+from local.emulators.resources import WORKER_IMAGE, ensure_image
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef

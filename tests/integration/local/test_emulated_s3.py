@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
 
 WRITERS = 40
 

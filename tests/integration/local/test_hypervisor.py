@@ -12,8 +12,8 @@ import pytest
 from autoscale.fleet import MEMBER_TAG
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from local.child import Child
-from local.resources import WORKER_IMAGE, create_resources, ensure_image
+from local.emulators.resources import WORKER_IMAGE, create_resources, ensure_image
+from local.processes.child import Child
 
 Wait = Callable[..., None]
 Spawn = Callable[..., Child]
@@ -31,7 +31,7 @@ class Host:
         self.hypervisor = self.start()
 
     def start(self) -> Child:
-        return self._spawn((sys.executable, "-m", "local.hypervisor"), log="hypervisor")
+        return self._spawn((sys.executable, "-m", "local.processes.worker_host"), log="hypervisor")
 
     def launch(self, name: str, **tags: str) -> str:
         """Launches one machine; its id."""

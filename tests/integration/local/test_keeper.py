@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local.keeper import GalleryKeeper
+from facerec_tasks.storage.buckets import Storage
+from local.processes.gallery_persistence import GalleryKeeper
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from local.ports import faults, free_port, is_taken
+from local.processes.ports import faults, free_port, is_taken
 
 
 def listening(family: socket.AddressFamily, address: str, **options: bool) -> socket.socket:

@@ -8,12 +8,12 @@ import pytest
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import get_settings
-from local import running
+from local.processes import discovery
 
 HOLD = """
-import signal, sys; from pathlib import Path; from local import running
-with running.only_one(Path(sys.argv[1])):
-    running.tell(Path(sys.argv[1])); signal.pause()
+import signal, sys; from pathlib import Path; from local.processes import discovery
+with discovery.only_one(Path(sys.argv[1])):
+    discovery.tell(Path(sys.argv[1])); signal.pause()
 """
 
 
@@ -33,25 +33,25 @@ def held(spawn, tmp_path: Path):
 
 
 def test_nothing_is_found_where_nothing_ever_ran(tmp_path: Path) -> None:
-    assert running.find(tmp_path) is None
+    assert discovery.find(tmp_path) is None
 
 
 def test_what_runs_is_found_and_what_was_killed_is_not(held, eventually) -> None:
     child, folder = held
-    eventually(lambda: running.find(folder), within=20)
-    found = running.find(folder)
+    eventually(lambda: discovery.find(folder), within=20)
+    found = discovery.find(folder)
     assert found is not None
     assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
     assert found["PORT"] == "8123"
     child.kill()
     assert (folder / "up.lock").read_text()
-    assert running.find(folder) is None
+    assert discovery.find(folder) is None
 
 
 def test_a_second_one_is_kept_out(held, eventually) -> None:
     _, folder = held
-    eventually(lambda: running.find(folder), within=20)
-    with pytest.raises(ConfigurationError, match="runs already"), running.only_one(folder):
+    eventually(lambda: discovery.find(folder), within=20)
+    with pytest.raises(ConfigurationError, match="runs already"), discovery.only_one(folder):
         pass
 
 
@@ -59,13 +59,13 @@ def test_adopting_leaves_nothing_of_a_real_account(
     held, eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, folder = held
-    eventually(lambda: running.find(folder), within=20)
+    eventually(lambda: discovery.find(folder), within=20)
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delitem(os.environ, "AWS_ENDPOINT_URL", raising=False)
     os.environ.update(FACEREC_STATE_DIR=str(folder), AWS_PROFILE="mine", AWS_SECRET_ACCESS_KEY="s")
     get_settings.cache_clear()
     try:
-        assert running.adopt() == "http://127.0.0.1:1"
+        assert discovery.adopt() == "http://127.0.0.1:1"
         assert "AWS_PROFILE" not in os.environ
         assert os.environ["AWS_SECRET_ACCESS_KEY"] != "s"
         assert os.environ["AWS_REGION"] == "eu-west-1"

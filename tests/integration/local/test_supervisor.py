@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local.service import Definition
-from local.supervisor import Ending, ServiceFailed, Supervisor
+from local.processes.service import Definition
+from local.processes.supervisor import Ending, ServiceFailed, Supervisor
 
 Wait = Callable[..., None]
 POLITE = """

@@ -8,23 +8,23 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from cli.people import people
-from facerec_tasks.people import People
-from facerec_tasks.recognition.enrolment import Batch, Enroller
-from facerec_tasks.recognition.gallery import Gallery
+from cli.commands.people import people
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local import samples
-from local.resources import create_buckets
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.people import People
+from local.emulators.resources import create_buckets
+from local.samples import portraits
 
 
 def variants(name: str) -> list[bytes]:
     """Three different pictures of a sample person."""
-    (portrait,) = (p for p in samples.portraits() if p.name == name)
+    (portrait,) = (p for p in portraits.portraits() if p.name == name)
     file = io.BytesIO()
     with Image.open(portrait.path) as picture:
         picture.convert("L").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file, "PNG")
-    return [portrait.path.read_bytes(), samples.probe(name).data, file.getvalue()]
+    return [portrait.path.read_bytes(), portraits.probe(name).data, file.getvalue()]
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def announced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No worker runs here: what would be broadcast to them."""
     create_buckets(settings)
     commands: list[str] = []
-    monkeypatch.setattr("cli.announcement.app.control.broadcast", commands.append)
+    monkeypatch.setattr("cli.gallery_broadcast.app.control.broadcast", commands.append)
     return commands
 
 
@@ -40,7 +40,7 @@ def announced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def enrolled(settings: Settings) -> People:
     enroller = Enroller.load("resnet128", settings.models_dir)
     batch = Batch(enroller, Gallery.empty("resnet128"))
-    for portrait in samples.portraits():
+    for portrait in portraits.portraits():
         for photo in variants(portrait.name):
             assert batch.add(portrait.name, photo) is None
     known = People(Storage(settings))

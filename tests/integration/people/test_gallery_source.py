@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
-from facerec_tasks.gallery_source import GallerySource
-from facerec_tasks.people import CURRENT, People
-from facerec_tasks.recognition.enrolment import Sample
-from facerec_tasks.recognition.gallery import Gallery, GalleryError
+from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage, Stored
-from local.child import Child
-from local.resources import create_buckets
+from facerec_tasks.storage.buckets import Storage, Stored
+from facerec_tasks.storage.gallery_cache import GallerySource
+from facerec_tasks.storage.people import CURRENT, People
+from local.emulators.resources import create_buckets
+from local.processes.child import Child
 
 
 class Watched(Storage):
@@ -235,9 +235,9 @@ FOLLOWER = """
 import sys
 from pathlib import Path
 import numpy as np
-from facerec_tasks.gallery_source import GallerySource
+from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
 
 source, known = GallerySource(Storage(Settings()), Path(sys.argv[1])), -1
 while known < 6:

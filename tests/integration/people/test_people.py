@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec_tasks import people as people_module
 from facerec_tasks.aws import client
 from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
-from facerec_tasks.people import CURRENT, PHOTOS, People
-from facerec_tasks.recognition.data_pt import ENGINE as FACENET
-from facerec_tasks.recognition.enrolment import Sample
-from facerec_tasks.recognition.gallery import Gallery, NameTaken, NoSuchPerson
+from facerec_tasks.recognition.gallery.data_pt import ENGINE as FACENET
+from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.gallery import Gallery, NameTaken, NoSuchPerson
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local.child import Child
-from local.resources import create_buckets
+from facerec_tasks.storage import people as people_module
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.people import CURRENT, PHOTOS, People
+from local.emulators.resources import create_buckets
+from local.processes.child import Child
 
 
 def sample(value: float, photo: bytes = b"") -> Sample:
@@ -120,10 +120,10 @@ def test_photos_of_a_crashed_enrolment_are_swept_in_time(
 MACHINE = """
 import os, sys
 import numpy as np
-from facerec_tasks.people import People
-from facerec_tasks.recognition.enrolment import Sample
+from facerec_tasks.storage.people import People
+from facerec_tasks.recognition.gallery.enrolment import Sample
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
 
 people = People(Storage(Settings()))
 for n in range(5):

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.people import people
-from facerec_tasks.networks import Networks
-from facerec_tasks.people import People
+from cli.commands.people import people
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage import Storage
-from local import samples
-from local.resources import create_buckets
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.people import People
+from local.emulators.resources import create_buckets
+from local.samples import portraits
 from tests.data_pt import saved
 
-HOPPER, COLLINS = (portrait.path for portrait in samples.portraits())
+HOPPER, COLLINS = (portrait.path for portrait in portraits.portraits())
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def announced(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """No worker runs here: what would be broadcast to them."""
     create_buckets(settings)
     commands: list[str] = []
-    monkeypatch.setattr("cli.announcement.app.control.broadcast", commands.append)
+    monkeypatch.setattr("cli.gallery_broadcast.app.control.broadcast", commands.append)
     return commands
 
 
@@ -52,7 +52,7 @@ def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_p
         (tmp_path / name).mkdir()
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
     (tmp_path / "Grace" / "2.jpg").write_text("no photo")
-    (tmp_path / "Grace" / "3.jpg").write_bytes(samples.probe("Eileen_Collins").data)
+    (tmp_path / "Grace" / "3.jpg").write_bytes(portraits.probe("Eileen_Collins").data)
     (tmp_path / "Eileen" / "notes.txt").write_text("not looked at")
     result = run("import", tmp_path)
     assert result.stdout.splitlines()[-1] == "enrolled 2 photos, 0 were there already, 2 not taken"
@@ -146,7 +146,7 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
     def broken(command: str) -> None:
         raise ConnectionError(command)
 
-    monkeypatch.setattr("cli.announcement.app.control.broadcast", broken)
+    monkeypatch.setattr("cli.gallery_broadcast.app.control.broadcast", broken)
     result = run("add", "Grace", HOPPER)
     assert result.exit_code == 0
     assert "in a minute" in result.stderr
@@ -156,9 +156,9 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
 def test_the_sample_people_are_enrolled_when_nobody_is_known(settings: Settings) -> None:
     storage = Storage(settings)
     known_people, networks = People(storage), Networks(storage, settings)
-    assert set(samples.enrol(known_people, networks)) == {
+    assert set(portraits.enrol(known_people, networks)) == {
         "Eileen_Collins",
         "Grace_Hopper",
     }
-    assert samples.enrol(known_people, networks) == ()
+    assert portraits.enrol(known_people, networks) == ()
     assert known(settings) == {"Eileen_Collins": 1, "Grace_Hopper": 1}

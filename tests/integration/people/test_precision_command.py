@@ -11,26 +11,27 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.people import people as command
+from cli.commands.people import people as command
 from facerec_tasks.engine import Engine
 from facerec_tasks.errors import ConfigurationError, Unavailable
-from facerec_tasks.networks import STORED, Networks
-from facerec_tasks.people import People
-from facerec_tasks.recognition import precision_check, quantization
-from facerec_tasks.recognition.embeddings import Embeddings
-from facerec_tasks.recognition.enrolment import Batch, Enroller, Sample
-from facerec_tasks.recognition.gallery import EngineMismatch, Gallery, GalleryError
-from facerec_tasks.recognition.precision_check import Accuracy
+from facerec_tasks.recognition.conversion import quantization
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery import precision_check
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
+from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
+from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage, Stored
-from local import samples
-from local.child import Child
-from local.resources import create_buckets
+from facerec_tasks.storage.buckets import Storage, Stored
+from facerec_tasks.storage.model_files import STORED, Networks
+from facerec_tasks.storage.people import People
+from local.emulators.resources import create_buckets
+from local.processes.child import Child
+from local.samples import portraits
 from tests import own_people
 from tests.data_pt import saved
 
 EACH = 6
-PHOTO = samples.probe("Grace_Hopper").data
+PHOTO = portraits.probe("Grace_Hopper").data
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def enrolment() -> dict[str, list[Sample]]:
 @pytest.fixture
 def storage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Storage:
     create_buckets(settings)
-    monkeypatch.setattr("cli.announcement.app.control.broadcast", lambda _: None)
+    monkeypatch.setattr("cli.gallery_broadcast.app.control.broadcast", lambda _: None)
     return Storage(settings)
 
 
@@ -95,7 +96,7 @@ def test_switches_all_embeddings_and_back(
     engine.source.refresh()
     assert engine(PHOTO)["name"] == "Grace"
     assert engine.current().gallery.precision == eighth.precision
-    added = ["add", "New", str(samples.portraits()[1].path), "--force"]
+    added = ["add", "New", str(portraits.portraits()[1].path), "--force"]
     assert CliRunner().invoke(command, added).exit_code == 0
     assert people.gallery().precision == eighth.precision
 
@@ -259,7 +260,7 @@ def test_networks_nobody_uses_are_swept_in_time(
     assert run("int8", "--network", network, "--force").exit_code == 0
     assert run("fp32").exit_code == 0
     assert len(list(storage.list(STORED))) == 1, "another machine may be about to use it"
-    monkeypatch.setattr("facerec_tasks.networks.ORPHAN_AGE", timedelta(seconds=-5))
+    monkeypatch.setattr("facerec_tasks.storage.model_files.ORPHAN_AGE", timedelta(seconds=-5))
     assert run("fp32").exit_code == 0
     assert not list(storage.list(STORED))
 
@@ -267,7 +268,7 @@ def test_networks_nobody_uses_are_swept_in_time(
 STREAM = """
 import sys
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.tasks import recognize
 
 photo = open(sys.argv[1], "rb").read()

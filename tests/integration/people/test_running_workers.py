@@ -5,17 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facerec_tasks.settings import Settings
-from local import samples
-from local.child import Child
+from local.processes.child import Child
+from local.samples import portraits
 
 STREAM = """
 import os, sys, time
-from local import samples
+from local.samples import portraits
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage import Storage
+from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.tasks import recognize
 
-data = samples.probe("Grace_Hopper").data
+data = portraits.probe("Grace_Hopper").data
 version = Storage(get_settings()).put_photo("test_00.jpg", data, "image/jpeg")
 print("begun", flush=True)
 while True:
@@ -46,7 +46,7 @@ def test_every_child_uses_a_change_at_once_and_no_task_is_dropped(
     eventually(lambda: len(answers()) > 8, within=60)
     assert set(answers()) == {"unknown"}
     command = [sys.executable, "-c", "from cli.main import main; main()", "people", "add", "Grace"]
-    edit = spawn([*command, str(samples.portraits()[0].path)], log="edit")
+    edit = spawn([*command, str(portraits.portraits()[0].path)], log="edit")
     assert edit.wait(60)
     assert edit.exit_code == 0, (tmp_path / "edit.log").read_text()
     eventually(lambda: answers()[-16:] == ["Grace"] * 16, within=HEARD_WITHIN)

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from facerec_tasks.aws import client
-from facerec_tasks.people import DEFAULT_ENGINE, People
-from facerec_tasks.recognition.enrolment import Batch, Enroller, Sample
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local import resources, samples, video_functions
-from local.lambda_service import LambdaService
-from local.sample_videos import Coding, Shot, write
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.people import DEFAULT_ENGINE, People
+from local.emulators import resources, video_functions
+from local.emulators.lambda_service import LambdaService
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 RETRIES = (0.2, 0.4)
 """Seconds; Lambda's are minutes."""
@@ -116,7 +117,7 @@ def buckets(settings: Settings) -> Buckets:
 def sample_people() -> Mapping[str, Sequence[Sample]]:
     gallery = Gallery.empty(DEFAULT_ENGINE)
     batch = Batch(Enroller(Recognizer.load(Path("models"), gallery)), gallery)
-    for portrait in samples.portraits():
+    for portrait in portraits.portraits():
         batch.add(portrait.name, portrait.path.read_bytes())
     return batch.samples
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from local import video_functions
-from local.lambda_images import has_docker, in_image
-from local.lambda_service import LambdaService
+from local.emulators import video_functions
+from local.emulators.lambda_images import has_docker, in_image
+from local.emulators.lambda_service import LambdaService
 
 from .conftest import RETRIES, Buckets
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from local import video_functions
-from local.lambda_service import LambdaService
-from local.sample_videos import Shot, write
+from local.emulators import video_functions
+from local.emulators.lambda_service import LambdaService
+from local.samples.videos import Shot, write
 from tests.fault_proxy import FaultProxy
 
 from .conftest import RETRIES, SMALL, Buckets

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from local.lambda_runtime import Environment, Function
-from local.video_functions import SPLITTING, functions
+from local.emulators.lambda_runtime import Environment, Function
+from local.emulators.video_functions import SPLITTING, functions
 from serverless.limits import RESERVE
 
 from .conftest import Buckets

@@ -15,14 +15,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from facerec_tasks.aws import client
-from facerec_tasks.people import CURRENT, People
-from facerec_tasks.recognition.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrolment import Sample
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local import resources, video_functions
-from local.embedded_aws import embedded_aws, isolated
-from local.lambda_service import RETRIES, LambdaService
-from local.video_functions import RECOGNITION, SPLITTING
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.people import CURRENT, People
+from local.emulators import resources, video_functions
+from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.lambda_service import RETRIES, LambdaService
+from local.emulators.video_functions import RECOGNITION, SPLITTING
 
 from .conftest import Buckets
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from celery import Celery
+from celery_sqs._aws import queues
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from local.child import Child
+from local.processes.child import Child
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

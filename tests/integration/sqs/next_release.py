@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from facerec_tasks.sqs import wire
+from celery_sqs._broker import codec
 
-THIS, NEXT = wire.VERSION, wire.VERSION + 1
-_decode = wire.decode
+THIS, NEXT = codec.VERSION, codec.VERSION + 1
+_decode = codec.decode
 
 
 def decode(text: str, queue: str) -> Any:
@@ -27,10 +27,10 @@ def encode(envelope: Any, queue: str) -> str:
     if data.get("v") == THIS:
         data["args"] = data.pop("a")
         data["v"] = NEXT
-    return wire.dumps(data)
+    return codec.dumps(data)
 
 
-_encode = wire.encode
-wire.decode, wire.encode = decode, encode
+_encode = codec.encode
+codec.decode, codec.encode = decode, encode
 
 from sample_app import app, note  # noqa: E402, F401  with the format above

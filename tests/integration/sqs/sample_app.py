@@ -31,7 +31,7 @@ def make_app() -> Celery:
     made = Celery(identity, set_as_current=False)
     made.conf.update(
         broker_url="sqs://",
-        broker_transport="facerec_tasks.sqs.transport:Transport",
+        broker_transport="celery_sqs._broker.transport:Transport",
         broker_transport_options={
             **OPTIONS,
             "namespace": identity,
@@ -53,7 +53,7 @@ def make_app() -> Celery:
     if "SAMPLE_ANSWERS" in os.environ:
         made.conf.update(
             task_ignore_result=False,
-            result_backend="facerec_tasks.sqs.backend:ResponseQueueBackend",
+            result_backend="celery_sqs._results.backend:ResponseQueueBackend",
             result_backend_thread_safe=True,
             result_backend_transport_options={
                 "response_queue": f"{identity}-resp-queue",

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery_sqs._aws.queues import queue_url
+from celery_sqs._results import backend
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import backend
-from facerec_tasks.sqs.queues import queue_url
 from tests import fault_proxy as faults
 
 WITHIN = 30.0

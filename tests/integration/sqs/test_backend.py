@@ -20,18 +20,18 @@ from celery.exceptions import ImproperlyConfigured
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult
 from celery.signals import before_task_publish
-
-from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import backend as module
-from facerec_tasks.sqs.backend import (
+from celery_sqs._aws.client import make_client
+from celery_sqs._aws.queues import SEEN_TAG, counts, ensure_queue, queue_url, read_tags
+from celery_sqs._results import backend as module
+from celery_sqs._results.backend import (
     MAX_RESULT_BYTES,
     Options,
     ResponseQueueBackend,
     ResponseQueueLost,
     ResultTooLarge,
 )
-from facerec_tasks.sqs.client import make_client
-from facerec_tasks.sqs.queues import SEEN_TAG, counts, ensure_queue, queue_url, read_tags
+
+from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -74,7 +74,7 @@ def make_app(settings: Settings, **options: Any) -> Celery:
     app = Celery("tests", set_as_current=False)
     app.conf.update(
         broker_url="memory://",
-        result_backend="facerec_tasks.sqs.backend:ResponseQueueBackend",
+        result_backend="celery_sqs._results.backend:ResponseQueueBackend",
         result_backend_transport_options={
             "response_queue": settings.response_queue,
             "machine": "testmachine",
@@ -346,7 +346,7 @@ import json, sys
 from celery import Celery
 app = Celery("client")
 app.conf.update(broker_url="memory://",
-    result_backend="facerec_tasks.sqs.backend:ResponseQueueBackend",
+    result_backend="celery_sqs._results.backend:ResponseQueueBackend",
     result_backend_transport_options=json.loads(sys.argv[1]))
 app.backend.start()
 print(app.backend.health().queue, flush=True)
@@ -448,8 +448,8 @@ def answer(code: str) -> ClientError:
 def test_no_failed_poll_ends_the_receiver(
     app: Celery, worker: Callable[..., None], sqs: "SQSClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facerec_tasks.sqs.inbox.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("facerec_tasks.sqs.inbox.LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr("celery_sqs._results.consumer.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("celery_sqs._results.consumer.LONGEST_PAUSE", 0.01)
     faulty = Faulty(sqs)
     faulty.faults = [
         answer("RequestThrottled"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery_sqs._aws import queues
 
-from facerec_tasks.sqs import queues
 from tests import fault_proxy as faults
 
 

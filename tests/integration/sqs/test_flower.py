@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from local.child import Child
-from local.ports import free_port
+from local.processes.child import Child
+from local.processes.ports import free_port
 
 CHROMIUM = Path("/usr/bin/chromium")
 PASSWORD = "user:secret"
@@ -55,7 +55,7 @@ class Flower:
 def flower(sample: Any, spawn: Callable[..., Child], eventually: Callable[..., None]) -> Flower:
     port = free_port()
     child = spawn(
-        [sys.executable, "-m", "facerec_tasks.sqs.flower", "-A", "sample_app", f"--port={port}",
+        [sys.executable, "-m", "celery_sqs._ops.flower", "-A", "sample_app", f"--port={port}",
          f"--basic_auth={PASSWORD}"],
         log="flower",
     )  # fmt: skip

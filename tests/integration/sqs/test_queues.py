@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import ClientError
-
-from facerec_tasks.settings import Settings
-from facerec_tasks.sqs.client import make_client
-from facerec_tasks.sqs.queues import (
+from celery_sqs._aws.client import make_client
+from celery_sqs._aws.queues import (
     Counts,
     NoSuchQueue,
     counts,
@@ -19,6 +17,8 @@ from facerec_tasks.sqs.queues import (
     queue_urls,
     read_tags,
 )
+
+from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

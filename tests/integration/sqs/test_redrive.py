@@ -4,10 +4,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-
-from facerec_tasks.settings import Settings
-from facerec_tasks.sqs.client import make_client
-from facerec_tasks.sqs.queues import (
+from celery_sqs._aws.client import make_client
+from celery_sqs._aws.queues import (
     PurgeInProgress,
     counts,
     ensure_queue,
@@ -15,7 +13,9 @@ from facerec_tasks.sqs.queues import (
     purge,
     queue_url,
 )
-from facerec_tasks.sqs.redrive import Redriven, redrive
+from celery_sqs._ops.redrive import Redriven, redrive
+
+from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

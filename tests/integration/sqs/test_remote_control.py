@@ -10,10 +10,10 @@ from typing import Any
 
 import boto3
 import pytest
+from celery_sqs._aws import queues
+from celery_sqs._broker.auto_delete import TAG, VISIBILITY
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from facerec_tasks.sqs.temporary import TAG, VISIBILITY
 
 
 def celery(*arguments: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.ports import free_port
+from local.processes.ports import free_port
 
 LOOK = 64.0
 """Seconds: three long polls, and two heartbeats where somebody listens."""
@@ -37,7 +37,7 @@ def test_an_idle_worker_is_quiet_and_flower_is_modest(sample: Any, proxy: Any) -
     assert sum(alone.values()) - alone["ReceiveMessage"] <= ALONE - 2 * 86400 / 20, alone
 
     sample.spawn(
-        [sys.executable, "-m", "facerec_tasks.sqs.flower", "-A", "sample_app",
+        [sys.executable, "-m", "celery_sqs._ops.flower", "-A", "sample_app",
          f"--port={free_port()}"],
         log="flower", environment=environment,
     )  # fmt: skip

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
+from celery_sqs._aws.client import make_client
+from celery_sqs._aws.queues import SEEN_TAG, ensure_queue, find_url, queue_arn
+from celery_sqs._ops.cleanup import is_abandoned, sweep
+from celery_sqs._results.response_queue import ABANDONED_AFTER
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs.address import ABANDONED_AFTER
-from facerec_tasks.sqs.client import make_client
-from facerec_tasks.sqs.queues import SEEN_TAG, ensure_queue, find_url, queue_arn
-from facerec_tasks.sqs.sweeper import is_abandoned, sweep
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 from celery import Celery
-
-from facerec_tasks.sqs import queues
-from facerec_tasks.sqs.wire import MessageTooLarge
+from celery_sqs._aws import queues
+from celery_sqs._broker.codec import MessageTooLarge
 
 
 def raw_messages(sample: Any, queue: str) -> list[str]:

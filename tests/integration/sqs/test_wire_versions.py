@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from facerec_tasks.sqs import queues
+from celery_sqs._aws import queues
 
 PATIENT = json.dumps({"backoff": [1, 2]})
 

@@ -12,7 +12,7 @@ import pytest
 
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
-from local.child import Child
+from local.processes.child import Child
 from tests.fault_proxy import FaultProxy, often
 from tests.integration import journalctl
 
@@ -69,7 +69,7 @@ def journal(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def ship(spawn: Callable[..., Child], proxy: FaultProxy) -> Callable[[], Child]:
-    command = (sys.executable, "-m", "facerec_tasks.journal")
+    command = (sys.executable, "-m", "facerec_tasks.log_shipper")
     return lambda: spawn(command, log="shipper", environment={"AWS_ENDPOINT_URL": proxy.url})
 
 
@@ -128,6 +128,6 @@ def test_a_place_that_the_journal_does_not_know_is_its_beginning(
 def test_without_a_group_it_says_so(
     settings: Settings, spawn: Callable[..., Child], eventually: Eventually, tmp_path: Path
 ) -> None:
-    told = spawn((sys.executable, "-m", "facerec_tasks.journal"))
+    told = spawn((sys.executable, "-m", "facerec_tasks.log_shipper"))
     eventually(lambda: told.exit_code is not None)
     assert "FACEREC_LOG_GROUP" in (tmp_path / "process.log").read_text()

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from facerec_tasks import aws
-from facerec_tasks.attempts import Attempts
-from facerec_tasks.messages import Answer
-from facerec_tasks.results import Results
+from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local.child import Child
+from facerec_tasks.storage.attempts import Attempts
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.results import Results
+from local.processes.child import Child
 from tests import fault_proxy as faults
 
 QUICK_WORKER = Path(__file__).parents[1] / "webapp" / "quick_worker.py"

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from facerec_tasks.attempts import Attempts
 from facerec_tasks.errors import PreconditionFailed
-from facerec_tasks.messages import Answer
-from facerec_tasks.networks import Networks
-from facerec_tasks.people import People
-from facerec_tasks.photos import Choice, Photos
-from facerec_tasks.results import Results
+from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from facerec_tasks.video_folder import VideoFolder
-from local import samples
-from local.child import Child
-from local.sample_videos import Coding, Shot, write
+from facerec_tasks.storage.attempts import Attempts
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.people import People
+from facerec_tasks.storage.photos import Choice, Photos
+from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.videos import VideoFolder
+from local.processes.child import Child
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 WORKER = Path(__file__).with_name("video_worker.py")
 Eventually = Callable[..., None]
@@ -81,7 +81,7 @@ class Fleet:
         return self._spawn(command, log=f"send-{number}")
 
     def photo(self) -> Child:
-        version = self.storage.put_photo("p.jpg", samples.probe().data, "image/jpeg")
+        version = self.storage.put_photo("p.jpg", portraits.probe().data, "image/jpeg")
         return self._spawn([sys.executable, "-c", PHOTO, "p.jpg", version], log="photo")
 
     def printed(self, log: str) -> str:
@@ -115,7 +115,7 @@ def _quick_times(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fleet(resources: Settings, spawn: Callable[..., Child], tmp_path: Path) -> Fleet:
     fleet = Fleet(resources, spawn, tmp_path)
-    samples.enrol(People(fleet.storage), Networks(fleet.storage, resources))
+    portraits.enrol(People(fleet.storage), Networks(fleet.storage, resources))
     return fleet
 
 

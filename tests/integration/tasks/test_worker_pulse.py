@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from facerec_tasks.pulse import EVERY, Pulse
+from facerec_tasks.heartbeat_file import EVERY, Pulse
 from facerec_tasks.settings import Settings
-from local.child import Child
+from local.processes.child import Child
 
 
 def test_a_worker_beats_until_it_hangs(

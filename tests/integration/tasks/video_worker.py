@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from facerec_tasks import video_job
 from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.tasks import video
 from facerec_tasks.worker import app
 
 really = Recognizer.detect
@@ -24,8 +24,8 @@ def detect(self: Recognizer, rgb: Any) -> Any:
 
 
 Recognizer.detect = detect  # type: ignore[method-assign]
-video_job.CHECKPOINT = 0.5
-video_job.PROGRESS = 0.2
+video.CHECKPOINT = 0.5
+video.PROGRESS = 0.2
 
 if __name__ == "__main__":
     app.worker_main(["worker", "--loglevel", "INFO", "--concurrency", "1", *sys.argv[1:]])

@@ -11,8 +11,8 @@ import pytest
 import urllib3
 
 from facerec_tasks.settings import Settings
-from local.child import Child
-from local.ports import free_port
+from local.processes.child import Child
+from local.processes.ports import free_port
 
 QUICK_WORKER = Path(__file__).with_name("quick_worker.py")
 

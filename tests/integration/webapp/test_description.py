@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from facerec_tasks.settings import Settings
-from local import samples
-from local.child import Child
+from local.processes.child import Child
+from local.samples import portraits
 
 from .conftest import Web
 
@@ -46,7 +46,7 @@ def test_every_operation_keeps_its_word(
     web = start_web()
     command = [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker"]
     spawn([*command, "--concurrency", "1"], log="worker")
-    probe = samples.probe("Grace_Hopper").data
+    probe = portraits.probe("Grace_Hopper").data
     assert web.post(probe).status == 200  # the worker is there
     schema = from_url(f"http://127.0.0.1:{web.port}/openapi.json")
     for operation in schema.get_all_operations():

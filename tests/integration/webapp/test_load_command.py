@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.child import Child
+from local.processes.child import Child
 
 from .conftest import Web, photo
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from local.child import Child
+from local.processes.child import Child
 
 from .conftest import Web, photo
 

@@ -7,16 +7,16 @@ from urllib.parse import quote
 import pytest
 import urllib3
 
-from facerec_tasks import people
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local import samples
-from local.child import Child
-from webapp import registrar
+from facerec_tasks.storage import people
+from facerec_tasks.storage.buckets import Storage
+from local.processes.child import Child
+from local.samples import portraits
+from webapp.services import people as people_service
 
 from .conftest import Web
 
-GRACE, EILEEN = (portrait.path.read_bytes() for portrait in samples.portraits())
+GRACE, EILEEN = (portrait.path.read_bytes() for portrait in portraits.portraits())
 NAME = "Grace Brewster Höpper/1"
 
 
@@ -34,7 +34,7 @@ def enrol(web: Web, name: str, *photos: bytes, query: str = "") -> urllib3.BaseH
 
 
 def test_the_tier_and_the_workers_mean_the_same_gallery() -> None:
-    assert people.CURRENT == registrar.GALLERY
+    assert people.CURRENT == people_service.GALLERY
 
 
 def test_a_person_is_enrolled_named_verified_and_forgotten(
@@ -45,7 +45,7 @@ def test_a_person_is_enrolled_named_verified_and_forgotten(
 ) -> None:
     web = start_web()
     assert web.json("/people") == {"people": []}
-    probe = samples.probe("Grace_Hopper").data
+    probe = portraits.probe("Grace_Hopper").data
 
     made = enrol(web, NAME, GRACE, b"\xff\xd8\xff broken")
     assert made.status == 201
@@ -54,7 +54,7 @@ def test_a_person_is_enrolled_named_verified_and_forgotten(
     assert [(one["index"], one["reason"]) for one in done["refused"]] == [(1, "not-a-photo")]
     assert web.json("/people") == {"people": [{"name": NAME, "photos": 1}]}
     assert enrol(web, NAME, GRACE).json()["enrolled"] == 0  # known already
-    assert list(Storage(resources).list(registrar.UPLOADS)) == []
+    assert list(Storage(resources).list(people_service.UPLOADS)) == []
 
     assert web.post(probe, name="p.jpg").data.decode() == f"p:{NAME}"
     where = f"/people/{quote(NAME)}"

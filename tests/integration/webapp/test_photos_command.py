@@ -10,7 +10,7 @@ import pytest
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from local.child import Child
+from local.processes.child import Child
 
 from .conftest import Web, photo
 

@@ -10,8 +10,8 @@ import urllib3
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local.child import Child
+from facerec_tasks.storage.buckets import Storage
+from local.processes.child import Child
 
 from .conftest import Web, photo
 

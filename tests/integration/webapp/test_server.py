@@ -12,8 +12,8 @@ import pytest
 import urllib3
 
 from facerec_tasks.settings import Settings
-from local.ports import free_port
-from webapp.server import Server
+from local.processes.ports import free_port
+from webapp.http.server import Server
 
 release = threading.Event()
 

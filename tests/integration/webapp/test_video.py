@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facerec_tasks.networks import Networks
-from facerec_tasks.people import People
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import Storage
-from local import samples
-from local.child import Child
-from local.sample_videos import Coding, Shot, write
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.people import People
+from local.processes.child import Child
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 from .conftest import Web
 
@@ -35,7 +35,7 @@ def start_watcher(
     resources: Settings, spawn: Callable[..., Child], tmp_path: Path
 ) -> Callable[[float], Child]:
     storage = Storage(resources)
-    samples.enrol(People(storage), Networks(storage, resources))
+    portraits.enrol(People(storage), Networks(storage, resources))
 
     def start(pause: float) -> Child:
         environment = {

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from ami_build import bundle
+from ami_build.image import bundle
 from facerec_tasks.settings import Settings
-from local.ports import free_port
+from local.processes.ports import free_port
 from tests.answering import Silent, serving
 
 TAG = "facerec-image-test"

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import urllib3
+from celery_sqs._aws import queues
 from PIL import Image
 
 from facerec_tasks import aws
-from facerec_tasks.messages import Answer
-from facerec_tasks.results import Results
+from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
-from facerec_tasks.sqs import queues
-from facerec_tasks.storage import Storage
-from local.samples import probe
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.results import Results
+from local.samples.portraits import probe
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 

@@ -12,7 +12,7 @@ import urllib3
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from local import samples
+from local.samples import portraits
 from tests.system.conftest import System
 
 CHROMIUM = next(
@@ -134,9 +134,9 @@ def nobody(system: System) -> None:
 
 @pytest.fixture(scope="session")
 def grace() -> bytes:
-    return samples.portraits()[0].path.read_bytes()
+    return portraits.portraits()[0].path.read_bytes()
 
 
 @pytest.fixture(scope="session")
 def eileen() -> bytes:
-    return samples.portraits()[1].path.read_bytes()
+    return portraits.portraits()[1].path.read_bytes()

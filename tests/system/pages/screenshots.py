@@ -14,8 +14,8 @@ import urllib3
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from local import samples
-from local.sample_videos import Coding, Shot, write
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 FOLDER = Path("docs/images")
 CHROMIUM = "/usr/bin/chromium"
@@ -30,7 +30,7 @@ BURST = 400
 
 def main(url: str) -> None:
     """All pages in both looks."""
-    grace, eileen = (portrait.path.read_bytes() for portrait in samples.portraits())
+    grace, eileen = (portrait.path.read_bytes() for portrait in portraits.portraits())
     _empty(url)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

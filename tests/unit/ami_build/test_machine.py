@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import free_port
+from local.processes.ports import free_port
 from tests.answering import Silent, serving
 
-SCRIPT = Path("ami_build/bin/machine.py")
+SCRIPT = Path("ami_build/image/bin/machine.py")
 
 
 @dataclass

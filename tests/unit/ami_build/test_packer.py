@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-TEMPLATE = Path("ami_build/app-tier.pkr.hcl")
+TEMPLATE = Path("ami_build/image/app-tier.pkr.hcl")
 
 
 @pytest.mark.skipif(not shutil.which("packer"), reason="packer is not installed")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from facerec_tasks import journal
+from facerec_tasks import log_shipper
 from facerec_tasks.settings import Settings
 
-UNITS = Path("ami_build/units")
+UNITS = Path("ami_build/image/units")
 SERVICES = ("worker", "web", "controller", "flower", "journal")
-SHARED = "facerec-journal.service"
+SHARED = "facerec-log_shipper.service"
 """Of either tier."""
 
 
@@ -59,9 +59,9 @@ def test_every_service_belongs_to_one_tier() -> None:
 
 
 def test_the_logs_of_every_unit_are_shipped_its_last_words_too() -> None:
-    assert {f"facerec-{name}.service" for name in journal.UNITS} == {
+    assert {f"facerec-{name}.service" for name in log_shipper.UNITS} == {
         p.name for p in UNITS.glob("*.service")
     }
     stopped_before_it = unit(SHARED)["Unit"]["Before"].split()
     assert {*stopped_before_it, SHARED} == {f"facerec-{name}.service" for name in SERVICES}
-    assert seconds("journal") > journal.GRACE
+    assert seconds("journal") > log_shipper.GRACE

@@ -12,12 +12,12 @@ import pytest
 
 from autoscale import decisions
 from autoscale.controller import Controller
-from autoscale.fake_fleet import FakeFleet, Faults
-from autoscale.learned import NAME as LEARNED
-from autoscale.learned import Learned
-from autoscale.liveness import Probe, Round, Word
+from autoscale.estimates import NAME as LEARNED
+from autoscale.estimates import Learned
+from autoscale.health import Probe, Round, Word
 from autoscale.model import Machine, Plan
 from autoscale.signals import Counts, Ledger, Process
+from autoscale.simulation.fake_fleet import FakeFleet, Faults
 from autoscale.state import MemoryState
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings

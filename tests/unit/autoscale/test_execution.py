@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscale.execution import Execution
-from autoscale.fake_fleet import FakeFleet, Faults
 from autoscale.fleet import NoCapacity
 from autoscale.launches import NAME, Asked, Intent, Launches
 from autoscale.model import COURSE, SLO, Demand, Limits, Memory, Profile, Snapshot
 from autoscale.policy import decide
-from autoscale.sightings import SETTLED
+from autoscale.reconciler import SETTLED
+from autoscale.simulation.fake_fleet import FakeFleet, Faults
 from autoscale.state import MemoryState
 from facerec_tasks.errors import Unavailable
 

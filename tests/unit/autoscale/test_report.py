@@ -5,7 +5,7 @@ import pytest
 from autoscale.decisions import Decision
 from autoscale.metrics import Metrics
 from autoscale.report import report
-from autoscale.traces import recorded
+from autoscale.simulation.traces import recorded
 
 BEGIN = 1_800_000_000.0
 LIMITS = {"cap": 15, "slo": 60.0, "service": 0.5, "processes": 2, "boot": 36.6, "boot_worst": 60.0}

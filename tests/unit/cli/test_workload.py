@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.load_client import Sent
 from cli.load_report import lines, summarise, write
-from cli.sender import Sent
 from cli.workload import Turn, Workload, photos, read_predictions
 
 

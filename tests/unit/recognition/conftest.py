@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from facerec_tasks.recognition import convert
-from facerec_tasks.recognition.detector import Detector
-from facerec_tasks.recognition.embedder import ResNet128
+from facerec_tasks.recognition.conversion import convert
+from facerec_tasks.recognition.detection.detector import Detector
+from facerec_tasks.recognition.embedding.embedder import ResNet128
 
 
 @pytest.fixture(scope="session")

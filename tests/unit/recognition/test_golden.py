@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from benchmarks import parity
-from facerec_tasks.recognition import convert
-from facerec_tasks.recognition.detector import Detector
-from facerec_tasks.recognition.embedder import FaceNet, ResNet128
+from facerec_tasks.recognition.conversion import convert
+from facerec_tasks.recognition.detection.detector import Detector
+from facerec_tasks.recognition.embedding.embedder import FaceNet, ResNet128
 from tests.golden import make, random_facenet, torch_file
 
 VECTORS = json.loads(make.VECTORS.read_text())

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from benchmarks import portraits
-from facerec_tasks.recognition import alignment
-from facerec_tasks.recognition.detector import Detection, Detector, Limits
-from facerec_tasks.recognition.embedder import ResNet128, load_embedder
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.detection.detector import Detection, Detector, Limits
+from facerec_tasks.recognition.embedding import alignment
+from facerec_tasks.recognition.embedding.embedder import ResNet128, load_embedder
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 
@@ -148,7 +148,7 @@ COST = """
 import json, sys, time
 from pathlib import Path
 from benchmarks import memory
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 recognizer = Recognizer.load(Path(sys.argv[1]), Gallery.empty("resnet128"))
 started = time.process_time()
@@ -188,7 +188,7 @@ PREFORK = """
 import json, sys
 from pathlib import Path
 from benchmarks import prefork
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 recognizer = Recognizer.load(Path(sys.argv[1]), Gallery.empty("resnet128"))
 photo = Path(sys.argv[2]).read_bytes()

@@ -6,17 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from celery_sqs._aws.queues import OWNER_TAG, SEEN_TAG
+from celery_sqs._results import response_queue as module
+from celery_sqs._results.response_queue import ABANDONED_AFTER, NoFreeSlot, Slot, is_free, own_name
 from hypothesis import given
 from hypothesis import strategies as st
-
-from facerec_tasks.sqs import address as module
-from facerec_tasks.sqs.address import ABANDONED_AFTER, NoFreeSlot, Slot, is_free, own_name
-from facerec_tasks.sqs.queues import OWNER_TAG, SEEN_TAG
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from facerec_tasks.sqs.address import Slot
+from celery_sqs._results.response_queue import Slot
 print(Slot(Path(sys.argv[1]), "resp").number, flush=True)
 time.sleep(60)
 """

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-
-from facerec_tasks.sqs import answers as module
-from facerec_tasks.sqs import batches
-from facerec_tasks.sqs.answers import Answer, Desk, Line, gathering, hand_over
+from celery_sqs._aws import batching
+from celery_sqs._results import sender as module
+from celery_sqs._results.sender import Answer, Desk, Line, gathering, hand_over
 
 Eventually = Callable[..., None]
 
@@ -47,7 +46,7 @@ def no_queue() -> ClientError:
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Sqs:
     sqs = Sqs()
     monkeypatch.setattr(module, "make_client", lambda *_, **__: sqs)
-    monkeypatch.setattr(batches, "RETRY_PAUSE", 0.01)
+    monkeypatch.setattr(batching, "RETRY_PAUSE", 0.01)
     return sqs
 
 

@@ -4,12 +4,11 @@ import time
 from collections.abc import Sequence
 
 import pytest
-
-from facerec_tasks.sqs import receiver as module
-from facerec_tasks.sqs.anteroom import PATIENCE, Anteroom
-from facerec_tasks.sqs.breaker import Breaker
-from facerec_tasks.sqs.leases import Lease
-from facerec_tasks.sqs.receiver import MAX_MESSAGES, Raw, Receiver, Window
+from celery_sqs._broker import receiver as module
+from celery_sqs._broker.prefetch import PATIENCE, Anteroom
+from celery_sqs._broker.receiver import MAX_MESSAGES, Raw, Receiver, Window
+from celery_sqs._broker.visibility import Lease
+from celery_sqs._worker.circuit_breaker import Breaker
 
 
 def lease(receipt: str) -> Lease:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-
-from facerec_tasks.sqs import batches as module
-from facerec_tasks.sqs.batches import Batches
-from facerec_tasks.sqs.queues import MAX_BATCH_BYTES
+from celery_sqs._aws import batching as module
+from celery_sqs._aws.batching import Batches
+from celery_sqs._aws.queues import MAX_BATCH_BYTES
 
 Eventually = Callable[..., None]
 
@@ -217,7 +216,7 @@ def test_entries_of_many_threads_arrive_once() -> None:
 
 FORKED = """
 import os
-from facerec_tasks.sqs.batches import Batches
+from celery_sqs._aws.batching import Batches
 
 def carry(line, items):
     carried.extend(items)

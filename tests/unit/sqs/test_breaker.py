@@ -4,9 +4,8 @@ import threading
 import time
 
 import pytest
-
-from facerec_tasks.sqs import breaker as module
-from facerec_tasks.sqs.breaker import IN_A_ROW, Breaker
+from celery_sqs._worker import circuit_breaker as module
+from celery_sqs._worker.circuit_breaker import IN_A_ROW, Breaker
 
 
 def never() -> bool:

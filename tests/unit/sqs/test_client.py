@@ -5,12 +5,11 @@ import sys
 
 import pytest
 from botocore.exceptions import ClientError
-
-from facerec_tasks.sqs.client import error_code, is_no_such_queue, make_client
+from celery_sqs._aws.client import error_code, is_no_such_queue, make_client
 
 FORKED = """
 import os
-from facerec_tasks.sqs.client import make_client
+from celery_sqs._aws.client import make_client
 parents = make_client("sqs", region="us-east-1")
 child = os.fork()
 if child == 0:

@@ -4,9 +4,8 @@ import os
 import threading
 
 import pytest
-
-from facerec_tasks.sqs.outbox import Outbox
-from facerec_tasks.sqs.transport import _end_of_process
+from celery_sqs._aws.publisher import Outbox
+from celery_sqs._broker.transport import _end_of_process
 
 
 class Ending:

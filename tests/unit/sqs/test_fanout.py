@@ -4,9 +4,8 @@ import json
 from typing import Any
 
 import pytest
-
-from facerec_tasks.sqs import fanout as module
-from facerec_tasks.sqs.fanout import Fanout, queue_arn, queue_policy
+from celery_sqs._broker import fanout as module
+from celery_sqs._broker.fanout import Fanout, queue_arn, queue_policy
 
 TOPIC = "arn:aws-cn:sns:cn-north-1:123456789012:ns-celeryev"
 

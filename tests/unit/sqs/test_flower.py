@@ -1,8 +1,7 @@
 """Flower can stop workers: it is not for strangers."""
 
 import pytest
-
-from facerec_tasks.sqs import flower
+from celery_sqs._ops import flower
 
 
 @pytest.mark.parametrize(

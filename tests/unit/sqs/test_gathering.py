@@ -5,10 +5,9 @@ import time
 from collections.abc import Sequence
 
 import pytest
-
-from facerec_tasks.sqs import receiver as module
-from facerec_tasks.sqs.breaker import Breaker
-from facerec_tasks.sqs.receiver import Raw, Receiver, Window
+from celery_sqs._broker import receiver as module
+from celery_sqs._broker.receiver import Raw, Receiver, Window
+from celery_sqs._worker.circuit_breaker import Breaker
 
 
 def held(window: Window, seconds: float) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-
-from facerec_tasks.sqs import inbox as module
-from facerec_tasks.sqs.address import Address
-from facerec_tasks.sqs.inbox import Inbox
-from facerec_tasks.sqs.queues import OWNER_TAG
+from celery_sqs._aws.queues import OWNER_TAG
+from celery_sqs._results import consumer as module
+from celery_sqs._results.consumer import Inbox
+from celery_sqs._results.response_queue import Address
 
 Eventually = Callable[..., None]
 

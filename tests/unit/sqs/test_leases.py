@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-
-from facerec_tasks.sqs.leases import Lease, Leases
-from facerec_tasks.sqs.options import LONGEST_VISIBILITY
+from celery_sqs._broker.visibility import Lease, Leases
+from celery_sqs.options import LONGEST_VISIBILITY
 
 
 def lease(receipt: str, url: str = "u", since: float | None = None) -> Lease:

@@ -1,8 +1,7 @@
 """Options are checked at the start, all faults at once."""
 
 import pytest
-
-from facerec_tasks.sqs.options import Options
+from celery_sqs.options import Options
 
 
 def test_members_of_kombu_pass_by() -> None:

@@ -4,9 +4,8 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
-from facerec_tasks.sqs import outbox as module
-from facerec_tasks.sqs.outbox import Outbox
+from celery_sqs._aws import publisher as module
+from celery_sqs._aws.publisher import Outbox
 
 
 def test_order_is_kept_and_failures_end_nothing(eventually: Callable[..., None]) -> None:

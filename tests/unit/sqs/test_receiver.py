@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-
-from facerec_tasks.sqs import receiver as module
-from facerec_tasks.sqs.breaker import Breaker
-from facerec_tasks.sqs.receiver import MAX_MESSAGES, Raw, Receiver, Window
+from celery_sqs._broker import receiver as module
+from celery_sqs._broker.receiver import MAX_MESSAGES, Raw, Receiver, Window
+from celery_sqs._worker.circuit_breaker import Breaker
 
 
 class Script:

@@ -4,7 +4,7 @@ import json
 import threading
 from typing import Any
 
-from facerec_tasks.sqs.replies import Askers
+from celery_sqs._broker.reply_queues import Askers
 
 
 def command(ticket: str = "t") -> dict[str, Any]:

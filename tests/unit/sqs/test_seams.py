@@ -22,17 +22,17 @@ from celery.worker.consumer.control import Control
 from celery.worker.consumer.heart import Heart
 from celery.worker.consumer.tasks import Tasks
 from celery.worker.worker import WorkController
+from celery_sqs._broker import auto_delete
+from celery_sqs._broker.channel import EVENT_EXCHANGE, Channel
+from celery_sqs._broker.transport import Transport
+from celery_sqs._worker import bootsteps
+from celery_sqs._worker.request import Request
 from flower import command, urls
 from flower.app import Flower
 from flower.views import BaseHandler
 from kombu.asynchronous import Hub
 from kombu.pidbox import Mailbox
 from kombu.transport import SQS
-
-from facerec_tasks.sqs import shutdown, temporary
-from facerec_tasks.sqs.channel import EVENT_EXCHANGE, Channel
-from facerec_tasks.sqs.task import Request
-from facerec_tasks.sqs.transport import Transport
 
 OVERRIDDEN = (
     "sqs", "entity_name", "_update_queue_cache", "_new_queue", "queue_declare", "_has_queue",
@@ -76,7 +76,7 @@ def test_consuming_starts_from_the_event_loop() -> None:
 
 
 def test_an_ack_is_put_off_by_what_the_giveback_step_replaces() -> None:
-    """See :class:`shutdown.GiveBack`."""
+    """See :class:`bootsteps.GiveBack`."""
     assert callable(Consumer.call_soon_ack)
     source = inspect.getsource(Consumer.create_task_handler)
     assert "call_soon_ack = self.call_soon_ack" in source, "once its steps have started"
@@ -113,10 +113,10 @@ def test_names_of_temporary_queues() -> None:
     app = Celery("seams", set_as_current=False)
     mailbox = app.control.mailbox
     control = mailbox.get_queue("w1@host")
-    assert temporary.is_control(control.name)
+    assert auto_delete.is_control(control.name)
     assert control.auto_delete
     reply = mailbox.get_reply_queue()
-    assert temporary.is_reply(reply.name)
+    assert auto_delete.is_reply(reply.name)
     assert reply.auto_delete
     assert reply.name == f"{reply.routing_key}.{mailbox.reply_exchange.name}"
     assert "after_reply_message_received(queue.name)" in inspect.getsource(Mailbox._collect)
@@ -148,7 +148,7 @@ def test_workers_are_equipped_before_their_steps_are_made() -> None:
 def test_boot_steps_are_where_we_hook_in() -> None:
     assert Consumer.Blueprint.default_steps.index("celery.worker.consumer.tasks:Tasks")
     assert inspect.signature(Heart.__init__).parameters["heartbeat_interval"].default is None
-    assert Tasks in shutdown.GiveBack.requires
+    assert Tasks in bootsteps.GiveBack.requires
     assert Control is not None
     for name in ("should_stop", "should_terminate", "active_requests", "all_total_count"):
         assert hasattr(state, name)
@@ -170,7 +170,7 @@ def test_the_pool_is_ours_to_extend() -> None:
 
 
 def test_a_request_is_ours_to_extend() -> None:
-    assert celery_request.Request.__module__ + ":Request" == shutdown.CELERY_REQUEST
+    assert celery_request.Request.__module__ + ":Request" == bootsteps.CELERY_REQUEST
     for name in ("on_timeout", "on_failure"):
         ours = inspect.signature(getattr(Request, name)).parameters
         theirs = inspect.signature(getattr(celery_request.Request, name)).parameters

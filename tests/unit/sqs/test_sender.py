@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-
-from facerec_tasks.sqs import sender as module
-from facerec_tasks.sqs.queues import MAX_BATCH_BYTES
-from facerec_tasks.sqs.sender import Sender, SendFailed
+from celery_sqs._aws import sender as module
+from celery_sqs._aws.queues import MAX_BATCH_BYTES
+from celery_sqs._aws.sender import Sender, SendFailed
 
 URL = "http://sqs/queue"
 Eventually = Callable[..., None]

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
-
-from facerec_tasks.sqs import batches
-from facerec_tasks.sqs.settlement import Settlement
+from celery_sqs._aws import batching
+from celery_sqs._broker.acknowledgements import Settlement
 
 Eventually = Callable[..., None]
 
@@ -47,7 +46,7 @@ def sqs() -> Sqs:
 
 @pytest.fixture
 def settlement(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> Settlement:
-    monkeypatch.setattr(batches, "RETRY_PAUSE", 0.01)
+    monkeypatch.setattr(batching, "RETRY_PAUSE", 0.01)
     return Settlement(lambda: sqs, lambda url: "grave")  # type: ignore[arg-type, return-value]
 
 

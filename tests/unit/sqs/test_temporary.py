@@ -1,8 +1,7 @@
 """Which queue is whose."""
 
 import pytest
-
-from facerec_tasks.sqs.temporary import is_control, is_reply
+from celery_sqs._broker.auto_delete import is_control, is_reply
 
 
 @pytest.mark.parametrize(

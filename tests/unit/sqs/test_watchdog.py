@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-
-from facerec_tasks.sqs.receiver import Health
-from facerec_tasks.sqs.watchdog import Watchdog, is_stuck
+from celery_sqs._broker.receiver import Health
+from celery_sqs._worker.watchdog import Watchdog, is_stuck
 
 
 @dataclass
@@ -71,6 +70,6 @@ def test_a_freeze_gives_everybody_another_chance(monkeypatch: pytest.MonkeyPatch
     ended: list[int] = []
     dog = Watchdog(lambda: [Patient(last_poll=9.0)], 60, end=lambda: ended.append(1))  # type: ignore[list-item]
     dog._stopped = type("Now", (), {"wait": lambda _, __: stop.is_set()})()  # type: ignore[assignment]
-    monkeypatch.setattr("facerec_tasks.sqs.watchdog.time.monotonic", monotonic)
+    monkeypatch.setattr("celery_sqs._worker.watchdog.time.monotonic", monotonic)
     dog.run()
     assert ended == []

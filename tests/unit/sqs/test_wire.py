@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from celery import Celery, chain
+from celery_sqs._broker import codec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu import Connection
 from kombu.utils.json import dumps as kombu_dumps
-
-from facerec_tasks.sqs import wire
 
 QUEUE = "facerec-req-queue"
 TASK = "facerec_tasks.tasks.recognize"
@@ -28,7 +27,7 @@ def recognize(key: str, version: str | None = None) -> None:
     """Only its messages are used."""
 
 
-def envelope(args: Any = (), kwargs: Any = None, **options: Any) -> wire.Envelope:
+def envelope(args: Any = (), kwargs: Any = None, **options: Any) -> codec.Envelope:
     """What kombu's virtual transport gives to ``_put`` for an ``apply_async`` with these."""
     properties = {
         name: options.pop(name) for name in ("priority", "delivery_mode") if name in options
@@ -54,7 +53,7 @@ def envelope(args: Any = (), kwargs: Any = None, **options: Any) -> wire.Envelop
     return made
 
 
-def as_received(sent: wire.Envelope) -> dict[str, Any]:
+def as_received(sent: codec.Envelope) -> dict[str, Any]:
     """The envelope as JSON would carry it, the body parsed, without the tag of the delivery."""
     plain: dict[str, Any] = json.loads(kombu_dumps(sent))
     plain["properties"].pop("delivery_tag", None)
@@ -63,8 +62,8 @@ def as_received(sent: wire.Envelope) -> dict[str, Any]:
     return plain
 
 
-def size(sent: wire.Envelope) -> int:
-    return len(wire.encode(sent, QUEUE).encode())
+def size(sent: codec.Envelope) -> int:
+    return len(codec.encode(sent, QUEUE).encode())
 
 
 json_values = st.recursive(
@@ -114,9 +113,9 @@ def test_nothing_is_lost(
         options.pop("countdown", None)
     sent = envelope(args if as_list else tuple(args), kwargs, **options)
     before = copy.deepcopy(sent)
-    text = wire.encode(sent, QUEUE)
+    text = codec.encode(sent, QUEUE)
     assert sent == before
-    assert as_received(wire.decode(text, QUEUE)) == as_received(sent)
+    assert as_received(codec.decode(text, QUEUE)) == as_received(sent)
 
 
 def test_a_stamped_chain_survives() -> None:
@@ -128,20 +127,20 @@ def test_a_stamped_chain_survives() -> None:
         who="me",
         headers={"stamps": {"x": 1}},
     )
-    assert as_received(wire.decode(wire.encode(sent, QUEUE), QUEUE)) == as_received(sent)
+    assert as_received(codec.decode(codec.encode(sent, QUEUE), QUEUE)) == as_received(sent)
 
 
 @pytest.mark.parametrize("missing", ["priority", "delivery_mode", "body_encoding"])
 def test_a_missing_property_stays_missing(missing: str) -> None:
     sent = envelope(("a.jpg",))
     del sent["properties"][missing]
-    assert as_received(wire.decode(wire.encode(sent, QUEUE), QUEUE)) == as_received(sent)
+    assert as_received(codec.decode(codec.encode(sent, QUEUE), QUEUE)) == as_received(sent)
 
 
 def test_a_false_zero_is_no_zero() -> None:
     sent = envelope(("a.jpg",))
     sent["headers"]["retries"] = False
-    assert wire.decode(wire.encode(sent, QUEUE), QUEUE)["headers"]["retries"] is False
+    assert codec.decode(codec.encode(sent, QUEUE), QUEUE)["headers"]["retries"] is False
 
 
 @pytest.mark.parametrize("make", [tuple, list])
@@ -163,17 +162,17 @@ def test_every_file_name_fits(character: str) -> None:
 
 
 def test_too_large_is_refused() -> None:
-    text = wire.encode(envelope(("漢" * 400,)), QUEUE)
-    with pytest.raises(wire.MessageTooLarge) as caught:
-        wire.check_size(text, 1024, QUEUE)
+    text = codec.encode(envelope(("漢" * 400,)), QUEUE)
+    with pytest.raises(codec.MessageTooLarge) as caught:
+        codec.check_size(text, 1024, QUEUE)
     assert caught.value.size == len(text.encode())
-    wire.check_size(text, None, QUEUE)
+    codec.check_size(text, None, QUEUE)
 
 
 def test_sqs_accepts_every_character() -> None:
-    text = wire.encode(envelope(("a\x00\ufffe\uffff\ud800\x1fb",)), QUEUE)
+    text = codec.encode(envelope(("a\x00\ufffe\uffff\ud800\x1fb",)), QUEUE)
     assert not any(c in text for c in "\x00\x1f\ufffe\uffff\ud800")
-    assert wire.decode(text, QUEUE)["body"] == json.dumps(
+    assert codec.decode(text, QUEUE)["body"] == json.dumps(
         [
             ["a\x00\ufffe\uffff\ud800\x1fb"],
             {},
@@ -184,37 +183,37 @@ def test_sqs_accepts_every_character() -> None:
 
 def test_stock_messages_decode() -> None:
     sent = envelope(("a.jpg",))
-    assert wire.decode(kombu_dumps(sent), QUEUE) == json.loads(kombu_dumps(sent))
+    assert codec.decode(kombu_dumps(sent), QUEUE) == json.loads(kombu_dumps(sent))
 
 
 @pytest.mark.parametrize("change", [{"content-type": "application/x-yaml"}, {"body": "[1, 2]"}])
 def test_what_is_no_task_travels_verbatim(change: dict[str, str]) -> None:
     sent = {**envelope(("a.jpg",)), **change}
-    assert wire.decode(wire.encode(sent, QUEUE), QUEUE) == json.loads(kombu_dumps(sent))
+    assert codec.decode(codec.encode(sent, QUEUE), QUEUE) == json.loads(kombu_dumps(sent))
 
 
 @pytest.mark.parametrize(
     "text", ["", "no json", "[1]", "7", '{"foreign":1}', '{"v":1}', '{"v":1,"t":"x"}']
 )
 def test_strangers_are_not_ours(text: str) -> None:
-    assert wire.decode(text, QUEUE) == {}
+    assert codec.decode(text, QUEUE) == {}
 
 
 def test_a_newer_release_is_left_to_newer_workers() -> None:
-    small = json.loads(wire.encode(envelope(("a.jpg",)), QUEUE)) | {"v": wire.VERSION + 1}
-    with pytest.raises(wire.UnknownVersion):
-        wire.decode(json.dumps(small), QUEUE)
+    small = json.loads(codec.encode(envelope(("a.jpg",)), QUEUE)) | {"v": codec.VERSION + 1}
+    with pytest.raises(codec.UnknownVersion):
+        codec.decode(json.dumps(small), QUEUE)
 
 
 def test_the_defaults_are_celerys_own() -> None:
     """Fails when a new Celery changes a default: messages would grow, nothing would break."""
     headers = envelope(("a.jpg",))["headers"]
-    defaults = {k: json.loads(kombu_dumps(v)) for k, v in headers.items() if k in wire._HEADERS}
-    assert defaults == wire._HEADERS | {"timelimit": [None, None]}
-    assert headers.keys() - wire._HEADERS.keys() == wire._DERIVED_HEADERS
+    defaults = {k: json.loads(kombu_dumps(v)) for k, v in headers.items() if k in codec._HEADERS}
+    assert defaults == codec._HEADERS | {"timelimit": [None, None]}
+    assert headers.keys() - codec._HEADERS.keys() == codec._DERIVED_HEADERS
 
 
 def test_eta_is_kept_to_the_microsecond() -> None:
     eta = datetime.now(UTC) + timedelta(seconds=5)
-    received = wire.decode(wire.encode(envelope(("a",), eta=eta), QUEUE), QUEUE)
+    received = codec.decode(codec.encode(envelope(("a",), eta=eta), QUEUE), QUEUE)
     assert received["headers"]["eta"] == eta.isoformat()

@@ -6,7 +6,7 @@ import pytest
 
 from facerec_tasks.video.reader import Frame, Video
 from facerec_tasks.video.sampling import Sampling
-from local.sample_videos import Coding, Shot, write
+from local.samples.videos import Coding, Shot, write
 
 SHOTS = (
     Shot(("Grace_Hopper",), 1.2, "pan"),

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from facerec_tasks.recognition.enrolment import Batch, Enroller
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.video.analysis import Analysis, StateMismatch
+from facerec_tasks.video.contact_sheet import sheet
 from facerec_tasks.video.reader import Video
-from facerec_tasks.video.sheet import sheet
 from facerec_tasks.video.timeline import Person
 from facerec_tasks.video.tracker import BEST
-from local import samples
-from local.sample_videos import Coding, Shot, write
+from local.samples import portraits
+from local.samples.videos import Coding, Shot, write
 
 MODELS = Path("models")
 HOPPER, COLLINS = "Grace_Hopper", "Eileen_Collins"
@@ -23,7 +23,7 @@ HOPPER, COLLINS = "Grace_Hopper", "Eileen_Collins"
 def recognizer(*names: str) -> Recognizer:
     eyes = Recognizer.load(MODELS, Gallery.empty("resnet128"))
     batch = Batch(Enroller(eyes), eyes.gallery)
-    for portrait in samples.portraits():
+    for portrait in portraits.portraits():
         if portrait.name in names:
             assert batch.add(portrait.name, portrait.path.read_bytes()) is None
     return eyes.with_gallery(batch.gallery)

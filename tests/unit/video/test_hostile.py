@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec_tasks.video.caps import Caps
+from facerec_tasks.video.limits import Caps
 from facerec_tasks.video.reader import Video
 from facerec_tasks.video.rejection import Rejected, RejectionCode
 from facerec_tasks.video.sampling import Sampling

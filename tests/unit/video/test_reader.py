@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec_tasks.video.caps import Caps
+from facerec_tasks.video.limits import Caps
 from facerec_tasks.video.reader import Video
 from facerec_tasks.video.rejection import DecoderLost, Rejected
 from facerec_tasks.video.sampling import EVERY_FRAME
-from local.sample_videos import Coding, Shot, pictures, write
+from local.samples.videos import Coding, Shot, pictures, write
 
 from .conftest import SHOTS, SMALL, frames_of
 
@@ -190,7 +190,7 @@ def test_the_decoder_can_open_nothing_any_more(what: str) -> None:
     code = f"""
 import socket
 from facerec_tasks.video import decoder
-from facerec_tasks.video.caps import Caps
+from facerec_tasks.video.limits import Caps
 decoder._confine(Caps())
 try:
     {FORBIDDEN[what]}

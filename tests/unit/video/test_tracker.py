@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facerec_tasks.recognition.detector import Detection
-from facerec_tasks.recognition.gallery import Gallery
+from facerec_tasks.recognition.detection.detector import Detection
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.video.reader import Frame
 from facerec_tasks.video.tracker import BEST, PATIENCE, Track, Tracker
 

@@ -8,11 +8,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from facerec_tasks.settings import Settings
-from webapp.application import create_app
-from webapp.doorbell import Doorbell
-from webapp.ledger import Ledger
-from webapp.metrics import Metrics
+from webapp.http.application import create_app
 from webapp.pages.assets import FOLDER
+from webapp.services.in_flight import Ledger
+from webapp.services.metrics import Metrics
+from webapp.services.task_client import Doorbell
 
 PAGES = ("/", "/who", "/status", "/privacy")
 HEAVIEST = 100_000

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from webapp.doorbell import Doorbell
-from webapp.ledger import Ledger
-from webapp.metrics import Metrics
-from webapp.pages.readings import Reading
+from webapp.pages.aws_readings import Reading
 from webapp.pages.status import Watch
+from webapp.services.in_flight import Ledger
+from webapp.services.metrics import Metrics
+from webapp.services.task_client import Doorbell
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The machine image: what is baked into it, and the images of the account."""

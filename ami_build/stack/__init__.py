@@ -1,0 +1,1 @@
+"""The CloudFormation stack: deployed, described, destroyed."""

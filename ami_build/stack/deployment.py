@@ -1,0 +1,339 @@
+"""``facerec aws deploy``: decide what is wanted, show what it changes, then do it.
+
+Every step may be interrupted and run again: CloudFormation goes on by itself, and the next run
+waits for it before it plans.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from ami_build.errors import (
+    DefaultId,
+    NameTaken,
+    NoDefaultVpc,
+    StackFailed,
+    Stuck,
+    TookTooLong,
+)
+from ami_build.image.registry import ID_TAG, Images
+from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE, Say, Stack, State
+from ami_build.stack.plan import Plan, changes
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import Forbidden, NotFound
+from facerec_tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+DEADLINE = 1800.0
+"""Seconds for one run of CloudFormation; making everything takes about four minutes."""
+PLAN_DEADLINE = 180.0
+LOOK_EVERY = 1.0
+VERSIONING_DELAY = 900.0
+"""Seconds that S3 may take until a bucket keeps versions everywhere:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/manage-versioning-examples.html"""
+NOTHING = ("didn't contain changes", "No updates are to be performed")
+"""How CloudFormation says that a change set is empty."""
+FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+"""States from which a stack can be updated."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator asked for; none means as it is, or the template's default."""
+
+    image: str | None = None
+    """Id of the image; none takes the one that is published."""
+    callers: str | None = None
+    """CIDR of those who reach port 8000; empty for nobody."""
+    email: str | None = None
+    budget: int | None = None
+    """Dollars a month."""
+    web_instance_type: str | None = None
+    worker_instance_type: str | None = None
+    max_instances: int | None = None
+    profile: str | None = None
+
+
+_PARAMETERS = {
+    "callers": "WebCidr",
+    "email": "AlarmEmail",
+    "budget": "MonthlyBudget",
+    "web_instance_type": "WebInstanceType",
+    "worker_instance_type": "WorkerInstanceType",
+    "max_instances": "MaxInstances",
+    "profile": "ScalingProfile",
+}
+"""Parameter of the template by field of the wish."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What there is now."""
+
+    stack: str
+    url: str | None
+    """Where photos go; none while no image is baked."""
+    image: str | None
+    changed: int
+    """Resources that were made, changed or removed."""
+
+
+class Deployment:
+    """Of one id. Raises :class:`ami_build.errors.StackError`, and AWS's errors translated."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        if settings.id == Settings.model_fields["id"].default:
+            raise DefaultId(
+                f"FACEREC_ID is {settings.id!r}, the default. Names of buckets are global: of all "
+                "AWS's customers one can have it. Choose your own: export FACEREC_ID=..."
+            )
+        self._settings = settings
+        self._say = say
+        self.stack = Stack(settings)
+
+    # Decide
+
+    def plan(self, wish: Wish) -> Plan:
+        """The change set of what this wish changes; waits for an operation that still runs."""
+        before = self._ready()
+        if before is None:
+            self._check_names()
+        parameters = self._parameters(wish, before)
+        name = f"facerec-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+        with translated():
+            made = self.stack.client.create_change_set(
+                StackName=self.stack.name,
+                ChangeSetName=name,
+                ChangeSetType="UPDATE" if before else "CREATE",
+                TemplateBody=TEMPLATE.read_text(),
+                Parameters=parameters,  # type: ignore[arg-type]
+                Capabilities=["CAPABILITY_NAMED_IAM"],
+                Tags=[{"Key": ID_TAG, "Value": self._settings.id}],
+            )
+        return self._described(made["Id"])
+
+    def _ready(self) -> State | None:
+        """The stack to update, or none when it must be created."""
+        found = self.stack.find()
+        if found is not None and found.changing:
+            self._say(f"{self.stack.name} is {found.status} since an earlier run: waiting for it")
+            found = self.stack.settle(time.monotonic() + DEADLINE, self._say)
+        if found is None or found.status == "REVIEW_IN_PROGRESS":
+            return None
+        if found.status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED"):
+            self._say(
+                f"{self.stack.name} is {found.status}: its creation failed; removing the rest"
+            )
+            self._remove_failed(found)
+            return None
+        if found.status not in FINISHED:
+            raise Stuck(_remedy(self.stack.name, found))
+        return found
+
+    def _remove_failed(self, found: State) -> None:
+        with translated():
+            self.stack.client.delete_stack(StackName=found.id)
+        left = self.stack.settle(time.monotonic() + DEADLINE, self._say)
+        if left is not None:
+            raise Stuck(_remedy(self.stack.name, left))
+
+    def _check_names(self) -> None:
+        """Raises :class:`NameTaken` when the stack could not make a bucket."""
+        s = self._settings
+        for bucket in (s.in_bucket, s.out_bucket, s.state_bucket):
+            owner = self._owner(bucket)
+            if owner == "ours":
+                raise NameTaken(
+                    f"bucket {bucket} is in this account already, and no stack's. "
+                    "`facerec aws destroy` removes what an earlier one left"
+                )
+            if owner == "another's":
+                raise NameTaken(
+                    f"bucket {bucket} is taken: names of buckets are global, and another account "
+                    "(or another region of yours) has it. Choose another FACEREC_ID"
+                )
+
+    def _owner(self, bucket: str) -> str:
+        """``nobody's``, ``ours`` or ``another's``."""
+        try:
+            with translated():
+                client(self._settings, "s3").head_bucket(Bucket=bucket)
+        except NotFound:
+            return "nobody's"
+        except Forbidden:
+            return "another's"
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:  # another region
+                return "another's"
+            raise
+        return "ours"
+
+    def _parameters(self, wish: Wish, before: State | None) -> list[dict[str, str]]:
+        """What is not wished for stays as it is."""
+        wanted = {
+            **({k: v for k, v in before.parameters.items() if k in PARAMETERS} if before else {}),
+            "Id": self._settings.id,
+            "VpcId": self._vpc(),
+            "VisibilityTimeout": str(self._settings.visibility_timeout),
+        }
+        image = wish.image or published_image(self._settings)
+        if image:  # else as it is: a machine that serves is never taken away for want of an image
+            wanted["ImageId"] = image
+        for field in fields(wish):
+            value = getattr(wish, field.name)
+            if field.name in _PARAMETERS and value is not None:
+                wanted[_PARAMETERS[field.name]] = str(value)
+        return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
+
+    def _vpc(self) -> str:
+        with translated():
+            found = self._ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])
+        if not found["Vpcs"]:
+            raise NoDefaultVpc(
+                f"{self._settings.region} has no default VPC: aws ec2 create-default-vpc"
+            )
+        return found["Vpcs"][0]["VpcId"]
+
+    @property
+    def _ec2(self) -> "EC2Client":
+        return client(self._settings, "ec2")
+
+    def _described(self, change_set: str) -> Plan:
+        deadline = time.monotonic() + PLAN_DEADLINE
+        while True:
+            with translated():
+                found = self.stack.client.describe_change_set(ChangeSetName=change_set)
+                described = list(found["Changes"])
+                while "NextToken" in found:
+                    found = self.stack.client.describe_change_set(
+                        ChangeSetName=change_set, NextToken=found["NextToken"]
+                    )
+                    described += found["Changes"]
+            if found["Status"] == "CREATE_COMPLETE":
+                return self._worth_doing(change_set, changes(described))
+            if found["Status"] == "FAILED":
+                return self._refused(change_set, found.get("StatusReason", ""))
+            if time.monotonic() > deadline:
+                raise TookTooLong(f"CloudFormation does not come to a plan: {found['Status']}")
+            time.sleep(LOOK_EVERY)
+
+    def _worth_doing(self, change_set: str, found: Iterable[Any]) -> Plan:
+        plan = Plan(change_set, tuple(found))
+        if plan.changes:
+            return plan
+        self.withdraw(plan)
+        return Plan("")
+
+    def _refused(self, change_set: str, reason: str) -> Plan:
+        self.withdraw(Plan(change_set))
+        if any(words in reason for words in NOTHING):
+            return Plan("")
+        raise StackFailed(f"CloudFormation refuses the plan: {reason}")
+
+    def withdraw(self, plan: Plan) -> None:
+        """Leaves nothing of a plan that is not carried out."""
+        if plan.change_set:
+            with translated():
+                self.stack.client.delete_change_set(ChangeSetName=plan.change_set)
+        found = self.stack.find()
+        if found is not None and found.status == "REVIEW_IN_PROGRESS":
+            with translated():
+                self.stack.client.delete_stack(StackName=found.id)
+
+    # Do
+
+    def apply(self, plan: Plan, *, versioning_delay: float = VERSIONING_DELAY) -> Deployed:
+        """Carries the plan out. ``versioning_delay``: seconds from the making of the buckets to
+        the first machine that writes into them.
+
+        Raises :class:`StackFailed`, :class:`TookTooLong`.
+        """
+        if plan.change_set:
+            if plan.adds("WebInstance"):
+                self._await_versioning(versioning_delay)
+            with translated():
+                self.stack.client.execute_change_set(ChangeSetName=plan.change_set)
+            self._finish()
+        self._use_newest_template()
+        address = self.stack.resources().get("WebAddress")
+        return Deployed(
+            stack=self.stack.name,
+            url=f"http://{address.physical}:8000" if address else None,
+            image=self.stack.get().parameters.get("ImageId") or None,
+            changed=len(plan.changes),
+        )
+
+    def _await_versioning(self, delay: float) -> None:
+        state = self.stack.find()
+        if state is None or state.status == "REVIEW_IN_PROGRESS":
+            self._say(
+                "The buckets are made now, with a machine that uses them: for up to 15 minutes S3 "
+                "may keep no versions, and photos are refused until it does."
+            )
+            return
+        bucket = self._settings.in_bucket
+        with translated():
+            found = client(self._settings, "s3").list_buckets(Prefix=bucket)["Buckets"]
+        made = max(one["CreationDate"].timestamp() for one in found if one["Name"] == bucket)
+        left = made + delay - time.time()
+        if left > 0:
+            until = datetime.fromtimestamp(time.time() + left).astimezone()
+            self._say(
+                f"S3 may take 15 minutes until it keeps versions: waiting until {until:%H:%M}. "
+                "Ctrl-C is safe, a later deploy goes on."
+            )
+            time.sleep(left)
+
+    def _finish(self) -> None:
+        state = self.stack.settle(time.monotonic() + DEADLINE, self._say)
+        if state is None or state.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            status = state.status if state else "gone"
+            raise StackFailed(f"{self.stack.name} is {status}: {self._reason(state)}")
+
+    def _reason(self, state: State | None) -> str:
+        """What failed first, in CloudFormation's words; the rest failed because of it."""
+        if state is None:
+            return "somebody removed it"
+        for event in reversed(self.stack.events(state.id)):
+            if event["ResourceStatus"].endswith("_FAILED"):
+                return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '?')}"
+        return state.reason or "see the events of the stack"
+
+    def _use_newest_template(self) -> None:
+        """Workers come from the default version, which CloudFormation leaves at the first."""
+        template = self.stack.resources()["LaunchTemplate"].physical
+        with translated():
+            found = self._ec2.describe_launch_templates(LaunchTemplateIds=[template])
+            if not found["LaunchTemplates"]:  # an emulator that says what it has not done
+                self._say("there is no launch template, whatever CloudFormation says")
+                return
+            newest = found["LaunchTemplates"][0]["LatestVersionNumber"]
+            if found["LaunchTemplates"][0]["DefaultVersionNumber"] != newest:
+                self._ec2.modify_launch_template(
+                    LaunchTemplateId=template, DefaultVersion=str(newest)
+                )
+
+
+def published_image(settings: Settings) -> str | None:
+    """Id of the image of the version that is published, or none.
+
+    ``app-tier-ami`` itself is registered anew with every bake; the image of a version stays.
+    """
+    images = Images(settings)
+    version = images.in_use()
+    return next((kept.id for kept in images.kept() if kept.version == version), None)
+
+
+def _remedy(name: str, state: State) -> str:
+    if state.status == "UPDATE_ROLLBACK_FAILED":
+        remedy = f"aws cloudformation continue-update-rollback --stack-name {name}"
+    else:
+        remedy = "facerec aws destroy"
+    return f"{name} is {state.status} ({state.reason or 'no reason given'}); the way out: {remedy}"

@@ -1,0 +1,1 @@
+"""The controller in simulated time: traffic, fleets, other autoscalers, plots."""

@@ -1,0 +1,128 @@
+"""Policies on the same traffic, side by side."""
+
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from statistics import fmean
+
+from autoscale.model import PROFILES, Limits
+from autoscale.simulation.baselines import RIVALS
+from autoscale.simulation.lower_bound import floor
+from autoscale.simulation.policy_adapter import Ours
+from autoscale.simulation.simulator import Outcome, Simulation, Steering, World
+from autoscale.simulation.traces import TRACES, Trace
+
+POLICIES = (*PROFILES, *RIVALS)
+FIRST_SEED = 1000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over the seeds of one policy on one trace."""
+
+    trace: str
+    policy: str
+    seeds: int
+    tasks: float
+    p50: float
+    p99: float
+    late: float
+    """Tasks above the objective, or never done."""
+    billed: float
+    idle: float
+    booting: float
+    minimum_waste: float
+    launches: float
+    peak: int
+    """The most over all seeds."""
+    redelivered: float
+    floor: float
+    last_answer: float
+    stopped_after: float
+    """Seconds from the last answer to the last stop."""
+
+
+def steering(policy: str, world: World) -> Steering:
+    """Our own profiles, which know this world's means as if learned, or a rival."""
+    if policy in RIVALS:
+        return RIVALS[policy]()
+    return Ours(
+        Limits(
+            cap=world.cap,
+            profile=PROFILES[policy],
+            slo=world.slo,
+            service=world.service,
+            processes=world.processes,
+            boot=world.boot_mean,
+            boot_worst=world.boot_worst,
+            reuse=world.keeps_stopped,
+        )
+    )
+
+
+def simulate(policy: str, arrivals: Sequence[float], world: World, seed: int) -> Outcome:
+    """One run."""
+    return Simulation(arrivals, steering(policy, world), world, seed).run()
+
+
+def arrivals_of(trace: str, seed: int) -> Trace:
+    """A synthetic trace by name."""
+    return TRACES[trace](random.Random(FIRST_SEED + seed))  # noqa: S311  no secret
+
+
+@dataclass(frozen=True)
+class Case:
+    """One policy on one trace, over some seeds."""
+
+    trace: str
+    policy: str
+    world: World
+    seeds: int
+    arrivals: tuple[float, ...] | None = None
+    """Recorded traffic; none for the synthetic trace of that name, another one each seed."""
+
+    def run(self) -> Summary:
+        """All seeds."""
+        traffic = [
+            list(self.arrivals) if self.arrivals is not None else arrivals_of(self.trace, seed)
+            for seed in range(self.seeds)
+        ]
+        outcomes = [
+            simulate(self.policy, arrivals, self.world, seed)
+            for seed, arrivals in enumerate(traffic)
+        ]
+        least = fmean(floor(arrivals, self.world) for arrivals in traffic)
+        return self._summary(outcomes, least)
+
+    def _summary(self, outcomes: Sequence[Outcome], least: float) -> Summary:
+        def mean(of: Callable[[Outcome], float]) -> float:
+            return fmean(of(o) for o in outcomes)
+
+        return Summary(
+            trace=self.trace,
+            policy=self.policy,
+            seeds=self.seeds,
+            tasks=mean(lambda o: o.tasks),
+            p50=mean(lambda o: o.p50),
+            p99=mean(lambda o: o.p99),
+            late=mean(lambda o: o.late),
+            billed=mean(lambda o: o.billed),
+            idle=mean(lambda o: o.idle),
+            booting=mean(lambda o: o.booting),
+            minimum_waste=mean(lambda o: o.minimum_waste),
+            launches=mean(lambda o: o.launches),
+            peak=max(o.peak for o in outcomes),
+            redelivered=mean(lambda o: o.redelivered),
+            floor=least,
+            last_answer=mean(lambda o: o.last_answer),
+            stopped_after=mean(lambda o: max(0.0, o.all_stopped - o.last_answer)),
+        )
+
+
+def compare(cases: Sequence[Case], processes: int = 1) -> list[Summary]:
+    """All cases, in their order, in so many processes."""
+    if processes < 2:
+        return [case.run() for case in cases]
+    with ProcessPoolExecutor(processes) as pool:
+        return list(pool.map(Case.run, cases))

@@ -1,0 +1,1 @@
+"""Celery on SQS, complete: results, events, remote control and loss-free shutdown."""

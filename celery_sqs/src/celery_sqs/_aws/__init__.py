@@ -1,0 +1,1 @@
+"""SQS and SNS calls: clients, queues, batching."""

@@ -1,0 +1,1 @@
+"""The kombu transport: publish, consume, acknowledge, extend visibility."""

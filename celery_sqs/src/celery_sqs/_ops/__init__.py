@@ -1,0 +1,1 @@
+"""Operations: cleanup, redrive, Flower."""

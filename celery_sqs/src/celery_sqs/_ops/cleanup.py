@@ -1,0 +1,112 @@
+"""Removes what processes that are gone left behind: their queues and their subscriptions."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from celery_sqs._aws.client import CallFailed, error_code
+from celery_sqs._aws.queues import SEEN_TAG, find_url, queue_urls, read_tags
+from celery_sqs._results.response_queue import ABANDONED_AFTER
+
+if TYPE_CHECKING:
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+
+logger = logging.getLogger(__name__)
+
+FIRST_SWEEP = 5.0
+"""Seconds from a client's start to its first sweep: the start is for its users."""
+SWEEP_EVERY = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep removed."""
+
+    queues: tuple[str, ...]
+    """Names."""
+    subscriptions: int
+
+
+def is_abandoned(tags: Mapping[str, str], now: float) -> bool:
+    """Whether a queue's user was seen once, but not for long; ``now`` in unix seconds.
+
+    Queues without the tag are nobody's to sweep, and one that was given back (seen at 0) is free
+    for the next user.
+    """
+    seen = tags.get(SEEN_TAG, "")
+    return seen.isdigit() and int(seen) > 0 and now - int(seen) > ABANDONED_AFTER
+
+
+def sweep(
+    sqs: "SQSClient",
+    sns: "SNSClient",
+    prefix: str,
+    *,
+    keep: Collection[str] = (),
+    now: float | None = None,
+) -> Swept:
+    """Deletes abandoned queues whose name begins with ``prefix``, and subscriptions of queues
+    with such a name that do not exist any more. Queues named in ``keep`` stay in any case.
+
+    Raises botocore's errors; what was not removed is found again by the next sweep.
+    """
+    moment = time.time() if now is None else now
+    removed = []
+    for url in tuple(queue_urls(sqs, prefix)):
+        name = url.rsplit("/", 1)[1]
+        if name not in keep and is_abandoned(_tags(sqs, url), moment):
+            sqs.delete_queue(QueueUrl=url)
+            removed.append(name)
+    gone = 0
+    for arn, name in _subscriptions(sns, prefix):
+        if name in removed or find_url(sqs, name) is None:
+            sns.unsubscribe(SubscriptionArn=arn)
+            gone += 1
+    return Swept(tuple(removed), gone)
+
+
+def _tags(sqs: "SQSClient", url: str) -> dict[str, str]:
+    """None for a queue we may not look at: its owner's id begins with ours."""
+    try:
+        return read_tags(sqs, url)
+    except ClientError as error:
+        if "AccessDenied" in error_code(error):
+            return {}
+        raise
+
+
+def _subscriptions(sns: "SNSClient", prefix: str) -> Iterator[tuple[str, str]]:
+    """ARN and queue name of the subscriptions of queues whose name begins with ``prefix``."""
+    for page in sns.get_paginator("list_subscriptions").paginate():
+        for found in page.get("Subscriptions", ()):
+            name = found.get("Endpoint", "").rsplit(":", 1)[-1]
+            confirmed = found.get("SubscriptionArn", "").startswith("arn:")
+            if found.get("Protocol") == "sqs" and name.startswith(prefix) and confirmed:
+                yield found["SubscriptionArn"], name
+
+
+def sweep_in_background(
+    clients: Callable[[], "tuple[SQSClient, SNSClient]"], prefix: str, keep: Collection[str]
+) -> None:
+    """Sweeps soon and then every six hours, for as long as this process lives."""
+
+    def run() -> None:
+        pause = FIRST_SWEEP
+        while True:
+            time.sleep(pause)
+            pause = SWEEP_EVERY
+            try:
+                swept = sweep(*clients(), prefix, keep=keep)
+            except CallFailed as error:  # the next one will do it, here or in another process
+                logger.info("sweep of %s* not finished: %s", prefix, error)
+            else:
+                if swept.queues or swept.subscriptions:
+                    logger.info("swept %s", swept)
+
+    threading.Thread(target=run, name="sqs-sweeper", daemon=True).start()

@@ -1,0 +1,135 @@
+"""Flower for Celery on SQS: ``python -m celery_sqs._ops.flower -A APP [FLOWER OPTIONS]``.
+
+It is Flower itself with three differences. The Broker page and ``/api/queues/length`` show the
+counts of SQS, which Flower cannot. Events are not enabled by a broadcast every five seconds (52,000
+paid calls a day): our workers know by themselves who listens. And without a password it listens on
+this machine only.
+"""
+
+import argparse
+import asyncio
+import atexit
+import ipaddress
+import signal
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from celery import Celery
+from celery.app.utils import find_app
+from flower import command
+from flower.api.tasks import GetQueueLengths
+from flower.app import Flower
+from flower.urls import settings
+from flower.views.broker import BrokerView
+from tornado.options import options
+
+from celery_sqs._aws.queues import Counts, counts, find_url
+from celery_sqs._broker.acknowledgements import dead_letter_queue
+from celery_sqs._session import outgoing
+from celery_sqs.options import Options
+
+DEFAULTS = (
+    "--address=127.0.0.1",
+    "--enable_events=False",
+    "--tasks_columns=name,state,args,received,runtime,worker,uuid,result",
+)
+"""Given before the user's own options, which therefore win."""
+
+
+class SqsBroker:
+    """What Flower wants of a broker: the lengths of its queues."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    async def queues(self, names: Iterable[str]) -> list[dict[str, Any]]:
+        """One dictionary per queue, dead-letter queues included, in Flower's own terms."""
+        return await asyncio.to_thread(self._read, sorted(names))
+
+    def _read(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        given = self._app.conf.broker_transport_options
+        prefix = given.get("queue_name_prefix", "")
+        client = outgoing(Options.of(given)).sqs()
+        queues = []
+        for name in names:
+            url = find_url(client, prefix + name)
+            if url is not None:
+                grave = dead_letter_queue(client, url)
+                queues += [prefix + name, *([grave] if grave else [])]
+        return [_row(name, counts(client, name)) for name in queues]
+
+
+def _row(name: str, number: Counts) -> dict[str, Any]:
+    return {
+        "name": name,
+        "messages": number.total,
+        "messages_unacknowledged": number.in_flight,
+        "messages_ready": number.visible,
+    }
+
+
+class _OnSqs:
+    """Mixed into those of Flower's handlers that ask the broker."""
+
+    def get_broker(self) -> SqsBroker:
+        return SqsBroker(self.application.capp)  # type: ignore[attr-defined]
+
+
+class SqsBrokerView(_OnSqs, BrokerView):
+    """``/broker``"""
+
+
+class SqsQueueLengths(_OnSqs, GetQueueLengths):
+    """``/api/queues/length``"""
+
+
+def is_open(address: str, *, protected: bool) -> bool:
+    """Whether strangers could reach an unprotected Flower at that address (empty: everywhere)."""
+    if protected or address == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return True
+
+
+def build(app: Celery) -> Flower:
+    """Flower as its options say, with our pages before its own."""
+    flower = Flower(capp=app, options=options, **settings)
+    prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
+    flower.add_handlers(
+        r".*",
+        [
+            (f"{prefix}/broker", SqsBrokerView),
+            (f"{prefix}/api/queues/length", SqsQueueLengths),
+        ],
+    )
+    return flower
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m celery_sqs._ops.flower", description=__doc__)
+    parser.add_argument("-A", "--app", required=True, help="the Celery application")
+    chosen, rest = parser.parse_known_args(arguments)
+    command.apply_env_options()
+    command.apply_options(parser.prog, [*DEFAULTS, *rest])
+    protected = bool(options.basic_auth or options.auth)
+    if not options.unix_socket and is_open(options.address, protected=protected):
+        sys.exit("Flower can stop workers: beyond this machine give it --basic_auth=USER:PASSWORD")
+    command.extract_settings()
+    command.setup_logging()
+    app = find_app(chosen.app)
+    flower = build(app)
+    atexit.register(flower.stop)
+    signal.signal(signal.SIGTERM, command.sigterm_handler)
+    port = flower.start_http_server()
+    command.print_banner(app, "ssl_options" in settings, port)
+    try:
+        flower.start()
+    except (KeyboardInterrupt, SystemExit):
+        flower.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The result backend: response queues and their consumer."""

@@ -1,0 +1,1 @@
+"""What a Celery worker needs on SQS: bootsteps, pool, request, watchdog."""

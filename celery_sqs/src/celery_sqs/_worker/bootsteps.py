@@ -1,0 +1,185 @@
+"""What a worker does differently on SQS, as boot steps; they come with the transport."""
+
+import operator
+import os
+import signal
+import socket
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from celery import bootsteps, concurrency
+from celery.concurrency import prefork
+from celery.utils.log import get_logger
+from celery.utils.sysinfo import load_average
+from celery.worker import state
+from celery.worker.consumer.heart import Heart
+from celery.worker.consumer.tasks import Tasks
+
+from celery_sqs._worker.request import REQUEST
+from celery_sqs._worker.watchdog import Watchdog
+from celery_sqs.options import Options
+
+logger = get_logger(__name__)
+
+CORRECTION = 1.0
+"""Seconds after a command until the heartbeat that says the true interval."""
+POOL = "celery_sqs._worker.pool:TaskPool"
+CELERY_REQUEST = "celery.worker.request:Request"
+
+
+class GiveBack(bootsteps.StartStopStep):
+    """At the start of any shutdown, hands back at once what is held and has not started.
+
+    Stock Celery keeps it invisible until its running tasks have ended, or until the visibility
+    timeout does it.
+    """
+
+    requires = (Tasks,)  # so that it stops before the consumer of tasks
+
+    def start(self, c: Any) -> None:
+        # Celery puts an ack off to the event loop's next turn. When the worker is told to stop in
+        # between there is none: the task is over, its message still held, and would be handed back.
+        # An ack here makes no call, so it need not be put off.
+        c.call_soon_ack = operator.call
+
+    def stop(self, c: Any) -> None:
+        if c.task_consumer is None or not stopping():
+            return
+        c.task_consumer.cancel()
+        running = {request.message.delivery_tag for request in tuple(state.active_requests)}
+        returned = c.task_consumer.channel.give_back_except(running)
+        logger.info("%d messages handed back, %d tasks still running", returned, len(running))
+
+    terminate = stop
+
+
+class PromptSignals(bootsteps.StartStopStep):
+    """Lets a signal wake the event loop.
+
+    Python handles a signal at once, but then goes on waiting in ``epoll`` until a timer is due: an
+    idle worker looks up to ten seconds later whether it was told to stop.
+    """
+
+    requires = (Tasks,)
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
+
+    def register_with_event_loop(self, c: Any, hub: Any) -> None:
+        self.stop(c)
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are the main thread's, as in a worker embedded by a test
+        reader, writer = self._sockets = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        hub.add_reader(reader, self._drain, reader)
+
+    def _drain(self, reader: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            reader.recv(4096)
+
+    def stop(self, c: Any) -> None:
+        if self._sockets is None:
+            return
+        signal.set_wakeup_fd(-1)
+        reader, writer = self._sockets
+        self._sockets = None
+        if c.hub is not None:
+            c.hub.remove_reader(reader)
+        reader.close()
+        writer.close()
+
+
+class QuietHeart(bootsteps.StartStopStep):
+    """A heartbeat every 30 s instead of every 2: each is a paid call for every listener.
+
+    Who begins to listen asks for a heartbeat at once, and Celery's answer says that the next comes
+    in 5 s; so a true one follows, or the worker would be taken for dead until its next turn.
+    """
+
+    requires = (Heart,)
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        self._correcting = False
+
+    def create(self, c: Any) -> None:
+        interval = c.app.conf.broker_transport_options.get("heartbeat_interval")
+        for step in c.steps:
+            if isinstance(step, Heart) and step.heartbeat_interval is None:
+                step.heartbeat_interval = interval or Options.heartbeat_interval
+
+    def start(self, c: Any) -> None:
+        fanout = c.connection.transport.outgoing.fanout
+        if c.hub is not None:
+            fanout.on_command = lambda: c.hub.call_soon(self._correct, c)
+
+    def stop(self, c: Any) -> None:
+        if c.connection is not None:
+            c.connection.transport.outgoing.fanout.on_command = None
+
+    def _correct(self, c: Any) -> None:
+        if not self._correcting:
+            self._correcting = True
+            c.hub.call_later(CORRECTION, self._beat, c)
+
+    def _beat(self, c: Any) -> None:
+        self._correcting = False
+        if c.event_dispatcher is not None and c.heart is not None:
+            c.event_dispatcher.send(
+                "worker-heartbeat",
+                freq=c.heart.interval,
+                active=len(state.active_requests),
+                processed=state.all_total_count[0],
+                loadavg=load_average(),
+                **state.SOFTWARE_INFO,
+            )
+
+
+class Guard(bootsteps.StartStopStep):
+    """The watchdog over this worker's receivers."""
+
+    requires = (Tasks,)
+
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        self._watchdog: Watchdog | None = None
+
+    def start(self, c: Any) -> None:
+        transport = c.connection.transport
+        if transport.options.watchdog:
+            self._watchdog = Watchdog(
+                lambda: tuple(transport.receivers), transport.options.watchdog
+            )
+            self._watchdog.start()
+
+    def stop(self, c: Any) -> None:
+        if self._watchdog is not None:
+            self._watchdog.stop()
+
+
+def stopping() -> bool:
+    """Whether this worker was told to end, as opposed to having lost its connection."""
+    # By identity: SIGTERM sets should_stop to the exit code 0, which equals False.
+    return any(
+        flag is not None and flag is not False
+        for flag in (state.should_stop, state.should_terminate)
+    )
+
+
+def install(worker: Any) -> None:
+    """Equips the worker that is about to start."""
+    if concurrency.get_implementation(worker.pool_cls) is prefork.TaskPool:
+        worker.pool_cls = POOL
+    worker.app.steps["consumer"].update((GiveBack, Guard, PromptSignals, QuietHeart))
+    for task in worker.app.tasks.values():
+        if task.Request == CELERY_REQUEST:
+            task.Request = REQUEST
+
+
+# The signals of a child are no concern of its parent's event loop.
+os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))

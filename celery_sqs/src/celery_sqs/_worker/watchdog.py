@@ -1,0 +1,78 @@
+"""Ends a worker that has stopped receiving without knowing it.
+
+Failing polls are progress: an outage of AWS ends no worker. What is meant is a receiver that is
+dead or stuck although there are slots free; another start of the process is then the only cure.
+Whoever started the worker starts it again.
+"""
+
+import faulthandler
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from billiard import active_children
+from celery.utils.log import get_logger
+
+from celery_sqs._broker.receiver import Receiver
+
+logger = get_logger(__name__)
+
+EXIT_CODE = 70
+"""``EX_SOFTWARE`` of sysexits.h."""
+STDERR = 2
+TICKS = 12
+"""Looks per limit."""
+
+
+class Watchdog(threading.Thread):
+    """Looks after receivers; ``end`` is called once, when one of them is stuck."""
+
+    def __init__(
+        self,
+        receivers: Callable[[], Iterable[Receiver]],
+        limit: float,
+        end: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(name="sqs-watchdog", daemon=True)
+        self._receivers = receivers
+        self._limit = limit
+        self._end = end or end_process
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        tick = self._limit / TICKS
+        since = looked = time.monotonic()
+        while not self._stopped.wait(tick):
+            now = time.monotonic()
+            if now - looked > 2 * tick:
+                since = now  # we were frozen ourselves: everybody gets another chance
+            looked = now
+            stuck = [r for r in self._receivers() if is_stuck(r, now, since, self._limit)]
+            if stuck:
+                names = ", ".join(receiver.queue for receiver in stuck)
+                logger.critical("no poll of %s for %.0f s: ending this worker", names, self._limit)
+                self._end()
+                return
+
+
+def is_stuck(receiver: Receiver, now: float, since: float, limit: float) -> bool:
+    """Whether it should have ended a poll within ``limit`` seconds and did not. ``since`` is from
+    when on its silence counts."""
+    if receiver.stopping or now - max(receiver.health.last_poll, since) < limit:
+        return False
+    return not receiver.is_alive() or receiver.starving
+
+
+def end_process() -> None:
+    """Ends this process and its children at once; SQS gives their tasks to others."""
+    with suppress(OSError, ValueError):
+        faulthandler.dump_traceback(file=STDERR)  # Celery replaces sys.stderr
+    for child in active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    os._exit(EXIT_CODE)

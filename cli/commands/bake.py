@@ -1,0 +1,62 @@
+"""``facerec aws bake``: the machine image ``app-tier-ami`` from this checkout."""
+
+from pathlib import Path
+
+import click
+
+from ami_build.image.bake import Bake, Order
+from ami_build.image.registry import KEEP
+from cli.friendly_errors import told_plainly
+from facerec_tasks.settings import get_settings
+from local.processes.shutdown import Ended, end_on_signals
+
+
+@click.command()
+@click.option("--base-image", default="", metavar="AMI", help="Instead of the newest Debian 12.")
+@click.option("--instance-type", default="", help="Of the machine; FACEREC_INSTANCE_TYPE.")
+@click.option("--subnet", default="", metavar="ID", help="Instead of the default VPC's.")
+@click.option(
+    "--facenet",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A FaceNet checkpoint to convert as well.",
+)
+@click.option("--keep", type=click.IntRange(1), default=KEEP, show_default=True, help="Images.")
+@click.option(
+    "--deadline", type=click.FloatRange(1), default=30, show_default=True, help="In minutes."
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
+def bake(
+    base_image: str,
+    instance_type: str,
+    subnet: str,
+    facenet: Path | None,
+    keep: int,
+    deadline: float,
+    as_json: bool,
+) -> None:
+    """Make the image of our machines from this checkout, and publish it.
+
+    A machine is launched that provisions itself: no ssh, no key pair, no open port. It is
+    terminated in every case. The controller then replaces the machines that run: see `fleet roll`.
+    """
+    end_on_signals()
+    with told_plainly():
+        settings = get_settings()
+        order = Order(
+            base_image=base_image,
+            instance_type=instance_type or settings.instance_type,
+            subnet=subnet,
+            weights=facenet,
+            keep=keep,
+            deadline=deadline * 60,
+        )
+        try:
+            done = Bake(settings, order, tell=lambda line: click.echo(line, err=True)).run()
+        except Ended:  # the machine has been told to end
+            raise click.ClickException("interrupted; there is no new image") from None
+    if as_json:
+        click.echo(done.to_json())
+        return
+    click.echo(f"{done.image} is published as {done.version}, after {done.seconds:.0f} s")
+    if done.dropped:
+        click.echo(f"no longer kept: {', '.join(done.dropped)}")

@@ -1,0 +1,58 @@
+"""``facerec fleet report``: what a day has cost."""
+
+import json
+from dataclasses import asdict, fields
+
+import click
+
+from autoscale.report import Report
+from autoscale.report import report as make_report
+from cli.decision_archive import DAY, JSON, kept_decisions
+from cli.friendly_errors import told_plainly
+from facerec_tasks.settings import get_settings
+
+
+@click.command()
+@click.option("--hourly", type=float, help="Price of a machine in dollars an hour.")
+@DAY
+@JSON
+def report(hourly: float | None, day: str, as_json: bool) -> None:
+    """What it has cost, and what of it was of use."""
+    settings = get_settings()
+    with told_plainly():
+        kept = kept_decisions(day)
+    found = make_report(kept, settings.instance_type, hourly)
+    if as_json:
+        click.echo(json.dumps(asdict(found) | {"ratio": found.ratio}))
+        return
+    for name, value in _report_lines(found, settings.instance_type):
+        click.echo(f"{name:<34} {value}")
+
+
+def _report_lines(found: Report, instance_type: str) -> list[tuple[str, str]]:
+    unknown = f"unknown price of {instance_type}; see --hourly"
+    money = f"{found.dollars:.4f}" if found.dollars is not None else unknown
+    each = f"{found.dollars_per_thousand:.4f}" if found.dollars_per_thousand is not None else "-"
+    seconds = {f.name: getattr(found, f.name) for f in fields(found)}
+    return [
+        ("photos", str(found.photos)),
+        ("launched, started, stopped", f"{found.launches}, {found.starts}, {found.stops}"),
+        ("replaced", str(found.replaced)),
+        ("most machines at once", str(found.peak)),
+        ("billed instance-seconds", f"{found.billed:.0f}"),
+        *(
+            (f"  of these {label}", f"{seconds[name]:.0f}")
+            for name, label in (
+                ("booting", "booting"),
+                ("working", "working"),
+                ("idle", "idle"),
+                ("minimum_waste", "minimum-minute waste"),
+            )
+        ),
+        ("proven floor", f"{found.floor:.0f}"),
+        ("billed / floor", f"{found.ratio:.2f}" if found.ratio else "-"),
+        ("seconds of stopped machines", f"{found.stopped:.0f}"),
+        ("dollars (machines and disks)", money),
+        ("dollars per 1000 photos", each),
+        ("hours watched, not watched", f"{found.watched / 3600:.2f}, {found.unwatched / 3600:.2f}"),
+    ]

@@ -1,0 +1,163 @@
+"""``facerec fleet simulate``: what if."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoscale.decisions import Decision
+from autoscale.simulation.comparison import POLICIES, Case, Summary, arrivals_of
+from autoscale.simulation.comparison import simulate as run
+from autoscale.simulation.simulator import World
+from autoscale.simulation.traces import TRACES
+from autoscale.simulation.traces import recorded as arrivals_in
+from cli.decision_archive import DAY, JSON, kept_decisions
+from cli.friendly_errors import told_plainly
+
+
+@click.command()
+@click.option(
+    "--trace",
+    type=click.Choice([*TRACES]),
+    default="burst",
+    show_default=True,
+    help="Synthetic traffic.",
+)
+@click.option("--recorded", is_flag=True, help="Instead, the traffic this system has seen.")
+@click.option(
+    "--log",
+    "log",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Instead, the traffic of a decision log (JSON lines).",
+)
+@click.option(
+    "--policy",
+    "policies",
+    type=click.Choice(POLICIES),
+    multiple=True,
+    default=("slo", "clairvoyant"),
+    show_default=True,
+    help="May be given several times.",
+)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--cap", type=click.IntRange(0), default=15, show_default=True)
+@click.option("--slo", type=click.FloatRange(1.0), default=60.0, show_default=True)
+@click.option(
+    "--service",
+    type=click.FloatRange(0.001),
+    default=0.5,
+    show_default=True,
+    help="Seconds of one process per photo.",
+)
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
+@click.option(
+    "--boot",
+    type=(float, float),
+    default=(20.0, 60.0),
+    show_default=True,
+    help="Fastest and slowest boot in seconds.",
+)
+@click.option("--failing-boots", type=click.FloatRange(0, 1), default=0.0, show_default=True)
+@click.option("--terminate", is_flag=True, help="Machines are terminated, none is used again.")
+@click.option("--counts-only", is_flag=True, help="The web tier's ledger cannot be read.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw queue and machines over time into this file (.png, .svg).",
+)
+@DAY
+@JSON
+def simulate(
+    trace: str,
+    recorded: bool,
+    log: Path | None,
+    policies: tuple[str, ...],
+    seeds: int,
+    day: str,
+    plot: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """What if: policies and settings on the same traffic."""
+    world = _world(**options)
+    with told_plainly():
+        arrivals = _traffic(recorded, log, day)
+    name = trace if arrivals is None else "recorded"
+    cases = [Case(name, policy, world, seeds, arrivals) for policy in policies]
+    summaries = [case.run() for case in cases]
+    if as_json:
+        click.echo(json.dumps([asdict(s) for s in summaries]))
+    else:
+        click.echo(_summaries(summaries))
+    if plot:
+        _plot(name, arrivals, policies, world, plot)
+
+
+def _world(
+    boot: tuple[float, float],
+    terminate: bool,
+    counts_only: bool,
+    failing_boots: float,
+    **options: Any,
+) -> World:
+    low, high = boot
+    if not 0 < low <= high:
+        raise click.BadParameter("the fastest boot comes first", param_hint="--boot")
+    return World(
+        boot=boot,
+        boot_median=min(high, max(low, (low * high) ** 0.5)),
+        pending=(min(5.0, low / 2), min(10.0, low)),
+        keeps_stopped=not terminate,
+        ledger=not counts_only,
+        failing_boots=failing_boots,
+        **options,
+    )
+
+
+def _traffic(seen: bool, log: Path | None, day: str) -> tuple[float, ...] | None:
+    """Recorded arrivals, or none when they are to be synthetic."""
+    if not seen and log is None:
+        return None
+    try:
+        kept = (
+            [Decision.from_json(line) for line in log.read_text().splitlines()]
+            if log
+            else (kept_decisions(day))
+        )
+    except ValueError as error:
+        raise click.ClickException(f"{log}: {error}") from error
+    arrivals = tuple(arrivals_in(kept))
+    if not arrivals:
+        raise click.ClickException("nothing has arrived in what was recorded")
+    return arrivals
+
+
+def _summaries(summaries: Sequence[Summary]) -> str:
+    first = summaries[0]
+    lines = [
+        f"{first.trace}: {first.tasks:.0f} photos, mean of {first.seeds} seeds; "
+        f"no policy stays below {first.floor:.0f} billed s",
+        f"{'policy':<20}{'p50 s':>7}{'p99 s':>7}{'late':>8}{'billed s':>9}{'x floor':>8}"
+        f"{'launches':>9}{'peak':>5}{'redone':>7}",
+    ]
+    for s in summaries:
+        ratio = f"{s.billed / s.floor:.2f}" if s.floor else "-"
+        lines.append(
+            f"{s.policy:<20}{s.p50:>7.1f}{s.p99:>7.1f}{s.late:>8.1f}{s.billed:>9.0f}{ratio:>8}"
+            f"{s.launches:>9.1f}{s.peak:>5}{s.redelivered:>7.1f}"
+        )
+    return "\n".join(lines)
+
+
+def _plot(
+    name: str, arrivals: tuple[float, ...] | None, policies: Sequence[str], world: World, file: Path
+) -> None:
+    from autoscale.simulation.plots import timelines  # matplotlib: only who draws waits for it
+
+    traffic = arrivals if arrivals is not None else arrivals_of(name, 0)
+    runs = {policy: run(policy, traffic, world, 0) for policy in policies}
+    timelines(runs, world.cap, file, name)
+    click.echo(f"drawn: {file}", err=True)

@@ -1,0 +1,80 @@
+"""``facerec keys``: API keys of the web tier."""
+
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cli.friendly_errors import told_plainly
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage.buckets import Storage
+from webapp.services.keys import SCOPES, ApiKey, Keys, make
+
+
+@click.group()
+def keys() -> None:
+    """API keys: needed when the web tier is bound beyond this machine."""
+
+
+@keys.command()
+@click.argument("label")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=("recognise",),
+    show_default=True,
+    help="What the key is good for; may be given several times.",
+)
+@click.option("--json", "as_json", is_flag=True)
+def add(label: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Make a key for LABEL and show it, this once."""
+    with told_plainly():
+        key, token = make(label, scopes, time.time())
+        _keys().add(key)
+    if as_json:
+        click.echo(json.dumps({"id": key.id, "scopes": key.scopes, "token": token}))
+        return
+    click.echo(token)
+    click.echo("Keep it: it is not stored and cannot be shown again.", err=True)
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def list_(as_json: bool) -> None:
+    """Show the keys there are, not their secrets."""
+    with told_plainly():
+        found = _keys().all()
+    if as_json:
+        rows = [{**asdict(key), "created_at": _day(key)} for key in found]
+        for row in rows:
+            del row["digest"]
+        click.echo(json.dumps(rows))
+        return
+    table = Table("id", "label", "scopes", "made")
+    for key in found:
+        table.add_row(key.id, key.label, " ".join(key.scopes), _day(key))
+    Console().print(table)
+
+
+@keys.command()
+@click.argument("id_", metavar="ID")
+def remove(id_: str) -> None:
+    """Make a key worthless; web processes know within half a minute."""
+    with told_plainly():
+        if not _keys().remove(id_):
+            raise click.ClickException(f"no key {id_}")
+    click.echo(f"removed {id_}")
+
+
+def _day(key: ApiKey) -> str:
+    return datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec="seconds")
+
+
+def _keys() -> Keys:
+    return Keys(Storage(get_settings()))

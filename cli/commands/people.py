@@ -1,0 +1,148 @@
+"""``facerec people``: who is known."""
+
+import json
+from pathlib import Path
+
+import click
+
+from cli.commands.calibrate import calibrate
+from cli.commands.precision import precision
+from cli.enrolment import enrol
+from cli.friendly_errors import told_plainly
+from cli.gallery_broadcast import announce
+from facerec_tasks.recognition.conversion.checkpoint import CheckpointError
+from facerec_tasks.recognition.embedding.embedder import load_embedder
+from facerec_tasks.recognition.gallery.data_pt import read_gallery
+from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
+from facerec_tasks.recognition.gallery.person_name import checked_name
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
+from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.people import People
+
+EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
+_PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def people() -> None:
+    """The people who are known: their gallery is an object in the state bucket."""
+
+
+people.add_command(calibrate)
+people.add_command(precision)
+
+
+@people.command()
+@click.argument("name")
+@click.argument("photos", nargs=-1, required=True, type=_PHOTO)
+@click.option("--force", is_flag=True, help="Also small, blurred and look-alike faces.")
+def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
+    """Enrol one person from one or more photos."""
+    with told_plainly(*EXPECTED):
+        _enrol([(name, photo) for photo in photos], force=force)
+
+
+@people.command("import")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--threshold", type=click.FloatRange(min=0), help="data.pt: name nobody farther.")
+@click.option("--replace", is_flag=True, help="data.pt: forget everybody who is known now.")
+@click.option(
+    "--without-model", is_flag=True, help="data.pt: though FaceNet is not converted here."
+)
+@click.option("--force", is_flag=True, help="Folder: also small, blurred and look-alike faces.")
+def import_(
+    source: Path, threshold: float | None, replace: bool, without_model: bool, force: bool
+) -> None:
+    """Enrol everybody of a folder of NAME/*.jpg, or take over a data.pt.
+
+    A data.pt (a list of 1x512 tensors and a list of names) is used as its makers did: always the
+    nearest name, unless --threshold is given.
+    """
+    with told_plainly(*EXPECTED):
+        if source.is_dir():
+            _enrol(photos_of(source), force=force)
+        else:
+            gallery = read_gallery(source.read_bytes(), threshold)
+            if not without_model:  # workers would have to give every photo back
+                load_embedder(gallery.engine, get_settings().models_dir)
+            _take_over(gallery, replace=replace)
+
+
+@people.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def list_(as_json: bool) -> None:
+    """Everybody, with the number of photos."""
+    with told_plainly(*EXPECTED):
+        gallery = _people().gallery()
+    counts = {name: len(gallery.photos_of(name)) for name in sorted(gallery.names)}
+    if as_json:
+        rule = {"threshold": gallery.threshold, "margin": gallery.margin}
+        made_by = {"engine": gallery.engine, "precision": gallery.precision}
+        click.echo(json.dumps({**made_by, **rule, "people": counts}, indent=2))
+        return
+    for name, photos in counts.items():
+        click.echo(f"{name}\t{photos}")
+    click.echo(f"{len(counts)} people, engine {gallery.engine} {gallery.precision}", err=True)
+
+
+@people.command()
+@click.argument("names", nargs=-1, required=True)
+def remove(names: tuple[str, ...]) -> None:
+    """Forget people: embeddings, photos and every old version of both."""
+    with told_plainly(*EXPECTED):
+        for name in names:
+            _people().remove(name)
+            click.echo(f"removed {name}")
+        announce()
+
+
+@people.command()
+@click.argument("old")
+@click.argument("new")
+def rename(old: str, new: str) -> None:
+    """Give a person another name."""
+    with told_plainly(*EXPECTED):
+        _people().rename(old, new)
+        click.echo(f"{old} is now {new}")
+        announce()
+
+
+def _people() -> People:
+    return People(Storage(get_settings()))
+
+
+def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
+    for name, _ in photos:
+        checked_name(name)
+    known = _people().gallery()
+    networks = Networks(Storage(get_settings()), get_settings())
+    batch = Batch(Enroller(networks.recognizer(known)), known, strict=not force)
+    refused = enrol(batch, photos, lambda: _save(batch))
+    if refused == len(photos):
+        raise click.ClickException(f"none of {refused} photos was taken")
+    _save(batch)
+    announce()
+    new = len(set(_people().gallery().photos) - set(known.photos))
+    there = len(photos) - refused - new
+    click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
+
+
+def _save(batch: Batch) -> None:
+    _people().add(batch.samples)
+    batch.samples = {}
+
+
+def _take_over(gallery: Gallery, *, replace: bool) -> None:
+    known = _people().gallery()
+    if len(known) and not replace:
+        raise EngineMismatch(
+            f"{len(known)} people are known already, by {known.engine}; "
+            "their gallery and this one cannot be mixed: repeat with --replace to forget them"
+        )
+    _people().replace(gallery)
+    click.echo(f"took over {len(gallery.photos)} faces of {len(gallery)} people")
+    announce()

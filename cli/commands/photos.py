@@ -1,0 +1,95 @@
+"""``facerec photos``: the photos that are stored."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from cli.friendly_errors import told_plainly
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage.photos import Choice, Photos
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+class Age(click.ParamType[datetime]):
+    """``30m``, ``12h`` or ``7d``: a moment so long ago."""
+
+    name = "age"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        found = re.fullmatch(r"(\d+)([mhd])", value)
+        if not found:
+            self.fail(f"{value!r} is no age such as 30m, 12h or 7d", param, ctx)
+        return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+@click.group()
+def photos() -> None:
+    """The photos that are stored, the names found on them, and all records about them."""
+
+
+@photos.command("list")
+@click.option("--prefix", default="", help="Only file names that begin so.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+def list_(prefix: str, as_json: bool) -> None:
+    """Show each photo with the name that was found; of photos of one name, the newest."""
+    with told_plainly():
+        archive = Photos(get_settings())
+        names = archive.names(PurePosixPath(prefix).stem)
+        rows = [
+            {
+                "photo": photo.key,
+                "name": names.get(PurePosixPath(photo.key).stem),
+                "bytes": photo.size,
+                "stored_at": photo.modified.isoformat(timespec="seconds"),
+            }
+            for photo in archive.photos(prefix)
+        ]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    table = Table("photo", "name", "bytes", "stored")
+    for row in rows:
+        table.add_row(*(str(row[k] or "-") for k in ("photo", "name", "bytes", "stored_at")))
+    Console().print(table)
+
+
+@photos.command()
+@click.argument("names", nargs=-1)
+@click.option("--older-than", "before", type=Age(), help="Only what is older: 30m, 12h, 7d.")
+@click.option("--all", "everything", is_flag=True, help="Every photo there is.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True)
+def purge(
+    names: tuple[str, ...],
+    before: datetime | None,
+    everything: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove photos for good: every version in both buckets, and the records about them.
+
+    NAMES are file names such as test_00.jpg. A photo that still waits in the queue is answered as
+    gone.
+    """
+    if not (names or before or everything):
+        raise click.UsageError("say which: NAMES, --older-than or --all")
+    if not (yes or dry_run):
+        click.confirm("Remove these photos for good?", abort=True)
+    with told_plainly():
+        done = Photos(get_settings()).purge(Choice(frozenset(names), before), dry=dry_run)
+    if as_json:
+        counts = {"photos": done.photos, "names": done.names, "records": done.records}
+        click.echo(json.dumps({**counts, "dry_run": dry_run}))
+        return
+    verb = "would remove" if dry_run else "removed"
+    click.echo(f"{verb} {done.photos} photos, {done.names} names, {done.records} records")

@@ -1,0 +1,122 @@
+"""``facerec people precision``: embeddings in fp32 or int8, changed only after a look at both."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from cli.friendly_errors import told_plainly
+from cli.gallery_broadcast import announce
+from facerec_tasks.recognition.embedding.embedder import ResNet128
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.precision import FP32, INT8
+from facerec_tasks.recognition.gallery import precision_check
+from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
+from facerec_tasks.recognition.gallery.precision_check import Accuracy
+from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.people import People
+
+
+class Refused(GalleryError):
+    """Raised when the other precision is worse, or nobody can tell; says how to insist."""
+
+
+@click.command()
+@click.argument("wanted", type=click.Choice([FP32, INT8]))
+@click.option(
+    "--network",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="int8: a network made before, instead of one made from the enrolled photos.",
+)
+@click.option("--force", is_flag=True, help="Also when it is worse, or too few photos tell.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> None:
+    """Compute all embeddings again, in fp32 or int8.
+
+    int8 makes the embedder two and a half times as fast. Its network is made from the enrolled
+    photos and tried on them first: when accuracy falls by more than a point, or there are too few
+    photos to tell, nothing changes. Running workers follow by themselves.
+    """
+    with told_plainly(GalleryError, ModelMissing, OSError):
+        storage = Storage(get_settings())
+        people, networks = People(storage), Networks(storage, get_settings())
+        known = people.gallery()
+        name = FP32 if wanted == FP32 else _made(people, networks, known, network)
+        recognizer = networks.recognizer(Gallery.empty(known.engine, precision=name))
+        seen: list[Accuracy] = []
+
+        def approve(before: Gallery, after: Gallery) -> None:
+            seen.extend((Accuracy.of(before), Accuracy.of(after)))
+            against = precision_check.objection(*seen) if name != FP32 else None
+            if not as_json:
+                click.echo(precision_check.table(*seen))
+            if against and not force:
+                raise Refused(f"not switched to {name}: {against} (--force switches all the same)")
+            networks.publish(after)
+
+        with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:
+            gallery = people.recompute(name, _embedder(recognizer, shown.update), approve)
+        networks.forget_others(gallery)
+        announce()
+        click.echo(_as_json(gallery, *seen) if as_json else f"{len(gallery)} people are in {name}")
+
+
+def _made(people: People, networks: Networks, known: Gallery, network: Path | None) -> str:
+    """The precision of an int8 network, which only this machine has yet."""
+    if known.engine != ResNet128.name:
+        raise GalleryError(
+            f"int8 is offered for {ResNet128.name} only, the gallery has {known.engine}"
+        )
+    if network:
+        return networks.stage(known.engine, network.read_bytes())
+    from facerec_tasks.recognition.conversion import quantization  # with onnx: only this needs it
+
+    try:
+        data = quantization.quantized(get_settings().models_dir, _faces(people, networks, known))
+    except quantization.TooFewFaces as few:
+        raise GalleryError(f"no int8 network can be made: {few}") from few
+    return networks.stage(known.engine, data)
+
+
+def _faces(people: People, networks: Networks, known: Gallery) -> NDArray[np.uint8]:
+    """Aligned faces of as many enrolled photos as an int8 network is made from."""
+    from facerec_tasks.recognition.conversion import quantization
+
+    recognizer = networks.recognizer(Gallery.empty(known.engine))
+    kept = [photo for photo in known.photos if photo]
+    drawn = quantization.drawn(kept)
+    return quantization.faces_of(recognizer, (people.photo(photo_id) for photo_id in drawn))
+
+
+def _embedder(
+    recognizer: Recognizer, looked: Callable[[int], object]
+) -> Callable[[bytes], Embeddings | None]:
+    def embed(photo: bytes) -> Embeddings | None:
+        seen = recognizer.look(photo)
+        looked(1)
+        return seen.embeddings[0] if seen.detections else None
+
+    return embed
+
+
+def _as_json(gallery: Gallery, before: Accuracy, after: Accuracy) -> str:
+    def plain(accuracy: Accuracy) -> dict[str, Any]:
+        """JSON has no "not a number"."""
+        return {
+            name: None if math.isnan(value) else round(value, 4)
+            for name, value in asdict(accuracy).items()
+        }
+
+    report = {"precision": gallery.precision, "before": plain(before), "after": plain(after)}
+    return json.dumps(report, indent=2)

@@ -1,0 +1,59 @@
+"""``facerec up``: the whole system on this machine."""
+
+import logging
+import os
+
+import click
+
+from cli.friendly_errors import told_plainly
+from facerec_tasks.settings import get_settings
+from local.processes.supervisor import ServiceFailed
+
+_DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
+
+
+@click.command(epilog=_DEFAULTS)
+@click.option("--port", type=int, help="Of the web tier; PORT, 8000.")
+@click.option("--flower-port", type=int, help="Of Flower; FACEREC_FLOWER_PORT, 5555.")
+@click.option("--aws-port", type=int, help="Of the embedded AWS; FACEREC_LOCAL_AWS_PORT, 4566.")
+@click.option("--max-instances", type=int, help="Machines at most; FACEREC_MAX_INSTANCES, 15.")
+@click.option("--profile", type=click.Choice(["slo", "course"]), help="Of scaling; slo.")
+@click.option("--concurrency", type=int, help="Processes of each machine; 1.")
+@click.option("--pending", type=float, help="Seconds a machine boots; 2.")
+@click.option("--stopping", type=float, help="Seconds a machine takes to stop; 1.")
+@click.option("--with-parent", is_flag=True, help="End when the process that started it ends.")
+def up(with_parent: bool, **options: str | int | float | None) -> None:
+    """Run the whole system on this machine, until Ctrl-C.
+
+    AWS is a process on this machine: photos, answers and queues are in its memory and gone when it
+    ends; only the people you enrolled are kept, in .local/kept. Nothing is sent anywhere, whatever
+    account your environment names. The log of every process is in .local/logs.
+    """
+    parent = os.getppid() if with_parent else None
+    _put_in_environment(options)
+    logging.basicConfig(format="facerec: %(message)s", level=logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # full pools are no news
+    from local.up import up as run  # --help must not wait for boto3
+
+    with told_plainly(ServiceFailed):
+        run(get_settings(), parent=parent)
+
+
+_VARIABLES = {
+    "port": "PORT",
+    "flower_port": "FACEREC_FLOWER_PORT",
+    "aws_port": "FACEREC_LOCAL_AWS_PORT",
+    "max_instances": "FACEREC_MAX_INSTANCES",
+    "profile": "FACEREC_SCALING_PROFILE",
+    "concurrency": "FACEREC_LOCAL_CONCURRENCY",
+    "pending": "FACEREC_LOCAL_PENDING",
+    "stopping": "FACEREC_LOCAL_STOPPING",
+}
+
+
+def _put_in_environment(options: dict[str, str | int | float | None]) -> None:
+    """The processes we start read the same settings as we do."""
+    for option, value in options.items():
+        if value is not None:
+            os.environ[_VARIABLES[option]] = str(value)
+    get_settings.cache_clear()

@@ -1,0 +1,22 @@
+"""The decisions the controller has kept, for the commands that look at them."""
+
+import click
+
+from autoscale import decisions
+from autoscale.decisions import Decision
+from autoscale.state import PREFIX
+from facerec_tasks.settings import get_settings
+from facerec_tasks.storage.state_bucket import StateBucket
+
+JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
+DAY = click.option(
+    "--day", default="", metavar="YYYY-MM-DD", help="The day (UTC); all days otherwise."
+)
+
+
+def kept_decisions(day: str, newest: int | None = None) -> list[Decision]:
+    """Those of a day, the newest so many, or all; oldest first."""
+    state = StateBucket(get_settings(), PREFIX)
+    if newest is not None and not day:
+        return decisions.read_last(state, newest)
+    return list(decisions.read(state, day))

@@ -1,0 +1,1 @@
+"""Finding faces: the MTCNN cascade."""

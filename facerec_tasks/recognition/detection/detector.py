@@ -1,0 +1,195 @@
+"""Finds faces: the MTCNN cascade (Zhang et al. 2016), as facenet-pytorch 2.6 computes it.
+
+Three networks, each looking closer at what the one before let through: P-Net slides over a pyramid
+of shrunken pictures, R-Net and O-Net judge single crops. Boxes agree with the original within 0.01
+px (``benchmarks/parity.py``). What is ours are the caps: no picture can make the cascade judge more
+than :class:`Limits` allows, whatever it shows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec_tasks.recognition import session
+from facerec_tasks.recognition.detection.boxes import corrected, squared, suppress, suppress_within
+from facerec_tasks.recognition.detection.summed_area import SummedArea
+
+Array = NDArray[np.float32]
+Points = tuple[tuple[float, float], ...]
+
+SMALLEST_FACE = 20
+"""Side in pixels of the smallest face looked for."""
+PYRAMID_FACTOR = 0.709
+CELL, STRIDE = 12, 2
+"""P-Net judges squares of 12 px, every 2 px."""
+THRESHOLDS = (0.6, 0.7, 0.7)
+"""Face probability a candidate needs to pass P-Net, R-Net and O-Net."""
+_PASS = [np.float32(np.log(p / (1 - p))) for p in THRESHOLDS]
+"""The same as logits, which is what the networks give."""
+_CELL_EDGES = np.array([1, 1, CELL, CELL], np.float32)
+BATCH = 32
+"""Crops a network judges at once: bounds memory."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many candidates each stage may pass on, best first. Real photos stay far below."""
+
+    per_level: int = 4096
+    first: int = 1500
+    second: int = 300
+    faces: int = 64
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One face, in pixels of the picture it was found in."""
+
+    box: tuple[float, float, float, float]
+    """Left, top, right, bottom; may reach over the picture's edge."""
+    score: float
+    """Probability that this is a face, 0.7 to 1."""
+    landmarks: Points
+    """Left eye, right eye (as the viewer sees them), nose, left and right corner of the mouth."""
+
+    @property
+    def area(self) -> float:
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
+
+    def transformed(
+        self, scale: tuple[float, float] = (1.0, 1.0), offset: tuple[float, float] = (0.0, 0.0)
+    ) -> Self:
+        """The same face in a picture whose pixels are ``x * scale + offset`` of this one's."""
+        (sx, sy), (dx, dy) = scale, offset
+        left, top, right, bottom = self.box
+        box = (left * sx + dx, top * sy + dy, right * sx + dx, bottom * sy + dy)
+        points = tuple((x * sx + dx, y * sy + dy) for x, y in self.landmarks)
+        return type(self)(box, self.score, points)
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidates:
+    boxes: Array
+    scores: Array
+
+    def best(self, keep: NDArray[Any]) -> "_Candidates":
+        return _Candidates(self.boxes[keep], self.scores[keep])
+
+
+class Detector:
+    """The cascade. Loaded once, before workers fork; holds no state between pictures."""
+
+    def __init__(self, models_dir: Path, limits: Limits | None = None) -> None:
+        """Raises :class:`session.ModelMissing`."""
+        self._pnet, self._rnet, self._onet = (
+            session.load(models_dir, name) for name in ("pnet", "rnet", "onet")
+        )
+        self._limits = limits or Limits()
+
+    def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
+        """Faces of ``rgb`` (height x width x 3), the largest first."""
+        picture = SummedArea(rgb)
+        candidates = self._propose(picture)
+        candidates = self._refine(picture, candidates)
+        return self._decide(picture, candidates)
+
+    def _propose(self, picture: SummedArea) -> _Candidates:
+        """P-Net over the pyramid."""
+        found = [level for scale in _scales(picture) if (level := self._propose_at(picture, scale))]
+        if not found:
+            return _Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32))
+        boxes, scores, corrections = (np.concatenate(part) for part in zip(*found, strict=True))
+        keep = suppress(boxes, scores, 0.7)[: self._limits.first]
+        boxes = corrected(boxes[keep], corrections[keep], edge=0)
+        return _Candidates(squared(boxes), scores[keep])
+
+    def _propose_at(self, picture: SummedArea, scale: float) -> tuple[Array, Array, Array] | None:
+        """Boxes, scores and corrections of one level of the pyramid, if it has candidates."""
+        size = int(picture.height * scale + 1), int(picture.width * scale + 1)
+        maps = self._pnet.run(None, {"x": picture.level(*size)})[0][0]
+        y, x = (maps[0] >= _PASS[0]).nonzero()
+        if not len(y):
+            return None
+        if len(y) > self._limits.per_level:
+            best = np.argsort(-maps[0, y, x], kind="stable")[: self._limits.per_level]
+            y, x = y[np.sort(best)], x[np.sort(best)]
+        found = maps[:, y, x]
+        boxes = np.array([x, y, x, y], np.float32).T * STRIDE + _CELL_EDGES
+        boxes = np.floor(boxes / np.float32(scale))
+        scores = _probability(found[0])
+        keep = suppress(boxes, scores, 0.5)
+        return boxes[keep], scores[keep], found[1:, keep].T
+
+    def _refine(self, picture: SummedArea, candidates: _Candidates) -> _Candidates:
+        """R-Net."""
+        candidates, output = _judge(self._rnet, picture, candidates, 24, _PASS[1])
+        keep = suppress(candidates.boxes, candidates.scores, 0.7)[: self._limits.second]
+        candidates = candidates.best(keep)
+        return _Candidates(
+            squared(corrected(candidates.boxes, output[keep, 1:])), candidates.scores
+        )
+
+    def _decide(self, picture: SummedArea, candidates: _Candidates) -> list[Detection]:
+        """O-Net, and the landmarks."""
+        candidates, output = _judge(self._onet, picture, candidates, 48, _PASS[2])
+        corner = candidates.boxes[:, None, :2]
+        size = candidates.boxes[:, None, 2:] - corner + 1
+        points = output[:, 5:].reshape(-1, 2, 5).transpose(0, 2, 1) * size + corner - 1
+        boxes = corrected(candidates.boxes, output[:, 1:5])
+        keep = suppress_within(boxes, candidates.scores, 0.7)[: self._limits.faces]
+        faces = [
+            Detection(tuple(box), score, tuple((x, y) for x, y in marks))
+            for box, score, marks in zip(
+                boxes[keep].tolist(),
+                candidates.scores[keep].tolist(),
+                points[keep].tolist(),
+                strict=True,
+            )
+        ]
+        return sorted(faces, key=lambda face: face.area, reverse=True)
+
+
+def _scales(picture: SummedArea) -> Iterator[float]:
+    scale = CELL / SMALLEST_FACE
+    side = min(picture.height, picture.width) * scale
+    while side >= CELL:
+        yield scale
+        scale *= PYRAMID_FACTOR
+        side *= PYRAMID_FACTOR
+
+
+def _judge(
+    network: Any, picture: SummedArea, candidates: _Candidates, size: int, threshold: np.float32
+) -> tuple[_Candidates, Array]:
+    """Runs ``network`` on crops of the candidates; those it passes, with its outputs for them."""
+    corners = _inside(candidates.boxes, picture)
+    visible = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+    candidates, corners = candidates.best(visible), corners[visible]
+    outputs = [
+        network.run(None, {"x": picture.crops(corners[start : start + BATCH], size)})[0]
+        for start in range(0, len(corners), BATCH)
+    ]
+    if not outputs:
+        return candidates, np.empty((0, network.get_outputs()[0].shape[1]), np.float32)
+    output = np.concatenate(outputs)
+    passed = output[:, 0] > threshold
+    scores = _probability(output[passed, 0])
+    return _Candidates(candidates.boxes[passed], scores), output[passed]
+
+
+def _inside(boxes: Array, picture: SummedArea) -> NDArray[np.int64]:
+    """Pixel corners of the boxes cut to the picture; right and bottom exclusive."""
+    corners = boxes.astype(np.int64)  # toward zero, as torch's ``.int()``
+    corners[:, :2] = np.maximum(corners[:, :2], 1) - 1
+    corners[:, 2:] = np.minimum(corners[:, 2:], [picture.width, picture.height])
+    return corners
+
+
+def _probability(logits: Array) -> Array:
+    """Sigmoid, the softmax of two classes. Far negative logits never come here."""
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)

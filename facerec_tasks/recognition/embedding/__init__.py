@@ -1,0 +1,1 @@
+"""Faces to embeddings: alignment, the embedder, distances."""

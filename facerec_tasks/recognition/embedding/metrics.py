@@ -1,0 +1,89 @@
+"""What the embeddings of each engine are like, and which of many is nearest."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec_tasks.recognition.gallery.header import GalleryError
+
+Embeddings = NDArray[np.float32]
+"""One face a row: [faces, dimension]."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What one engine's embeddings are like; distances are Euclidean."""
+
+    dimension: int
+    threshold: float
+    """At most this far from a person is that person."""
+    margin: float
+    """See :attr:`Gallery.margin`."""
+    spread: float
+    """Distance over which the odds of "same person" change by a factor of e."""
+
+
+TRAITS = {
+    # docs/decisions/gallery.md: one photo each of 99 people, the mirror image averaged in
+    "resnet128": Traits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
+    # not measured here: unit vectors, 1.0 to 1.1 is what its users verify pairs with
+    "facenet": Traits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
+}
+
+
+def lead_needed(distance: Any, threshold: float, margin: float) -> Any:
+    """How much farther the second person must be, see :attr:`Gallery.margin`; also of arrays."""
+    return np.maximum(margin / 5, margin - (threshold - distance))
+
+
+class Block:
+    """Embeddings that are searched together: [rows, dimension], and whose each one is."""
+
+    def __init__(
+        self, rows: Embeddings, owners: NDArray[np.int32], squares: Embeddings | None = None
+    ) -> None:
+        """``squares``: of the rows' lengths, if they were computed before."""
+        self.rows, self.owners = rows, owners
+        if squares is None:
+            with np.errstate(over="ignore"):  # what overflows is refused in the next line
+                squares = np.einsum("ij,ij->i", rows, rows)
+            if not np.isfinite(squares).all():
+                raise GalleryError("an embedding is not finite")
+        self.squares = squares
+
+    def estimate(self, probe: Embeddings) -> Embeddings:
+        """[rows], squared distances less the probe's own square: one pass over memory."""
+        squared: Embeddings = self.rows @ probe
+        squared *= -2
+        squared += self.squares
+        return squared
+
+    def nearest(self, estimate: Embeddings, probe: Embeddings) -> tuple[int, float]:
+        """Whose the nearest row is, and its exact distance; infinity when there is no row left."""
+        least = float(estimate.min())
+        if least == math.inf:
+            return 0, math.inf
+        # float32 rounds the estimate in its sixth digit: whatever is that near is looked at exactly
+        rows = np.flatnonzero(estimate <= least + 1e-5 * (1 + float(probe @ probe) + abs(least)))
+        exact = np.linalg.norm(self.rows[rows].astype(np.float64) - probe, axis=1)
+        best = int(exact.argmin())
+        return int(self.owners[rows[best]]), float(exact[best])
+
+
+def means_of(photos: Block) -> Block | None:
+    """The mean embedding of everybody who has several; none when nobody has."""
+    order = np.argsort(photos.owners, kind="stable")
+    owners, begins, counts = np.unique(photos.owners[order], return_index=True, return_counts=True)
+    several = counts > 1
+    if not several.any():
+        return None
+    owners, begins, counts = owners[several], begins[several], counts[several]
+    sums = photos.rows[order[begins]]
+    for nth in range(1, counts.max()):  # the nth photo of everybody at once: add.at takes 50 times
+        more = np.flatnonzero(counts > nth)
+        sums[more] += photos.rows[order[begins[more] + nth]]
+    sums /= counts[:, np.newaxis]
+    return Block(sums, owners)

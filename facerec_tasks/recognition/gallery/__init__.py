@@ -1,0 +1,1 @@
+"""Who is known: people, their embeddings, enrolment and search."""

@@ -1,0 +1,194 @@
+"""Which photos may teach a face: the quality gate of enrolment, with its reasons."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facerec_tasks.recognition.detection.detector import Detection
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.precision import FP32
+from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery
+from facerec_tasks.recognition.gallery.person_name import checked_name
+from facerec_tasks.recognition.images.decoding import Rejected
+from facerec_tasks.recognition.recognizer import Recognizer
+
+MIN_FACE = 18.0
+"""Pixels of the shorter side of the face's box. A face shrunk to this is 0.4 from itself."""
+RIVAL = 0.7
+"""A second face of this share of the first one's area makes it unclear who is meant."""
+MIN_SHARPNESS = 0.01
+"""Of :func:`sharpness`: news photos have 0.04 and more, a face blurred until it is 0.4 from itself
+has 0.011."""
+ALIKE = 0.06
+"""So far within the threshold are 3 of 4 pairs of the same person, and hardly any of two: a refusal
+needs a better reason than an answer."""
+UNLIKE = 0.15
+"""This far beyond the threshold are 19 of 20 pairs of different people, and 1 in 50 of the same."""
+
+_SHARPNESS_SIZE = 64
+
+
+class Reason(StrEnum):
+    """Why a photo is not enrolled: the whole list."""
+
+    NOT_A_PHOTO = "not-a-photo"
+    NO_FACE = "no-face"
+    SEVERAL_FACES = "several-faces"
+    TOO_SMALL = "too-small"
+    BLURRED = "blurred"
+    SOMEBODY_ELSE = "somebody-else"
+    UNLIKE_THE_OTHERS = "unlike-the-others"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A photo that would teach the wrong thing."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One good photo of one person."""
+
+    photo: bytes
+    """As it was given, in its own format."""
+    embedding: Embeddings
+    """[dimension]"""
+    precision: str = FP32
+    """What it was computed in: it may be enrolled in a gallery of that precision only."""
+
+    @property
+    def digest(self) -> str:
+        """Names the photo by what is in it: 32 hexadecimal digits of its SHA-256."""
+        return hashlib.sha256(self.photo).hexdigest()[:32]
+
+
+class Enroller:
+    """Looks at photos that are to be enrolled, with the engine their gallery asks for."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer = recognizer
+
+    @classmethod
+    def load(cls, engine: str, models_dir: Path) -> Self:
+        """Loads the networks of an engine in fp32; raises what their loaders raise."""
+        return cls(Recognizer.load(models_dir, Gallery.empty(engine)))
+
+    def examine(self, photo: bytes, *, strict: bool = True) -> Sample | Refused:
+        """The face on a photo, or why it is not taken.
+
+        ``strict=False`` takes small and blurred faces as well.
+        """
+        try:
+            sighting = self._recognizer.look(photo)
+        except Rejected as rejection:
+            return Refused(Reason.NOT_A_PHOTO, rejection.message)
+        faces = sighting.detections
+        refused = _unclear(faces) or (_poor(sighting.picture.rgb, faces[0]) if strict else None)
+        return refused or Sample(photo, sighting.embeddings[0], self.precision)
+
+    @property
+    def precision(self) -> str:
+        """Of the embeddings it computes."""
+        return self._recognizer.gallery.precision
+
+
+class Batch:
+    """Photos enrolled together: each is also compared with those that came before it."""
+
+    def __init__(self, enroller: Enroller, gallery: Gallery, *, strict: bool = True) -> None:
+        self._enroller = enroller
+        self._strict = strict
+        self.gallery = gallery
+        """Everybody who was known, and the new photos."""
+        self.samples: dict[str, list[Sample]] = {}
+        """The new photos by name."""
+
+    def add(self, name: str, photo: bytes) -> Refused | None:
+        """Takes a photo, or says why not."""
+        name = checked_name(name)
+        sample = self._enroller.examine(photo, strict=self._strict)
+        if isinstance(sample, Refused):
+            return sample
+        check_precision(sample, self.gallery)
+        if self._strict and (somebody := conflict(sample, name, self.gallery)):
+            return somebody
+        self.samples.setdefault(name, []).append(sample)
+        self.gallery = self.gallery.with_person(name, sample.embedding[np.newaxis], [sample.digest])
+        return None
+
+
+def conflict(sample: Sample, name: str, gallery: Gallery) -> Refused | None:
+    """Whether the face is known under another name, or is not that of the name's other photos."""
+    if gallery.threshold is None:
+        return None
+    (match,) = gallery.search(sample.embedding[np.newaxis])
+    near = match.distance is not None and match.distance <= gallery.threshold - ALIKE
+    if near and match.nearest != name:
+        return Refused(
+            Reason.SOMEBODY_ELSE,
+            f"this looks like {match.nearest}, who is enrolled (distance {match.distance:.2f})",
+        )
+    if name not in gallery.names:
+        return None
+    distance = gallery.distance(name, sample.embedding)
+    if distance > gallery.threshold + UNLIKE:
+        return Refused(
+            Reason.UNLIKE_THE_OTHERS,
+            f"this is not the face on the other photos of {name} (distance {distance:.2f})",
+        )
+    return None
+
+
+def check_precision(sample: Sample, gallery: Gallery) -> None:
+    """Raises :class:`EngineMismatch` for a sample whose embedding must not enter the gallery."""
+    if sample.precision != gallery.precision:
+        raise EngineMismatch(
+            f"the people have been switched to {gallery.precision} while a photo was looked at in "
+            f"{sample.precision}: enrol it again"
+        )
+
+
+def sharpness(rgb: NDArray[np.uint8], box: tuple[float, float, float, float]) -> float:
+    """Variance of the Laplacian of a face at one size for all, over the variance of its greys.
+
+    The measure is that of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
+    2000; the division keeps a dark photo from being taken for a blurred one.
+    """
+    left, top, right, bottom = (max(0, round(edge)) for edge in box)
+    face = Image.fromarray(rgb[top:bottom, left:right]).convert("L")
+    small = face.resize((_SHARPNESS_SIZE, _SHARPNESS_SIZE), Image.Resampling.BILINEAR)
+    grey = np.asarray(small, np.float32)
+    laplacian = (
+        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    )
+    return float(laplacian.var() / max(grey.var(), 1.0))
+
+
+def _unclear(faces: Sequence[Detection]) -> Refused | None:
+    if not faces:
+        return Refused(Reason.NO_FACE, "there is no face on it")
+    if len(faces) > 1 and faces[1].area >= RIVAL * faces[0].area:
+        return Refused(Reason.SEVERAL_FACES, "there are several faces of like size on it")
+    return None
+
+
+def _poor(rgb: NDArray[np.uint8], face: Detection) -> Refused | None:
+    left, top, right, bottom = face.box
+    side = min(right - left, bottom - top)
+    if side < MIN_FACE:
+        return Refused(
+            Reason.TOO_SMALL, f"the face is {side:.0f} pixels wide, {MIN_FACE:.0f} are needed"
+        )
+    if sharpness(rgb, face.box) < MIN_SHARPNESS:
+        return Refused(Reason.BLURRED, "the face is blurred")
+    return None

@@ -1,0 +1,154 @@
+"""A machine's working copy of a gallery: a file whose pages all its processes share.
+
+A gallery as it is kept (:mod:`.gallery`) has to be read: its header is JSON, and the names of a
+hundred thousand people are tens of megabytes of objects in every process. Whoever fetches a gallery
+reads and checks it once and writes it down like this, ready to be mapped. What is searched lies in
+the file, the means of people with several photos included; a name is decoded when it is the answer.
+
+::
+
+    16 bytes   FACEREC-MAPPED-1
+     8 bytes   length of the header, unsigned, little-endian
+     n bytes   header, JSON: engine, precision, threshold, margin, and where the arrays lie
+               zeros up to a multiple of 64, before each array too
+     arrays    in the order of _ARRAYS
+
+It never leaves the machine, so it is trusted as the machine's other files are.
+"""
+
+import json
+import mmap
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec_tasks.recognition.embedding.metrics import Block
+from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
+
+MAGIC = b"FACEREC-MAPPED-1"
+
+_ARRAYS = {
+    "owners": "<i4",
+    "squares": "<f4",
+    "embeddings": "<f4",
+    "mean_owners": "<i4",
+    "mean_squares": "<f4",
+    "means": "<f4",
+    "name_ends": "<i8",
+    "names": "u1",
+    "photo_ends": "<i8",
+    "photos": "u1",
+}
+Arrays = dict[str, NDArray[Any]]
+
+
+class Texts(Sequence[str]):
+    """Many texts in one array, each decoded when it is asked for."""
+
+    def __init__(self, ends: NDArray[np.int64], octets: NDArray[np.uint8]) -> None:
+        """``ends``: where each text ends in ``octets``, UTF-8 one after another."""
+        self._ends, self._octets = ends, octets
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Self:
+        encoded = [text.encode() for text in texts]
+        ends = np.fromiter(accumulate(map(len, encoded)), np.int64, len(encoded))
+        return cls(ends, np.frombuffer(b"".join(encoded), np.uint8))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        if isinstance(index, slice):
+            return tuple(self[at] for at in range(*index.indices(len(self))))
+        at = range(len(self))[index]
+        begin = int(self._ends[at - 1]) if at else 0
+        return self._octets[begin : int(self._ends[at])].tobytes().decode()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    @property
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """As they were given."""
+        return self._ends, self._octets
+
+
+def to_bytes(gallery: Gallery) -> bytes:
+    """The working copy of a gallery."""
+    photos, *means = gallery.blocks
+    none = Block(photos.rows[:0], photos.owners[:0])
+    mean = means[0] if means else none
+    (name_ends, names), (photo_ends, ids) = (
+        Texts.of(texts).arrays for texts in (gallery.names, gallery.photos)
+    )
+    found = (
+        photos.owners, photos.squares, photos.rows,
+        mean.owners, mean.squares, mean.rows,
+        name_ends, names, photo_ends, ids,
+    )  # fmt: skip
+    arrays = [
+        np.ascontiguousarray(array, kind)
+        for array, kind in zip(found, _ARRAYS.values(), strict=True)
+    ]
+    header = {
+        "engine": gallery.engine,
+        "precision": gallery.precision,
+        "threshold": gallery.threshold,
+        "margin": gallery.margin,
+        "shapes": [array.shape for array in arrays],
+    }
+    text = json.dumps(header).encode()
+    parts = [MAGIC + LENGTH.pack(len(text)) + text, *(array.tobytes() for array in arrays)]
+    return b"".join(part + bytes(up(len(part)) - len(part)) for part in parts)
+
+
+def open_file(path: Path) -> Gallery:
+    """Maps a working copy; raises :class:`GalleryError` for any other file."""
+    with path.open("rb") as file:
+        try:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            header, arrays = _parts(data)
+        except (ValueError, KeyError, TypeError) as error:  # an empty file cannot be mapped either
+            raise GalleryError(f"{path} is no working copy of a gallery: {error}") from error
+    photos = Block(arrays["embeddings"], arrays["owners"], arrays["squares"])
+    means = Block(arrays["means"], arrays["mean_owners"], arrays["mean_squares"])
+    return Gallery(
+        engine=header["engine"],
+        names=Texts(arrays["name_ends"], arrays["names"]),
+        owners=photos.owners,
+        embeddings=photos.rows,
+        photos=Texts(arrays["photo_ends"], arrays["photos"]),
+        threshold=header["threshold"],
+        margin=header["margin"],
+        precision=header["precision"],
+        searched=(photos, means) if len(means.rows) else (photos,),
+    )
+
+
+def _parts(data: mmap.mmap) -> tuple[dict[str, Any], Arrays]:
+    """The header and the arrays; raises :class:`ValueError` and its like."""
+    prefix = len(MAGIC) + LENGTH.size
+    if data[: len(MAGIC)] != MAGIC:
+        raise ValueError("it does not begin as one")
+    (length,) = LENGTH.unpack_from(data, len(MAGIC))
+    header = json.loads(data[prefix : prefix + length])
+    position, arrays = up(prefix + length), {}
+    for (name, kind), shape in zip(_ARRAYS.items(), header["shapes"], strict=True):
+        count = int(np.prod(shape))
+        flat = np.frombuffer(data, kind, count, position) if count else np.empty(0, kind)
+        arrays[name] = flat.reshape(shape)
+        position += up(flat.nbytes)
+    return header, arrays

@@ -1,0 +1,1 @@
+"""Untrusted bytes to upright RGB pictures."""

@@ -1,0 +1,1 @@
+"""What is kept in S3, and its copies on this machine."""

@@ -1,0 +1,47 @@
+"""Starts of a task, counted so that one which crashes its workers is buried and others are not.
+
+Receives cannot be counted instead: give-backs and abandoned polls burn receives too.
+"""
+
+import json
+import socket
+import time
+from typing import Any
+
+from facerec_tasks.storage.buckets import Storage
+
+
+class Attempts:
+    """``attempts/<task id>.json`` in the state bucket: a list of starts, oldest first.
+
+    Only one delivery of a task runs at a time while its visibility is extended; if two do, one
+    start may be lost from the list, which buries later, never sooner.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def starts(self, task_id: str) -> list[dict[str, Any]]:
+        """Starts written down so far: ``at`` (unix seconds), ``machine``, ``receive``."""
+        found = self._storage.find(_name(task_id))
+        return list(json.loads(found.data)) if found else []
+
+    def add(self, task_id: str, earlier: list[dict[str, Any]], *, receive: int) -> None:
+        """Writes down a start, before the work that may crash."""
+        start = {"at": time.time(), "machine": socket.gethostname(), "receive": receive}
+        self._write(task_id, [*earlier, start])
+
+    def forget_last(self, task_id: str) -> None:
+        """Takes back the last start: it ended for want of AWS, not by the photo."""
+        self._write(task_id, self.starts(task_id)[:-1])
+
+    def clear(self, task_id: str) -> None:
+        """Removes the list: the task has its answer."""
+        self._storage.delete(_name(task_id))
+
+    def _write(self, task_id: str, starts: list[dict[str, Any]]) -> None:
+        self._storage.put(_name(task_id), json.dumps(starts).encode())
+
+
+def _name(task_id: str) -> str:
+    return f"attempts/{task_id}.json"

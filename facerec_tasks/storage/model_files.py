@@ -1,0 +1,104 @@
+"""The networks a gallery asks for, on this machine.
+
+Those in fp32 were converted when the machine was set up. An int8 network is made from the photos of
+one's own people, so it lies beside their gallery and a machine fetches it when it first needs it.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facerec_tasks.recognition.detection.detector import Detector
+from facerec_tasks.recognition.embedding import precision
+from facerec_tasks.recognition.embedding.embedder import load_embedder
+from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.people import ORPHAN_AGE
+
+STORED = "gallery/networks/"
+
+
+class Networks:
+    """Loads what is here, fetches what is not."""
+
+    def __init__(self, storage: Storage, settings: Settings) -> None:
+        self._storage = storage
+        self._models_dir = settings.models_dir
+        self._fetched = settings.state_dir / "networks"
+
+    def recognizer(self, gallery: Gallery, detector: Detector | None = None) -> Recognizer:
+        """The engine of that gallery, in its precision; with a detector that is loaded already.
+
+        Raises :class:`ModelMissing`, or :class:`~facerec_tasks.errors.AwsError` when the network
+        cannot be fetched now.
+        """
+        folder = self._folder(gallery)
+        embedder = load_embedder(gallery.engine, folder, gallery.precision)
+        return Recognizer(detector or Detector(self._models_dir), embedder, gallery)
+
+    def stage(self, engine: str, network: bytes) -> str:
+        """Keeps an int8 network on this machine, to be tried; returns the precision it gives."""
+        name = precision.of_network(network)
+        _write(self._fetched / _file(engine, name), network)
+        return name
+
+    def publish(self, gallery: Gallery) -> None:
+        """Puts the network of that gallery where every machine finds it; before the gallery."""
+        if gallery.precision != precision.FP32:
+            path = self._folder(gallery) / _file(gallery.engine, gallery.precision)
+            self._storage.put(_stored(gallery.engine, gallery.precision), path.read_bytes())
+
+    def forget_others(self, gallery: Gallery) -> None:
+        """Erases the int8 networks that this gallery does not use, but for new ones.
+
+        A new one may belong to a change of precision under way on another machine.
+        """
+        used = _stored(gallery.engine, gallery.precision)
+        oldest = datetime.now(UTC) - ORPHAN_AGE
+        for entry in list(self._storage.list(STORED)):
+            if entry.name != used and entry.modified < oldest:
+                self._storage.erase(entry.name)
+
+    def _folder(self, gallery: Gallery) -> Path:
+        """Where the embedder's network lies; fetched there if need be."""
+        if gallery.precision == precision.FP32:
+            return self._models_dir
+        file = _file(gallery.engine, gallery.precision)
+        for folder in (self._models_dir, self._fetched):
+            if _is_whole(folder / file, gallery.precision):
+                return folder
+        self._fetch(gallery, self._fetched / file)
+        return self._fetched
+
+    def _fetch(self, gallery: Gallery, path: Path) -> None:
+        stored = self._storage.find(_stored(gallery.engine, gallery.precision))
+        if stored is None or precision.of_network(stored.data) != gallery.precision:
+            raise ModelMissing(
+                f"the network {path.name} of the gallery is not in the state bucket; "
+                "run: facerec people precision fp32"
+            )
+        _write(path, stored.data)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, also when two processes fetch at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _is_whole(path: Path, name: str) -> bool:
+    """Not so after a power cut, say."""
+    return path.is_file() and precision.of_network(path.read_bytes()) == name
+
+
+def _file(engine: str, name: str) -> str:
+    return f"{precision.network_name(engine, name)}.onnx"
+
+
+def _stored(engine: str, name: str) -> str:
+    return STORED + _file(engine, name)

@@ -1,0 +1,179 @@
+"""The photos that are stored and all that is kept about them: listed, and purged without a trace.
+
+A photo is a version in the in-bucket; its name a version in the out-bucket; its records lie in the
+state bucket. A purge removes versions, not only what is the latest.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import Unavailable
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage.buckets import Storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+BY_TASK = ("results/", "attempts/", "accepted/")
+"""Records named ``<task id>`` or ``<task id>.json``."""
+BY_FOLDER = ("video/",)
+"""Records named ``<task id>/<name>``."""
+RECORDS = (*BY_TASK, *BY_FOLDER, "idempotency/", "uploads/")
+"""All of the state bucket that is about photos people sent."""
+MAX_DELETE = 1000
+"""Objects of one call: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+READERS = 16
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an object, or the mark of its deletion."""
+
+    key: str
+    id: str
+    modified: datetime
+    size: int
+    """Bytes; 0 of a mark."""
+    latest: bool
+    mark: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to purge: photos of these names, or what was stored before that moment, or both."""
+
+    names: frozenset[str] = frozenset()
+    """File names, with extension."""
+    before: datetime | None = None
+
+    @property
+    def stems(self) -> frozenset[str]:
+        return frozenset(PurePosixPath(name).stem for name in self.names)
+
+    def takes(self, version: Version, names: frozenset[str]) -> bool:
+        """Whether a version goes; ``names`` are those of its bucket, and empty means any."""
+        named = not self.names or version.key in names
+        return named and (self.before is None or version.modified < self.before)
+
+
+@dataclass(frozen=True)
+class Purged:
+    """How many versions went."""
+
+    photos: int
+    names: int
+    records: int
+
+
+class Photos:
+    """Photos, names and records. Errors come as :class:`facerec_tasks.errors.AwsError`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._storage = Storage(settings)
+
+    @property
+    def _s3(self) -> "S3Client":
+        return client(self._settings, "s3")
+
+    def photos(self, prefix: str = "") -> Iterator[Version]:
+        """The photos as they are now, by name; older versions and marks are left out."""
+        versions = self._versions(self._settings.in_bucket, prefix)
+        return (version for version in versions if version.latest and not version.mark)
+
+    def names(self, prefix: str = "") -> dict[str, str]:
+        """Name by stem, as people see it in the out-bucket."""
+        bucket = self._settings.out_bucket
+        stems = [v.key for v in self._versions(bucket, prefix) if v.latest and not v.mark]
+        with ThreadPoolExecutor(READERS) as pool:
+            return dict(zip(stems, pool.map(self._name, stems), strict=True))
+
+    def _name(self, stem: str) -> str:
+        with translated():
+            found = self._s3.get_object(Bucket=self._settings.out_bucket, Key=stem)
+            return found["Body"].read().decode()
+
+    def purge(self, choice: Choice, *, dry: bool = False) -> Purged:
+        """Removes what is chosen, all versions of it; with ``dry`` it only counts."""
+        settings = self._settings
+        records = self._records(choice)  # first: they say which records are a photo's
+        return Purged(
+            photos=self._remove(settings.in_bucket, "", choice.names, choice, dry),
+            names=self._remove(settings.out_bucket, "", choice.stems, choice, dry),
+            records=sum(
+                self._remove(settings.state_bucket, prefix, records, choice, dry)
+                for prefix in RECORDS
+            ),
+        )
+
+    def _records(self, choice: Choice) -> frozenset[str]:
+        """Keys of the records about photos of the chosen names."""
+        if not choice.names:
+            return frozenset()
+        tasks = self._about("results/", choice) | self._about("idempotency/", choice)
+        ids = {task_id for _, task_id in tasks}
+        return frozenset(
+            key
+            for name, task_id in tasks
+            for key in (name, *(p + task_id + s for p in BY_TASK for s in ("", ".json")))
+        ) | frozenset(
+            version.key
+            for prefix in BY_FOLDER
+            for version in self._versions(self._settings.state_bucket, prefix)
+            if version.key.split("/")[1] in ids
+        )
+
+    def _about(self, prefix: str, choice: Choice) -> set[tuple[str, str]]:
+        """Name and task id of the records of a kind that are about chosen photos."""
+
+        def read(name: str) -> tuple[str, str] | None:
+            stored = self._storage.find(name)
+            fields = json.loads(stored.data) if stored else {}
+            return (name, fields["task_id"]) if fields.get("key") in choice.names else None
+
+        with ThreadPoolExecutor(READERS) as pool:
+            found = pool.map(read, [entry.name for entry in self._storage.list(prefix)])
+            return {one for one in found if one}
+
+    def _remove(
+        self, bucket: str, prefix: str, names: frozenset[str], choice: Choice, dry: bool
+    ) -> int:
+        chosen = (v for v in self._versions(bucket, prefix) if choice.takes(v, names))
+        count = 0
+        while batch := list(islice(chosen, MAX_DELETE)):
+            count += len(batch)
+            if not dry:
+                self._delete(bucket, batch)
+        return count
+
+    def _delete(self, bucket: str, versions: Iterable[Version]) -> None:
+        objects = [{"Key": version.key, "VersionId": version.id} for version in versions]
+        with translated():
+            done = self._s3.delete_objects(
+                Bucket=bucket,
+                Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item]
+            )
+        if failed := done.get("Errors"):
+            raise Unavailable(f"{len(failed)} objects not deleted: {failed[0].get('Message')}")
+
+    def _versions(self, bucket: str, prefix: str) -> Iterator[Version]:
+        with translated():
+            pages = self._s3.get_paginator("list_object_versions").paginate(
+                Bucket=bucket, Prefix=prefix
+            )
+            for page in pages:
+                for v in page.get("Versions", ()):
+                    yield Version(
+                        v["Key"], v["VersionId"], v["LastModified"], v["Size"], v["IsLatest"]
+                    )
+                for m in page.get("DeleteMarkers", ()):
+                    yield Version(
+                        m["Key"], m["VersionId"], m["LastModified"], 0, m["IsLatest"], mark=True
+                    )

@@ -1,0 +1,40 @@
+"""The record of a task: written once, read by whoever comes second."""
+
+from facerec_tasks.errors import PreconditionFailed
+from facerec_tasks.schemas import Answer
+from facerec_tasks.storage.buckets import Storage
+
+
+class Results:
+    """``results/<task id>.json`` in the state bucket: the effect of a task, exactly once."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def create(self, answer: Answer) -> Answer:
+        """Writes the record if there is none; returns what is on record, ours or an earlier one."""
+        try:
+            self._storage.put(_name(answer.task_id), answer.to_json(), if_absent=True)
+        except PreconditionFailed:
+            earlier = self.get(answer.task_id)
+            if earlier is None:  # removed by a purge between the two calls
+                raise
+            return earlier
+        return answer
+
+    def get(self, task_id: str) -> Answer | None:
+        """The answer on record, or none yet."""
+        found = self._storage.find(_name(task_id))
+        return Answer.from_json(found.data) if found else None
+
+    def reopen(self, task_id: str) -> bool:
+        """Removes the record of a buried task, so that it may run again; whether there was one."""
+        earlier = self.get(task_id)
+        if earlier is None or earlier.outcome != "poison":
+            return False
+        self._storage.delete(_name(task_id))
+        return True
+
+
+def _name(task_id: str) -> str:
+    return f"results/{task_id}.json"

@@ -1,0 +1,92 @@
+"""The tasks: fetch a photo or a video, recognise who is on it, record the answer, answer.
+
+A web process imports this module to send the task, so nothing here imports the engine: the worker
+hands it over with :func:`use_engine` before it forks its children.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery.exceptions import Ignore, Reject
+
+from facerec_tasks.app import app
+from facerec_tasks.errors import AwsError, ConfigurationError, NotFound
+from facerec_tasks.logs import request_id
+from facerec_tasks.schemas import Answer
+from facerec_tasks.settings import get_settings
+from facerec_tasks.tasks.idempotent import Job, storage
+from facerec_tasks.tasks.video import VideoJob
+
+log = logging.getLogger(__name__)
+
+Engine = Callable[[bytes], dict[str, Any]]
+"""Photo bytes -> the fields of an Answer that depend on the photo alone. Raises nothing for a
+photo's fault; an :class:`AwsError` when the gallery cannot be read."""
+
+_engine: Engine | None = None
+
+
+def use_engine(engine: Engine) -> None:
+    """Gives this worker its eyes; called once in the parent, inherited by the children."""
+    global _engine
+    _engine = engine
+
+
+@app.task(bind=True, name="facerec_tasks.tasks.recognize")
+def recognize(self: Any, key: str, version: str | None = None) -> dict[str, Any]:
+    """Recognises that version of a photo of the in-bucket; returns ``Answer.to_dict()``.
+
+    Runs at least once, takes effect once: the first record written is the answer. Raises
+    :class:`celery.exceptions.Reject`: to be tried again later, or, without requeue, to be buried.
+    """
+    return _done(_PhotoJob(self, key, version))
+
+
+@app.task(
+    bind=True,
+    name="facerec_tasks.tasks.recognize_video",
+    time_limit=get_settings().video_time_limit,
+)
+def recognize_video(self: Any, key: str, version: str | None = None) -> dict[str, Any]:
+    """Finds who is seen when in that version of a video of the in-bucket.
+
+    Returns :meth:`.messages.Answer.ring`. A long video takes several runs of this task, see
+    :mod:`facerec_tasks.tasks.video`. Raises as :func:`recognize`, and
+    :class:`celery.exceptions.Ignore` when another run goes on.
+    """
+    return _done(VideoJob(self, key, version))
+
+
+def _done(job: Job) -> dict[str, Any]:
+    request_id.set(job.request_id)
+    try:
+        return job.run().ring()
+    except (AwsError, ConfigurationError) as error:
+        log.warning("not now, back to the queue: %s", error)
+        job.forget_start()
+        raise Reject(str(error), requeue=True) from error
+    except (Reject, Ignore):
+        raise
+    except Exception as error:  # a bug must not answer for the photo: retried, counted, buried
+        log.exception("task failed at %s", job.key)
+        raise Reject(repr(error), requeue=True) from error
+
+
+class _PhotoJob(Job):
+    """A photo: looked at in one go."""
+
+    def _work(self) -> Answer:
+        begin = time.monotonic()
+        try:
+            photo = storage().get_photo(self.key, self._version)
+        except NotFound as error:
+            return self._answer(outcome="rejected", code="photo-gone", detail=str(error))
+        if self._again:
+            self._count_start()
+        if _engine is None:
+            raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")
+        fields = _engine(photo)
+        log.info("recognised %s in %.3f s", self.key, time.monotonic() - begin)
+        return self._answer(**fields)

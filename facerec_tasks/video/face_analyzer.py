@@ -1,0 +1,148 @@
+"""What the analysis of a video needs of the engine, and faces cut out to be looked at later."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facerec_tasks.recognition.detection.detector import Detection
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery.gallery import Gallery
+
+MARGIN = 0.5
+"""Share of the face's longer side kept around it: what alignment may reach for."""
+LARGEST = 200
+"""Pixels of the longer side of a face that is kept; engines look at 150 and 240."""
+SHARP = 12.0
+"""Mean step between neighbouring pixels, of 255, of a face that is in focus."""
+ENOUGH = 100.0
+"""Pixels of the longer side from which on a larger face is no better."""
+
+
+class Eyes(Protocol):
+    """The engine with its gallery: a ``Recognizer``."""
+
+    @property
+    def gallery(self) -> Gallery: ...
+
+    def detect(self, rgb: NDArray[np.uint8]) -> Sequence[Detection]:
+        """Faces, the largest first."""
+        ...
+
+    def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> Embeddings:
+        """One row for each detection."""
+        ...
+
+
+@dataclass(eq=False)
+class Crop:
+    """One face at one moment, small enough to keep. Embedded when somebody asks, and only then."""
+
+    rgb: NDArray[np.uint8]
+    face: Detection
+    """In pixels of ``rgb``."""
+    time: float
+    quality: float
+    """How well the face can be recognised, 0 to 1: size, focus, and whether it looks at us."""
+    embedding: Embeddings | None = None
+
+    @classmethod
+    def of(cls, frame: NDArray[np.uint8], face: Detection, time: float) -> Self:
+        """Cuts a face out of a frame."""
+        left, top, right, bottom = face.box
+        side = max(right - left, bottom - top, 1.0)
+        rows, columns = frame.shape[:2]
+        x0, x1 = _reach(left, right, MARGIN * side, columns)
+        y0, y1 = _reach(top, bottom, MARGIN * side, rows)
+        rgb, face = frame[y0:y1, x0:x1], face.transformed(offset=(-x0, -y0))
+        if side > LARGEST:
+            share = LARGEST / side
+            size = max(1, round((x1 - x0) * share)), max(1, round((y1 - y0) * share))
+            rgb = np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
+            face = face.transformed(scale=(share, share))
+        rgb = rgb.copy()  # not a view that keeps the whole frame
+        return cls(rgb, face, time, _quality(rgb, face, side))
+
+    def seen_by(self, eyes: Eyes) -> Embeddings:
+        """Its embedding [dimension]."""
+        if self.embedding is None:
+            self.embedding = eyes.embed(self.rgb, [self.face])[0]
+        return self.embedding
+
+    def portrait(self, side: int) -> bytes:
+        """A square JPEG of the face for a person to look at."""
+        left, top, right, bottom = self.face.box
+        half = max(right - left, bottom - top) * 0.75
+        x, y = (left + right) / 2, (top + bottom) / 2
+        box = (round(x - half), round(y - half), round(x + half), round(y + half))
+        picture = Image.fromarray(self.rgb).crop(box).resize((side, side), Image.Resampling.BICUBIC)
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=85)
+        return file.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without loss, so that who goes on from here comes to the same end."""
+        file = io.BytesIO()
+        Image.fromarray(self.rgb).save(file, "PNG", compress_level=1)
+        return {
+            "png": base64.b64encode(file.getvalue()).decode(),
+            "box": self.face.box,
+            "score": self.face.score,
+            "landmarks": self.face.landmarks,
+            "time": self.time,
+            "quality": self.quality,
+            "embedding": packed(self.embedding) if self.embedding is not None else None,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        with Image.open(io.BytesIO(base64.b64decode(fields["png"])), formats=["PNG"]) as picture:
+            rgb = np.asarray(picture.convert("RGB"))
+        landmarks = tuple((x, y) for x, y in fields["landmarks"])
+        face = Detection(tuple(fields["box"]), fields["score"], landmarks)
+        embedding = unpacked(fields["embedding"]) if fields["embedding"] else None
+        return cls(rgb, face, fields["time"], fields["quality"], embedding)
+
+
+def _reach(low: float, high: float, margin: float, most: int) -> tuple[int, int]:
+    """From and to, inside of 0 to ``most`` and never empty."""
+    begin = min(max(0, int(low - margin)), most - 1)
+    return begin, max(begin + 1, min(most, int(high + margin) + 1))
+
+
+def packed(numbers: Embeddings) -> str:
+    return base64.b64encode(numbers.astype("<f4").tobytes()).decode()
+
+
+def unpacked(text: str) -> Embeddings:
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+
+
+def _quality(rgb: NDArray[np.uint8], face: Detection, side: float) -> float:
+    return face.score * min(1.0, side / ENOUGH) * _frontal(face) * _sharp(rgb, face)
+
+
+def _frontal(face: Detection) -> float:
+    """1 for a face that looks at us, towards 0.2 as it turns away: where the nose is."""
+    (ex0, ey0), (ex1, ey1), (nx, ny), *_ = face.landmarks
+    across, down = ex1 - ex0, ey1 - ey0
+    apart = across * across + down * down
+    if apart < 1:
+        return 0.2
+    along = ((nx - ex0) * across + (ny - ey0) * down) / apart
+    return max(0.2, 1 - 2 * abs(along - 0.5))
+
+
+def _sharp(rgb: NDArray[np.uint8], face: Detection) -> float:
+    """1 in focus, towards 0.2 as it blurs."""
+    left, top, right, bottom = (max(0, int(edge)) for edge in face.box)
+    grey = rgb[top:bottom, left:right, 1].astype(np.int16)
+    if min(grey.shape) < 2:
+        return 0.2
+    step = float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()) / 2
+    return min(1.0, max(0.2, step / SHARP))

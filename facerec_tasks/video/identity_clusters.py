@@ -1,0 +1,162 @@
+"""The people of a video so far: tracks that ended, gathered by who they are.
+
+A track with a name joins its person. One without joins the person it looks most like in this very
+video, where light and hair are the same, unless both are seen at once; else it is somebody new.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from facerec_tasks.recognition.embedding.metrics import TRAITS, Embeddings
+from facerec_tasks.video.face_analyzer import Eyes, packed, unpacked
+from facerec_tasks.video.identity import Identity, vote
+from facerec_tasks.video.timeline import Person, Span, merged, together
+from facerec_tasks.video.tracker import Track
+
+PORTRAIT = 192
+"""Side in pixels of a person's picture."""
+STRICTER = 0.85
+"""Share of the engine's threshold within which a track without a name is somebody of this video."""
+AT_ONCE = 0.3
+"""Seconds two faces are seen together that make them two people."""
+SURE, SURE_AT_A_GLANCE = 0.9, 0.98
+"""Detector scores below which a track is no face; the second for one seen in a single look."""
+MOST_UNKNOWN = 500
+"""People without a name; bounds memory and the answer."""
+
+
+@dataclass(eq=False)
+class Member:
+    """One person of the cast."""
+
+    name: str | None
+    total: Embeddings
+    """Sum of the means of their tracks."""
+    tracks: int = 0
+    frames: int = 0
+    voices: float = 0.0
+    """Confidence of their tracks, each as often as it was seen."""
+    spans: tuple[Span, ...] = ()
+    quality: float = -1.0
+    portrait: bytes = b""
+    """JPEG of the best crop."""
+
+    @property
+    def mean(self) -> Embeddings:
+        return self.total / np.float32(max(1, self.tracks))
+
+    def join(self, track: Track, identity: Identity) -> None:
+        self.total = self.total + identity.embedding
+        self.tracks += 1
+        self.frames += track.frames
+        self.voices += identity.confidence * track.frames
+        self.spans = merged((*self.spans, (round(track.begin, 3), round(track.end, 3))))
+        best = track.best[0]
+        # The picture of somebody with a name is one their name was given for.
+        if best.quality > self.quality and identity.name == self.name:
+            self.quality, self.portrait = best.quality, best.portrait(PORTRAIT)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "total": packed(self.total),
+            "tracks": self.tracks,
+            "frames": self.frames,
+            "voices": self.voices,
+            "spans": self.spans,
+            "quality": self.quality,
+            "portrait": self.portrait.hex(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        return cls(
+            **fields
+            | {
+                "total": unpacked(fields["total"]),
+                "spans": tuple((begin, end) for begin, end in fields["spans"]),
+                "portrait": bytes.fromhex(fields["portrait"]),
+            }
+        )
+
+
+@dataclass(eq=False)
+class Cast:
+    """Everybody who was seen."""
+
+    members: list[Member] = field(default_factory=list)
+    """In the order of their first track's end."""
+    uncounted: int = 0
+    """Tracks of further people without a name, beyond :data:`MOST_UNKNOWN`."""
+
+    def add(self, track: Track, eyes: Eyes) -> None:
+        """Takes up a track that has ended."""
+        if track.score < (SURE if track.frames > 1 else SURE_AT_A_GLANCE):
+            return
+        crops = np.stack([crop.seen_by(eyes) for crop in track.best])
+        identity = vote(eyes.gallery, crops)
+        member = self._named(identity) or self._alike(track, identity, eyes)
+        if member is None:
+            if identity.name is None and self._unknown() >= MOST_UNKNOWN:
+                self.uncounted += 1
+                return
+            member = Member(identity.name, np.zeros_like(identity.embedding))
+            self.members.append(member)
+        member.join(track, identity)
+
+    def people(self) -> tuple[tuple[Person, bytes], ...]:
+        """Everybody with their picture; known people first, then who was seen longest."""
+        found = [(_person(member), member.portrait) for member in self.members]
+        found.sort(key=lambda one: (not one[0].known, -one[0].seconds, one[0].spans, one[0].name))
+        numbered, strangers = [], 0
+        for person, portrait in found:
+            if not person.known:
+                strangers += 1
+                person = replace(person, name=f"unknown-{strangers}")
+            numbered.append((person, portrait))
+        return tuple(numbered)
+
+    def names(self) -> tuple[str, ...]:
+        """Known people, in the order of their coming."""
+        return tuple(member.name for member in self.members if member.name is not None)
+
+    def _unknown(self) -> int:
+        return sum(member.name is None for member in self.members)
+
+    def _named(self, identity: Identity) -> Member | None:
+        if identity.name is None:
+            return None
+        return next((m for m in self.members if m.name == identity.name), None)
+
+    def _alike(self, track: Track, identity: Identity, eyes: Eyes) -> Member | None:
+        if identity.name is not None or not self.members:
+            return None
+        near = STRICTER * TRAITS[eyes.gallery.engine].threshold
+        means = np.stack([member.mean for member in self.members])
+        distances = np.linalg.norm(means - identity.embedding, axis=1)
+        for index in np.argsort(distances, kind="stable").tolist():
+            if distances[index] > near:
+                return None
+            member: Member = self.members[index]
+            if together(member.spans, [(track.begin, track.end)]) < AT_ONCE:
+                return member
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"members": [m.to_dict() for m in self.members], "uncounted": self.uncounted}
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        return cls([Member.from_dict(one) for one in fields["members"]], fields["uncounted"])
+
+
+def _person(member: Member) -> Person:
+    return Person(
+        name=member.name or "unknown",
+        known=member.name is not None,
+        confidence=round(member.voices / max(1, member.frames), 4),
+        spans=member.spans,
+        frames=member.frames,
+    )

@@ -1,0 +1,1 @@
+"""Emulated AWS services for one machine."""

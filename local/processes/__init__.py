@@ -1,0 +1,1 @@
+"""Child processes of one machine: started, supervised, ended together."""

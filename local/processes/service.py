@@ -1,0 +1,126 @@
+"""One command kept alive: started again when it dies, ever more slowly when it dies at once."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.processes.child import Child
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY = 0.2
+LONGEST_DELAY = 10.0
+"""Seconds between a death and the next start: doubled with each early death, up to this."""
+HEALTHY_AFTER = 5.0
+"""Seconds of life after which a death counts as the first again."""
+
+
+def restart_delay(early_deaths: int) -> float:
+    """Seconds to wait before the next start after so many deaths in a row."""
+    return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** max(0, early_deaths - 1))
+
+
+def always() -> bool:
+    """For what is ready once it runs."""
+    return True
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What to run."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+    ready: Callable[[], bool] = field(default=always)
+    """Whether it does its work; asked again and again while it starts."""
+
+
+class Service:
+    """A :class:`Definition` and the process that runs it, if one does."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self._child: Child | None = None
+        self._early_deaths = 0
+        self._due: float | None = None
+        """``time.monotonic()`` of the next start, while it is dead."""
+
+    @property
+    def name(self) -> str:
+        return self.definition.name
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, also one that has just died."""
+        return self._child.pid if self._child else None
+
+    @property
+    def ended(self) -> bool:
+        return self._child is None or self._child.exit_code is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._child.exit_code if self._child else None
+
+    def start(self) -> None:
+        """Starts the command, whose output goes to the end of the log."""
+        d = self.definition
+        self._child = Child(d.command, environment=d.environment, log=d.log)
+        self._due = None
+
+    def revive(self, now: float) -> bool:
+        """Starts it again if it has died and the delay is over; whether it did.
+
+        What its death left behind of its process group is killed first.
+        """
+        if self._child is None or self._child.exit_code is None:
+            return False
+        if self._due is None:
+            self._bury(self._child, now)
+        if self._due is None or now < self._due:
+            return False
+        self.start()
+        log.info("started %s again, process %s", self.name, self.pid)
+        return True
+
+    def _bury(self, child: Child, now: float) -> None:
+        child.kill()
+        self._early_deaths = 1 if child.age > HEALTHY_AFTER else self._early_deaths + 1
+        delay = restart_delay(self._early_deaths)
+        self._due = now + delay
+        log.warning(
+            "%s (process %s) ended with %s; starting it again in %.1f s; see %s",
+            self.name, child.pid, child.exit_code, delay, self.definition.log,
+        )  # fmt: skip
+
+    def signal(self, number: int) -> None:
+        """Sends its process a signal, if it runs."""
+        if self._child:
+            self._child.signal(number)
+
+    def kill(self) -> None:
+        """Ends the process and its children at once."""
+        if self._child:
+            self._child.kill()
+
+    def last_lines(self, count: int = 15) -> str:
+        """The end of its log."""
+        try:
+            lines = self.definition.log.read_text(errors="replace").splitlines()
+        except FileNotFoundError:
+            return ""
+        return "\n".join(lines[-count:])
+
+
+def wait_until(condition: Callable[[], bool], timeout: float, every: float = 0.05) -> bool:
+    """Whether the condition came true within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(every)
+    return True

@@ -1,0 +1,1 @@
+"""Sample people, photos and videos."""

@@ -1,0 +1,124 @@
+"""The error rates are those a gallery really has."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facerec_tasks.recognition.gallery.accuracy import (
+    Rates,
+    confusions,
+    curve,
+    hold_against,
+    hold_against_each_other,
+    joined,
+    proposal,
+    rates,
+)
+from facerec_tasks.recognition.gallery.gallery import Gallery
+
+THRESHOLD, MARGIN = 0.5, 0.1
+
+
+def random_gallery(seed: int, people: int = 6, most_photos: int = 3) -> Gallery:
+    random = np.random.default_rng(seed)
+    gallery = Gallery.empty("resnet128").with_threshold(THRESHOLD, MARGIN)
+    for person in range(people):
+        centre = random.normal(0, 0.045, 128)
+        count = int(random.integers(1, most_photos + 1))
+        rows = (centre + random.normal(0, 0.03, (count, 128))).astype(np.float32)
+        photos = [f"{person}-{n}" for n in range(count)]
+        gallery = gallery.with_person(f"p{person}", rows, photos)
+    return gallery
+
+
+def without_photo(gallery: Gallery, row: int) -> Gallery:
+    made = Gallery.empty("resnet128").with_threshold(THRESHOLD, MARGIN)
+    for n, owner in enumerate(gallery.owners):
+        if n != row:
+            name, rows = gallery.names[owner], gallery.embeddings[n : n + 1]
+            made = made.with_person(name, rows, [gallery.photos[n]])
+    return made
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_agrees_with_taking_each_photo_out_and_searching_for_it(seed: int) -> None:
+    gallery = random_gallery(seed)
+    right, wrong, false_names = [], [], []
+    for row, owner in enumerate(gallery.owners):
+        name, face = gallery.names[owner], gallery.embeddings[row : row + 1]
+        if len(gallery.photos_of(name)) > 1:
+            (match,) = without_photo(gallery, row).search(face)
+            right.append(match.name == name)
+            wrong.append(match.name not in (name, None))
+        (match,) = gallery.without_person(name).search(face)
+        false_names.append(match.name is not None)
+    measured = rates(hold_against_each_other(gallery), THRESHOLD, MARGIN)
+    assert measured.right == pytest.approx(np.mean(right) if right else math.nan, nan_ok=True)
+    assert measured.wrong == pytest.approx(np.mean(wrong) if wrong else math.nan, nan_ok=True)
+    assert measured.false_names == pytest.approx(np.mean(false_names))
+
+
+def test_strangers_given_besides_count_as_strangers_only() -> None:
+    gallery = random_gallery(1)
+    alone = hold_against_each_other(gallery)
+    both = joined(alone, hold_against(gallery, gallery.embeddings[:2]))
+    assert rates(both, THRESHOLD, MARGIN).right == rates(alone, THRESHOLD, MARGIN).right
+    assert len(both.own) == len(alone.own) + 2
+    found = rates(hold_against(gallery, gallery.embeddings[:2]), THRESHOLD, MARGIN)
+    assert (found.false_names, math.isnan(found.right)) == (1.0, True)
+
+
+def test_many_photos_are_drawn_from() -> None:
+    gallery = random_gallery(2, people=30)
+    assert len(hold_against_each_other(gallery, most=20).own) == 20
+
+
+def test_one_person_alone_and_nobody_can_be_measured_too() -> None:
+    for people in (0, 1):
+        measured = rates(hold_against_each_other(random_gallery(3, people)), 0.5, 0.1)
+        assert math.isnan(measured.false_names)
+
+
+def rate(threshold: float, missed: float, false_names: float) -> Rates:
+    return Rates(threshold, right=1 - missed, wrong=0.0, false_names=false_names)
+
+
+@pytest.mark.parametrize(
+    ("measured", "chosen"),
+    [
+        # the fewest missed that the limit on false names allows
+        ([rate(0.4, 0.2, 0.0), rate(0.5, 0.1, 0.01), rate(0.6, 0.0, 0.05)], 0.5),
+        # equally good: the engine's own threshold, 0.52, or what is nearest to it
+        ([rate(0.4, 0.0, 0.0), rate(0.5, 0.0, 0.0), rate(0.7, 0.0, 0.0)], 0.5),
+        ([rate(0.5, 0.1, 0.2)], None),
+        ([rate(0.5, 0.1, math.nan)], None),
+        # nobody has two photos: as far as the strangers allow, nearest to the engine's own
+        ([rate(0.4, math.nan, 0.0), rate(0.5, math.nan, 0.0)], 0.5),
+        ([], None),
+    ],
+)
+def test_proposes_a_threshold(measured: list[Rates], chosen: float | None) -> None:
+    found = proposal(measured, "resnet128", 0.01)
+    assert (found.threshold if found else None) == chosen
+
+
+def test_the_curve_runs_from_nobody_named_to_everybody() -> None:
+    measured = curve(hold_against_each_other(random_gallery(5)), "resnet128", 0.0)
+    assert (measured[0].right, measured[0].false_names) == (0, 0)
+    assert measured[-1].false_names == 1
+    thresholds = [m.threshold for m in measured]
+    assert thresholds == sorted(thresholds)
+
+
+def test_confusions_are_pairs_of_people_the_nearest_first() -> None:
+    gallery = random_gallery(6, people=8)
+    found = confusions(gallery, hold_against_each_other(gallery), most=5)
+    assert len({frozenset(c.names) for c in found}) == len(found) == 5
+    assert [c.distance for c in found] == sorted(c.distance for c in found)
+    worst = found[0]
+    rows = [gallery.photos.index(photo) for photo in worst.photos]
+    assert [gallery.names[gallery.owners[row]] for row in rows] == list(worst.names)

@@ -1,0 +1,102 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webapp.http.uploads import MAX_NAME_BYTES, Refused, accept, clean_name, sniff, stem
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
+
+SAFE = [
+    "test_00.jpg",
+    "photo",
+    "Ünï cödé (1).JPG",
+    "漢字.png",
+    ".jpg",
+    "a.b.c.jpg",
+    "x" * 251 + ".jpg",
+]
+UNSAFE = {
+    "a path": ("../../etc/passwd.jpg", "passwd-", ".jpg"),
+    "a path of Windows": ("C:\\photos\\me.jpg", "me-", ".jpg"),
+    "a control character": ("a\x00b\r\n.jpg", "ab-", ".jpg"),
+    "a colon": ("Paul:Emily.jpg", "PaulEmily-", ".jpg"),
+    "an override of direction": ("gpj.\u202egnp.jpg", "gpj.gnp-", ".jpg"),
+    "two dots": ("..", "photo-", ""),
+    "nothing": ("", "photo-", ""),
+    "blanks": ("   ", "photo-", ""),
+    "an over-long name": ("漢" * 300 + ".jpg", "漢", ".jpg"),
+    "an over-long extension": ("a." + "b" * 300, "a.b", ""),
+}
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_a_safe_name_stays_as_it_is(name: str) -> None:
+    assert clean_name(name) == name
+
+
+@pytest.mark.parametrize(("name", "begin", "end"), UNSAFE.values(), ids=UNSAFE)
+def test_an_unsafe_name_is_cleaned_and_marked(name: str, begin: str, end: str) -> None:
+    cleaned = clean_name(name)
+    assert cleaned.startswith(begin)
+    assert cleaned.endswith(end)
+    assert len(cleaned.encode()) <= MAX_NAME_BYTES
+
+
+def test_two_names_that_clean_alike_do_not_collide() -> None:
+    assert len({clean_name(n) for n in ("a.jpg", "x/a.jpg", "y/a.jpg", "a\x01.jpg", "a:.jpg")}) == 5
+
+
+@given(st.text())
+def test_every_name_becomes_one_safe_path_component(name: str) -> None:
+    cleaned = clean_name(name)
+    assert 0 < len(cleaned.encode()) <= MAX_NAME_BYTES
+    assert not set(cleaned) & set('/\\:\r\n\x00"')
+    assert cleaned not in (".", "..")
+    assert clean_name(cleaned) == cleaned
+    assert stem(cleaned)
+
+
+def test_the_stem_is_the_name_without_its_last_extension() -> None:
+    assert stem("test_00.jpg") == "test_00"
+    assert stem("archive.tar.gz") == "archive.tar"
+    assert stem("photo") == "photo"
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"GIF89a", "image/gif"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "image/webp"),
+        (b"BM", "image/bmp"),
+        (b"II*\x00", "image/tiff"),
+        (b"MM\x00*", "image/tiff"),
+        (b"%!PS-Adobe", None),
+        (b"<svg", None),
+        (b"RIFF\x00\x00\x00\x00WAVE", None),
+        (b"", None),
+    ],
+)
+def test_the_kind_is_judged_by_the_first_bytes(begin: bytes, kind: str | None) -> None:
+    assert sniff(begin + b"\x00" if begin else begin) == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "empty"),
+        (b"hello", "not-a-picture"),
+        (b"\x00\x00\x00\x18ftypheic", "unsupported-format"),
+        (JPEG + bytes(100), "too-large"),
+    ],
+)
+def test_what_is_not_stored_says_why(data: bytes, code: str) -> None:
+    with pytest.raises(Refused) as refused:
+        accept("a.jpg", data, max_bytes=100)
+    assert refused.value.code == code
+
+
+def test_an_accepted_upload_has_the_type_of_its_bytes() -> None:
+    upload = accept("a.png", JPEG, max_bytes=100)
+    assert (upload.key, upload.stem, upload.content_type) == ("a.png", "a", "image/jpeg")

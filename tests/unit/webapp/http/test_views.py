@@ -1,0 +1,157 @@
+"""What is answered before anything is stored: no AWS is reached here."""
+
+import io
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from facerec_tasks.logs import request_id
+from facerec_tasks.settings import Settings
+from webapp.http.application import create_app
+from webapp.services.in_flight import Ledger
+from webapp.services.metrics import Metrics
+from webapp.services.task_client import Doorbell
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        max_upload_bytes=1000,
+        max_request_bytes=100_000,
+        max_video_upload_bytes=50_000,
+        max_waiting=1,
+        state_dir=tmp_path,
+    )
+
+
+@pytest.fixture
+def doorbell(settings: Settings) -> Doorbell:
+    return Doorbell(settings, Ledger("here-0"), Metrics(None))
+
+
+@pytest.fixture
+def client(settings: Settings, doorbell: Doorbell) -> FlaskClient:
+    return create_app(settings, doorbell).test_client()
+
+
+def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:
+    return {field: (io.BytesIO(data), name)}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "field-missing"),
+        (form(b"x", field="file"), 400, "field-missing"),
+        ({"inputFile": "no file, a text"}, 400, "field-missing"),
+        (form(b""), 400, "empty"),
+        (form(b"hello"), 415, "not-a-picture"),
+        (form(b"\xff\xd8\xff" + bytes(2000)), 413, "too-large"),
+        (form(b"\xff\xd8\xff" + bytes(200_000)), 413, "too-large"),
+    ],
+)
+def test_a_refusal_is_one_plain_line_or_a_problem_document(
+    client: FlaskClient, body: dict[str, object], status: int, code: str
+) -> None:
+    text = client.post("/", data=body, content_type="multipart/form-data")
+    assert (text.status_code, text.mimetype) == (status, "text/plain")
+    assert text.text.startswith(f"{code}: ")
+    assert text.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("accepts", ["application/json", "application/problem+json"])
+def test_a_program_gets_a_problem_document(client: FlaskClient, accepts: str) -> None:
+    answer = client.post("/", headers={"Accept": accepts, "X-Request-ID": "mine-1"})
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+    problem = json.loads(answer.data)
+    assert (problem["code"], problem["status"]) == ("field-missing", 400)
+    assert problem["instance"] == "urn:request:mine-1"
+
+
+def test_beyond_the_bound_a_photo_is_turned_away_at_once(
+    client: FlaskClient, doorbell: Doorbell
+) -> None:
+    with doorbell.place():
+        answer = client.post("/", data=form(b"\xff\xd8\xff"))
+    assert answer.status_code == 503
+    assert answer.text.startswith("overloaded: ")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.post("/", data=form(b"")).status_code == 400  # the place is free again
+
+
+def test_a_stopping_process_takes_no_photos_but_is_alive(
+    client: FlaskClient, doorbell: Doorbell
+) -> None:
+    doorbell.stop()
+    answer = client.post("/", data=form(b"\xff\xd8\xff"))
+    assert (answer.status_code, answer.text.split(":")[0]) == (503, "stopping")
+    assert client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("PUT", "/", 405), ("GET", "/results/../etc", 404)],
+)
+def test_wrong_addresses_are_problems_too(
+    client: FlaskClient, method: str, path: str, status: int
+) -> None:
+    answer = client.open(path, method=method, headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+
+
+def test_a_method_that_is_not_allowed_names_those_that_are(client: FlaskClient) -> None:
+    assert "POST" in client.put("/").headers["Allow"]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("abc-1.2_3", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("ä", False)],
+)
+def test_a_request_id_is_kept_when_it_is_harmless(
+    client: FlaskClient, given: str, kept: bool
+) -> None:
+    answered = client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"]
+    assert (answered == given) is kept
+    assert answered
+
+
+def test_every_log_line_of_a_request_has_its_id(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+    caplog.handler.addFilter(lambda record: seen.append(request_id.get()) or True)  # type: ignore[func-returns-value]
+    with caplog.at_level(logging.INFO):
+        client.post("/", headers={"X-Request-ID": "mine-2"})
+    assert set(seen) == {"mine-2"}
+
+
+def test_no_log_line_holds_a_name_or_bytes(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        client.post("/", data=form(b"secret bytes", name="secret name.jpg"))
+        client.post("/people/secret%0Aname/verify", data=form(b"secret bytes"))
+    assert "POST / 415" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_the_ledger_is_served(client: FlaskClient, doorbell: Doorbell) -> None:
+    doorbell.ledger.accept("a")
+    report = client.get("/internal/ledger").json
+    assert report["outstanding"] == 1
+    assert report["processes"][0]["outstanding"] == 1
+
+
+def test_a_refusal_is_counted_by_its_code(client: FlaskClient) -> None:
+    client.post("/", data=form(b"hello"))
+    assert 'outcome="not-a-picture",route="/",status="415"} 1.0' in client.get("/metrics").text
+
+
+def test_every_response_has_the_headers_of_a_careful_server(client: FlaskClient) -> None:
+    for answer in (client.get("/healthz"), client.post("/"), client.get("/nowhere")):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Cache-Control"] == "no-store"

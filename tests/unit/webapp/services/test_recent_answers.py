@@ -1,0 +1,53 @@
+"""Answers of the last fifteen minutes, in constant memory."""
+
+import random
+
+import pytest
+
+from webapp.services.recent_answers import BOUNDS, SLOT, SLOTS, Recent
+
+NOW = 1_000_000.0
+
+
+def test_nothing_is_not_zero_seconds() -> None:
+    total = Recent().total(NOW)
+    assert (total.count, total.p50, total.p99) == (0, None, None)
+    assert [slot.count for slot in Recent().slots(NOW)] == [0] * SLOTS
+
+
+def test_percentiles_are_at_most_15_percent_above_the_truth() -> None:
+    seconds = [random.Random(n).lognormvariate(0, 1) for n in range(1000)]
+    recent = Recent()
+    for one in seconds:
+        recent.add(NOW, one)
+    total = recent.total(NOW)
+    true = sorted(seconds)
+    for found, truth in ((total.p50, true[499]), (total.p95, true[949]), (total.p99, true[989])):
+        assert found is not None
+        assert truth <= found <= truth * 1.16
+
+
+def test_what_is_older_than_the_window_is_forgotten() -> None:
+    recent = Recent()
+    recent.add(NOW, 1.0)
+    later = NOW + SLOT * SLOTS
+    recent.add(later, 2.0)
+    assert recent.total(later).count == 1
+    assert len(recent._slots) == 1  # its memory as well
+    assert recent.total(later + SLOT * SLOTS).count == 0
+
+
+def test_a_shorter_while_counts_its_own_slots_only() -> None:
+    recent = Recent()
+    recent.add(NOW - 120, 1.0)
+    recent.add(NOW, 1.0)
+    assert recent.total(NOW, 60).count == 1
+    assert [slot.count for slot in recent.slots(NOW)][-1] == 1
+    assert [slot.count for slot in recent.slots(NOW)][-25] == 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_the_scale_has_ends(seconds: float) -> None:
+    recent = Recent()
+    recent.add(NOW, seconds)
+    assert recent.total(NOW).p50 in (BOUNDS[0], BOUNDS[-1])

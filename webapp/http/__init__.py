@@ -1,0 +1,1 @@
+"""HTTP: routes, requests in, responses out, the WSGI server."""

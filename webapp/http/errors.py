@@ -1,0 +1,145 @@
+"""What can go wrong with a request: one closed list of codes, each with its status.
+
+A code is what programs branch on; it is the same in the plain line, in the problem document
+(RFC 9457), in the log and, for what the engine finds wrong with a photo, in the record.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
+from facerec_tasks.schemas import Answer
+from webapp.http.uploads import Refused
+from webapp.services.idempotency import InProgress, KeyReused
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[str, int] = {
+    # the request
+    "bad-request": 400,
+    "field-missing": 400,
+    "empty": 400,
+    "too-many-files": 400,
+    "bad-name": 400,
+    "key-missing": 401,
+    "key-unknown": 401,
+    "scope-missing": 403,
+    "cross-site": 403,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "too-slow": 408,
+    "in-progress": 409,
+    "name-taken": 409,
+    "engine-mismatch": 409,
+    "too-large": 413,
+    "key-reused": 422,
+    "rate-limited": 429,
+    # the photo: judged by its first bytes in the web tier, by all of it in the worker
+    "not-a-picture": 415,
+    "unsupported-format": 415,
+    "broken-picture": 422,
+    "too-many-pixels": 422,
+    "not-a-video": 415,
+    "unsupported-codec": 415,
+    "no-video-stream": 422,
+    "no-frames": 422,
+    "broken-video": 422,
+    "truncated-video": 422,
+    "too-long": 422,
+    "too-costly": 422,
+    "crashed-decoder": 422,
+    "photo-gone": 410,
+    "cancelled": 410,
+    "answered-already": 409,
+    "poison": 422,
+    "no-photo-taken": 422,
+    # the system
+    "internal": 500,
+    "overloaded": 503,
+    "stopping": 503,
+    "aws-unavailable": 503,
+    "not-set-up": 503,
+    "late": 504,
+    # what is asked for
+    "result-unknown": 404,
+    "no-such-person": 404,
+}
+"""Every code and the HTTP status it is answered with."""
+
+RETRY_AFTER = 5
+"""Seconds a client is asked to wait when AWS or this process cannot take a photo now."""
+
+
+@dataclass(eq=False)  # not frozen: Python sets the traceback of what is raised
+class Problem(Exception):
+    """An answer that is an error; raised in views, rendered once, in text or JSON."""
+
+    code: str
+    detail: str
+    headers: dict[str, str] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further members of the problem document."""
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.code]
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """RFC 9457: ``type`` is relative to the service; ``instance`` is the request's id."""
+        return {
+            "type": f"/problems/{self.code}",
+            "title": self.code.replace("-", " "),
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            "instance": f"urn:request:{instance}",
+            **self.more,
+        }
+
+    @property
+    def line(self) -> str:
+        """The one plain line of text."""
+        return f"{self.code}: {self.detail}\n"
+
+
+def retry_later(code: str, detail: str, seconds: int = RETRY_AFTER) -> Problem:
+    return Problem(code, detail, headers={"Retry-After": str(seconds)})
+
+
+def of_answer(answer: Answer) -> Problem | None:
+    """What a refused or buried photo is answered; none when the answer is about a face."""
+    if answer.text is not None:
+        return None
+    code = answer.code if answer.code in STATUS else "broken-picture"
+    more = {"task_id": answer.task_id}
+    if answer.code != code:
+        more["reason"] = str(answer.code)
+    return Problem(code, answer.detail or code, more=more)
+
+
+def internal(error: Exception) -> Problem:
+    """A bug of ours: told in the log, not to the client."""
+    log.error("a bug", exc_info=error)
+    return Problem("internal", "something is wrong on our side")
+
+
+def of_exception(error: Exception) -> Problem | None:
+    """The problem an expected exception stands for; none for a bug of ours."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, Refused):
+        return Problem(error.code, error.detail)
+    if isinstance(error, InProgress):
+        return retry_later("in-progress", "the same request is being answered", 2)
+    if isinstance(error, KeyReused):
+        return Problem("key-reused", "this Idempotency-Key came with another photo before")
+    if isinstance(error, Overloaded):
+        return retry_later("overloaded", str(error), error.retry_after)
+    if isinstance(error, AnswerLate):
+        return Problem("late", str(error), more={"task_id": error.task_id})
+    if isinstance(error, ConfigurationError):
+        return retry_later("not-set-up", str(error))
+    if isinstance(error, AwsError):
+        return retry_later("aws-unavailable", "the photo was not accepted; try again")
+    return None

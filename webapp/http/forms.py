@@ -1,0 +1,60 @@
+"""What comes in a request: files, flags, and when to let go of the bytes."""
+
+from collections.abc import Callable
+
+from flask import request
+from werkzeug.datastructures import FileStorage
+
+from webapp.http.errors import Problem
+from webapp.http.uploads import Upload, accept, accept_video
+from webapp.services.task_client import nobody_left
+
+FIELD = "inputFile"
+
+
+def files(max_files: int) -> list[FileStorage]:
+    """The photos of the form, at least one; raises :class:`Problem`."""
+    found = request.files.getlist(FIELD)
+    if not found:
+        raise Problem("field-missing", f"send the photo as multipart field {FIELD}")
+    if len(found) > max_files:
+        raise Problem("too-many-files", f"at most {max_files} in one request")
+    return found
+
+
+def read(file: FileStorage, max_bytes: int) -> Upload:
+    """The photo, judged; raises :class:`webapp.http.uploads.Refused`."""
+    return accept(file.filename or "", file.read(), max_bytes)
+
+
+def read_any(file: FileStorage, max_photo_bytes: int, max_video_bytes: int) -> Upload:
+    """The photo or video, judged; raises :class:`webapp.http.uploads.Refused`."""
+    video = accept_video(file.filename or "", file.stream, max_video_bytes)  # type: ignore[arg-type]
+    return video or read(file, max_photo_bytes)
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """``?name=0`` or ``1``; raises :class:`Problem`."""
+    given = request.args.get(name)
+    if given is None:
+        return default
+    if given not in ("0", "1"):
+        raise Problem("bad-request", f"{name} is 0 or 1")
+    return given == "1"
+
+
+def drop_body() -> None:
+    """Frees the server's and the form's copies: a waiting request holds no photo."""
+    for _, file in request.files.items(multi=True):
+        file.close()
+    request.__dict__.pop("files", None)
+    body = request.environ["wsgi.input"]
+    if hasattr(body, "truncate") and body.seekable():
+        body.seek(0)
+        body.truncate()
+
+
+def client_gone() -> Callable[[], bool]:
+    """Tells whether the client hung up; waitress knows, other servers do not say."""
+    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", nobody_left)
+    return gone

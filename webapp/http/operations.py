@@ -1,0 +1,42 @@
+"""What operators and their machines ask: alive, ready, how much is outstanding."""
+
+from flask import Response, jsonify
+
+from facerec_tasks.settings import Settings
+from webapp.http.openapi import document
+from webapp.http.rendering import render
+from webapp.services.readiness import Readiness
+from webapp.services.task_client import Doorbell
+
+
+class Operations:
+    """Views of the process itself."""
+
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        self._doorbell = doorbell
+        self._readiness = Readiness(settings, doorbell)
+
+    def healthz(self) -> Response:
+        """``GET /healthz``: this process answers."""
+        return render({"status": "ok"}, "ok")
+
+    def readyz(self) -> Response:
+        """``GET /readyz``: it can serve a photo now, or what is missing."""
+        missing = self._readiness.missing()
+        if not missing:
+            return render({"status": "ready"}, "ready")
+        body = {"status": "not ready", "missing": list(missing)}
+        return render(body, "not ready: " + "; ".join(missing), status=503)
+
+    def ledger(self) -> Response:
+        """``GET /internal/ledger``: accepted and not yet answered, per process."""
+        return jsonify(self._doorbell.ledger.report())
+
+    def description(self) -> Response:
+        """``GET /openapi.json``: the API."""
+        return jsonify(document())
+
+    def metrics(self) -> Response:
+        """``GET /metrics``: figures of all web processes of this machine."""
+        text, kind = self._doorbell.metrics.text()
+        return Response(text, content_type=kind)

@@ -1,0 +1,69 @@
+"""Answers and problems as text or JSON, whichever the client asked for."""
+
+from typing import Any
+
+from flask import Response, g, jsonify, request
+
+from facerec_tasks import logs
+from facerec_tasks.schemas import Answer
+from webapp.http import errors
+from webapp.http.errors import Problem
+from webapp.http.uploads import stem
+
+_KINDS = ["text/plain", "application/json"]
+_PRIVATE = ("worker", "version", "history")
+
+
+def show(answer: Answer) -> Response:
+    """The answer to a photo or video; raises the :class:`Problem` a refused one is."""
+    refusal = errors.of_answer(answer)
+    if refusal is not None:
+        raise refusal
+    g.outcome = answer.outcome
+    return render(document(answer), f"{stem(answer.key)}:{answer.text}")
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """What programs get: every face of a photo, everybody in a video."""
+    name = stem(answer.key)
+    found = {**answer.to_dict(), "stem": name, "text": f"{name}:{answer.text}"}
+    if answer.video is not None:
+        found["video"] = found["video"] | {"sheet": _address(answer.video.sheet)}
+        found["people"] = [_with_address(person) for person in found.get("people", ())]
+    return {k: v for k, v in found.items() if k not in _PRIVATE}
+
+
+def _with_address(person: dict[str, Any]) -> dict[str, Any]:
+    return person | {"crop": _address(person["crop"])} if "crop" in person else person
+
+
+def _address(name: str) -> str:
+    """Where the web tier shows a picture of ``video/<task id>/``."""
+    return name.replace("video/", "/results/", 1)
+
+
+def render(body: dict[str, Any], text: str, status: int = 200) -> Response:
+    """``body`` as JSON or ``text``."""
+    if wants_json():
+        response = jsonify(body)
+    else:
+        response = Response(text, content_type="text/plain; charset=utf-8")
+    response.status_code = status
+    return response
+
+
+def problem(found: Problem) -> Response:
+    """A problem document or one plain line."""
+    g.outcome = found.code
+    response = render(found.document(logs.request_id.get()), found.line, found.status)
+    if response.mimetype == "application/json":
+        response.content_type = "application/problem+json"
+    response.headers.update(found.headers)
+    return response
+
+
+def wants_json() -> bool:
+    """By ``Accept``; text unless JSON is preferred."""
+    if "application/problem+json" in request.accept_mimetypes.values():
+        return True
+    return request.accept_mimetypes.best_match(_KINDS, default=_KINDS[0]) == _KINDS[1]

@@ -1,0 +1,152 @@
+"""Uploads, judged before anything is stored: size, kind, and a file name that is safe as an S3 key.
+
+Pure: no Flask, no AWS. What is wrong with one is a value of :class:`Refused`, raised here only
+to leave the reader of the form early.
+"""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from facerec_tasks.video import container
+
+MAX_NAME_BYTES = 255
+"""Bytes of UTF-8 in a key: what file systems allow, so no real file's name is ever shortened. The
+key travels in a message of at most 1024 bytes (289 without a name)."""
+MAX_EXTENSION_BYTES = 16
+DIGEST_CHARACTERS = 10
+PIECE = 1 << 20
+
+_FORBIDDEN = frozenset('/\\:"<>|?*')
+"""Paths, and what stands for something else in answers (``stem:name``), headers and shells."""
+
+
+class Refused(Exception):
+    """An upload that is not stored; ``code`` is of the closed list in :mod:`webapp.http.errors`."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A photo or a video that may be stored."""
+
+    key: str
+    """S3 key: the cleaned file name."""
+    content_type: str
+    """Of the bytes, not of the client's word."""
+    data: bytes = b""
+    file: BinaryIO | None = None
+    """Of a video, in the place of ``data``: it is not held in memory."""
+
+    @property
+    def is_video(self) -> bool:
+        return self.file is not None
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, piece by piece."""
+        if self.file is None:
+            yield self.data
+            return
+        self.file.seek(0)
+        while piece := self.file.read(PIECE):
+            yield piece
+        self.file.seek(0)
+
+    @property
+    def stem(self) -> str:
+        return stem(self.key)
+
+
+def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
+    """The upload as it will be stored; raises :class:`Refused`."""
+    if not data:
+        raise Refused("empty", "the file is empty")
+    if len(data) > max_bytes:
+        raise Refused("too-large", f"the photo has more than {max_bytes} bytes")
+    content_type = sniff(data)
+    if content_type is None:
+        raise _unreadable(data)
+    return Upload(key=clean_name(file_name), content_type=content_type, data=data)
+
+
+def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | None:
+    """A video as it will be stored; none for what is none. Raises :class:`Refused`."""
+    head = file.read(container.NEEDED)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    found = container.sniff(head)
+    if found is None or sniff(head) is not None:  # an animated GIF is taken as the photo it is, too
+        return None
+    if size > max_bytes:
+        raise Refused("too-large", f"the video has more than {max_bytes} bytes")
+    return Upload(key=clean_name(file_name), content_type=found.media_type, file=file)
+
+
+def stem(key: str) -> str:
+    """File name without extension: the key in the out-bucket and what stands before the colon."""
+    return PurePosixPath(key).stem
+
+
+def sniff(data: bytes) -> str | None:
+    """Media type by the first bytes, or none for what no decoder of ours reads.
+
+    Source of the signatures: https://mimesniff.spec.whatwg.org/#matching-an-image-type-pattern
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    if data.startswith(b"BM"):
+        return "image/bmp"
+    if data.startswith((b"II*\x00", b"MM\x00*")):
+        return "image/tiff"
+    return None
+
+
+def _unreadable(data: bytes) -> Refused:
+    """Telephones send HEIC: its owner should hear more than that it is no picture."""
+    if data[4:8] == b"ftyp":
+        return Refused("unsupported-format", "HEIC and AVIF are not read: send JPEG")
+    return Refused("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF, or a video")
+
+
+def clean_name(name: str) -> str:
+    """A file name that is safe as a key, unchanged when it already is.
+
+    A changed name carries a digest of the name as it came, so that two names which clean alike
+    stay two.
+    """
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(c for c in base if c not in _FORBIDDEN and unicodedata.category(c)[0] != "C")
+    kept = kept.strip()
+    if kept.strip(".") == "":
+        kept = "photo"
+    if kept == name and len(kept.encode()) <= MAX_NAME_BYTES:
+        return kept
+    return _with_digest(kept, name)
+
+
+def _with_digest(kept: str, original: str) -> str:
+    digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()
+    mark = f"-{digest[:DIGEST_CHARACTERS]}"
+    path = PurePosixPath(kept)
+    extension = path.suffix if len(path.suffix.encode()) <= MAX_EXTENSION_BYTES else ""
+    room = MAX_NAME_BYTES - len((mark + extension).encode())
+    return _shortened(kept.removesuffix(extension), room) + mark + extension
+
+
+def _shortened(text: str, max_bytes: int) -> str:
+    """The longest beginning that fits, never cut inside a character."""
+    return text.encode()[:max_bytes].decode("utf-8", "ignore")

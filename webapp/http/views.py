@@ -1,0 +1,204 @@
+"""Photos and videos over HTTP: reads requests, hands over to the recogniser, decides nothing."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, g, request
+from werkzeug.datastructures import FileStorage
+
+from facerec_tasks import logs
+from facerec_tasks.settings import Settings
+from webapp.http import errors, forms
+from webapp.http.errors import Problem
+from webapp.http.rendering import document, render, show
+from webapp.services.recognition import Accepted, AnsweredAlready, Recogniser
+from webapp.services.task_client import ClientGone, Doorbell
+
+NDJSON = "application/x-ndjson"
+_TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_PENDING = {"Retry-After": "2"}
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One photo of several: accepted, or already refused."""
+
+    index: int
+    accepted: Accepted | None = None
+    problem: Problem | None = None
+
+
+class Photos:
+    """The views of photos and of their results."""
+
+    def __init__(self, settings: Settings, recogniser: Recogniser, doorbell: Doorbell) -> None:
+        self._settings = settings
+        self._recogniser = recogniser
+        self._doorbell = doorbell
+
+    def recognise(self) -> Response:
+        """``POST /``: the photo in the field ``inputFile``; answers who is on it.
+
+        ``?wait=0`` answers 202 with the address of the result. Several photos are answered in lines
+        of JSON, each as soon as it is known.
+        """
+        deadline = time.monotonic() + self._settings.answer_timeout
+        wait = forms.flag("wait", default=True)
+        if self._doorbell.stopping:
+            raise errors.retry_later("stopping", "this process stops; try again")
+        with ExitStack() as places:
+            places.enter_context(self._doorbell.place())
+            with self._recogniser.intake():
+                files = forms.files(self._settings.max_files)
+                if len(files) > 1:
+                    return self._many(files, wait, deadline, places)
+                accepted = self._accept(files[0], _idempotency_key())
+                forms.drop_body()
+            g.task_id = accepted.task_id
+            if wait:
+                return show(self._recogniser.wait(accepted, deadline, forms.client_gone()))
+        return self._pending(accepted)
+
+    def result(self, task_id: str) -> Response:
+        """``GET /results/<id>``: the answer on record; 202 while it is to come.
+
+        404 for an id this system gave to nobody: ids are given with 202, 504 and in answers. While
+        another process waits for the task, its id is not known here yet.
+        """
+        if not _TASK_ID.fullmatch(task_id):
+            raise Problem("result-unknown", "not the id of a task")
+        g.task_id = task_id
+        answer = self._recogniser.result(task_id)
+        if answer is not None:
+            return show(answer)
+        if self._recogniser.expects(task_id):
+            return _not_yet(task_id, self._recogniser.progress(task_id))
+        raise _unknown()
+
+    def cancel(self, task_id: str) -> Response:
+        """``DELETE /results/<id>``: nobody wants the answer any more.
+
+        A video that is looked at ends within seconds; an answer that is there stays: 409.
+        """
+        if not _TASK_ID.fullmatch(task_id):
+            raise _unknown()
+        g.task_id = task_id
+        try:
+            if not self._recogniser.cancel(task_id):
+                raise _unknown()
+        except AnsweredAlready as error:
+            raise Problem("answered-already", "there is an answer already") from error
+        return render({"task_id": task_id, "outcome": "cancelled"}, "cancelled")
+
+    def picture(self, task_id: str, picture: str) -> Response:
+        """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: who is seen in a video."""
+        if not _TASK_ID.fullmatch(task_id) or not _PICTURE.fullmatch(picture):
+            raise _unknown()
+        found = self._recogniser.picture(task_id, picture)
+        if found is None:
+            raise _unknown()
+        return Response(found, content_type="image/jpeg")
+
+    # One photo
+
+    def _accept(self, file: FileStorage, idempotency_key: str | None) -> Accepted:
+        settings = self._settings
+        upload = forms.read_any(file, settings.max_upload_bytes, settings.max_video_upload_bytes)
+        return self._recogniser.accept(upload, idempotency_key)
+
+    def _pending(self, accepted: Accepted) -> Response:
+        self._recogniser.leave(accepted)
+        return _not_yet(accepted.task_id)
+
+    # Several
+
+    def _many(
+        self, files: list[FileStorage], wait: bool, deadline: float, places: ExitStack
+    ) -> Response:
+        """Takes a place for each photo, stores all, and answers while the answers come."""
+        for _ in files[1:]:
+            places.enter_context(self._doorbell.place())
+        turns = [self._turn(*one) for one in enumerate(files)]
+        forms.drop_body()
+        lines = self._lines(turns, wait, deadline, forms.client_gone())
+        response = Response(lines, content_type=NDJSON)
+        # Kept until the response is closed, also when the client leaves before it begins.
+        response.call_on_close(places.pop_all().close)
+        return response
+
+    def _turn(self, index: int, file: FileStorage) -> _Turn:
+        key = _idempotency_key()
+        try:
+            return _Turn(index, self._accept(file, f"{key}/{index}" if key else None))
+        except Exception as error:  # noqa: BLE001 - one photo's fault, or ours, is not the others'
+            return _Turn(index, problem=errors.of_exception(error) or errors.internal(error))
+
+    def _lines(
+        self, turns: list[_Turn], wait: bool, deadline: float, gone: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        def answer(turn: _Turn) -> dict[str, Any]:
+            return self._line(turn, wait, deadline, gone)
+
+        with ThreadPoolExecutor(len(turns)) as pool:
+            lines = [pool.submit(copy_context().run, answer, turn) for turn in turns]
+            for done in as_completed(lines):
+                yield json.dumps(done.result(), separators=(",", ":")).encode() + b"\n"
+
+    def _line(
+        self, turn: _Turn, wait: bool, deadline: float, gone: Callable[[], bool]
+    ) -> dict[str, Any]:
+        try:
+            return {"index": turn.index, **self._answered(turn, wait, deadline, gone)}
+        except ClientGone:
+            return {}
+        except Exception as error:  # noqa: BLE001 - as above
+            found = errors.of_exception(error) or errors.internal(error)
+            return {"index": turn.index, **found.document(logs.request_id.get())}
+
+    def _answered(
+        self, turn: _Turn, wait: bool, deadline: float, gone: Callable[[], bool]
+    ) -> dict[str, Any]:
+        if turn.problem or turn.accepted is None:
+            raise turn.problem or Problem("internal", "neither accepted nor refused")
+        if not wait:
+            self._recogniser.leave(turn.accepted)
+            return _pending_document(turn.accepted.task_id)
+        answer = self._recogniser.wait(turn.accepted, deadline, gone)
+        refusal = errors.of_answer(answer)
+        if refusal is not None:
+            raise refusal
+        return document(answer)
+
+
+def _unknown() -> Problem:
+    return Problem("result-unknown", "no such result")
+
+
+def _not_yet(task_id: str, progress: dict[str, Any] | None = None) -> Response:
+    where = f"/results/{task_id}"
+    body = {**(progress or {}), **_pending_document(task_id)}
+    response = render(body, f"pending: {where}", status=202)
+    response.headers.update({"Location": where, **_PENDING})
+    return response
+
+
+def _pending_document(task_id: str) -> dict[str, Any]:
+    return {"task_id": task_id, "outcome": "pending", "result": f"/results/{task_id}"}
+
+
+def _idempotency_key() -> str | None:
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(given):
+        raise Problem("bad-request", "Idempotency-Key: 1 to 200 visible ASCII characters")
+    return f"{g.client}:{given}"

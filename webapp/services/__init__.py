@@ -1,0 +1,1 @@
+"""What the web tier does for a request, independent of HTTP."""

@@ -1,0 +1,72 @@
+"""``Idempotency-Key``: the same request sent twice is one photo, also across restarts and machines.
+
+A key is claimed by a conditional write, so of two requests at once the first wins and the second
+gets the first one's task. After the draft
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from facerec_tasks.errors import PreconditionFailed
+from facerec_tasks.storage.buckets import Storage
+
+PREFIX = "idempotency/"
+
+
+class InProgress(Exception):
+    """Raised when a request with the same idempotency key is being answered at this moment."""
+
+
+class KeyReused(Exception):
+    """Raised when an idempotency key comes again with another photo."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a key stands for."""
+
+    task_id: str
+    key: str
+    version: str
+    fingerprint: str
+    """Digest of file name and bytes: the same key must mean the same photo."""
+    video: bool = False
+
+
+class Claims:
+    """``idempotency/<digest>.json`` in the state bucket."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def find(self, key: str) -> Claim | None:
+        """What the key was claimed for; raises :class:`facerec_tasks.errors.AwsError`."""
+        found = self._storage.find(_name(key))
+        return Claim(**json.loads(found.data)) if found else None
+
+    def make(self, key: str, claim: Claim) -> Claim:
+        """Claims the key; returns the claim that holds, ours or the one that came first."""
+        try:
+            self._storage.put(_name(key), json.dumps(asdict(claim)).encode(), if_absent=True)
+        except PreconditionFailed:
+            earlier = self.find(key)
+            if earlier is None:  # purged between the two calls
+                raise
+            return earlier
+        return claim
+
+
+def fingerprint(name: str, pieces: Iterable[bytes]) -> str:
+    """Digest of what was sent."""
+    digest = hashlib.sha256(name.encode())
+    digest.update(b"\0")
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _name(key: str) -> str:
+    return f"{PREFIX}{hashlib.sha256(key.encode()).hexdigest()}.json"

@@ -1,0 +1,92 @@
+"""How many accepted photos this process has not answered yet: the controller's best signal."""
+
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass
+
+from webapp.services.recent_answers import Recent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One process's line of ``GET /internal/ledger``."""
+
+    process: str
+    """``<machine>-<slot>``: the same after a restart."""
+    epoch: str
+    """Another one after a restart: counters began anew and what came before is not counted."""
+    started_at: float
+    """Unix seconds."""
+    accepted: int
+    answered: int
+    outstanding: int
+    videos: int
+    """Of the outstanding: they keep a process busy for long."""
+    oldest_accepted_at: float | None
+    """Unix seconds; none when nothing is outstanding."""
+
+
+class Ledger:
+    """Accepted minus answered, exactly. Safe to use from many threads."""
+
+    def __init__(self, process: str) -> None:
+        self._process = process
+        self._epoch = uuid.uuid4().hex
+        self._started_at = time.time()
+        self._accepted = 0
+        self._open: dict[str, float] = {}
+        self._videos: set[str] = set()
+        self.recent = Recent()
+        """How long answers took, from acceptance on."""
+        self._lock = threading.Lock()
+
+    def accept(self, task_id: str, *, video: bool = False) -> None:
+        """SQS has acknowledged the task's message."""
+        with self._lock:
+            self._accepted += 1
+            if video:
+                self._videos.add(task_id)
+            self._open[task_id] = time.time()
+
+    def answer(self, task_id: str) -> None:
+        """The task's answer is known. A second time is no harm."""
+        now = time.time()
+        with self._lock:
+            accepted_at = self._open.pop(task_id, None)
+            video = task_id in self._videos
+            self._videos.discard(task_id)
+        if accepted_at is not None and not video:  # how long photos take is what is promised
+            self.recent.add(now, now - accepted_at)
+
+    def holds(self, task_id: str) -> bool:
+        """Accepted here and not answered yet."""
+        with self._lock:
+            return task_id in self._open
+
+    @property
+    def outstanding(self) -> int:
+        with self._lock:
+            return len(self._open)
+
+    def entry(self) -> Entry:
+        """This moment's figures."""
+        with self._lock:
+            outstanding, videos = len(self._open), len(self._videos)
+            oldest = next(iter(self._open.values()), None)
+            accepted = self._accepted
+        return Entry(
+            process=self._process,
+            epoch=self._epoch,
+            started_at=self._started_at,
+            accepted=accepted,
+            answered=accepted - outstanding,
+            outstanding=outstanding,
+            videos=videos,
+            oldest_accepted_at=oldest,
+        )
+
+    def report(self) -> dict[str, object]:
+        """The body of ``GET /internal/ledger``."""
+        entry = self.entry()
+        return {"processes": [asdict(entry)], "outstanding": entry.outstanding}

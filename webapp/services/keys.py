@@ -1,0 +1,140 @@
+"""API keys: made once, shown once, stored as digests in the state bucket, reread now and then.
+
+A key is 256 random bits, so one round of SHA-256 protects it; slow hashes are for words of people.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+
+from facerec_tasks.errors import AwsError, PreconditionFailed
+from facerec_tasks.storage.buckets import Storage, Stored
+
+log = logging.getLogger(__name__)
+
+NAME = "keys/current.json"
+SCOPES = ("recognise", "people:read", "people:write", "operate")
+"""What a key may be good for: photos and results; who is known; changing that; metrics, ledger."""
+MARK = "fr"
+"""Begins every key, so that scanners of repositories and logs can know one."""
+REFRESH = 30.0
+"""Seconds until a removed key is refused everywhere."""
+UNKNOWN_REFRESH = 1.0
+"""Seconds between two looks for a key that is not known: a new one is good at once."""
+EDIT_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A key as it is stored."""
+
+    id: str
+    digest: str
+    """SHA-256 of the secret, hexadecimal."""
+    label: str
+    scopes: tuple[str, ...]
+    created_at: float
+    """Unix seconds."""
+
+
+def make(label: str, scopes: Iterable[str], now: float) -> tuple[ApiKey, str]:
+    """A new key, and the words its owner keeps: ``fr_<id>_<secret>``.
+
+    Raises :class:`ValueError` for a scope there is not.
+    """
+    chosen = tuple(sorted(set(scopes)))
+    unknown = set(chosen) - set(SCOPES)
+    if unknown or not chosen:
+        raise ValueError(f"scopes are {', '.join(SCOPES)}; not {', '.join(sorted(unknown))}")
+    id_, secret = secrets.token_hex(4), secrets.token_hex(32)
+    return ApiKey(id_, _digest(secret), label, chosen, now), f"{MARK}_{id_}_{secret}"
+
+
+def match(keys: Iterable[ApiKey], token: str) -> ApiKey | None:
+    """The key these words belong to; the time it takes tells nothing of the secret."""
+    mark, _, rest = token.partition("_")
+    id_, _, secret = rest.partition("_")
+    digest = _digest(secret)
+    found = next((key for key in keys if key.id == id_), None)
+    same = hmac.compare_digest(digest, found.digest if found else _digest(""))
+    return found if found and same and mark == MARK else None
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Keys:
+    """The keys of the system. Errors come as :class:`facerec_tasks.errors.AwsError`."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._known: tuple[ApiKey, ...] | None = None
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def find(self, token: str) -> ApiKey | None:
+        """The key these words belong to; raises when S3 is away and none was ever read."""
+        return match(self._current(REFRESH), token) or match(self._current(UNKNOWN_REFRESH), token)
+
+    def all(self) -> tuple[ApiKey, ...]:
+        """The keys as they are now."""
+        return _decoded(self._storage.find(NAME))
+
+    def add(self, key: ApiKey) -> None:
+        self._edit(lambda keys: (*keys, key))
+
+    def remove(self, id_: str) -> bool:
+        """Whether there was such a key."""
+        before = self.all()
+        self._edit(lambda keys: tuple(key for key in keys if key.id != id_))
+        return any(key.id == id_ for key in before)
+
+    def _current(self, max_age: float) -> tuple[ApiKey, ...]:
+        with self._lock:
+            if self._known is None or time.monotonic() - self._read_at > max_age:
+                self._refresh()
+            assert self._known is not None
+            return self._known
+
+    def _refresh(self) -> None:
+        """Reads the keys again; while S3 is away the last known ones hold."""
+        try:
+            stored = self._storage.find(NAME)
+        except AwsError as error:
+            if self._known is None:
+                raise
+            log.warning("keeping the keys as they were: %s", error)
+        else:
+            self._known = _decoded(stored)
+        self._read_at = time.monotonic()
+
+    def _edit(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
+        """Writes on the condition that nobody else did meanwhile; else anew."""
+        for attempt in range(1, EDIT_ATTEMPTS + 1):
+            stored = self._storage.find(NAME)
+            data = json.dumps([asdict(key) for key in change(_decoded(stored))]).encode()
+            try:
+                if stored:
+                    self._storage.put(NAME, data, if_match=stored.etag)
+                else:
+                    self._storage.put(NAME, data, if_absent=True)
+            except PreconditionFailed:
+                if attempt == EDIT_ATTEMPTS:
+                    raise
+            else:
+                return
+
+
+def _decoded(stored: Stored | None) -> tuple[ApiKey, ...]:
+    if stored is None:
+        return ()
+    return tuple(
+        ApiKey(**{**one, "scopes": tuple(one["scopes"])}) for one in json.loads(stored.data)
+    )

@@ -1,0 +1,158 @@
+"""Figures for Prometheus, summed over the web processes of this machine.
+
+Each process writes its own files below the state directory; whichever is asked adds them up. So
+one process per machine is scraped, and a restart does not set counters back.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from celery_sqs._aws.client import make_client
+from celery_sqs._results.backend import Health
+
+from facerec_tasks.aws import client
+from facerec_tasks.settings import Settings
+
+_PATH = "PROMETHEUS_MULTIPROC_DIR"
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+"""Bounds of every histogram."""
+PULSE = 5.0
+"""Seconds between two readings of the receiver of answers."""
+
+
+class Metrics:
+    """The process's figures. Every method is safe to call from many threads."""
+
+    def __init__(self, directory: Path | None) -> None:
+        """``directory`` is that of all web processes of this machine; none: in memory alone."""
+        if directory is not None:
+            _prepare(directory)
+        # Imported here: where the values are kept is settled when it is first imported.
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self._directory = directory
+        own = self._own = CollectorRegistry()
+        self.requests = Counter(
+            "facerec_requests", "Requests answered", ["route", "status", "outcome"], registry=own
+        )
+        self.request_seconds = Histogram(
+            "facerec_request_seconds", "From the whole request to its answer", ["route"],
+            buckets=SECONDS, registry=own,
+        )  # fmt: skip
+        self._stages = Histogram(
+            "facerec_stage_seconds", "Stages of a photo: intake, store, send, answer", ["stage"],
+            buckets=SECONDS, registry=own,
+        )  # fmt: skip
+        self.waiting = Gauge(
+            "facerec_waiting", "Photos with a place", multiprocess_mode="livesum", registry=own
+        )
+        self.outstanding = Gauge(
+            "facerec_ledger_outstanding", "Accepted and not answered",
+            multiprocess_mode="livesum", registry=own,
+        )  # fmt: skip
+        self.accepted = Counter("facerec_accepted", "Tasks SQS has acknowledged", registry=own)
+        self._receiving = Gauge(
+            "facerec_receivers_healthy", "Processes that receive answers",
+            multiprocess_mode="livesum", registry=own,
+        )  # fmt: skip
+        self._poll_age = Gauge(
+            "facerec_receiver_poll_age_seconds", "Since the last poll of the slowest process",
+            multiprocess_mode="livemax", registry=own,
+        )  # fmt: skip
+        self._answers = Counter(
+            "facerec_receiver_events", "What the receiver of answers did", ["kind"], registry=own
+        )
+        self._aws_calls = Counter(
+            "facerec_aws_calls", "Calls to AWS", ["service", "operation", "status"], registry=own
+        )
+        self._seen: dict[str, int] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measures one stage of a photo."""
+        began = monotonic()
+        try:
+            yield
+        finally:
+            self._stages.labels(name).observe(monotonic() - began)
+
+    def count_aws_calls(self, settings: Settings) -> None:
+        """Counts every call of the clients this process uses."""
+        sqs = make_client("sqs", region=settings.region, endpoint_url=settings.endpoint_url)
+        for one in (client(settings, "s3"), client(settings, "sqs"), sqs):
+            one.meta.events.register("after-call", self._aws_answered)
+            one.meta.events.register("after-call-error", self._aws_failed)
+
+    def _aws_answered(self, event_name: str, http_response: Any, **_: Any) -> None:
+        service, operation = event_name.split(".")[1:]
+        self._aws_calls.labels(service, operation, str(http_response.status_code)).inc()
+
+    def _aws_failed(self, event_name: str, **_: Any) -> None:
+        service, operation = event_name.split(".")[1:]
+        self._aws_calls.labels(service, operation, "no answer").inc()
+
+    def watch(self, health: Callable[[], Health]) -> None:
+        """Reads the receiver's health now and then, in a thread of its own, for ever."""
+
+        def pulse() -> None:
+            while True:
+                self._read(health())
+                threading.Event().wait(PULSE)
+
+        threading.Thread(target=pulse, name="metrics", daemon=True).start()
+
+    def _read(self, health: Health) -> None:
+        self._receiving.set(health.ok and bool(health.queue))
+        self._poll_age.set(health.poll_age or 0.0)
+        for kind, count in health.counters.items():
+            self._answers.labels(kind).inc(max(0, count - self._seen.get(kind, 0)))
+            self._seen[kind] = count
+
+    def text(self) -> tuple[bytes, str]:
+        """All processes' figures in Prometheus's text format, and its media type."""
+        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = self._own
+        if self._directory is not None:
+            _forget_the_dead(self._directory)
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, str(self._directory))  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def _prepare(directory: Path) -> None:
+    """The directory of the files, empty when no other process of this machine is alive."""
+    directory.mkdir(parents=True, exist_ok=True)
+    os.environ[_PATH] = str(directory)
+    files = list(directory.glob("*.db"))
+    if not any(_is_alive(_pid(file)) for file in files):
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """What a dead process held at its end is no figure of the present; what it counted is."""
+    for file in directory.glob("gauge_live*.db"):
+        if not _is_alive(_pid(file)):
+            file.unlink(missing_ok=True)
+
+
+def _pid(file: Path) -> int:
+    return int(file.stem.rpartition("_")[2])
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return True
+    with suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True

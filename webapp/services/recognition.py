@@ -1,0 +1,256 @@
+"""From an upload to its answer: the only module of the web tier that knows its way.
+
+S3 is the truth, the response queue is the doorbell: the photo is stored, the task is sent, the
+request waits for the doorbell and looks at the record itself half-way and once more at the end.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from celery.utils import uuid
+from celery_sqs._results.backend import ResponseQueueLost
+
+from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
+from facerec_tasks.schemas import ON_RECORD, Answer
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.videos import VideoFolder
+from facerec_tasks.tasks import recognize, recognize_video
+from webapp.http.uploads import Upload
+from webapp.services.idempotency import Claim, Claims, InProgress, KeyReused, fingerprint
+from webapp.services.orphaned_tasks import Latecomers
+from webapp.services.task_client import RETRY_AFTER, Doorbell, Sent, nobody_left
+
+log = logging.getLogger(__name__)
+
+INTAKES = 12
+"""Uploads read, stored and published at once: bounds memory, and the threads that compete with
+the one that receives. In a burst of 1,000 the ledger took 3.8 s to answer with 32 and 0.9 s with 8,
+and photos were accepted as fast. At AWS's latencies 12 take about 200 photos a second."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
+"""Seconds between two looks at the record once the response queue is lost."""
+
+
+class AnsweredAlready(Exception):
+    """Raised when a task is to be cancelled that has its answer."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A photo or video that is never lost."""
+
+    task_id: str
+    key: str
+    sent: Sent | None
+    video: bool = False
+    answer: Answer | None = None
+    """In the place of ``sent``, when an earlier request with this idempotency key has it."""
+
+
+class Recogniser:
+    """One per process. Its methods are called from as many threads as requests wait."""
+
+    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+        storage = Storage(settings)
+        self._doorbell = doorbell
+        self._settings = settings
+        self._storage = storage
+        self._results = Results(storage)
+        self._claims = Claims(storage)
+        self._latecomers = Latecomers(self._results.get, self._answered_late)
+        self._intakes = threading.BoundedSemaphore(INTAKES)
+
+    # Accepting
+
+    @contextmanager
+    def intake(self) -> Iterator[None]:
+        """Leave to hold a photo's bytes; raises :class:`Overloaded` after half the deadline."""
+        with self._doorbell.metrics.stage("intake"):
+            if not self._intakes.acquire(timeout=self._settings.answer_timeout / 2):
+                raise Overloaded(RETRY_AFTER)
+        try:
+            yield
+        finally:
+            self._intakes.release()
+
+    def accept(self, upload: Upload, idempotency_key: str | None = None) -> Accepted:
+        """Stores the photo and sends its task; when this returns, the photo is never lost.
+
+        Raises :class:`facerec_tasks.errors.AwsError` or ``ConfigurationError``: not accepted; and
+        :class:`InProgress` or :class:`KeyReused`.
+        """
+        if idempotency_key is not None:
+            return self._accept_once(upload, idempotency_key)
+        return self._send(upload.key, self._store(upload), uuid(), upload.is_video)
+
+    def _store(self, upload: Upload) -> str:
+        with self._doorbell.metrics.stage("store"):
+            if upload.file is not None:
+                return self._storage.put_video(upload.key, upload.file, upload.content_type)
+            return self._storage.put_photo(upload.key, upload.data, upload.content_type)
+
+    def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
+        digest = fingerprint(upload.key, upload.chunks())
+        claim = self._claims.find(idempotency_key)
+        if claim is None:
+            mine = Claim(uuid(), upload.key, self._store(upload), digest, upload.is_video)
+            claim = self._claims.make(idempotency_key, mine)
+            if claim == mine:
+                return self._send(claim.key, claim.version, claim.task_id, claim.video)
+        if claim.fingerprint != digest:
+            raise KeyReused
+        return self._resume(claim)
+
+    def _resume(self, claim: Claim) -> Accepted:
+        """The task of an earlier request. It is sent once more when nobody here follows it: that
+        process may have died before it sent it, and a task that runs twice has one effect."""
+        answer = self._results.get(claim.task_id)
+        if answer is not None:
+            return Accepted(claim.task_id, claim.key, None, answer=answer)
+        followed = self._latecomers.take(claim.task_id)
+        if followed is not None:
+            sent = Sent(claim.task_id, followed)
+            return Accepted(claim.task_id, claim.key, sent, claim.video)
+        if self._doorbell.ledger.holds(claim.task_id):
+            raise InProgress
+        return self._send(claim.key, claim.version, claim.task_id, claim.video)
+
+    def _send(self, key: str, version: str, task_id: str, video: bool) -> Accepted:
+        task = recognize_video if video else recognize
+        sent = self._doorbell.send(task, (key, version), task_id, video=video)
+        accepted = Accepted(task_id, key, sent, video)
+        log.info("accepted %s", task_id)
+        if video:  # it may take long: every process shall know of it, and who cancels what it is
+            self._mark(accepted)
+        return accepted
+
+    # Waiting
+
+    def wait(
+        self, accepted: Accepted, deadline: float, gone: Callable[[], bool] = nobody_left
+    ) -> Answer:
+        """The answer. A lost doorbell costs time, never the answer.
+
+        ``deadline`` is in monotonic seconds; ``gone`` tells whether the client hung up. Raises
+        :class:`AnswerLate` and ``ClientGone``: the task goes on and stays in the ledger.
+        """
+        if accepted.answer is not None:
+            return accepted.answer
+        assert accepted.sent is not None
+        try:
+            with self._doorbell.metrics.stage("answer"):
+                answer = self._awaited(accepted.sent, deadline, gone)
+        except BaseException:  # whatever ends the wait, the task goes on
+            self.leave(accepted)
+            raise
+        accepted.sent.result.forget()
+        if accepted.video:
+            self._answered_late(accepted.task_id)
+        else:
+            self._doorbell.settle(accepted.task_id)
+        return answer
+
+    def leave(self, accepted: Accepted) -> None:
+        """Nobody waits for this task: it is followed for the ledger's sake, and a mark says that
+        its answer is still to come, to whichever process is asked."""
+        if accepted.sent is None:
+            return
+        self._latecomers.follow(accepted.task_id, accepted.sent.result)
+        self._mark(accepted)
+
+    def _mark(self, accepted: Accepted) -> None:
+        try:
+            self._storage.put(_mark(accepted.task_id), accepted.key.encode())
+        except AwsError as error:
+            log.warning("%s not marked as accepted: %s", accepted.task_id, error)
+
+    def _answered_late(self, task_id: str) -> None:
+        self._doorbell.settle(task_id)
+        try:
+            self._storage.delete(_mark(task_id))
+        except AwsError as error:
+            log.warning("mark of %s not removed: %s", task_id, error)
+
+    def _awaited(self, sent: Sent, deadline: float, gone: Callable[[], bool]) -> Answer:
+        half_way = (time.monotonic() + deadline) / 2
+        try:
+            for until in (half_way, deadline):
+                reply = self._doorbell.rung(sent, until, gone)
+                if reply is None or reply.get("outcome") == ON_RECORD:
+                    answer = self._on_record(sent.task_id)
+                else:
+                    answer = Answer.from_dict(reply)
+                if answer is not None:
+                    return answer
+        except ResponseQueueLost:
+            return self._watched(sent, deadline, gone)
+        raise AnswerLate(sent.task_id)
+
+    def _watched(self, sent: Sent, deadline: float, gone: Callable[[], bool]) -> Answer:
+        """The doorbell is gone (somebody deleted the queue): only then is the record polled."""
+        pause = FIRST_PAUSE
+        while True:
+            answer = self._on_record(sent.task_id)
+            if answer is not None:
+                return answer
+            left = self._doorbell.left(sent, deadline, gone)
+            if left <= 0:
+                raise AnswerLate(sent.task_id)
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _on_record(self, task_id: str) -> Answer | None:
+        """The record, or none; S3 being away is no reason to end a wait."""
+        try:
+            return self._results.get(task_id)
+        except AwsError as error:
+            log.warning("record of %s not readable now: %s", task_id, error)
+            return None
+
+    # Asking later
+
+    def result(self, task_id: str) -> Answer | None:
+        """The answer on record; raises :class:`AwsError`."""
+        return self._results.get(task_id)
+
+    def progress(self, task_id: str) -> dict[str, Any]:
+        """How far a video is, as its worker told last; nothing when it told nothing."""
+        return VideoFolder(self._storage, task_id).progress()
+
+    def picture(self, task_id: str, name: str) -> bytes | None:
+        """A picture of a video's answer, or none."""
+        return VideoFolder(self._storage, task_id).picture(name)
+
+    def cancel(self, task_id: str) -> bool:
+        """Ends a task by giving it an answer; false when it was never accepted.
+
+        Whoever writes the record first decides. Raises :class:`AnsweredAlready`, and
+        :class:`InProgress` while a request waits for a photo.
+        """
+        marked = self._storage.find(_mark(task_id))
+        if marked is None and self._results.get(task_id) is None:
+            if self._doorbell.ledger.holds(task_id):
+                raise InProgress
+            return False
+        key = marked.data.decode() if marked else ""
+        recorded = self._results.create(
+            Answer(task_id, key, None, "cancelled", code="cancelled", detail="cancelled on request")
+        )
+        if recorded.outcome != "cancelled":
+            raise AnsweredAlready
+        return True
+
+    def expects(self, task_id: str) -> bool:
+        """Whether the task was accepted, here or elsewhere, and its answer is still to come."""
+        known_here = self._doorbell.ledger.holds(task_id)
+        return known_here or self._storage.find(_mark(task_id)) is not None
+
+
+def _mark(task_id: str) -> str:
+    return f"accepted/{task_id}"

@@ -1,0 +1,163 @@
+"""Tasks sent, and the wait for their answers to ring: everything here that knows Celery.
+
+S3 holds the truth; this only tells when to look. A task is accepted when its send returns: SQS has
+acknowledged this very message.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Task
+from celery.exceptions import TimeoutError as NotYet
+from celery.result import AsyncResult
+from celery_sqs._aws.sender import SendFailed
+from celery_sqs._results.backend import ResponseQueueLost
+from kombu.exceptions import OperationalError
+
+from facerec_tasks.app import app
+from facerec_tasks.aws import translated
+from facerec_tasks.errors import AnswerLate, Overloaded, Unavailable
+from facerec_tasks.logs import request_id
+from facerec_tasks.settings import Settings
+from webapp.services.in_flight import Ledger
+from webapp.services.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = 5
+"""Seconds; about what a worker needs from launch to its first answer."""
+LONGEST_SLICE = 4.0
+"""Seconds after which a waiting thread sees whether the process stops or its client left."""
+LAST_WORDS = 1.0
+"""Seconds of the drain kept for telling those who still wait that they waited in vain."""
+
+
+class ClientGone(Exception):
+    """Raised when the client hung up before its answer came."""
+
+
+def nobody_left() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A task on its way; the slot for its answer is open."""
+
+    task_id: str
+    result: Any
+    """Celery's AsyncResult."""
+
+
+class Doorbell:
+    """One per process. Its methods are called from as many threads as requests wait."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, metrics: Metrics) -> None:
+        self.ledger = ledger
+        self.metrics = metrics
+        self._settings = settings
+        self._places = threading.BoundedSemaphore(settings.max_waiting)
+        self._drain_end = float("inf")
+        self._slice = min(LONGEST_SLICE, settings.drain_timeout / 4)
+
+    def start(self) -> None:
+        """Takes the response queue before the first photo comes; raises an ``AwsError``."""
+        self.metrics.count_aws_calls(self._settings)
+        self.metrics.watch(app.backend.health)
+        with translated():
+            app.backend.start()
+
+    def stop(self) -> None:
+        """Those who wait go on waiting while the drain lasts; who is left at its end is told the
+        id of the task."""
+        drain = max(0.0, self._settings.drain_timeout - LAST_WORDS)
+        self._drain_end = time.monotonic() + drain
+
+    @property
+    def stopping(self) -> bool:
+        return self._drain_end < float("inf")
+
+    def fault(self) -> str | None:
+        """Why answers cannot be received now, or none."""
+        health = app.backend.health()
+        if health.queue and health.ok:
+            return None
+        return f"response queue {health.queue or 'not taken yet'}: not receiving"
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """A place among those who wait; raises :class:`Overloaded` at once when all are taken."""
+        if not self._places.acquire(blocking=False):
+            raise Overloaded(RETRY_AFTER)
+        self.metrics.waiting.inc()
+        try:
+            yield
+        finally:
+            self.metrics.waiting.dec()
+            self._places.release()
+
+    def send(
+        self, task: Task | str, arguments: tuple[Any, ...], task_id: str, *, video: bool = False
+    ) -> Sent:
+        """Sends a task, given itself or by name; raises an ``AwsError``: not accepted."""
+        signature = app.signature(task) if isinstance(task, str) else task
+        try:
+            with self.metrics.stage("send"), translated():
+                result = signature.apply_async(
+                    arguments, task_id=task_id, headers={"request_id": request_id.get()}
+                )
+        except (OperationalError, SendFailed, TimeoutError) as error:
+            AsyncResult(task_id, app=app).forget()
+            raise Unavailable(str(error)) from error
+        self.ledger.accept(task_id, video=video)
+        self.metrics.accepted.inc()
+        self.metrics.outstanding.set(self.ledger.outstanding)
+        return Sent(task_id, result)
+
+    def announce(self, command: str) -> None:
+        """Tells running workers; those who do not hear it find out by themselves."""
+        try:
+            app.control.broadcast(command)
+        except Exception as error:  # noqa: BLE001 - the work is done, and kombu raises anything
+            log.warning("workers not told to %s: %s", command, error)
+
+    def rung(
+        self, sent: Sent, until: float, gone: Callable[[], bool] = nobody_left
+    ) -> dict[str, Any] | None:
+        """What the task answered; none when it is silent until then, or answered no JSON object.
+
+        ``until`` in monotonic seconds; ``gone`` tells whether the client hung up. Raises
+        :class:`ClientGone`, :class:`AnswerLate` when the process ends before, and
+        ``ResponseQueueLost``.
+        """
+        while (left := self.left(sent, until, gone)) > 0:
+            try:
+                reply = sent.result.get(timeout=min(left, self._slice), propagate=False)
+            except ResponseQueueLost:
+                raise
+            except NotYet:
+                continue
+            if isinstance(reply, dict):
+                return reply
+            log.error("task %s failed: %r", sent.task_id, reply)
+            return None
+        return None
+
+    def left(self, sent: Sent, until: float, gone: Callable[[], bool]) -> float:
+        """Seconds left to wait; raises when there is no use in waiting."""
+        if gone():
+            raise ClientGone
+        now = time.monotonic()
+        if now >= self._drain_end:
+            raise AnswerLate(sent.task_id)
+        return min(until, self._drain_end) - now
+
+    def settle(self, task_id: str) -> None:
+        """The answer of this task is known: it is outstanding no more."""
+        self.ledger.answer(task_id)
+        self.metrics.outstanding.set(self.ledger.outstanding)
