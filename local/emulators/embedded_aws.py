@@ -1,7 +1,8 @@
 """AWS on this machine: a moto server process with S3, SQS, SNS, EC2 and IAM, all in memory.
 
 ``python -m local.emulators.embedded_aws --port 4566`` prints its address once it answers and
-runs until SIGTERM or SIGINT. What it holds is gone when it ends. :func:`embedded_aws` runs one as a child.
+runs until SIGTERM or SIGINT. What it holds is gone when it ends.
+:func:`embedded_aws` runs one as a child.
 """
 
 import argparse
