@@ -1,6 +1,6 @@
 # One image a role: docker build --target worker|web|controller|flower|hypervisor|tests .
 # Nothing here needs BuildKit, a compiler, or a download beyond the Python package registry.
-# See docs/containers.md.
+# See docs/how-to/containers.md.
 
 # Each role gets a virtual environment without pip: whole (pip check), and no more than its pins.
 FROM python:3.11-slim-bookworm AS builder

@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @property
     def video_bucket(self) -> str:
-        """Videos for the Lambda functions; see docs/serverless.md."""
+        """Videos for the Lambda functions; see docs/how-to/serverless.md."""
         return f"{self.id}-input"
 
     @property

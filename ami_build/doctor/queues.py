@@ -60,7 +60,7 @@ def _queue(patient: Patient, queue: str, wanted: Mapping[str, str]) -> Iterator[
         count = int(actual["ApproximateNumberOfMessages"])
         yield judge(
             "dead letters", not count, f"{count} photos were given up",
-            'docs/operations.md, "dead letters"; then facerec queue redrive', level="advice",
+            'docs/how-to/operations.md, "dead letters"; then facerec queue redrive', level="advice",
         )  # fmt: skip
 
 

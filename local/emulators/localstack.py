@@ -1,8 +1,8 @@
 """LocalStack on this machine, without Docker, in a virtual environment of its own.
 
-``python -m local.emulators.localstack COMMAND...`` runs a command with
-``FACEREC_TEST_ENDPOINT`` naming a LocalStack that lives as long as the command. It
-needs Python 3.12 or newer, ours may be older: without one the command is skipped, says so, and that is no failure.
+``python -m local.emulators.localstack COMMAND...`` runs a command with ``FACEREC_TEST_ENDPOINT``
+naming a LocalStack that lives as long as the command. It needs Python 3.12 or newer, ours may be
+older: without one the command is skipped, says so, and that is no failure.
 """
 
 import os

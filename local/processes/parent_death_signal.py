@@ -1,8 +1,8 @@
 """A process that dies with the one that started it, even when that one is killed with -9.
 
-Run as a script, ``parent_death_signal.py PARENT_PID COMMAND...``, it ties itself to its
-parent and then becomes the command: a child that never heard of us is tied as well. Imported by a Celery worker
-(``--include local.processes.pool_death_signal``) it ties the pool's children to the worker.
+Run as a script, ``parent_death_signal.py PARENT_PID COMMAND...``, it ties itself to its parent and
+then becomes the command: any program can be tied this way. A Celery worker started with
+``--include local.processes.pool_death_signal`` ties its pool's children to itself.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""What docs/operations.md says about restoring, done the way it says."""
+"""What docs/how-to/operations.md says about restoring, done the way it says."""
 
 import numpy as np
 import pytest

@@ -134,7 +134,7 @@ def test_a_function_runs_its_image_and_gives_up_into_the_dead_letter_queue(
 
 def test_the_alarms_are_the_ones_the_documentation_explains(stack: Settings) -> None:
     alarms = client(stack, "cloudwatch").describe_alarms()["MetricAlarms"]
-    documented = Path("docs/serverless.md").read_text()
+    documented = Path("docs/how-to/serverless.md").read_text()
     assert len(alarms) == 4
     for alarm in alarms:
         assert alarm["AlarmActions"] == [f"arn:aws:sns:us-east-1:123456789012:{stack.id}-alarms"]

@@ -1,4 +1,4 @@
-"""The bill of docs/operations.md is the one that the calculation gives."""
+"""The bill of docs/how-to/operations.md is the one that the calculation gives."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from benchmarks import costs
 
 
 def test_the_page_shows_what_the_calculation_gives() -> None:
-    assert costs.table() in Path("docs/operations.md").read_text()
+    assert costs.table() in Path("docs/how-to/operations.md").read_text()
 
 
 def test_a_million_photos_a_day_need_as_many_machines_as_the_law_says() -> None:
