@@ -1,7 +1,8 @@
 """What the system costs a month on AWS, with the arithmetic: ``python -m benchmarks.costs``.
 
 A calculation and no measurement: list prices of :mod:`benchmarks.prices` times figures that were
-measured elsewhere (docs/benchmarks.md). A month has 30 days. docs/how-to/operations.md shows its table.
+measured elsewhere (docs/benchmarks.md). A month has 30 days. Its table is shown in
+docs/how-to/operations.md.
 """
 
 import argparse

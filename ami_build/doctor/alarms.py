@@ -56,5 +56,5 @@ def check_alarms(patient: Patient) -> Iterator[Finding]:
             )  # fmt: skip
             yield judge(
                 f"alarm {name}: quiet", alarm["StateValue"] != "ALARM",
-                alarm.get("StateReason", "rings"), "docs/how-to/operations.md says what to do about it",
+                alarm.get("StateReason", "rings"), "see docs/how-to/operations.md",
             )  # fmt: skip
