@@ -16,21 +16,34 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from autoscale.breaker import BootBreaker
 from autoscale.decisions import DecisionLog, record
-from autoscale.drain import LONG_TASK, Cancel, Drain
-from autoscale.estimator import Experience
-from autoscale.execution import Execution, Result
-from autoscale.fleet import CALL_FAILED, DryRun, Ec2Fleet, Fleet
-from autoscale.health import Liveness, Probe, ask_celery, cancel_by_celery
-from autoscale.launches import Launches
-from autoscale.lease import Lease, Place
-from autoscale.metrics import Metrics, serve
-from autoscale.model import PROFILES, Limits, Machine, Memory, Plan, Snapshot
+from autoscale.drain import LONG_TASK, CancelConsumers, DrainTracker
+from autoscale.estimator import Estimator
+from autoscale.fleet import AWS_CALL_ERRORS, DryRunFleet, Ec2Fleet, Fleet
+from autoscale.health import HealthMonitor, WorkerPoller, ask_celery, cancel_by_celery
+from autoscale.launch_breaker import LaunchBreaker
+from autoscale.launcher import Launcher
+from autoscale.lease import ControllerLock, LeaderLease
+from autoscale.metrics import ControllerMetrics, serve
+from autoscale.model import (
+    PROFILES,
+    FleetSnapshot,
+    Machine,
+    PolicyState,
+    ScalingLimits,
+    ScalingPlan,
+)
+from autoscale.plan_executor import ActionResult, PlanExecutor
 from autoscale.policy import decide
-from autoscale.readings import Queue, Readings
-from autoscale.signals import Ledger, RequestQueue, Serving, Signals, read_ledger
-from autoscale.state import PREFIX, State
+from autoscale.readings import QueueReader, StepReadings
+from autoscale.signals import (
+    DemandEstimator,
+    InFlightReading,
+    RequestQueue,
+    ServiceCapacity,
+    read_in_flight,
+)
+from autoscale.state import PREFIX, StateStore
 from facerec_tasks.heartbeat_file import Pulse
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
@@ -49,9 +62,9 @@ WRITE_WORKING, WRITE_RESTING = 10.0, 300.0
 """Seconds within which decisions that changed nothing are stored."""
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ScalingLimits:
     """What the settings allow; what was learned replaces the service and boot times."""
-    return Limits(
+    return ScalingLimits(
         cap=settings.max_instances,
         profile=PROFILES[settings.scaling_profile],
         slo=settings.slo,
@@ -62,7 +75,7 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _no_worker(nodes: Sequence[str]) -> list[str]:
+def _confirm_none(nodes: Sequence[str]) -> list[str]:
     """Nobody confirms anything."""
     return []
 
@@ -74,70 +87,70 @@ class Controller:
         self,
         settings: Settings,
         fleet: Fleet,
-        state: State,
-        queue: Queue,
-        probe: Probe | None = None,
-        cancel: Cancel = _no_worker,
+        state: StateStore,
+        queue: QueueReader,
+        poller: WorkerPoller | None = None,
+        cancel: CancelConsumers = _confirm_none,
     ) -> None:
         """``probe`` asks the workers whether they live; without one that is not known.
 
         ``cancel`` tells workers to take nothing more, before machines with long tasks are stopped.
         """
-        self._settings, self._state, self._probe = settings, state, probe
+        self._settings, self._state, self._poller = settings, state, poller
         self._queue, self._cancel = queue, cancel
         self._run = uuid.uuid4().hex[:8]
         self._steps = 0
-        place = Place(settings.machine, settings.state_dir)
-        self._lease = Lease(state, place, self._run)
+        place = ControllerLock(settings.machine, settings.state_dir)
+        self._lease = LeaderLease(state, place, self._run)
         self._pulse = Pulse(settings.state_dir, "controller")
         self._fleet = fleet
         self._log = DecisionLog(state, self._run)
-        self.metrics = Metrics()
+        self.metrics = ControllerMetrics()
         self._acting = False
-        self._begin_anew()
+        self._reset()
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         """Forgets everything: it is rebuilt from AWS and from what the last one wrote down."""
-        self._signals = Signals(longest_task=self._settings.answer_timeout)
-        self._execution = Execution(
+        self._signals = DemandEstimator(longest_task=self._settings.answer_timeout)
+        self._executor = PlanExecutor(
             self._fleet,
-            Launches(self._fleet, self._state),
+            Launcher(self._fleet, self._state),
             self._settings.fleet_mode,
             allowed=lambda: self._lease.suffices,
         )
-        self._liveness = Liveness(time.time())
-        self._drain: Drain | None = None
+        self._health = HealthMonitor(time.time())
+        self._drain: DrainTracker | None = None
         if self._settings.task_time_limit > LONG_TASK:
-            self._drain = Drain(self._cancel, self._settings.task_time_limit)
-        self._breaker = BootBreaker()
-        self._experience = Experience(self._state)
-        self._memory = Memory()
-        self._serving = Serving()
+            self._drain = DrainTracker(self._cancel, self._settings.task_time_limit)
+        self._breaker = LaunchBreaker()
+        self._estimator = Estimator(self._state)
+        self._memory = PolicyState()
+        self._serving = ServiceCapacity()
         self._working = True
         self._outstanding = 0
         self._last_step = self._last_listing = float("-inf")
 
     def run(self, stopped: threading.Event) -> None:
         """Steps until ``stopped`` is set. Machines are left as they are."""
-        if self._probe:
-            self._probe.start()
+        if self._poller:
+            self._poller.start()
         while not stopped.is_set():
             self._pulse.beat()
-            ledger = read_ledger(self._settings.ledger_urls, time.time())
+            ledger = read_in_flight(self._settings.ledger_urls, time.time())
             if self._due(ledger):
-                self._guarded(partial(self._turn, ledger))
+                self._guarded(partial(self._step_if_leader, ledger))
                 self._last_step = time.monotonic()
             stopped.wait(WATCH)
         self._end()
 
     def _end(self) -> None:
-        if self._probe:
-            self._probe.end()
+        if self._poller:
+            self._poller.end()
         if self._acting:
             self._guarded(self._log.flush)
         self._guarded(self._lease.release)
 
-    def _due(self, ledger: Ledger | None) -> bool:
+    def _due(self, ledger: InFlightReading | None) -> bool:
         waited = time.monotonic() - self._last_step
         outstanding = ledger.outstanding if ledger else 0
         woken = outstanding > 0 and self._outstanding == 0
@@ -150,20 +163,20 @@ class Controller:
         """Runs a step, or keeps its decision: neither may end the loop."""
         try:
             action()
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             logger.warning("AWS failed, nothing more is changed in this step: %s", error)
         except Exception:  # one bad step must not leave the fleet without a controller
             logger.exception("the step failed; nothing more is changed")
 
-    def _turn(self, ledger: Ledger | None) -> None:
+    def _step_if_leader(self, ledger: InFlightReading | None) -> None:
         """One step, if this is the controller that acts."""
         self._steps += 1
         request_id.set(f"{self._run}-{self._steps}")
         held = self._keep_lease()
         if held and not self._acting:
-            self._begin_anew()
-            self._execution.recover(time.time())
-            self._experience.recover()
+            self._reset()
+            self._executor.recover(time.time())
+            self._estimator.recover()
             logger.info("this controller acts from now on")
         elif self._acting and not held:
             logger.warning("another controller may act: waiting")
@@ -174,30 +187,30 @@ class Controller:
     def _keep_lease(self) -> bool:
         try:
             return self._lease.keep()
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             logger.warning("the lease could not be kept, %.0f s left: %s", self._lease.left, error)
             return self._lease.left > 0
 
-    def step(self, ledger: Ledger | None, now: float) -> Plan:
+    def step(self, ledger: InFlightReading | None, now: float) -> ScalingPlan:
         """Reads, decides, acts and writes down once."""
         seen = self._read(ledger, now)
         machines = seen.machines or ()
         if self._drain:
             machines = self._drain.mark(machines)
         self._learn(seen, now)
-        unconfirmed = self._execution.unconfirmed
+        unconfirmed = self._executor.unconfirmed
         limits = replace(
-            self._experience.learned.applied_to(limits_of(self._settings)),
+            self._estimator.estimates.applied_to(limits_of(self._settings)),
             launch_limit=self._breaker.limit(now),
         )
-        plan = decide(Snapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
+        plan = decide(FleetSnapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
         up = sum(m.live and m.ready is not False for m in machines)
-        self._serving = Serving(up * limits.processes, limits.service)
+        self._serving = ServiceCapacity(up * limits.processes, limits.service)
         if self._drain:
-            plan = self._drain.phased(plan, machines, self._liveness.node, now)
-        done = self._execution.carry_out(plan, now)
+            plan = self._drain.phased(plan, machines, self._health.node, now)
+        done = self._executor.apply(plan, now)
         self._after(plan, seen, machines, done, now)
-        self._tell(plan, seen, done)
+        self._log_changes(plan, seen, done)
         decision = record(
             request_id.get(),
             now,
@@ -214,16 +227,16 @@ class Controller:
         self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
 
-    def _read(self, ledger: Ledger | None, now: float) -> Readings:
-        seen = Readings(ledger=ledger)
+    def _read(self, ledger: InFlightReading | None, now: float) -> StepReadings:
+        seen = StepReadings(ledger=ledger)
         try:
             seen.counts = self._queue.counts(now)
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             logger.warning("the counts of the queue could not be read: %s", error)
         seen.demand = self._signals.take(seen.counts, seen.ledger, now, self._serving)
         try:
             seen.machines = self._list(now, fresh=self._working or seen.work)
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             logger.warning("the machines could not be listed: %s", error)
             seen.demand = None  # blind: nothing may be changed
         return seen
@@ -231,14 +244,14 @@ class Controller:
     def _list(self, now: float, *, fresh: bool) -> tuple[Machine, ...]:
         """The machines with what their workers say; at rest not asked for in every step."""
         if fresh or now - self._last_listing >= LISTING_AT_REST:
-            machines = self._execution.machines(now)
+            machines = self._executor.machines(now)
             self._last_listing = now
         else:
-            machines = self._execution.known_machines
-        rounds = self._probe.take() if self._probe else []
-        return self._liveness.judge(machines, rounds, now)
+            machines = self._executor.known_machines
+        rounds = self._poller.take() if self._poller else []
+        return self._health.judge(machines, rounds, now)
 
-    def _learn(self, seen: Readings, now: float) -> None:
+    def _learn(self, seen: StepReadings, now: float) -> None:
         """Boot and service times, from machines that came up and tasks that were answered."""
         if seen.machines is None:
             return
@@ -246,20 +259,20 @@ class Controller:
         ready = [m.id for m in live if m.ready]
         self._breaker.came_up(ready)
         for machine in ready:
-            self._experience.booted(machine, self._liveness.booted(machine))
+            self._estimator.booted(machine, self._health.booted(machine))
         answered = seen.ledger.answered if seen.ledger else None
         demand = seen.demand
         # While videos keep processes busy, answers do not say how long a photo takes.
         waiting = demand.grow if demand and not demand.videos else 0
-        if self._experience.served(now, answered, waiting, len(ready), self._liveness.processes):
-            self._liveness.progressed(now)
+        if self._estimator.served(now, answered, waiting, len(ready), self._health.processes):
+            self._health.progressed(now)
 
     def _after(
         self,
-        plan: Plan,
-        seen: Readings,
+        plan: ScalingPlan,
+        seen: StepReadings,
         machines: tuple[Machine, ...],
-        done: Mapping[str, Result],
+        done: Mapping[str, ActionResult],
         now: float,
     ) -> None:
         """What one step leaves for the next."""
@@ -271,19 +284,21 @@ class Controller:
         failed = [m for m in machines if m.id in gone and not m.faulty]
         self._breaker.gave_up(len(failed), now)
         for machine in failed:
-            self._experience.gave_up(now - machine.since)
-        self._execution.reconcile_names(now)
-        self._guarded(partial(self._experience.keep, now))
-        live = [m for m in self._execution.known_machines if m.live]
+            self._estimator.gave_up(now - machine.since)
+        self._executor.reconcile_names(now)
+        self._guarded(partial(self._estimator.keep, now))
+        live = [m for m in self._executor.known_machines if m.live]
         self._working = bool(plan.target or live or seen.work)
-        if self._probe:
-            self._probe.want(
+        if self._poller:
+            self._poller.want(
                 len(live),
                 booting=any(m.live and not m.ready for m in machines),
                 active=0 < plan.target < len(live) or any(m.draining for m in machines),
             )
 
-    def _tell(self, plan: Plan, seen: Readings, done: Mapping[str, Result]) -> None:
+    def _log_changes(
+        self, plan: ScalingPlan, seen: StepReadings, done: Mapping[str, ActionResult]
+    ) -> None:
         """One line for a step that changed something."""
         if not plan.changes:
             return
@@ -324,14 +339,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fleet: Fleet = Ec2Fleet(settings)
     state = StateBucket(settings, PREFIX)
     if dry:  # beside the one that acts, with a lease and a record of its own
-        fleet, state = DryRun(fleet), StateBucket(settings, PREFIX + "dry-run/")
+        fleet, state = DryRunFleet(fleet), StateBucket(settings, PREFIX + "dry-run/")
         settings = settings.model_copy(update={"state_dir": settings.state_dir / "dry-run"})
     controller = Controller(
         settings,
         fleet,
         state,
         RequestQueue(settings),
-        Probe(ask_celery),
+        WorkerPoller(ask_celery),
         partial(cancel_by_celery, queue=settings.request_queue),
     )
     if settings.metrics_port:

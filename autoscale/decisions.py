@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from autoscale.model import Demand, Limits, Machine, Plan
-from autoscale.state import State
+from autoscale.model import Demand, Machine, ScalingLimits, ScalingPlan
+from autoscale.state import StateStore
 
 PREFIX = "decisions/"
 CHUNK = 300.0
@@ -92,8 +92,8 @@ def record(
     demand: Demand | None,
     machines: tuple[Machine, ...],
     unconfirmed: int,
-    plan: Plan,
-    limits: Limits,
+    plan: ScalingPlan,
+    limits: ScalingLimits,
     done: dict[str, Any],
 ) -> Decision:
     """The line of one step."""
@@ -141,7 +141,7 @@ def _ids(result: Any) -> list[Any]:
     return result if isinstance(result, list) else []
 
 
-def _limits(limits: Limits) -> dict[str, Any]:
+def _limits(limits: ScalingLimits) -> dict[str, Any]:
     return _rounded(
         {
             "cap": limits.cap,
@@ -166,7 +166,7 @@ def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
 class DecisionLog:
     """Keeps the lines of this run of the controller."""
 
-    def __init__(self, state: State, run: str) -> None:
+    def __init__(self, state: StateStore, run: str) -> None:
         self._state = state
         self._run = run
         self._lines: list[str] = []
@@ -199,7 +199,7 @@ class DecisionLog:
         self._unwritten = None
 
 
-def read_last(state: State, count: int) -> list[Decision]:
+def read_last(state: StateStore, count: int) -> list[Decision]:
     """The newest so many, oldest first."""
     found: list[Decision] = []
     for name in reversed(state.names(PREFIX)):
@@ -209,13 +209,13 @@ def read_last(state: State, count: int) -> list[Decision]:
     return found[-count:]
 
 
-def _read_one(state: State, name: str) -> list[Decision]:
+def _read_one(state: StateStore, name: str) -> list[Decision]:
     found = state.find(name)
     lines = found.data.decode().splitlines() if found else []
     return [Decision.from_json(line) for line in lines]
 
 
-def read(state: State, day: str = "") -> Iterator[Decision]:
+def read(state: StateStore, day: str = "") -> Iterator[Decision]:
     """The decisions that were kept, oldest first; ``day`` as ``2026-01-31``, or all."""
     for name in state.names(PREFIX + day):
         yield from _read_one(state, name)

@@ -8,21 +8,21 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from autoscale.model import Machine, Plan
+from autoscale.model import Machine, ScalingPlan
 
 logger = logging.getLogger(__name__)
 
 LONG_TASK = 60.0
 """Seconds of a task up to which stopping a machine is its drain."""
 
-Cancel = Callable[[Sequence[str]], Collection[str]]
+CancelConsumers = Callable[[Sequence[str]], Collection[str]]
 """Names of workers -> those that have confirmed that they take nothing more."""
 
 
-class Drain:
+class DrainTracker:
     """The machines that are on their way out."""
 
-    def __init__(self, cancel: Cancel, longest: float) -> None:
+    def __init__(self, cancel: CancelConsumers, longest: float) -> None:
         """``longest``: seconds after which a worker that says nothing is taken for done."""
         self._cancel, self._longest = cancel, longest
         self._since: dict[str, float] = {}
@@ -34,8 +34,12 @@ class Drain:
         return tuple(replace(m, draining=m.id in self._since) for m in machines)
 
     def phased(
-        self, plan: Plan, machines: Sequence[Machine], node: Callable[[str], str | None], now: float
-    ) -> Plan:
+        self,
+        plan: ScalingPlan,
+        machines: Sequence[Machine],
+        node: Callable[[str], str | None],
+        now: float,
+    ) -> ScalingPlan:
         """The plan with stops only for what has drained; what it wants stopped begins to drain.
 
         ``node`` gives the name of a machine's worker. A machine that has never run is stopped.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
-from autoscale.model import Limits
+from autoscale.model import ScalingLimits
 
 NAME = "learned.json"
 KEPT = 20
@@ -23,7 +23,7 @@ LONGEST_WINDOW = 20.0
 
 
 @dataclass(frozen=True)
-class Learned:
+class Estimates:
     """Observations, newest last. Kept in the state bucket, so that a restart knows them."""
 
     boots: tuple[float, ...] = ()
@@ -34,7 +34,7 @@ class Learned:
     given_up: float = 0.0
     """The longest boot that was given up: it may only have been slow."""
 
-    def applied_to(self, limits: Limits) -> Limits:
+    def applied_to(self, limits: ScalingLimits) -> ScalingLimits:
         """``limits`` with what has been learned in the place of what was assumed."""
         processes = self.processes or limits.processes
         service = limits.service
@@ -43,7 +43,7 @@ class Learned:
         boot, worst = self._boot(limits)
         return replace(limits, processes=processes, service=service, boot=boot, boot_worst=worst)
 
-    def _boot(self, limits: Limits) -> tuple[float, float]:
+    def _boot(self, limits: ScalingLimits) -> tuple[float, float]:
         """(mean, worst)"""
         if not self.boots:
             return limits.boot, max(limits.boot_worst, self.given_up)
@@ -79,27 +79,27 @@ class Learned:
             boots = tuple(float(b) for b in fields["boots"])
             services = tuple(float(s) for s in fields["services"])
             processes = fields["processes"]
-            learned = cls(boots, services, processes, float(fields["given_up"]))
+            estimates = cls(boots, services, processes, float(fields["given_up"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"not what was learned: {error}") from error
         positive = all(0 < x < math.inf for x in (*boots, *services, processes or 1))
         if not positive or not isinstance(processes, int | None):
             raise ValueError("not what was learned: a time or a number that cannot be")
-        return learned
+        return estimates
 
 
 @dataclass(frozen=True)
-class _Moment:
+class _BusyPeriod:
     at: float
     answered: int
     up: int
 
 
-class ServiceWatch:
+class ServiceTimeMeter:
     """Measures service times while every process is busy: waiting tasks per answered task."""
 
     def __init__(self) -> None:
-        self._begin: _Moment | None = None
+        self._begin: _BusyPeriod | None = None
 
     def look(
         self, now: float, answered: int | None, waiting: int, up: int, processes: int
@@ -114,12 +114,12 @@ class ServiceWatch:
             return None
         begin = self._begin
         if begin is None or begin.up != up or answered < begin.answered:
-            self._begin = _Moment(now, answered, up)
+            self._begin = _BusyPeriod(now, answered, up)
             return None
         done, seconds = answered - begin.answered, now - begin.at
         if done < LEAST_ANSWERS and seconds < LONGEST_WINDOW:
             return None
-        self._begin = _Moment(now, answered, up)
+        self._begin = _BusyPeriod(now, answered, up)
         return processes * up * seconds / max(1, done)
 
 

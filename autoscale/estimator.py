@@ -2,8 +2,8 @@
 
 import logging
 
-from autoscale.estimates import NAME, Learned, ServiceWatch
-from autoscale.state import State
+from autoscale.estimates import NAME, Estimates, ServiceTimeMeter
+from autoscale.state import StateStore
 
 logger = logging.getLogger(__name__)
 
@@ -11,15 +11,15 @@ KEEP_EVERY = 60.0
 ASSUMED_PROCESSES = 2
 
 
-class Experience:
+class Estimator:
     """Boot and service times of this system, from earlier runs and from this one."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: StateStore) -> None:
         self._state = state
-        self._watch = ServiceWatch()
+        self._watch = ServiceTimeMeter()
         self._booted: dict[str, float] = {}
         self._answered: int | None = None
-        self._stored = self.learned = Learned()
+        self._stored = self.estimates = Estimates()
         self._kept_at = float("-inf")
 
     def recover(self) -> None:
@@ -28,36 +28,36 @@ class Experience:
         if found is None:
             return
         try:
-            self.learned = self._stored = Learned.from_json(found.data)
+            self.estimates = self._stored = Estimates.from_json(found.data)
         except ValueError as error:
             logger.warning("beginning to learn anew: %s", error)
 
     def keep(self, now: float) -> None:
         """Stores what is new, once a minute. Raises :class:`AwsError`."""
-        if self.learned != self._stored and now - self._kept_at >= KEEP_EVERY:
+        if self.estimates != self._stored and now - self._kept_at >= KEEP_EVERY:
             self._kept_at = now
-            self._state.put(NAME, self.learned.to_json())
-            self._stored = self.learned
+            self._state.put(NAME, self.estimates.to_json())
+            self._stored = self.estimates
 
     def booted(self, machine: str, seconds: float | None) -> None:
         """A machine is up; the same boot counts once."""
         if seconds is not None and seconds > 0 and self._booted.get(machine) != seconds:
             self._booted[machine] = seconds
-            self.learned = self.learned.booted(seconds)
+            self.estimates = self.estimates.booted(seconds)
 
     def gave_up(self, seconds: float) -> None:
         """A boot was given up after so long."""
-        self.learned = self.learned.gave_up(seconds)
+        self.estimates = self.estimates.gave_up(seconds)
 
     def served(
         self, now: float, answered: int | None, waiting: int, up: int, processes: int | None
     ) -> bool:
         """What the ledger says now; whether tasks were answered since the last time."""
-        if processes and processes != self.learned.processes:
-            self.learned = self.learned.with_processes(processes)
-        each = self.learned.processes or ASSUMED_PROCESSES
+        if processes and processes != self.estimates.processes:
+            self.estimates = self.estimates.with_processes(processes)
+        each = self.estimates.processes or ASSUMED_PROCESSES
         seconds = self._watch.look(now, answered, waiting, up, each)
         if seconds is not None:
-            self.learned = self.learned.served(seconds)
+            self.estimates = self.estimates.served(seconds)
         before, self._answered = self._answered, answered
         return answered is not None and before is not None and answered > before

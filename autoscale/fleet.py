@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autoscale.image import CurrentImage
-from autoscale.model import Machine, State
+from autoscale.model import InstanceState, Machine
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import FacerecError, Unavailable
 from facerec_tasks.settings import Settings
@@ -24,17 +24,17 @@ from facerec_tasks.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-class NoCapacity(FacerecError):
+class InsufficientCapacity(FacerecError):
     """Raised when EC2 has refused a launch for lack of room: its own, or the account's quota."""
 
 
-CALL_FAILED = (FacerecError, ClientError, BotoCoreError)
+AWS_CALL_ERRORS = (FacerecError, ClientError, BotoCoreError)
 """Whatever a call to AWS may raise, translated or not."""
 
 NAME = "app-tier-instance-"
 MEMBER_TAG = "facerec-fleet"
 LAUNCH_TAG = "facerec-launch"
-NO_ROOM = frozenset({
+CAPACITY_ERRORS = frozenset({
     "InsufficientInstanceCapacity", "InstanceLimitExceeded", "VcpuLimitExceeded",
     "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow", "InsufficientHostCapacity",
 })  # fmt: skip
@@ -57,7 +57,7 @@ class Fleet(Protocol):
     def launch(self, count: int, token: str) -> list[str]:
         """Asks for new machines; the same token never gives more than once. Ids.
 
-        Raises :class:`NoCapacity` when EC2 has refused and will not remember the token.
+        Raises :class:`InsufficientCapacity` when EC2 has refused and will not remember the token.
         """
 
     def start(self, ids: Sequence[str]) -> list[str]:
@@ -125,20 +125,20 @@ class Ec2Fleet:
             try:
                 answer = self._ec2.run_instances(MinCount=count, MaxCount=count, **request)
             except ClientError as error:
-                self._heed(error)
+                self._classify_refusal(error)
                 raise
         return [fields["InstanceId"] for fields in answer["Instances"]]
 
-    def _heed(self, error: ClientError) -> None:
-        """What a refusal teaches; raises :class:`NoCapacity` for lack of room."""
+    def _classify_refusal(self, error: ClientError) -> None:
+        """What a refusal teaches; raises :class:`InsufficientCapacity` for lack of room."""
         if _code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"):
             self._image.forget()  # baked anew since we looked
         if _code(error) == "IdempotentParameterMismatch":  # launched, before a new image was baked
             raise Unavailable(f"this launch was asked for with another image: {error}") from error
-        if _code(error) in NO_ROOM:
+        if _code(error) in CAPACITY_ERRORS:
             if self._settings.spot:
                 self._on_demand_until = time.monotonic() + ON_DEMAND_FOR
-            raise NoCapacity(str(error)) from error
+            raise InsufficientCapacity(str(error)) from error
 
     def _request(self, token: str) -> dict[str, Any]:
         s = self._settings
@@ -196,7 +196,7 @@ class Ec2Fleet:
             self._ec2.create_tags(Resources=[machine_id], Tags=tags)
 
 
-class DryRun:
+class DryRunFleet:
     """Lists the real machines and does nothing to them: EC2 would be asked, and nothing came."""
 
     def __init__(self, fleet: Fleet) -> None:
@@ -248,7 +248,7 @@ def names_due(machines: Sequence[Machine]) -> Mapping[str, int]:
 
 def _machine(fields: Mapping[str, Any]) -> Machine:
     tags = {tag["Key"]: tag["Value"] for tag in fields.get("Tags", ())}
-    state: State = fields["State"]["Name"]
+    state: InstanceState = fields["State"]["Name"]
     launched = fields.get("LaunchTime")
     return Machine(
         id=fields["InstanceId"],
@@ -256,11 +256,11 @@ def _machine(fields: Mapping[str, Any]) -> Machine:
         since=launched.timestamp() if isinstance(launched, datetime) else 0.0,
         number=_number(tags.get("Name", "")),
         token=tags.get(LAUNCH_TAG),
-        told_at=_told_at(fields.get("StateTransitionReason", "")),
+        stop_requested_at=_stop_requested_at(fields.get("StateTransitionReason", "")),
     )
 
 
-def _told_at(reason: str) -> float | None:
+def _stop_requested_at(reason: str) -> float | None:
     """The time in `User initiated (2026-01-31 12:34:56 GMT)`."""
     match = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", reason)
     if match is None:

@@ -27,17 +27,17 @@ SILENT = 60.0
 """Seconds without an answer, others answering, after which a worker is taken for dead."""
 DEATHS, DEATHS_WITHIN = 3, 600.0
 """Restarts of a worker within so many seconds that make its machine faulty."""
-UNHEARD = 5
+UNANSWERED_STEPS = 5
 """Steps in which tasks were answered and no worker was heard: the asking does not work."""
-DEAF = 120.0
+DISTRUST_SECONDS = 120.0
 """Seconds for which silence means nothing after that."""
 
-Ask = Callable[[str, int], Mapping[str, Any]]
+AskWorkers = Callable[[str, int], Mapping[str, Any]]
 """(method of inspect, answers expected) -> answer by node name. May raise anything of AWS's."""
 
 
 @dataclass(frozen=True)
-class Word:
+class WorkerStatus:
     """One worker's answer."""
 
     pid: int | None = None
@@ -48,15 +48,15 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Round:
+class PollResult:
     """The answers to one question to all, by machine: what follows the ``@`` of a node name."""
 
     at: float
-    words: Mapping[str, Word]
+    words: Mapping[str, WorkerStatus]
 
 
 @dataclass
-class _Vitals:
+class _WorkerHistory:
     """What is known of one machine's worker since its last start."""
 
     since: float
@@ -69,20 +69,20 @@ class _Vitals:
     restarts: list[float] = field(default_factory=list)
 
 
-class Liveness:
+class HealthMonitor:
     """Adds to machines whether their worker is ready, busy or dying again and again."""
 
     def __init__(self, began: float) -> None:
         """``began``: now; how long machines took that are older cannot be said."""
         self._began = began
-        self._vitals: dict[str, _Vitals] = {}
-        self._unheard = 0
-        self._deaf_until = float("-inf")
+        self._vitals: dict[str, _WorkerHistory] = {}
+        self._unanswered = 0
+        self._distrust_until = float("-inf")
         self.processes: int | None = None
         """Worker processes of one machine, as the workers say."""
 
     def judge(
-        self, machines: Sequence[Machine], rounds: Sequence[Round], now: float
+        self, machines: Sequence[Machine], rounds: Sequence[PollResult], now: float
     ) -> tuple[Machine, ...]:
         """The machines with what the rounds since the last call say of their workers."""
         live = [m for m in machines if m.live]
@@ -90,8 +90,8 @@ class Liveness:
         for each in rounds:
             for machine in live:
                 if machine.state == "running":
-                    self._hear(self._vitals[machine.id], _word(machine, each.words), each.at)
-        self._heed_restarts(now)
+                    self._record(self._vitals[machine.id], _status_of(machine, each.words), each.at)
+        self._expire_restarts(now)
         return tuple(self._judged(m, now) if m.live else m for m in machines)
 
     def booted(self, machine_id: str) -> float | None:
@@ -110,19 +110,19 @@ class Liveness:
         """Tasks were answered. If no worker is ever heard, the fault lies with the asking."""
         asked = [v for v in self._vitals.values() if v.asked]
         if not asked or any(v.last is not None for v in asked):
-            self._unheard = 0
+            self._unanswered = 0
             return
-        self._unheard += 1
-        if self._unheard >= UNHEARD:
-            self._deaf_until = now + DEAF
+        self._unanswered += 1
+        if self._unanswered >= UNANSWERED_STEPS:
+            self._distrust_until = now + DISTRUST_SECONDS
 
-    def _of(self, machine: Machine) -> _Vitals:
+    def _of(self, machine: Machine) -> _WorkerHistory:
         vitals = self._vitals.get(machine.id)
         if vitals is None or vitals.since != machine.since:
-            return _Vitals(machine.since)
+            return _WorkerHistory(machine.since)
         return vitals
 
-    def _hear(self, vitals: _Vitals, word: Word | None, at: float) -> None:
+    def _record(self, vitals: _WorkerHistory, word: WorkerStatus | None, at: float) -> None:
         if at < vitals.since:
             return
         vitals.asked += 1
@@ -137,7 +137,7 @@ class Liveness:
         vitals.active, vitals.node = word.active, word.node
         self.processes = word.processes or self.processes
 
-    def _heed_restarts(self, now: float) -> None:
+    def _expire_restarts(self, now: float) -> None:
         for vitals in self._vitals.values():
             vitals.restarts = [at for at in vitals.restarts if at > now - DEATHS_WITHIN]
 
@@ -149,33 +149,33 @@ class Liveness:
         ready = self._ready(vitals, now)
         return replace(machine, ready=ready, up_since=vitals.first, busy=busy, faulty=faulty)
 
-    def _ready(self, vitals: _Vitals, now: float) -> bool | None:
+    def _ready(self, vitals: _WorkerHistory, now: float) -> bool | None:
         if vitals.last is not None and now - vitals.last < SILENT:
             return True
-        if now < self._deaf_until or not vitals.asked:
+        if now < self._distrust_until or not vitals.asked:
             return None
         if vitals.last is None:
             return False
-        return False if self._others_heard(vitals, now) else None
+        return False if self._others_answer(vitals, now) else None
 
-    def _others_heard(self, vitals: _Vitals, now: float) -> bool:
+    def _others_answer(self, vitals: _WorkerHistory, now: float) -> bool:
         """Whether another worker has answered lately; a lone silent one is judged by itself."""
         others = [v for v in self._vitals.values() if v is not vitals and v.first is not None]
         return not others or any(v.last is not None and now - v.last < STEADY * 2 for v in others)
 
 
-def _word(machine: Machine, words: Mapping[str, Word]) -> Word | None:
+def _status_of(machine: Machine, words: Mapping[str, WorkerStatus]) -> WorkerStatus | None:
     return words.get(machine.id) or words.get(f"{NAME}{machine.number}")
 
 
-class Probe(threading.Thread):
+class WorkerPoller(threading.Thread):
     """Asks all workers again and again while machines run, without holding up the controller."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: AskWorkers) -> None:
         super().__init__(name="probe", daemon=True)
         self._ask = ask
         self._lock = threading.Lock()
-        self._rounds: list[Round] = []
+        self._rounds: list[PollResult] = []
         self._expected = 0
         self._pause = STEADY
         self._active = False
@@ -191,7 +191,7 @@ class Probe(threading.Thread):
         if booting or active:
             self._wake.set()
 
-    def take(self) -> list[Round]:
+    def take(self) -> list[PollResult]:
         """The rounds since the last call, oldest first."""
         with self._lock:
             rounds, self._rounds = self._rounds, []
@@ -233,22 +233,22 @@ class Probe(threading.Thread):
             self._failing = True
             return
         self._failing = False
-        words = {_machine(n): _said(n, stats.get(n), tasks.get(n)) for n in answers}
+        words = {_machine(n): _status(n, stats.get(n), tasks.get(n)) for n in answers}
         with self._lock:
-            self._rounds = [*self._rounds[-50:], Round(time.time(), words)]
+            self._rounds = [*self._rounds[-50:], PollResult(time.time(), words)]
 
 
 def _machine(node: str) -> str:
     return node.rpartition("@")[2]
 
 
-def _said(node: str, stats: Any, tasks: Any) -> Word:
+def _status(node: str, stats: Any, tasks: Any) -> WorkerStatus:
     """Whatever has not the form that celery 5.7 gives it is not known."""
     stats = stats if isinstance(stats, dict) else {}
     pid = stats.get("pid")
     pool = stats.get("pool")
     processes = pool.get("max-concurrency") if isinstance(pool, dict) else None
-    return Word(
+    return WorkerStatus(
         pid=pid if isinstance(pid, int) else None,
         processes=processes if isinstance(processes, int) and processes > 0 else None,
         active=len(tasks) if isinstance(tasks, list) else None,

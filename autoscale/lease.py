@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from autoscale.state import State
+from autoscale.state import StateStore
 from facerec_tasks.aws import CONNECT_TIMEOUT, SHORTER_READ_TIMEOUTS
 from facerec_tasks.errors import PreconditionFailed
 
@@ -32,7 +32,7 @@ CALL = float(CONNECT_TIMEOUT + SHORTER_READ_TIMEOUTS["ec2"])
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeaseRecord:
     """What stands in the lease."""
 
     run: str
@@ -55,7 +55,7 @@ class Holder:
             return None
 
 
-class Place:
+class ControllerLock:
     """The lock file of one controller a machine, held until this process ends."""
 
     def __init__(self, machine: str, folder: Path) -> None:
@@ -84,13 +84,17 @@ class Place:
             self._file = None
 
 
-class Lease:
+class LeaderLease:
     """The right to act on the fleet."""
 
     def __init__(
-        self, state: State, place: Place, run: str, clock: Callable[[], float] = time.monotonic
+        self,
+        state: StateStore,
+        place: ControllerLock,
+        run: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._state, self._place, self._run, self._clock = state, place, run, clock
+        self._state, self._lock, self._run, self._clock = state, place, run, clock
         self._etag: str | None = None
         self._expires = float("-inf")
         self._renewals = 0
@@ -113,7 +117,7 @@ class Lease:
         """
         if self.left > DURATION - RENEW:
             return True
-        place = self._place.hold()
+        place = self._lock.hold()
         if place is None:
             return False
         if self._etag is not None and self._write(place, self._etag):
@@ -122,19 +126,19 @@ class Lease:
 
     def release(self) -> None:
         """Lets a successor act at once. Raises :class:`facerec_tasks.errors.AwsError`."""
-        place = self._place.hold()
+        place = self._lock.hold()
         if self._etag is not None and place is not None and self.left > 0:
-            holder = Holder(self._run, place, self._renewals + 1, released=True)
+            holder = LeaseRecord(self._run, place, self._renewals + 1, released=True)
             self._state.put(NAME, holder.to_json(), if_match=self._etag)
         self._etag, self._expires = None, float("-inf")
-        self._place.release()
+        self._lock.release()
 
     def _take(self, place: str) -> bool:
         self._etag, self._expires = None, float("-inf")
         found = self._state.find(NAME)
         if found is None:
             return self._write(place, None)
-        holder = Holder.from_json(found.data)
+        holder = LeaseRecord.from_json(found.data)
         if holder is not None and holder.run == self._run:  # a renewal whose answer was lost
             return self._write(place, found.etag)
         if holder is None or holder.released or holder.place == place:
@@ -151,7 +155,7 @@ class Lease:
 
     def _write(self, place: str, etag: str | None) -> bool:
         begun = self._clock()
-        holder = Holder(self._run, place, self._renewals + 1)
+        holder = LeaseRecord(self._run, place, self._renewals + 1)
         try:
             self._etag = self._state.put(
                 NAME, holder.to_json(), if_match=etag, if_absent=etag is None

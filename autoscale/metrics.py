@@ -30,7 +30,7 @@ _HELP = {
 _COUNTERS = ("facerec_steps_total", "facerec_actions_total", "facerec_failures_total")
 
 
-class Metrics:
+class ControllerMetrics:
     """The last decision, and totals since this controller began."""
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ def _text(samples: dict[str, list[tuple[str, float]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def serve(metrics: Metrics, port: int) -> http.server.ThreadingHTTPServer:
+def serve(metrics: ControllerMetrics, port: int) -> http.server.ThreadingHTTPServer:
     """Answers ``GET /metrics`` on this machine only, in a thread of its own."""
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -6,16 +6,16 @@ Times are Unix seconds, durations seconds, rates tasks per second, unless a name
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
+InstanceState = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 """EC2's names: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html"""
 
-LIVE: frozenset[State] = frozenset({"pending", "running"})
+LIVE: frozenset[InstanceState] = frozenset({"pending", "running"})
 """States that count to the cap. ``stopping`` counts to the pool only: it is not billed."""
 
-Bound = Literal["exact", "lower", "upper", "counts"]
+Accuracy = Literal["exact", "lower", "upper", "counts"]
 """What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
 
-Why = Literal["unknown", "rest", "one", "hedge", "rate", "backlog", "profile", "cap"]
+Reason = Literal["unknown", "rest", "one", "hedge", "rate", "backlog", "profile", "cap"]
 """The term of the law that decided what is needed."""
 
 
@@ -24,7 +24,7 @@ class Machine:
     """One app-tier instance as EC2 lists it, corrected by what we asked of it lately."""
 
     id: str
-    state: State
+    state: InstanceState
     since: float
     """When it was last launched or started."""
     number: int | None = None
@@ -45,7 +45,7 @@ class Machine:
     """It was launched from another image than the one in use: to be replaced when it can be."""
     token: str | None = None
     """Id of the launch that made it."""
-    told_at: float | None = None
+    stop_requested_at: float | None = None
     """When somebody told it to stop or to end, in whole seconds, if it was told."""
 
     @property
@@ -63,7 +63,7 @@ class Demand:
     """Tasks that may exist: while above zero, the last machine stays. At least ``grow``."""
     accepted: float
     """Tasks that have ever arrived, as far as is known; only its growth means anything."""
-    bound: Bound
+    bound: Accuracy
     may_shrink: bool = True
     """False when a reading is missing that could show more work than is known."""
     videos: int = 0
@@ -72,7 +72,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Profile:
+class ScalingProfile:
     """How to spend: at the least cost within the objective, or as the course grades."""
 
     name: Literal["slo", "course"]
@@ -86,17 +86,17 @@ class Profile:
     """Use up the minute EC2 bills at least, before a machine is stopped."""
 
 
-SLO = Profile("slo", hold=30.0, hold_busy=30.0)
-COURSE = Profile("course", hold=3.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False)
-PROFILES: dict[str, Profile] = {"slo": SLO, "course": COURSE}
+SLO = ScalingProfile("slo", hold=30.0, hold_busy=30.0)
+COURSE = ScalingProfile("course", hold=3.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False)
+PROFILES: dict[str, ScalingProfile] = {"slo": SLO, "course": COURSE}
 
 
 @dataclass(frozen=True)
-class Limits:
+class ScalingLimits:
     """What the policy must keep to, and the measured quantities of its law."""
 
     cap: int
-    profile: Profile = SLO
+    profile: ScalingProfile = SLO
     slo: float = 60.0
     """Latency objective."""
     service: float = 0.5
@@ -128,7 +128,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Memory:
+class PolicyState:
     """What the policy remembers from step to step. All of it can be rebuilt from nothing."""
 
     accepted: tuple[tuple[float, float], ...] = ()
@@ -145,19 +145,19 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class FleetSnapshot:
     """Everything one decision is made from."""
 
     demand: Demand | None
     """None when no reading could be had: nothing is changed."""
     machines: tuple[Machine, ...]
-    memory: Memory = field(default_factory=Memory)
+    memory: PolicyState = field(default_factory=PolicyState)
     unconfirmed: int = 0
     """Launches of which it is not known whether EC2 carried them out: they count to the cap."""
 
 
 @dataclass(frozen=True)
-class Terms:
+class FormulaTerms:
     """The law with its numbers put in, for the explanation of a decision."""
 
     rate: float = 0.0
@@ -173,17 +173,17 @@ class Terms:
     for_rate: int = 0
     for_backlog: int = 0
     for_profile: int = 0
-    bound: Why = "rest"
+    bound: Reason = "rest"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScalingPlan:
     """What is to be done now. Never both kinds at once: start/launch, or stop/replace."""
 
     target: int
     need: int
-    terms: Terms
-    memory: Memory
+    terms: FormulaTerms
+    memory: PolicyState
     start: tuple[str, ...] = ()
     """Stopped machines to start, lowest number first."""
     launch: int = 0

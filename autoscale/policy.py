@@ -23,7 +23,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 
-from autoscale.model import Demand, Limits, Machine, Memory, Plan, Snapshot, Terms, Why
+from autoscale.model import (
+    Demand,
+    FleetSnapshot,
+    FormulaTerms,
+    Machine,
+    PolicyState,
+    Reason,
+    ScalingLimits,
+    ScalingPlan,
+)
 
 BUCKET = 2.0
 BUCKETS = 7
@@ -37,33 +46,35 @@ FRACTION = 0.05
 """Of a machine: what is less is rounded down, so that noise does not cost a machine."""
 
 
-def decide(snapshot: Snapshot, limits: Limits, now: float) -> Plan:
+def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> ScalingPlan:
     """What to do with the fleet now. A snapshot without a reading changes nothing."""
     if snapshot.demand is None:
         held = snapshot.memory
         words = "no reading of the queue could be had: nothing is changed"
-        terms = Terms(bound="unknown")
-        return Plan(held.target, held.target, terms, held, not_more=words, not_less=words)
+        terms = FormulaTerms(bound="unknown")
+        return ScalingPlan(held.target, held.target, terms, held, not_more=words, not_less=words)
     live = [m for m in snapshot.machines if m.live]
     failed = _given_up(live, limits, now)
     staying = [m for m in live if not m.draining]
     sound = [m for m in staying if m not in failed]
     terms, need = _need(snapshot.demand, snapshot.memory, sound, limits, now)
     memory = _remember(snapshot, need, limits, now)
-    plan = Plan(memory.target, need, terms, memory)
+    plan = ScalingPlan(memory.target, need, terms, memory)
     if failed:
         return _settled(replace(plan, replace=tuple(m.id for m in failed)), staying)
     if memory.target > len(staying) + snapshot.unconfirmed:
         return _settled(_grown(plan, snapshot, len(staying), limits), staying)
     plan = _shrunk(plan, staying, snapshot.demand, limits, now)
     if not plan.stop:
-        plan = _rolled(plan, snapshot, staying, limits, now)
+        plan = _rolled_out(plan, snapshot, staying, limits, now)
         resting = not live and not memory.target
         plan = replace(plan, retire=_unusable(snapshot.machines, limits, resting=resting))
     return _settled(plan, staying)
 
 
-def _unusable(machines: Iterable[Machine], limits: Limits, *, resting: bool) -> tuple[str, ...]:
+def _unusable(
+    machines: Iterable[Machine], limits: ScalingLimits, *, resting: bool
+) -> tuple[str, ...]:
     """Stopped machines that will never be started again, highest numbers first.
 
     They are of an old image; or, at rest, beyond the cap: a burst came while they stopped.
@@ -80,7 +91,7 @@ def _unusable(machines: Iterable[Machine], limits: Limits, *, resting: bool) -> 
     return tuple(m.id for m in reversed(stopped) if m.id not in kept)
 
 
-def _given_up(live: list[Machine], limits: Limits, now: float) -> list[Machine]:
+def _given_up(live: list[Machine], limits: ScalingLimits, now: float) -> list[Machine]:
     """Faulty machines, and those that were asked and have not answered in time.
 
     While others come up one by one, all are slow for one reason: a boot is then given twice the
@@ -100,8 +111,8 @@ def _given_up(live: list[Machine], limits: Limits, now: float) -> list[Machine]:
 
 
 def _need(
-    demand: Demand, memory: Memory, sound: list[Machine], limits: Limits, now: float
-) -> tuple[Terms, int]:
+    demand: Demand, memory: PolicyState, sound: list[Machine], limits: ScalingLimits, now: float
+) -> tuple[FormulaTerms, int]:
     rate = arrival_rate((*memory.accepted, (now, demand.accepted)), now)
     mu = limits.rate
     slack = max(LEAST_SLACK, limits.slo - BOOT_MARGIN * limits.boot)
@@ -113,7 +124,7 @@ def _need(
     for_backlog = math.ceil(backlog / (mu * slack) + rate / mu + watching - FRACTION)
     per_machine = limits.profile.per_machine
     for_profile = math.ceil(photos / per_machine) if per_machine else 0
-    wanted: list[tuple[int, Why]] = [
+    wanted: list[tuple[int, Reason]] = [
         (1 if demand.grow else 0, "one" if demand.grow else "rest"),
         (for_rate, "rate"),
         (for_backlog, "backlog"),
@@ -123,25 +134,27 @@ def _need(
     need, bound = max(wanted, key=lambda w: w[0])
     if need > limits.cap:
         need, bound = limits.cap, "cap"
-    terms = Terms(rate, mu, slack, serving, backlog, for_rate, for_backlog, for_profile, bound)
+    terms = FormulaTerms(
+        rate, mu, slack, serving, backlog, for_rate, for_backlog, for_profile, bound
+    )
     return terms, need
 
 
-def _hedge(demand: Demand, sound: list[Machine], limits: Limits, now: float) -> int:
+def _hedge(demand: Demand, sound: list[Machine], limits: ScalingLimits, now: float) -> int:
     """Two machines while none is up and the slowest boot alone would break the objective."""
     up = any(_is_up(m, limits, now) for m in sound)
     alone = limits.profile.name == "slo" and limits.boot_may_miss
     return 2 if demand.grow and alone and not up else 0
 
 
-def _is_up(machine: Machine, limits: Limits, now: float) -> bool:
+def _is_up(machine: Machine, limits: ScalingLimits, now: float) -> bool:
     """It has answered; where that cannot be known, its boot should be over."""
     if machine.ready is None:
         return machine.state == "running" and machine.since + limits.boot <= now
     return machine.ready
 
 
-def _serving(machine: Machine, limits: Limits, now: float) -> float:
+def _serving(machine: Machine, limits: ScalingLimits, now: float) -> float:
     """Seconds this machine serves before one that is requested now would be up."""
     if _is_up(machine, limits, now):
         return limits.boot
@@ -175,7 +188,7 @@ def _total_at(points: list[tuple[float, float]], when: float) -> float:
 # What is remembered
 
 
-def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memory:
+def _remember(snapshot: FleetSnapshot, need: int, limits: ScalingLimits, now: float) -> PolicyState:
     """The target, and whether it may rise again: only for an arrival, a return or a loss."""
     demand, old = snapshot.demand, snapshot.memory
     assert demand is not None
@@ -196,7 +209,7 @@ def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memo
         target = min(target, old.target)
     horizon = now - BUCKET * (BUCKETS + 2)
     accepted = (*(a for a in old.accepted if a[0] >= horizon), (now, demand.accepted))
-    return Memory(
+    return PolicyState(
         accepted=accepted,
         needs=needs,
         target=target,
@@ -208,12 +221,16 @@ def _remember(snapshot: Snapshot, need: int, limits: Limits, now: float) -> Memo
 # The plan
 
 
-def _grown(plan: Plan, snapshot: Snapshot, staying: int, limits: Limits) -> Plan:
+def _grown(
+    plan: ScalingPlan, snapshot: FleetSnapshot, staying: int, limits: ScalingLimits
+) -> ScalingPlan:
     """So many more as the target lacks."""
     return _more(plan, plan.target - staying - snapshot.unconfirmed, snapshot, limits)
 
 
-def _more(plan: Plan, missing: int, snapshot: Snapshot, limits: Limits) -> Plan:
+def _more(
+    plan: ScalingPlan, missing: int, snapshot: FleetSnapshot, limits: ScalingLimits
+) -> ScalingPlan:
     """Stopped machines first, lowest number first, then new ones; never above the cap."""
     free = limits.cap - sum(m.live for m in snapshot.machines) - snapshot.unconfirmed
     missing = max(0, min(missing, free))
@@ -227,7 +244,9 @@ def _more(plan: Plan, missing: int, snapshot: Snapshot, limits: Limits) -> Plan:
     return replace(plan, start=start, launch=missing - len(start))
 
 
-def _shrunk(plan: Plan, staying: list[Machine], demand: Demand, limits: Limits, now: float) -> Plan:
+def _shrunk(
+    plan: ScalingPlan, staying: list[Machine], demand: Demand, limits: ScalingLimits, now: float
+) -> ScalingPlan:
     """Stops what is above the target: those of an old image as far as new ones are up for them."""
     if not demand.may_shrink:
         return plan
@@ -237,12 +256,12 @@ def _shrunk(plan: Plan, staying: list[Machine], demand: Demand, limits: Limits, 
     stop = [
         m.id
         for machines, kept in ((old, needed_old), (new, plan.target))
-        for m in _dearest(machines, limits, now)[: max(0, len(machines) - kept)]
+        for m in _stoppable(machines, limits, now)[: max(0, len(machines) - kept)]
     ]
     return replace(plan, stop=tuple(stop))
 
 
-def _dearest(machines: list[Machine], limits: Limits, now: float) -> list[Machine]:
+def _stoppable(machines: list[Machine], limits: ScalingLimits, now: float) -> list[Machine]:
     """Those that may be stopped, in the order in which they are."""
     paid = [m for m in machines if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
     return sorted(paid, key=_stop_order)
@@ -257,9 +276,13 @@ def _by_image(machines: Iterable[Machine]) -> tuple[list[Machine], list[Machine]
     return old, new
 
 
-def _rolled(
-    plan: Plan, snapshot: Snapshot, staying: list[Machine], limits: Limits, now: float
-) -> Plan:
+def _rolled_out(
+    plan: ScalingPlan,
+    snapshot: FleetSnapshot,
+    staying: list[Machine],
+    limits: ScalingLimits,
+    now: float,
+) -> ScalingPlan:
     """Starts successors of machines that have an old image, above the target, within the cap.
 
     One first: an image that does not boot costs one machine. Then as many at once as are up
@@ -285,7 +308,7 @@ def _rolled(
     return replace(plan, not_less=words)
 
 
-def _paid_up(machine: Machine, limits: Limits, now: float) -> bool:
+def _paid_up(machine: Machine, limits: ScalingLimits, now: float) -> bool:
     """Whether stopping saves money: not billed yet, or the minute paid for is used up."""
     if machine.running_since is None:
         return machine.state == "pending"
@@ -297,7 +320,7 @@ def _stop_order(machine: Machine) -> tuple[bool, int, float, str]:
     return machine.state != "pending", busy, machine.since, machine.id
 
 
-def _settled(plan: Plan, live: list[Machine]) -> Plan:
+def _settled(plan: ScalingPlan, live: list[Machine]) -> ScalingPlan:
     """Remembers which machines are to stay, so that one that is lost is noticed."""
     going = {*plan.stop, *plan.replace}
     stay = frozenset(m.id for m in live if m.id not in going)
@@ -306,7 +329,7 @@ def _settled(plan: Plan, live: list[Machine]) -> Plan:
     return replace(plan, not_more=_not_more(plan, len(live)), not_less=not_less)
 
 
-def _not_more(plan: Plan, live: int) -> str:
+def _not_more(plan: ScalingPlan, live: int) -> str:
     if plan.terms.bound == "cap":
         return "the cap is reached"
     if plan.replace:
@@ -316,7 +339,7 @@ def _not_more(plan: Plan, live: int) -> str:
     return f"{plan.need} are needed and {live} are there"
 
 
-def _not_less(plan: Plan, live: int) -> str:
+def _not_less(plan: ScalingPlan, live: int) -> str:
     kept = live - len(plan.stop) - len(plan.replace) + len(plan.start) + plan.launch
     if kept == 0:
         return "none is left"

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from autoscale.model import Demand, Machine
-from autoscale.signals import Counts, Ledger
+from autoscale.signals import InFlightReading, QueueCounts
 
 
-class Queue(Protocol):
+class QueueReader(Protocol):
     """The request queue, as far as it is counted."""
 
-    def counts(self, now: float) -> Counts:
+    def counts(self, now: float) -> QueueCounts:
         """Raises :class:`facerec_tasks.errors.AwsError`."""
 
 
 @dataclass
-class Readings:
+class StepReadings:
     """A field that is none could not be had."""
 
-    ledger: Ledger | None = None
-    counts: Counts | None = None
+    ledger: InFlightReading | None = None
+    counts: QueueCounts | None = None
     machines: tuple[Machine, ...] | None = None
     demand: Demand | None = None
 

@@ -7,12 +7,12 @@ machine that was there a moment ago may be missing. Both count to the cap until 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from autoscale.model import Machine, State
+from autoscale.model import InstanceState, Machine
 
 SETTLED = 45.0
 """Seconds after which a listing is believed against what we remember."""
 
-_REACHED: dict[State, frozenset[State]] = {
+_REACHED: dict[InstanceState, frozenset[InstanceState]] = {
     "pending": frozenset({"pending", "running", "shutting-down", "terminated"}),
     "stopping": frozenset({"stopping", "stopped", "shutting-down", "terminated"}),
     "shutting-down": frozenset({"shutting-down", "terminated"}),
@@ -21,29 +21,29 @@ _REACHED: dict[State, frozenset[State]] = {
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedState:
     """A state EC2 has promised in answer to one of our calls."""
 
-    state: State
+    state: InstanceState
     at: float
     token: str | None = None
 
 
-class Sightings:
+class StateReconciler:
     """The fleet as it most probably is."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, Machine]] = {}
-        self._expected: dict[str, Expected] = {}
+        self._expected: dict[str, ExpectedState] = {}
         self._started: dict[str, float] = {}
         self._numbers: dict[str, int] = {}
 
     def expect(
-        self, ids: Iterable[str], state: State, now: float, token: str | None = None
+        self, ids: Iterable[str], state: InstanceState, now: float, token: str | None = None
     ) -> None:
         """Remembers that EC2 has accepted a call that brings these machines to ``state``."""
         for machine in ids:
-            self._expected[machine] = Expected(state, now, token)
+            self._expected[machine] = ExpectedState(state, now, token)
             if state == "pending":
                 self._started[machine] = now
 
@@ -92,15 +92,15 @@ class Sightings:
         return replace(machine, running_since=first)
 
 
-def _believed(listed: Machine | None, expected: Expected) -> bool:
+def _believed(listed: Machine | None, expected: ExpectedState) -> bool:
     """The state has been reached, or somebody else has told the machine to stop since."""
     if listed is None:
         return False
-    later = listed.told_at is not None and listed.told_at > expected.at
+    later = listed.stop_requested_at is not None and listed.stop_requested_at > expected.at
     return later or listed.state in _REACHED[expected.state]
 
 
-def _corrected(machine_id: str, known: Machine | None, expected: Expected) -> Machine:
+def _corrected(machine_id: str, known: Machine | None, expected: ExpectedState) -> Machine:
     if known is None:
         return Machine(machine_id, expected.state, expected.at, token=expected.token)
     since = expected.at if expected.state == "pending" else known.since

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from autoscale.decisions import Decision
-from autoscale.simulation.lower_bound import floor
-from autoscale.simulation.simulator import LEAST_BILLED, World
+from autoscale.simulation.lower_bound import lower_bound
+from autoscale.simulation.simulator import LEAST_BILLED, Environment
 from autoscale.simulation.traces import recorded
 from facerec_tasks.prices import HOURLY
 
@@ -19,7 +19,7 @@ LONGEST_STEP = 60.0
 
 
 @dataclass(frozen=True)
-class Report:
+class CostReport:
     """Seconds are instance-seconds."""
 
     steps: int
@@ -47,18 +47,18 @@ class Report:
     dollars: float | None
     """Machines and disks; none when the price of the machine is not known."""
     dollars_per_thousand: float | None
-    floor: float
+    lower_bound: float
     """Proven least of billed seconds for these arrivals."""
 
     @property
     def ratio(self) -> float | None:
         """Billed seconds over the floor."""
-        return self.billed / self.floor if self.floor else None
+        return self.billed / self.lower_bound if self.lower_bound else None
 
 
 def report(
     decisions: Sequence[Decision], instance_type: str, hourly: float | None = None
-) -> Report:
+) -> CostReport:
     """Adds up what the steps say. ``hourly`` is the price of a machine if it is not in the list."""
     spans = [(a, min(b.at - a.at, LONGEST_STEP)) for a, b in pairwise(decisions) if b.at > a.at]
     whole = decisions[-1].at - decisions[0].at if decisions else 0.0
@@ -75,7 +75,7 @@ def report(
     if price is not None:
         disks = (running + stopped) * DISK_GIB * DISK_MONTH / MONTH
         dollars = billed * price / 3600 + disks
-    return Report(
+    return CostReport(
         steps=len(decisions),
         watched=watched,
         unwatched=max(0.0, whole - watched),
@@ -93,7 +93,7 @@ def report(
         stopped=stopped,
         dollars=dollars,
         dollars_per_thousand=1000 * dollars / photos if dollars is not None and photos else None,
-        floor=floor(recorded(decisions), _world(decisions)) if photos else 0.0,
+        lower_bound=lower_bound(recorded(decisions), _environment(decisions)) if photos else 0.0,
     )
 
 
@@ -125,16 +125,16 @@ def _service(decisions: Sequence[Decision]) -> float:
     return float(limits.get("service", 0.5)) / float(limits.get("processes", 2))
 
 
-def _world(decisions: Sequence[Decision]) -> World:
+def _environment(decisions: Sequence[Decision]) -> Environment:
     """A world whose machines are as fast as those that were seen, boots at their best."""
     limits = next((d.limits for d in reversed(decisions) if d.limits), {})
-    world = World()
-    boot = float(limits.get("boot", world.boot[0]))
+    environment = Environment()
+    boot = float(limits.get("boot", environment.boot[0]))
     return replace(
-        world,
-        cap=int(limits.get("cap", world.cap)),
-        slo=float(limits.get("slo", world.slo)),
-        service=float(limits.get("service", world.service)),
-        processes=int(limits.get("processes", world.processes)),
-        boot=(min(boot, world.boot[0]), max(boot, float(limits.get("boot_worst", 60.0)))),
+        environment,
+        cap=int(limits.get("cap", environment.cap)),
+        slo=float(limits.get("slo", environment.slo)),
+        service=float(limits.get("service", environment.service)),
+        processes=int(limits.get("processes", environment.processes)),
+        boot=(min(boot, environment.boot[0]), max(boot, float(limits.get("boot_worst", 60.0)))),
     )

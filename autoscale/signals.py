@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import Any
 
-from autoscale.model import Bound, Demand
+from autoscale.model import Accuracy, Demand
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings
 
@@ -24,12 +24,12 @@ CONFIRM = 3
 """Readings of which the median must show work, so that a lone phantom starts nothing."""
 LEAK = 60.0
 """Seconds of zero counts after which the ledger's remaining entries are taken for lost."""
-LEDGER_TIMEOUT = 1.0
+IN_FLIGHT_TIMEOUT = 1.0
 HISTORY = 90.0
 
 
 @dataclass(frozen=True)
-class Counts:
+class QueueCounts:
     """One answer of GetQueueAttributes."""
 
     at: float
@@ -42,7 +42,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Process:
+class WebProcess:
     """One web process, as its ledger describes it."""
 
     name: str
@@ -57,11 +57,11 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class InFlightReading:
     """All web processes at one time."""
 
     at: float
-    processes: tuple[Process, ...]
+    processes: tuple[WebProcess, ...]
 
     @property
     def outstanding(self) -> int:
@@ -86,7 +86,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Serving:
+class ServiceCapacity:
     """What the machines that are up do, for the arrivals that counts alone do not show."""
 
     processes: int = 0
@@ -105,7 +105,7 @@ class RequestQueue:
         self._settings = settings
         self._url: str | None = None
 
-    def counts(self, now: float) -> Counts:
+    def counts(self, now: float) -> QueueCounts:
         """Asks SQS once. Raises :class:`facerec_tasks.errors.AwsError`."""
         sqs = client(self._settings, "sqs")
         with translated():
@@ -118,34 +118,34 @@ class RequestQueue:
                     "ApproximateNumberOfMessagesNotVisible",
                 ],
             )["Attributes"]
-        return Counts(
+        return QueueCounts(
             now,
             int(found["ApproximateNumberOfMessages"]),
             int(found["ApproximateNumberOfMessagesNotVisible"]),
         )
 
 
-def read_ledger(urls: Sequence[str], now: float) -> Ledger | None:
+def read_in_flight(urls: Sequence[str], now: float) -> InFlightReading | None:
     """Asks every web tier once; none unless all of them answered in full."""
-    processes: list[Process] = []
+    processes: list[WebProcess] = []
     for url in urls:
         try:
-            processes.extend(_ledger_of(url))
+            processes.extend(_in_flight_of(url))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None  # down, restarting or not ours: a missing reading, whatever the reason
-    return Ledger(now, tuple(processes))
+    return InFlightReading(now, tuple(processes))
 
 
-def _ledger_of(url: str) -> list[Process]:
+def _in_flight_of(url: str) -> list[WebProcess]:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"not a web address: {url}")
     address = url.rstrip("/") + "/internal/ledger"
-    with urllib.request.urlopen(address, timeout=LEDGER_TIMEOUT) as answer:  # noqa: S310  checked above
+    with urllib.request.urlopen(address, timeout=IN_FLIGHT_TIMEOUT) as answer:  # noqa: S310  checked above
         return [_process(fields) for fields in json.load(answer)["processes"]]
 
 
-def _process(fields: dict[str, Any]) -> Process:
-    return Process(
+def _process(fields: dict[str, Any]) -> WebProcess:
+    return WebProcess(
         name=str(fields["process"]),
         epoch=str(fields["epoch"]),
         started_at=float(fields["started_at"]),
@@ -156,13 +156,13 @@ def _process(fields: dict[str, Any]) -> Process:
     )
 
 
-class Signals:
+class DemandEstimator:
     """The readings of the last 90 s, and the arrivals they add up to."""
 
     def __init__(self, longest_task: float) -> None:
         self._longest = longest_task
-        self._counts: list[Counts] = []
-        self._ledgers: list[Ledger] = []
+        self._counts: list[QueueCounts] = []
+        self._ledgers: list[InFlightReading] = []
         self._epochs: dict[tuple[str, str], float] = {}  # when each was last seen
         self._accepted: dict[tuple[str, str], int] = {}
         self._arrived = 0.0
@@ -170,10 +170,10 @@ class Signals:
 
     def take(
         self,
-        counts: Counts | None,
-        ledger: Ledger | None,
+        counts: QueueCounts | None,
+        ledger: InFlightReading | None,
         now: float,
-        serving: Serving = Serving(),
+        serving: ServiceCapacity = ServiceCapacity(),
     ) -> Demand | None:
         """What the readings of this step amount to; none when there was none at all."""
         if counts is not None:
@@ -191,7 +191,7 @@ class Signals:
         videos = min(demand.grow, ledger.videos if ledger else 0)
         return replace(demand, accepted=self._arrived, videos=videos)
 
-    def _exact(self, ledger: Ledger, now: float) -> bool:
+    def _exact(self, ledger: InFlightReading, now: float) -> bool:
         """No process is young, and none that was seen within the longest task is missing."""
         self._epochs |= {epoch: now for epoch in ledger.epochs}
         horizon = now - self._longest
@@ -200,7 +200,7 @@ class Signals:
         return bool(ledger.processes) and old and self._epochs.keys() == ledger.epochs
 
     def _count_arrivals(
-        self, ledger: Ledger | None, demand: Demand, now: float, serving: Serving
+        self, ledger: InFlightReading | None, demand: Demand, now: float, serving: ServiceCapacity
     ) -> None:
         """With a ledger what it accepted; without, what the backlog grew by and what was done."""
         if ledger is None:
@@ -216,7 +216,9 @@ class Signals:
         self._last = (now, demand.grow)
 
 
-def fuse(counts: Sequence[Counts], ledgers: Sequence[Ledger], *, exact: bool) -> Demand | None:
+def fuse(
+    counts: Sequence[QueueCounts], ledgers: Sequence[InFlightReading], *, exact: bool
+) -> Demand | None:
     """One range of both signals (`accepted` is left at 0). Both oldest first; empty is missing.
 
     A stale count can only show what the ledger showed within the last 40 s: a higher one is work
@@ -237,12 +239,12 @@ def fuse(counts: Sequence[Counts], ledgers: Sequence[Ledger], *, exact: bool) ->
     return _ranged(known, likely, possible, bound=bound, complete=bool(counts))  # type: ignore[arg-type]
 
 
-def _ranged(known: int, likely: int, possible: int, *, bound: Bound, complete: bool) -> Demand:
+def _ranged(known: int, likely: int, possible: int, *, bound: Accuracy, complete: bool) -> Demand:
     grow = max(known, likely)
     return Demand(grow, max(grow, possible), 0.0, bound, may_shrink=complete)
 
 
-def _counted(counts: Sequence[Counts]) -> tuple[int, int]:
+def _counted(counts: Sequence[QueueCounts]) -> tuple[int, int]:
     """(what two of the last three readings agree on, the most that any of them shows)."""
     last = [c.total for c in counts[-CONFIRM:]]
     if not last:
@@ -251,7 +253,7 @@ def _counted(counts: Sequence[Counts]) -> tuple[int, int]:
     return likely, max(last)
 
 
-def _leaked(counts: Sequence[Counts], ledgers: Sequence[Ledger]) -> bool:
+def _leaked(counts: Sequence[QueueCounts], ledgers: Sequence[InFlightReading]) -> bool:
     now = ledgers[-1].at
     quiet = [c for c in counts if c.at >= now - LEAK]
     still = [x for x in ledgers if x.at >= now - LEAK]

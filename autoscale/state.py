@@ -10,7 +10,7 @@ PREFIX = "controller/"
 """Of its objects in the state bucket."""
 
 
-class State(Protocol):
+class StateStore(Protocol):
     """What the controller needs of a :class:`facerec_tasks.storage.state_bucket.StateBucket`."""
 
     def find(self, name: str) -> Stored | None:
@@ -25,7 +25,7 @@ class State(Protocol):
         """Names that begin with ``prefix``, in their order."""
 
 
-class MemoryState:
+class MemoryStateStore:
     """The same in memory, for tests and for trying things."""
 
     def __init__(self) -> None:

@@ -15,17 +15,24 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from autoscale.simulation.comparison import POLICIES, Case, Summary, arrivals_of, compare, simulate
+from autoscale.simulation.comparison import (
+    POLICIES,
+    Case,
+    TraceSummary,
+    arrivals_of,
+    compare,
+    simulate,
+)
 from autoscale.simulation.plots import bars, timelines
-from autoscale.simulation.simulator import World
+from autoscale.simulation.simulator import Environment
 from autoscale.simulation.traces import TRACES
 from benchmarks.live_burst import live_bursts
 
 JUDGED = ("ramp", "diurnal", "flash")
-COLD = World(keeps_stopped=False)
+COLD = Environment(keeps_stopped=False)
 WORLDS = {
     "cold": COLD,
-    "stopped": World(boot=(25.0, 60.0)),
+    "stopped": Environment(boot=(25.0, 60.0)),
     "failing": replace(COLD, failing_boots=0.05),
     "counts": replace(COLD, ledger=False),
 }
@@ -39,7 +46,7 @@ WORDS = {
 DRAWN = ("slo", "keda-hpa", "one-per-message", "clairvoyant")
 
 
-def figures(summaries: Sequence[Summary]) -> dict[str, float]:
+def figures(summaries: Sequence[TraceSummary]) -> dict[str, float]:
     """The contract's, of the world in which every machine is new."""
     found = {(s.trace, s.policy): s for s in summaries}
     ratios = {
@@ -52,7 +59,7 @@ def figures(summaries: Sequence[Summary]) -> dict[str, float]:
     return {**ratios, "extra_launches_burst": burst, "extra_slo_misses": late}
 
 
-def run(worlds: Sequence[str], seeds: int, processes: int) -> dict[str, list[Summary]]:
+def run(worlds: Sequence[str], seeds: int, processes: int) -> dict[str, list[TraceSummary]]:
     """Every policy on every trace, by world."""
     results = {}
     for name in worlds:
@@ -65,7 +72,7 @@ def run(worlds: Sequence[str], seeds: int, processes: int) -> dict[str, list[Sum
     return results
 
 
-def table(summaries: Sequence[Summary]) -> str:
+def table(summaries: Sequence[TraceSummary]) -> str:
     """Billed seconds (p99 seconds, late photos) as Markdown, a policy a row."""
     traces = list(dict.fromkeys(s.trace for s in summaries))
     policies = list(dict.fromkeys(s.policy for s in summaries))
@@ -74,16 +81,16 @@ def table(summaries: Sequence[Summary]) -> str:
     for policy in policies:
         cells = [_cell(found[trace, policy]) for trace in traces]
         lines.append(f"| {policy} | {' | '.join(cells)} |")
-    floors = [f"{found[trace, policies[0]].floor:.0f}" for trace in traces]
+    floors = [f"{found[trace, policies[0]].lower_bound:.0f}" for trace in traces]
     return "\n".join([*lines, f"| proven floor | {' | '.join(floors)} |"])
 
 
-def _cell(summary: Summary) -> str:
+def _cell(summary: TraceSummary) -> str:
     late = f", {summary.late:.1f} late" if summary.late else ""
     return f"{summary.billed:.0f} ({summary.p99:.0f}{late})"
 
 
-def draw(folder: Path, summaries: Sequence[Summary]) -> None:
+def draw(folder: Path, summaries: Sequence[TraceSummary]) -> None:
     """The burst, the flash crowd and the diurnal trace over time, and all ratios as bars."""
     folder.mkdir(parents=True, exist_ok=True)
     for trace in ("burst", "flash", "diurnal"):

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 
 from ami_build.image import bundle
 from ami_build.image.registry import ID_TAG, KEEP, Images, code_of, patiently, snapshots_of
-from autoscale.fleet import CALL_FAILED, NO_ROOM
+from autoscale.fleet import AWS_CALL_ERRORS, CAPACITY_ERRORS
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.errors import (
@@ -230,7 +230,9 @@ class Bake:
         try:
             return self._ec2.run_instances(**request)
         except ClientError as error:
-            if code_of(error) in NO_ROOM:  # waiting rarely helps, another type or place does
+            if (
+                code_of(error) in CAPACITY_ERRORS
+            ):  # waiting rarely helps, another type or place does
                 raise BakeFailed(
                     f"EC2 has no room for a {self._order.instance_type}: try another "
                     f"--instance-type or --subnet, or have the quota raised ({error})"
@@ -302,7 +304,7 @@ class Bake:
             elif self._machine:
                 said = self._ec2.get_console_output(InstanceId=self._machine)
                 text = said.get("Output", "")
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             text = f"(its log cannot be had: {error})"
         tail = [_printable(line) for line in text.strip().splitlines()[-lines:]]
         return ":\n  " + "\n  ".join(tail) if tail else "; it has written nothing"
@@ -370,7 +372,7 @@ class Bake:
             ids = [self._machine] if self._machine else self._tagged(self.version)
             if ids:
                 patiently(lambda: self._ec2.terminate_instances(InstanceIds=ids), ENDING)
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             self._tell(
                 f"{self._machine or 'a machine'} tagged {BAKE_TAG}={self.version} could not be "
                 f"terminated; it ends itself, and the next bake looks for it: {error}"

@@ -4,10 +4,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from autoscale.simulation.simulator import Server, Simulation, Steering, World
+from autoscale.simulation.simulator import (
+    Environment,
+    SimulatedMachine,
+    SimulatedPolicy,
+    Simulation,
+)
 
 
-class _Rival:
+class _Baseline:
     period = 2.0
     foresees = False
 
@@ -15,7 +20,7 @@ class _Rival:
         """Nothing is remembered."""
 
 
-class Published(_Rival):
+class Published(_Baseline):
     """What the published student versions of this system do.
 
     One machine a visible message; when the queue reads empty, all are stopped, work or not.
@@ -29,7 +34,7 @@ class Published(_Rival):
                 simulation.stop(server, kill=True)
 
 
-class KedaHpa(_Rival):
+class KedaHpa(_Baseline):
     """KEDA's SQS scaler (queueLength 5, cooldown 300 s) under the Kubernetes HPA's defaults."""
 
     period = 15.0
@@ -60,7 +65,7 @@ class KedaHpa(_Rival):
             simulation.stop(server)
 
 
-class TargetTracking(_Rival):
+class TargetTracking(_Baseline):
     """AWS target tracking on backlog per instance: minutes of data, 3 high or 15 low to act."""
 
     period = 60.0
@@ -70,8 +75,11 @@ class TargetTracking(_Rival):
 
     def tick(self, simulation: Simulation) -> None:
         waiting, live = sum(simulation.counts()), list(simulation.servers)
-        world, n = simulation.world, len(live)
-        target = max(5.0, (world.slo - world.boot_mean) * world.processes / world.service)
+        environment, n = simulation.environment, len(live)
+        target = max(
+            5.0,
+            (environment.slo - environment.boot_mean) * environment.processes / environment.service,
+        )
         if not n:
             simulation.start(min(waiting, 1))
             return
@@ -88,19 +96,19 @@ class TargetTracking(_Rival):
             self._low = 0
 
 
-class Buildkite(_Rival):
+class Buildkite(_Baseline):
     """Buildkite's agent scaler: jobs / agents every 10 s; agents leave after 600 s without work."""
 
     period = 10.0
     idle = 600.0
 
     def tick(self, simulation: Simulation) -> None:
-        wanted = math.ceil(sum(simulation.counts()) / simulation.world.processes)
+        wanted = math.ceil(sum(simulation.counts()) / simulation.environment.processes)
         simulation.start(wanted - len(simulation.servers))
         for server in [s for s in simulation.servers if self._unused(s, simulation.now)]:
             simulation.stop(server)
 
-    def _unused(self, server: Server, now: float) -> bool:
+    def _unused(self, server: SimulatedMachine, now: float) -> bool:
         return not server.busy and now - server.idle_since >= self.idle
 
 
@@ -118,11 +126,13 @@ class Clairvoyant:
 
     def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
         self._planned = _gaps_filled(
-            _spread(arrivals, simulation.world, self.slack, self.fill), simulation.world, self.gap
+            _spread(arrivals, simulation.environment, self.slack, self.fill),
+            simulation.environment,
+            self.gap,
         )
 
     def tick(self, simulation: Simulation) -> None:
-        now, ahead = int(simulation.now), int(simulation.world.boot_mean) + 2
+        now, ahead = int(simulation.now), int(simulation.environment.boot_mean) + 2
         need = max(self._planned[now : now + ahead], default=0)
         live = _staying(simulation)
         simulation.start(need - len(live))
@@ -132,26 +142,28 @@ class Clairvoyant:
                 simulation.stop(server)
 
 
-def _spread(arrivals: Sequence[float], world: World, slack: float, fill: float) -> list[int]:
+def _spread(
+    arrivals: Sequence[float], environment: Environment, slack: float, fill: float
+) -> list[int]:
     """Machines needed in each second."""
-    length = max(1, int(world.slo * slack))
+    length = max(1, int(environment.slo * slack))
     end = int(arrivals[-1] if arrivals else 0) + length + 3
     change = [0.0] * (end + 1)
     for at in arrivals:
         begin = int(at) + 1
-        each = world.service / world.processes / length
+        each = environment.service / environment.processes / length
         change[begin] += each
         change[min(end, begin + length)] -= each
     planned, level = [], 0.0
     for delta in change:
         level += delta
-        planned.append(min(world.cap, math.ceil(level / fill - 1e-6)))
+        planned.append(min(environment.cap, math.ceil(level / fill - 1e-6)))
     return planned
 
 
-def _gaps_filled(planned: list[int], world: World, gap: int) -> list[int]:
+def _gaps_filled(planned: list[int], environment: Environment, gap: int) -> list[int]:
     """Keeps each level over gaps that are too short to stop for."""
-    for level in range(1, world.cap + 1):
+    for level in range(1, environment.cap + 1):
         last = None
         for t, n in enumerate(planned):
             if n < level:
@@ -163,11 +175,11 @@ def _gaps_filled(planned: list[int], world: World, gap: int) -> list[int]:
     return planned
 
 
-def _staying(simulation: Simulation) -> list[Server]:
+def _staying(simulation: Simulation) -> list[SimulatedMachine]:
     return [s for s in simulation.servers if not s.draining]
 
 
-RIVALS: dict[str, Callable[[], Steering]] = {
+BASELINES: dict[str, Callable[[], SimulatedPolicy]] = {
     "one-per-message": Published,
     "keda-hpa": KedaHpa,
     "aws-target-tracking": TargetTracking,

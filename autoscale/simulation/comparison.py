@@ -6,19 +6,19 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
 
-from autoscale.model import PROFILES, Limits
-from autoscale.simulation.baselines import RIVALS
-from autoscale.simulation.lower_bound import floor
-from autoscale.simulation.policy_adapter import Ours
-from autoscale.simulation.simulator import Outcome, Simulation, Steering, World
+from autoscale.model import PROFILES, ScalingLimits
+from autoscale.simulation.baselines import BASELINES
+from autoscale.simulation.lower_bound import lower_bound
+from autoscale.simulation.policy_adapter import PolicyAdapter
+from autoscale.simulation.simulator import Environment, RunResult, SimulatedPolicy, Simulation
 from autoscale.simulation.traces import TRACES, Trace
 
-POLICIES = (*PROFILES, *RIVALS)
+POLICIES = (*PROFILES, *BASELINES)
 FIRST_SEED = 1000
 
 
 @dataclass(frozen=True)
-class Summary:
+class TraceSummary:
     """Means over the seeds of one policy on one trace."""
 
     trace: str
@@ -37,33 +37,35 @@ class Summary:
     peak: int
     """The most over all seeds."""
     redelivered: float
-    floor: float
+    lower_bound: float
     last_answer: float
     stopped_after: float
     """Seconds from the last answer to the last stop."""
 
 
-def steering(policy: str, world: World) -> Steering:
+def make_policy(policy: str, environment: Environment) -> SimulatedPolicy:
     """Our own profiles, which know this world's means as if learned, or a rival."""
-    if policy in RIVALS:
-        return RIVALS[policy]()
-    return Ours(
-        Limits(
-            cap=world.cap,
+    if policy in BASELINES:
+        return BASELINES[policy]()
+    return PolicyAdapter(
+        ScalingLimits(
+            cap=environment.cap,
             profile=PROFILES[policy],
-            slo=world.slo,
-            service=world.service,
-            processes=world.processes,
-            boot=world.boot_mean,
-            boot_worst=world.boot_worst,
-            reuse=world.keeps_stopped,
+            slo=environment.slo,
+            service=environment.service,
+            processes=environment.processes,
+            boot=environment.boot_mean,
+            boot_worst=environment.boot_worst,
+            reuse=environment.keeps_stopped,
         )
     )
 
 
-def simulate(policy: str, arrivals: Sequence[float], world: World, seed: int) -> Outcome:
+def simulate(
+    policy: str, arrivals: Sequence[float], environment: Environment, seed: int
+) -> RunResult:
     """One run."""
-    return Simulation(arrivals, steering(policy, world), world, seed).run()
+    return Simulation(arrivals, make_policy(policy, environment), environment, seed).run()
 
 
 def arrivals_of(trace: str, seed: int) -> Trace:
@@ -77,29 +79,29 @@ class Case:
 
     trace: str
     policy: str
-    world: World
+    environment: Environment
     seeds: int
     arrivals: tuple[float, ...] | None = None
     """Recorded traffic; none for the synthetic trace of that name, another one each seed."""
 
-    def run(self) -> Summary:
+    def run(self) -> TraceSummary:
         """All seeds."""
         traffic = [
             list(self.arrivals) if self.arrivals is not None else arrivals_of(self.trace, seed)
             for seed in range(self.seeds)
         ]
         outcomes = [
-            simulate(self.policy, arrivals, self.world, seed)
+            simulate(self.policy, arrivals, self.environment, seed)
             for seed, arrivals in enumerate(traffic)
         ]
-        least = fmean(floor(arrivals, self.world) for arrivals in traffic)
+        least = fmean(lower_bound(arrivals, self.environment) for arrivals in traffic)
         return self._summary(outcomes, least)
 
-    def _summary(self, outcomes: Sequence[Outcome], least: float) -> Summary:
-        def mean(of: Callable[[Outcome], float]) -> float:
+    def _summary(self, outcomes: Sequence[RunResult], least: float) -> TraceSummary:
+        def mean(of: Callable[[RunResult], float]) -> float:
             return fmean(of(o) for o in outcomes)
 
-        return Summary(
+        return TraceSummary(
             trace=self.trace,
             policy=self.policy,
             seeds=self.seeds,
@@ -114,13 +116,13 @@ class Case:
             launches=mean(lambda o: o.launches),
             peak=max(o.peak for o in outcomes),
             redelivered=mean(lambda o: o.redelivered),
-            floor=least,
+            lower_bound=least,
             last_answer=mean(lambda o: o.last_answer),
             stopped_after=mean(lambda o: max(0.0, o.all_stopped - o.last_answer)),
         )
 
 
-def compare(cases: Sequence[Case], processes: int = 1) -> list[Summary]:
+def compare(cases: Sequence[Case], processes: int = 1) -> list[TraceSummary]:
     """All cases, in their order, in so many processes."""
     if processes < 2:
         return [case.run() for case in cases]

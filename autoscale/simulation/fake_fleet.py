@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from autoscale.model import Machine, State
+from autoscale.model import InstanceState, Machine
 from facerec_tasks.errors import Unavailable
 
 
@@ -28,17 +28,17 @@ class Faults:
 class _Instance:
     id: str
     token: str
-    state: State
+    state: InstanceState
     since: float
     due: float
     """When ``pending``, ``stopping`` or ``shutting-down`` is over."""
     number: int | None = None
     has_run: bool = False
-    told_at: float | None = None
+    stop_requested_at: float | None = None
     image: int = 1
 
 
-_NEXT: dict[State, State] = {
+_NEXT: dict[InstanceState, InstanceState] = {
     "pending": "running",
     "stopping": "stopped",
     "shutting-down": "terminated",
@@ -84,7 +84,7 @@ class FakeFleet:
                 i.since,
                 number=i.number,
                 token=i.token,
-                told_at=i.told_at,
+                stop_requested_at=i.stop_requested_at,
                 outdated=i.image != self.image,
             )
             for i in self._instances.values()
@@ -122,7 +122,7 @@ class FakeFleet:
         return self._change(able, {"pending", "running"}, "stopping", self._stopping)
 
     def terminate(self, ids: Sequence[str]) -> list[str]:
-        able: set[State] = {"pending", "running", "stopping", "stopped"}
+        able: set[InstanceState] = {"pending", "running", "stopping", "stopped"}
         return self._change(ids, able, "shutting-down", self._stopping)
 
     def name(self, machine_id: str, number: int) -> None:
@@ -130,7 +130,7 @@ class FakeFleet:
         self._known(machine_id).number = number
 
     def _change(
-        self, ids: Sequence[str], allowed: set[State], state: State, seconds: float
+        self, ids: Sequence[str], allowed: set[InstanceState], state: InstanceState, seconds: float
     ) -> list[str]:
         self._maybe_throttled()
         reached = {"pending": {"pending", "running"}, "stopping": {"stopping", "stopped"}}
@@ -140,7 +140,9 @@ class FakeFleet:
             if instance.state in allowed:
                 instance.state, instance.due = state, self._clock() + seconds
                 instance.since = self._clock() if state == "pending" else instance.since
-                instance.told_at = None if state == "pending" else float(int(self._clock()))
+                instance.stop_requested_at = (
+                    None if state == "pending" else float(int(self._clock()))
+                )
             if instance.state in reached.get(state, {"shutting-down", "terminated"}):
                 accepted.append(one)
         self._remember()

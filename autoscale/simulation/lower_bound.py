@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from autoscale.simulation.simulator import LEAST_BILLED, World
+from autoscale.simulation.simulator import LEAST_BILLED, Environment
 
 APART = 120.0
 """Arrivals further apart than this beyond the objective belong to separate clusters."""
 
 
-def floor(arrivals: Sequence[float], world: World) -> float:
+def lower_bound(arrivals: Sequence[float], environment: Environment) -> float:
     """Billed seconds below which no policy can stay.
 
     Every interval [arrival, arrival + objective] must meet a running period, and each period costs
@@ -18,9 +18,9 @@ def floor(arrivals: Sequence[float], world: World) -> float:
     each the larger of the two bounds holds.
     """
     total = 0.0
-    for cluster in _clusters(arrivals, world.slo):
-        work = len(cluster) * world.service / world.processes
-        total += max(_stabbing(cluster, world), work)
+    for cluster in _clusters(arrivals, environment.slo):
+        work = len(cluster) * environment.service / environment.processes
+        total += max(_stabbing(cluster, environment), work)
     return total
 
 
@@ -33,13 +33,13 @@ def _clusters(arrivals: Sequence[float], slo: float) -> list[list[float]]:
     return clusters
 
 
-def _stabbing(arrivals: Sequence[float], world: World) -> float:
+def _stabbing(arrivals: Sequence[float], environment: Environment) -> float:
     """Least cost of periods that meet every interval; capacity is left out of account.
 
     ``begun[i]``: least further cost when arrivals from i on are not covered and nothing runs.
     ``running[i]``: the same when a period runs that has just covered arrival i.
     """
-    unserved = max(0.0, world.boot[0] - world.pending[1])
+    unserved = max(0.0, environment.boot[0] - environment.pending[1])
     """Seconds of a first period that are billed at least but cannot serve: it boots."""
     n = j = len(arrivals)
     begun, running = [0.0] * (n + 1), [0.0] * (n + 1)
@@ -47,7 +47,7 @@ def _stabbing(arrivals: Sequence[float], world: World) -> float:
         if i < n - 1:
             longer = arrivals[i + 1] - arrivals[i] + running[i + 1]
             running[i] = min(longer, begun[i + 1])
-        reach = arrivals[i] + world.slo + LEAST_BILLED - unserved
+        reach = arrivals[i] + environment.slo + LEAST_BILLED - unserved
         while j > i + 1 and arrivals[j - 1] > reach:
             j -= 1
         further = math.inf if j == n else arrivals[j] - reach + running[j]

@@ -7,14 +7,14 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from autoscale.simulation.simulator import Outcome
+from autoscale.simulation.simulator import RunResult
 
 WIDTH, ROW = 9.0, 2.3
 """Inches."""
 WAITING, ASKED, SERVING = "#8c8c8c", "#f2a65a", "#2f6f9f"
 
 
-def timelines(runs: Mapping[str, Outcome], cap: int, file: Path, title: str) -> None:
+def timelines(runs: Mapping[str, RunResult], cap: int, file: Path, title: str) -> None:
     """One row a policy: waiting tasks (grey, left) and machines (steps, right) over time."""
     figure = Figure(figsize=(WIDTH, ROW * len(runs) + 0.8), layout="constrained")
     rows = figure.subplots(len(runs), 1, sharex=True, squeeze=False)
@@ -29,12 +29,12 @@ def timelines(runs: Mapping[str, Outcome], cap: int, file: Path, title: str) -> 
     figure.savefig(file, dpi=110)
 
 
-def _interesting(outcome: Outcome) -> float:
+def _interesting(outcome: RunResult) -> float:
     """Until a little after the last answer and the last stop."""
     return max(outcome.last_answer, min(outcome.all_stopped, outcome.last_answer + 400)) + 10
 
 
-def _row(axes: Any, name: str, outcome: Outcome, cap: int) -> None:
+def _row(axes: Any, name: str, outcome: RunResult, cap: int) -> None:
     times = [t for t, *_ in outcome.timeline]
     axes.fill_between(times, [w for _, w, _, _ in outcome.timeline], color=WAITING, alpha=0.45)
     axes.set_ylabel("photos waiting")

@@ -2,28 +2,34 @@
 
 from collections.abc import Sequence
 
-from autoscale.model import Limits, Machine, Memory, Plan, Snapshot
+from autoscale.model import FleetSnapshot, Machine, PolicyState, ScalingLimits, ScalingPlan
 from autoscale.policy import decide
-from autoscale.signals import Counts, Ledger, Process, Serving, Signals
-from autoscale.simulation.simulator import Server, Simulation
+from autoscale.signals import (
+    DemandEstimator,
+    InFlightReading,
+    QueueCounts,
+    ServiceCapacity,
+    WebProcess,
+)
+from autoscale.simulation.simulator import SimulatedMachine, Simulation
 
 LONG_AGO = -1e6
 LONGEST_TASK = 120.0
 
 
-class Ours:
+class PolicyAdapter:
     """Steers a simulation by :func:`autoscale.policy.decide`."""
 
     foresees = False
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ScalingLimits) -> None:
         self.limits = limits
         self.period = limits.period
-        self.plans: list[Plan] = []
+        self.plans: list[ScalingPlan] = []
 
     def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
-        self._signals = Signals(LONGEST_TASK)
-        self._memory = Memory()
+        self._signals = DemandEstimator(LONGEST_TASK)
+        self._memory = PolicyState()
         self.plans.clear()
 
     def tick(self, simulation: Simulation) -> None:
@@ -33,9 +39,9 @@ class Ours:
             _counts(simulation),
             _ledger(simulation),
             simulation.now,
-            Serving(up * self.limits.processes, self.limits.service),
+            ServiceCapacity(up * self.limits.processes, self.limits.service),
         )
-        plan = decide(Snapshot(demand, machines, self._memory), self.limits, simulation.now)
+        plan = decide(FleetSnapshot(demand, machines, self._memory), self.limits, simulation.now)
         self._memory = plan.memory
         self.plans.append(plan)
         ending = {*plan.stop, *plan.replace}
@@ -44,7 +50,7 @@ class Ours:
         simulation.start(len(plan.start) + plan.launch)
 
 
-def _machine(server: Server, simulation: Simulation) -> Machine:
+def _machine(server: SimulatedMachine, simulation: Simulation) -> Machine:
     running = server.state == "running"
     return Machine(
         id=server.id,
@@ -58,14 +64,14 @@ def _machine(server: Server, simulation: Simulation) -> Machine:
     )
 
 
-def _counts(simulation: Simulation) -> Counts:
-    return Counts(simulation.now, *simulation.counts())
+def _counts(simulation: Simulation) -> QueueCounts:
+    return QueueCounts(simulation.now, *simulation.counts())
 
 
-def _ledger(simulation: Simulation) -> Ledger | None:
-    if not simulation.world.ledger:
+def _ledger(simulation: Simulation) -> InFlightReading | None:
+    if not simulation.environment.ledger:
         return None
-    process = Process(
+    process = WebProcess(
         name="web",
         epoch="1",
         started_at=LONG_AGO,
@@ -73,4 +79,4 @@ def _ledger(simulation: Simulation) -> Ledger | None:
         answered=simulation.answered,
         outstanding=simulation.outstanding,
     )
-    return Ledger(simulation.now, (process,))
+    return InFlightReading(simulation.now, (process,))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from autoscale.model import State
+from autoscale.model import InstanceState
 
 LEAST_BILLED = 60.0
 AFTERWARDS = 1500.0
@@ -20,7 +20,7 @@ AFTERWARDS = 1500.0
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """How the simulated machines and readings behave. Seconds."""
 
     cap: int = 15
@@ -57,7 +57,7 @@ class World:
 
 
 @dataclass(eq=False)
-class Server:
+class SimulatedMachine:
     """One simulated machine."""
 
     id: str
@@ -65,7 +65,7 @@ class Server:
     runs_at: float
     ready_at: float
     """Infinite for a boot that fails."""
-    state: State = "pending"
+    state: InstanceState = "pending"
     busy: int = 0
     draining: bool = False
     stopped_at: float = math.inf
@@ -73,7 +73,7 @@ class Server:
     idle_since: float = 0.0
     launched: float = 0.0
     """When it was made; ``asked`` is when it was last started."""
-    tasks: dict[int, "Task"] = field(default_factory=dict)
+    tasks: dict[int, "SimulatedTask"] = field(default_factory=dict)
 
     @property
     def live(self) -> bool:
@@ -81,14 +81,14 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Task:
+class SimulatedTask:
     """One photo."""
 
     arrived: float
     seconds: float
 
 
-class Steering(Protocol):
+class SimulatedPolicy(Protocol):
     """A policy as the simulator calls it."""
 
     period: float
@@ -104,7 +104,7 @@ class Steering(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What one run came to."""
 
     tasks: int
@@ -133,20 +133,24 @@ class Outcome:
 
 
 class Simulation:
-    """One run; a :class:`Steering` reads it through the public methods."""
+    """One run; a :class:`SimulatedPolicy` reads it through the public methods."""
 
     def __init__(
-        self, arrivals: Sequence[float], steering: Steering, world: World, seed: int
+        self,
+        arrivals: Sequence[float],
+        policy: SimulatedPolicy,
+        environment: Environment,
+        seed: int,
     ) -> None:
-        self.world, self.now = world, 0.0
+        self.environment, self.now = environment, 0.0
         self.rng = random.Random(seed)  # noqa: S311  no secret
-        self.queue: deque[Task] = deque()
-        self.servers: list[Server] = []
+        self.queue: deque[SimulatedTask] = deque()
+        self.servers: list[SimulatedMachine] = []
         """Pending and running ones, oldest first."""
-        self.pool: list[Server] = []
+        self.pool: list[SimulatedMachine] = []
         """Stopping and stopped ones."""
         self.accepted = self.answered = self.launches = 0
-        self._steering = steering
+        self._policy = policy
         self._events: list[tuple[float, int, str, Any]] = []
         self._serial = 0
         self._history: deque[tuple[float, int, int]] = deque()
@@ -157,11 +161,11 @@ class Simulation:
         self._timeline: list[tuple[float, int, int, int]] = []
         self._total = len(arrivals)
         self._end = (arrivals[-1] if arrivals else 0.0) + AFTERWARDS
-        mean = math.log(world.service) - world.service_spread**2 / 2
+        mean = math.log(environment.service) - environment.service_spread**2 / 2
         for at in arrivals:
-            seconds = max(0.01, self.rng.lognormvariate(mean, world.service_spread))
-            self._at(at, "arrival", Task(at, seconds))
-        steering.begin(self, arrivals)
+            seconds = max(0.01, self.rng.lognormvariate(mean, environment.service_spread))
+            self._at(at, "arrival", SimulatedTask(at, seconds))
+        policy.begin(self, arrivals)
         self._at(0.0, "tick", None)
 
     # What a policy may see
@@ -178,7 +182,7 @@ class Simulation:
         30 s old, 10 % partial, now and then a phantom.
         """
         visible, in_flight = len(self.queue), sum(s.busy for s in self.servers)
-        if not self.world.stale_counts:
+        if not self.environment.stale_counts:
             return visible, in_flight
         chance = self.rng.random()
         if chance < 0.25 and self._history:
@@ -190,22 +194,22 @@ class Simulation:
             in_flight += self.rng.choice((1, 2))
         return visible, in_flight
 
-    def outdated(self, server: Server) -> bool:
+    def outdated(self, server: SimulatedMachine) -> bool:
         """Whether it was made of another image than the one in use."""
-        return server.launched < self.world.new_image_at <= self.now
+        return server.launched < self.environment.new_image_at <= self.now
 
     # What a policy may do
 
     def start(self, count: int) -> None:
         """Asks for machines: stopped ones first, then new ones, never above the cap."""
-        for _ in range(max(0, min(count, self.world.cap - len(self.servers)))):
+        for _ in range(max(0, min(count, self.environment.cap - len(self.servers)))):
             usable = (s for s in self.pool if s.state == "stopped" and not self.outdated(s))
             again = next(usable, None)
             if again is not None:
                 self.pool.remove(again)
             self._boot(again)
 
-    def stop(self, server: Server, *, kill: bool = False) -> None:
+    def stop(self, server: SimulatedMachine, *, kill: bool = False) -> None:
         """Stops one machine: after its tasks, or in the middle of them."""
         if kill or not server.busy:
             self._gone(server)
@@ -214,7 +218,7 @@ class Simulation:
 
     # Mechanics
 
-    def run(self) -> Outcome:
+    def run(self) -> RunResult:
         while self._events:
             at, _, kind, subject = heapq.heappop(self._events)
             quiet = self.answered == self._total and not self.servers
@@ -231,26 +235,26 @@ class Simulation:
         self._serial += 1
         heapq.heappush(self._events, (when, self._serial, kind, subject))
 
-    def _on_arrival(self, task: Task) -> None:
+    def _on_arrival(self, task: SimulatedTask) -> None:
         self.accepted += 1
         self.queue.append(task)
 
-    def _on_return(self, task: Task) -> None:
+    def _on_return(self, task: SimulatedTask) -> None:
         self.queue.append(task)
 
-    def _on_run(self, server: Server) -> None:
+    def _on_run(self, server: SimulatedMachine) -> None:
         if server.state == "pending":
             server.state = "running"
 
-    def _on_ready(self, server: Server) -> None:
+    def _on_ready(self, server: SimulatedMachine) -> None:
         """A machine polls for the first time: what waits is handed out after every event."""
 
-    def _on_stopped(self, server: Server) -> None:
-        server.state = "stopped" if self.world.keeps_stopped else "terminated"
+    def _on_stopped(self, server: SimulatedMachine) -> None:
+        server.state = "stopped" if self.environment.keeps_stopped else "terminated"
         if server.state == "terminated":
             self.pool.remove(server)
 
-    def _on_done(self, subject: tuple[Server, int]) -> None:
+    def _on_done(self, subject: tuple[SimulatedMachine, int]) -> None:
         server, number = subject
         task = server.tasks.pop(number, None)
         if task is None:
@@ -270,21 +274,21 @@ class Simulation:
         self._history.append((self.now, len(self.queue), waiting - len(self.queue)))
         while self._history[0][0] < self.now - 40:
             self._history.popleft()
-        self._steering.tick(self)
+        self._policy.tick(self)
         self._timeline.append((self.now, waiting, len(self.servers), serving))
-        self._at(self.now + self._steering.period, "tick", None)
+        self._at(self.now + self._policy.period, "tick", None)
 
-    def _boot(self, again: Server | None) -> None:
-        world, rng = self.world, self.rng
-        if self._steering.foresees:
-            pending, boot, fails = world.boot_mean * 0.2, world.boot_mean, False
+    def _boot(self, again: SimulatedMachine | None) -> None:
+        environment, rng = self.environment, self.rng
+        if self._policy.foresees:
+            pending, boot, fails = environment.boot_mean * 0.2, environment.boot_mean, False
         else:
-            low, high = world.boot
-            boot = min(high, max(low, rng.lognormvariate(math.log(world.boot_median), 0.30)))
-            pending = min(rng.uniform(*world.pending), boot)
-            fails = rng.random() < world.failing_boots
+            low, high = environment.boot
+            boot = min(high, max(low, rng.lognormvariate(math.log(environment.boot_median), 0.30)))
+            pending = min(rng.uniform(*environment.pending), boot)
+            fails = rng.random() < environment.failing_boots
         ready = math.inf if fails else self.now + boot
-        server = Server(
+        server = SimulatedMachine(
             again.id if again else f"i-{self.launches:05d}",
             self.now,
             self.now + pending,
@@ -299,19 +303,19 @@ class Simulation:
         if not fails:
             self._at(ready, "ready", server)
 
-    def _gone(self, server: Server) -> None:
+    def _gone(self, server: SimulatedMachine) -> None:
         self.servers.remove(server)
         self._bill(server)
         for task in server.tasks.values():  # invisible until the visibility timeout
             self._redelivered += 1
-            self._at(self.now + self.world.visibility, "return", task)
+            self._at(self.now + self.environment.visibility, "return", task)
         server.tasks, server.busy = {}, 0
         server.state = "stopping"
         self._all_stopped = self.now
         self.pool.append(server)
-        self._at(self.now + self.rng.uniform(*self.world.stopping), "stopped", server)
+        self._at(self.now + self.rng.uniform(*self.environment.stopping), "stopped", server)
 
-    def _bill(self, server: Server) -> None:
+    def _bill(self, server: SimulatedMachine) -> None:
         if server.runs_at >= self.now:
             return
         ran = self.now - server.runs_at
@@ -325,7 +329,7 @@ class Simulation:
         for server in self.servers:
             while (
                 self.queue
-                and server.busy < self.world.processes
+                and server.busy < self.environment.processes
                 and server.ready_at <= self.now
                 and not server.draining
             ):
@@ -335,11 +339,13 @@ class Simulation:
                 server.busy += 1
                 self._at(self.now + task.seconds, "done", (server, self._serial))
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> RunResult:
         ordered = sorted(self._latencies) or [0.0]
-        late = sum(latency > self.world.slo for latency in ordered) + self._total - self.answered
-        work = self.answered * self.world.service / self.world.processes
-        return Outcome(
+        late = (
+            sum(latency > self.environment.slo for latency in ordered) + self._total - self.answered
+        )
+        work = self.answered * self.environment.service / self.environment.processes
+        return RunResult(
             tasks=self._total,
             late=late,
             p50=_quantile(ordered, 0.5),

@@ -13,7 +13,7 @@ from rich.table import Table
 from autoscale.decisions import LATEST, Decision
 from autoscale.explain import explain as in_words
 from autoscale.fleet import NAME, Ec2Fleet
-from autoscale.metrics import Metrics
+from autoscale.metrics import ControllerMetrics
 from autoscale.model import Machine
 from autoscale.state import PREFIX
 from cli.commands.fleet_report import report
@@ -138,7 +138,7 @@ def metrics() -> None:
     """The last decision as Prometheus metrics, for a text-file collector."""
     with told_plainly():
         latest = _latest()
-    found = Metrics()
+    found = ControllerMetrics()
     if latest is None:
         raise click.ClickException("the controller has not written anything down yet")
     found.observe(latest)

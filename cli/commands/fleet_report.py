@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 
 import click
 
-from autoscale.report import Report
+from autoscale.report import CostReport
 from autoscale.report import report as make_report
 from cli.decision_archive import DAY, JSON, kept_decisions
 from cli.friendly_errors import told_plainly
@@ -29,7 +29,7 @@ def report(hourly: float | None, day: str, as_json: bool) -> None:
         click.echo(f"{name:<34} {value}")
 
 
-def _report_lines(found: Report, instance_type: str) -> list[tuple[str, str]]:
+def _report_lines(found: CostReport, instance_type: str) -> list[tuple[str, str]]:
     unknown = f"unknown price of {instance_type}; see --hourly"
     money = f"{found.dollars:.4f}" if found.dollars is not None else unknown
     each = f"{found.dollars_per_thousand:.4f}" if found.dollars_per_thousand is not None else "-"
@@ -49,7 +49,7 @@ def _report_lines(found: Report, instance_type: str) -> list[tuple[str, str]]:
                 ("minimum_waste", "minimum-minute waste"),
             )
         ),
-        ("proven floor", f"{found.floor:.0f}"),
+        ("proven floor", f"{found.lower_bound:.0f}"),
         ("billed / floor", f"{found.ratio:.2f}" if found.ratio else "-"),
         ("seconds of stopped machines", f"{found.stopped:.0f}"),
         ("dollars (machines and disks)", money),

@@ -22,12 +22,12 @@ LOOK = 3.0
 """Seconds between two looks at the fleet."""
 
 
-class NotRolled(FacerecError):
+class RolloutIncomplete(FacerecError):
     """Raised when machines still have an old image at the deadline; says which and why."""
 
 
 @dataclass(frozen=True)
-class Rolled:
+class RolloutProgress:
     """How far it has come."""
 
     version: str | None
@@ -37,9 +37,9 @@ class Rolled:
     new: tuple[str, ...]
 
 
-def progress(machines: Sequence[Machine], version: str | None) -> Rolled:
+def progress(machines: Sequence[Machine], version: str | None) -> RolloutProgress:
     there = [m for m in machines if m.state not in GONE]
-    return Rolled(
+    return RolloutProgress(
         version,
         old=tuple(_name(m) for m in there if m.outdated),
         new=tuple(_name(m) for m in there if not m.outdated),
@@ -54,12 +54,12 @@ def watch(
     fleet: Fleet,
     version: str | None,
     deadline: float,
-    tell: Callable[[Rolled], None],
+    tell: Callable[[RolloutProgress], None],
     why: Callable[[], str],
-) -> Rolled:
+) -> RolloutProgress:
     """Waits until no machine has an old image; tells whenever that has come closer.
 
-    ``deadline`` is seconds from now. Raises :class:`NotRolled`.
+    ``deadline`` is seconds from now. Raises :class:`RolloutIncomplete`.
     """
     end, told = time.monotonic() + deadline, None
     while True:
@@ -75,7 +75,7 @@ def watch(
             if not seen.old:
                 return seen
             if time.monotonic() > end:
-                raise NotRolled(f"still of an old image: {', '.join(seen.old)}. {why()}")
+                raise RolloutIncomplete(f"still of an old image: {', '.join(seen.old)}. {why()}")
         time.sleep(LOOK)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from autoscale.decisions import Decision
-from autoscale.simulation.comparison import POLICIES, Case, Summary, arrivals_of
+from autoscale.simulation.comparison import POLICIES, Case, TraceSummary, arrivals_of
 from autoscale.simulation.comparison import simulate as run
-from autoscale.simulation.simulator import World
+from autoscale.simulation.simulator import Environment
 from autoscale.simulation.traces import TRACES
 from autoscale.simulation.traces import recorded as arrivals_in
 from cli.decision_archive import DAY, JSON, kept_decisions
@@ -82,31 +82,31 @@ def simulate(
     **options: Any,
 ) -> None:
     """What if: policies and settings on the same traffic."""
-    world = _world(**options)
+    environment = _environment(**options)
     with told_plainly():
         arrivals = _traffic(recorded, log, day)
     name = trace if arrivals is None else "recorded"
-    cases = [Case(name, policy, world, seeds, arrivals) for policy in policies]
+    cases = [Case(name, policy, environment, seeds, arrivals) for policy in policies]
     summaries = [case.run() for case in cases]
     if as_json:
         click.echo(json.dumps([asdict(s) for s in summaries]))
     else:
         click.echo(_summaries(summaries))
     if plot:
-        _plot(name, arrivals, policies, world, plot)
+        _plot(name, arrivals, policies, environment, plot)
 
 
-def _world(
+def _environment(
     boot: tuple[float, float],
     terminate: bool,
     counts_only: bool,
     failing_boots: float,
     **options: Any,
-) -> World:
+) -> Environment:
     low, high = boot
     if not 0 < low <= high:
         raise click.BadParameter("the fastest boot comes first", param_hint="--boot")
-    return World(
+    return Environment(
         boot=boot,
         boot_median=min(high, max(low, (low * high) ** 0.5)),
         pending=(min(5.0, low / 2), min(10.0, low)),
@@ -135,16 +135,16 @@ def _traffic(seen: bool, log: Path | None, day: str) -> tuple[float, ...] | None
     return arrivals
 
 
-def _summaries(summaries: Sequence[Summary]) -> str:
+def _summaries(summaries: Sequence[TraceSummary]) -> str:
     first = summaries[0]
     lines = [
         f"{first.trace}: {first.tasks:.0f} photos, mean of {first.seeds} seeds; "
-        f"no policy stays below {first.floor:.0f} billed s",
-        f"{'policy':<20}{'p50 s':>7}{'p99 s':>7}{'late':>8}{'billed s':>9}{'x floor':>8}"
+        f"no policy stays below {first.lower_bound:.0f} billed s",
+        f"{'policy':<20}{'p50 s':>7}{'p99 s':>7}{'late':>8}{'billed s':>9}{'x lower_bound':>8}"
         f"{'launches':>9}{'peak':>5}{'redone':>7}",
     ]
     for s in summaries:
-        ratio = f"{s.billed / s.floor:.2f}" if s.floor else "-"
+        ratio = f"{s.billed / s.lower_bound:.2f}" if s.lower_bound else "-"
         lines.append(
             f"{s.policy:<20}{s.p50:>7.1f}{s.p99:>7.1f}{s.late:>8.1f}{s.billed:>9.0f}{ratio:>8}"
             f"{s.launches:>9.1f}{s.peak:>5}{s.redelivered:>7.1f}"
@@ -153,11 +153,15 @@ def _summaries(summaries: Sequence[Summary]) -> str:
 
 
 def _plot(
-    name: str, arrivals: tuple[float, ...] | None, policies: Sequence[str], world: World, file: Path
+    name: str,
+    arrivals: tuple[float, ...] | None,
+    policies: Sequence[str],
+    environment: Environment,
+    file: Path,
 ) -> None:
     from autoscale.simulation.plots import timelines  # matplotlib: only who draws waits for it
 
     traffic = arrivals if arrivals is not None else arrivals_of(name, 0)
-    runs = {policy: run(policy, traffic, world, 0) for policy in policies}
-    timelines(runs, world.cap, file, name)
+    runs = {policy: run(policy, traffic, environment, 0) for policy in policies}
+    timelines(runs, environment.cap, file, name)
     click.echo(f"drawn: {file}", err=True)

@@ -63,8 +63,8 @@ def test_a_machine_goes_its_way(fleet: Fleet, eventually: Wait) -> None:
     assert fleet.stop([one]) == [one]
     stopping = find(fleet, one)
     assert stopping.state in ("stopping", "stopped")
-    assert stopping.told_at is not None
-    assert abs(stopping.told_at - time.time()) < 10
+    assert stopping.stop_requested_at is not None
+    assert abs(stopping.stop_requested_at - time.time()) < 10
     eventually(lambda: find(fleet, one).state == "stopped")
     assert fleet.start([one]) == [one]
     assert find(fleet, one).live

@@ -2,19 +2,19 @@
 
 import pytest
 
-from autoscale.state import PREFIX, MemoryState, State
+from autoscale.state import PREFIX, MemoryStateStore, StateStore
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.storage.state_bucket import StateBucket
 
 
 @pytest.fixture(params=["memory", "bucket"])
-def state(request: pytest.FixtureRequest) -> State:
+def state(request: pytest.FixtureRequest) -> StateStore:
     if request.param == "memory":
-        return MemoryState()
+        return MemoryStateStore()
     return StateBucket(request.getfixturevalue("resources"), PREFIX)
 
 
-def test_what_was_put_is_found_with_its_etag(state: State) -> None:
+def test_what_was_put_is_found_with_its_etag(state: StateStore) -> None:
     assert state.find("x") is None
     etag = state.put("x", b"1")
     found = state.find("x")
@@ -22,13 +22,13 @@ def test_what_was_put_is_found_with_its_etag(state: State) -> None:
     assert (found.data, found.etag) == (b"1", etag)
 
 
-def test_only_the_first_creates(state: State) -> None:
+def test_only_the_first_creates(state: StateStore) -> None:
     state.put("x", b"1", if_absent=True)
     with pytest.raises(PreconditionFailed):
         state.put("x", b"2", if_absent=True)
 
 
-def test_only_who_knows_it_replaces(state: State) -> None:
+def test_only_who_knows_it_replaces(state: StateStore) -> None:
     first = state.put("x", b"1")
     state.put("x", b"2", if_match=first)
     with pytest.raises(PreconditionFailed):
@@ -38,7 +38,7 @@ def test_only_who_knows_it_replaces(state: State) -> None:
     assert found.data == b"2"
 
 
-def test_names_come_in_order(state: State) -> None:
+def test_names_come_in_order(state: StateStore) -> None:
     for name in ("d/2", "d/1", "e/1"):
         state.put(name, b"")
     assert state.names("d/") == ("d/1", "d/2")

@@ -97,13 +97,13 @@ def between(target: str) -> Iterator[Between]:
         def log_message(self, *_: Any) -> None:
             """Silence."""
 
-    class Server(ThreadingHTTPServer):
+    class SimulatedMachine(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, *_: Any) -> None:
             """A connection that was closed on purpose."""
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with SimulatedMachine(("127.0.0.1", 0), Handler) as server:
         proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()

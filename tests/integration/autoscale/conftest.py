@@ -18,7 +18,7 @@ from tests.answering import Silent, serving
 
 
 @dataclass
-class Ledger:
+class InFlightReading:
     """What the web tier shall say."""
 
     url: str = ""
@@ -39,8 +39,8 @@ class Ledger:
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    told = Ledger()
+def ledger() -> Iterator[InFlightReading]:
+    told = InFlightReading()
 
     class Handler(Silent):
         def do_GET(self) -> None:
@@ -92,7 +92,7 @@ def watched(resources: Settings) -> Iterator[Watched]:
 
 @pytest.fixture
 def controller(
-    resources: Settings, spawn: Callable[..., Child], ledger: Ledger
+    resources: Settings, spawn: Callable[..., Child], ledger: InFlightReading
 ) -> Callable[..., Child]:
     """``controller("--dry-run", FACEREC_MACHINE="b")``: one in its own process."""
 

@@ -22,7 +22,7 @@ from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 
 from .between import between
-from .conftest import Ledger, Watched
+from .conftest import InFlightReading, Watched
 
 Start = Callable[..., Child]
 Wait = Callable[..., None]
@@ -35,7 +35,11 @@ def command(*arguments: str) -> str:
 
 
 def test_a_burst_from_nothing_to_nothing_and_its_story(
-    resources: Settings, controller: Start, ledger: Ledger, watched: Watched, eventually: Wait
+    resources: Settings,
+    controller: Start,
+    ledger: InFlightReading,
+    watched: Watched,
+    eventually: Wait,
 ) -> None:
     process = controller()
     ledger.burst(100)
@@ -80,7 +84,7 @@ def test_counts_alone_are_enough(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_again_and_again_it_doubles_nothing(
-    seed: int, controller: Start, ledger: Ledger, watched: Watched, eventually: Wait
+    seed: int, controller: Start, ledger: InFlightReading, watched: Watched, eventually: Wait
 ) -> None:
     rng = random.Random(seed)
     ledger.burst(100)
@@ -101,7 +105,7 @@ def test_an_ec2_that_throttles_loses_answers_and_lies(
     private_endpoint: str,
     resources: Settings,
     controller: Start,
-    ledger: Ledger,
+    ledger: InFlightReading,
     watched: Watched,
     eventually: Wait,
 ) -> None:
@@ -130,7 +134,11 @@ def test_an_ec2_that_throttles_loses_answers_and_lies(
 
 
 def test_a_dry_run_changes_nothing_and_takes_nobodys_lease(
-    resources: Settings, controller: Start, ledger: Ledger, watched: Watched, eventually: Wait
+    resources: Settings,
+    controller: Start,
+    ledger: InFlightReading,
+    watched: Watched,
+    eventually: Wait,
 ) -> None:
     controller("--dry-run")
     ledger.burst(100)
@@ -141,7 +149,7 @@ def test_a_dry_run_changes_nothing_and_takes_nobodys_lease(
 
 
 def test_a_second_controller_waits_and_a_clean_end_hands_over_at_once(
-    tmp_path: Path, controller: Start, ledger: Ledger, watched: Watched, eventually: Wait
+    tmp_path: Path, controller: Start, ledger: InFlightReading, watched: Watched, eventually: Wait
 ) -> None:
     log = tmp_path / "controller.log"
     first = controller()
@@ -161,7 +169,7 @@ def test_a_second_controller_waits_and_a_clean_end_hands_over_at_once(
 
 @pytest.mark.soak
 def test_a_second_controller_takes_over_within_a_minute_of_a_kill(
-    tmp_path: Path, controller: Start, ledger: Ledger, watched: Watched, eventually: Wait
+    tmp_path: Path, controller: Start, ledger: InFlightReading, watched: Watched, eventually: Wait
 ) -> None:
     log = tmp_path / "controller.log"
     first = controller()
@@ -178,7 +186,7 @@ def test_an_outage_of_all_of_aws_ends_nothing(
     private_endpoint: str,
     resources: Settings,
     controller: Start,
-    ledger: Ledger,
+    ledger: InFlightReading,
     watched: Watched,
     eventually: Wait,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from autoscale.fleet import Ec2Fleet, NoCapacity
+from autoscale.fleet import Ec2Fleet, InsufficientCapacity
 from facerec_tasks.aws import client
 from facerec_tasks.errors import ConfigurationError, NotFound, Unavailable
 from facerec_tasks.settings import Settings
@@ -55,7 +55,7 @@ def test_lack_of_room_is_a_refusal_and_spot_then_pays_the_full_price(
     fleet = Ec2Fleet(resources.model_copy(update={"spot": True, "fleet_mode": "terminate"}))
     with monkeypatch.context() as full:
         full.setattr(ec2, "run_instances", _refusing(code))
-        with pytest.raises(NoCapacity):
+        with pytest.raises(InsufficientCapacity):
             fleet.launch(1, token())
     (machine,) = fleet.launch(1, token())
     assert "InstanceLifecycle" not in described(ec2, machine)

@@ -8,11 +8,11 @@ import urllib3
 from local.processes.child import Child
 from local.processes.ports import free_port
 
-from .conftest import Ledger
+from .conftest import InFlightReading
 
 
 def test_they_are_served_on_this_machine(
-    controller: Callable[..., Child], ledger: Ledger, eventually: Callable[..., None]
+    controller: Callable[..., Child], ledger: InFlightReading, eventually: Callable[..., None]
 ) -> None:
     port = free_port()
     controller(FACEREC_METRICS_PORT=str(port))

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from autoscale.decisions import CHUNK, LATEST, Decision, DecisionLog, read, read_last, record
-from autoscale.model import Demand, Limits, Machine, Memory, Snapshot
+from autoscale.model import Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
 from autoscale.policy import decide
-from autoscale.state import MemoryState
+from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
 
 NOW = 1_800_000_000.0
@@ -17,8 +17,8 @@ NOW = 1_800_000_000.0
 def decision(step: str = "run-1", at: float = NOW, waiting: int = 9) -> Decision:
     demand = Demand(waiting, waiting, float(waiting), "exact")
     machines = (Machine("i-1", "running", at - 100, 1, at - 90, ready=True, busy=True),)
-    limits = Limits(cap=15)
-    plan = decide(Snapshot(demand, machines, Memory()), limits, at)
+    limits = ScalingLimits(cap=15)
+    plan = decide(FleetSnapshot(demand, machines, PolicyState()), limits, at)
     readings = {"visible": 8, "in_flight": 1, "outstanding": waiting, "answered": 4}
     return record(step, at, readings, demand, machines, 0, plan, limits, {"stop": ["i-1"]})
 
@@ -44,7 +44,7 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
 
 
 def test_steps_are_gathered_and_what_matters_is_written_at_once() -> None:
-    state = MemoryState()
+    state = MemoryStateStore()
     log = DecisionLog(state, "run")
     log.add(decision("run-1"), NOW, within=10.0)
     assert state.objects == {}
@@ -56,7 +56,7 @@ def test_steps_are_gathered_and_what_matters_is_written_at_once() -> None:
 
 
 def test_minutes_make_an_object_and_days_a_folder() -> None:
-    state = MemoryState()
+    state = MemoryStateStore()
     log = DecisionLog(state, "run")
     for n in range(10):
         at = NOW + n * CHUNK / 2
@@ -69,7 +69,7 @@ def test_minutes_make_an_object_and_days_a_folder() -> None:
 
 
 def test_what_could_not_be_written_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    state = MemoryState()
+    state = MemoryStateStore()
     log = DecisionLog(state, "run")
     with monkeypatch.context() as broken:
 

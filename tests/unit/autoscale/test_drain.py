@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from autoscale.drain import Drain
-from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Snapshot
+from autoscale.drain import DrainTracker
+from autoscale.model import COURSE, Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
 from autoscale.policy import decide
 
 NOW = 1000.0
@@ -28,7 +28,7 @@ class Workers:
 
 
 def test_only_a_confirmation_begins_a_drain_and_only_idleness_ends_it() -> None:
-    drain = Drain(Workers("worker@i-b"), longest=900.0)
+    drain = DrainTracker(Workers("worker@i-b"), longest=900.0)
     drain.begin({"i-a": nodes("i-a"), "i-b": nodes("i-b")}, NOW)
     assert [m.draining for m in drain.mark([A, B])] == [True, False]
     busy = [Machine("i-a", "running", NOW - 300, busy=True), B]
@@ -42,32 +42,36 @@ def test_only_a_confirmation_begins_a_drain_and_only_idleness_ends_it() -> None:
 
 
 def test_a_broker_that_fails_begins_nothing() -> None:
-    drain = Drain(Workers(broken=True), longest=900.0)
+    drain = DrainTracker(Workers(broken=True), longest=900.0)
     drain.begin({"i-a": nodes("i-a")}, NOW)
     assert drain.done([A], NOW + 9999) == ()
 
 
 def test_a_worker_nobody_ever_heard_holds_nothing() -> None:
-    drain = Drain(Workers(), longest=900.0)
+    drain = DrainTracker(Workers(), longest=900.0)
     drain.begin({"i-a": None}, NOW)
     assert drain.done([A], NOW) == ("i-a",)
 
 
 def test_a_draining_machine_counts_to_the_cap_and_to_nothing_else() -> None:
-    drain = Drain(Workers(), longest=900.0)
+    drain = DrainTracker(Workers(), longest=900.0)
     drain.begin({"i-a": nodes("i-a")}, NOW)
     machines = drain.mark([A, B])
     demand = Demand(30, 30, 30.0, "exact")
-    plan = decide(Snapshot(demand, machines, Memory()), Limits(cap=4, profile=COURSE), NOW)
+    plan = decide(
+        FleetSnapshot(demand, machines, PolicyState()), ScalingLimits(cap=4, profile=COURSE), NOW
+    )
     assert plan.launch == 2
     assert plan.target == 4
 
 
 def test_nothing_is_stopped_in_a_step_that_starts_machines() -> None:
-    drain = Drain(Workers(), longest=900.0)
+    drain = DrainTracker(Workers(), longest=900.0)
     drain.begin({"i-a": None}, NOW)
     machines = drain.mark([A])
     demand = Demand(30, 30, 30.0, "exact")
-    plan = decide(Snapshot(demand, machines, Memory()), Limits(cap=4, profile=COURSE), NOW)
+    plan = decide(
+        FleetSnapshot(demand, machines, PolicyState()), ScalingLimits(cap=4, profile=COURSE), NOW
+    )
     assert plan.launch
     assert drain.phased(plan, machines, nodes, NOW).stop == ()

@@ -2,40 +2,40 @@
 
 import pytest
 
-from autoscale.estimates import LEAST_WORST, Learned, ServiceWatch
-from autoscale.model import Limits
+from autoscale.estimates import LEAST_WORST, Estimates, ServiceTimeMeter
+from autoscale.model import ScalingLimits
 
-LIMITS = Limits(cap=15)
+LIMITS = ScalingLimits(cap=15)
 
 
 def test_without_observations_the_assumptions_stay() -> None:
-    assert Learned().applied_to(LIMITS) == LIMITS
+    assert Estimates().applied_to(LIMITS) == LIMITS
 
 
 def test_boots_are_averaged_and_rounded_up() -> None:
-    learned = Learned()
+    estimates = Estimates()
     for seconds in (40.1, 44.0, 52.3, 61.0, 70.2):
-        learned = learned.booted(seconds)
-    limits = learned.applied_to(LIMITS)
+        estimates = estimates.booted(seconds)
+    limits = estimates.applied_to(LIMITS)
     assert (limits.boot, limits.boot_worst) == (54.0, 71.0)
 
 
 def test_a_few_fast_boots_do_not_make_others_failures() -> None:
-    limits = Learned().booted(2.0).applied_to(LIMITS)
+    limits = Estimates().booted(2.0).applied_to(LIMITS)
     assert limits.boot == 2.0
     assert limits.boot_worst == LEAST_WORST
 
 
 def test_a_boot_that_was_given_up_may_only_have_been_slow() -> None:
-    learned = Learned().gave_up(90.0)
-    assert learned.applied_to(LIMITS).boot_worst == 90.0
-    assert learned.gave_up(1e9).applied_to(LIMITS).boot_worst == 600.0
-    assert learned.booted(30.0).applied_to(LIMITS).boot_worst < 90.0
+    estimates = Estimates().gave_up(90.0)
+    assert estimates.applied_to(LIMITS).boot_worst == 90.0
+    assert estimates.gave_up(1e9).applied_to(LIMITS).boot_worst == 600.0
+    assert estimates.booted(30.0).applied_to(LIMITS).boot_worst < 90.0
 
 
 def test_it_survives_a_restart() -> None:
-    learned = Learned().booted(31.5).served(0.25).with_processes(2).gave_up(90.0)
-    assert Learned.from_json(learned.to_json()) == learned
+    estimates = Estimates().booted(31.5).served(0.25).with_processes(2).gave_up(90.0)
+    assert Estimates.from_json(estimates.to_json()) == estimates
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_it_survives_a_restart() -> None:
 )  # fmt: skip
 def test_rubbish_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  json's own or ours
-        Learned.from_json(data)
+        Estimates.from_json(data)
 
 
 def test_service_time_is_measured_while_all_are_busy() -> None:
-    watch = ServiceWatch()
+    watch = ServiceTimeMeter()
     assert watch.look(0.0, 0, 500, up=5, processes=2) is None
     assert watch.look(2.0, 40, 460, up=5, processes=2) == pytest.approx(0.5)
 
@@ -66,12 +66,12 @@ def test_service_time_is_measured_while_all_are_busy() -> None:
     ],
 )
 def test_it_is_not_measured_otherwise(answered: int | None, waiting: int, up: int) -> None:
-    watch = ServiceWatch()
+    watch = ServiceTimeMeter()
     watch.look(0.0, 0, 500, up=5, processes=2)
     assert watch.look(2.0, answered, waiting, up=up, processes=2) is None
 
 
 def test_no_answer_for_long_is_a_measurement_too() -> None:
-    watch = ServiceWatch()
+    watch = ServiceTimeMeter()
     watch.look(0.0, 0, 500, up=1, processes=2)
     assert watch.look(20.0, 0, 500, up=1, processes=2) == 40.0

@@ -4,7 +4,7 @@ import pytest
 
 from autoscale.decisions import Decision, record
 from autoscale.explain import explain
-from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Snapshot
+from autoscale.model import COURSE, Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
 from autoscale.policy import decide
 
 NOW = 1_800_000_000.0
@@ -13,12 +13,12 @@ NOW = 1_800_000_000.0
 def told(
     demand: Demand | None,
     *machines: Machine,
-    limits: Limits | None = None,
-    memory: Memory | None = None,
+    limits: ScalingLimits | None = None,
+    memory: PolicyState | None = None,
     done: dict[str, object] | None = None,
 ) -> str:
-    limits = limits or Limits(cap=15)
-    plan = decide(Snapshot(demand, machines, memory or Memory()), limits, NOW)
+    limits = limits or ScalingLimits(cap=15)
+    plan = decide(FleetSnapshot(demand, machines, memory or PolicyState()), limits, NOW)
     waiting = demand.grow if demand else None
     readings = {"visible": waiting, "in_flight": 0 if demand else None, "outstanding": waiting}
     made = record("r-1", NOW, readings, demand, machines, 0, plan, limits, done or {})
@@ -26,7 +26,7 @@ def told(
 
 
 def test_a_burst() -> None:
-    words = told(Demand(100, 100, 100.0, "exact"), limits=Limits(cap=15, profile=COURSE))
+    words = told(Demand(100, 100, 100.0, "exact"), limits=ScalingLimits(cap=15, profile=COURSE))
     assert words == (
         "2027-01-15 08:00:00 UTC, step r-1: 100 photos to do (the web tier waits for exactly 100; "
         "the queue counts 100 visible and 0 in flight). Machines: none. Needed: 15 (more are "
@@ -46,13 +46,21 @@ def test_the_last_machine_goes() -> None:
 @pytest.mark.parametrize(
     ("demand", "limits", "words"),
     [
-        (Demand(1, 1, 1.0, "lower"), Limits(cap=15), "the slowest boot alone would miss 60 s"),
-        (Demand(1, 1, 1.0, "lower"), Limits(cap=15, boot_worst=30), "one machine does it in time"),
-        (Demand(400, 400, 1.0, "lower"), Limits(cap=15), "400 photos will still wait"),
-        (Demand(9, 9, 1.0, "lower"), Limits(cap=15, profile=COURSE), "the course profile"),
+        (
+            Demand(1, 1, 1.0, "lower"),
+            ScalingLimits(cap=15),
+            "the slowest boot alone would miss 60 s",
+        ),
+        (
+            Demand(1, 1, 1.0, "lower"),
+            ScalingLimits(cap=15, boot_worst=30),
+            "one machine does it in time",
+        ),
+        (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos will still wait"),
+        (Demand(9, 9, 1.0, "lower"), ScalingLimits(cap=15, profile=COURSE), "the course profile"),
     ],
 )
-def test_every_bound_has_its_reason(demand: Demand, limits: Limits, words: str) -> None:
+def test_every_bound_has_its_reason(demand: Demand, limits: ScalingLimits, words: str) -> None:
     assert words in told(demand, limits=limits)
 
 

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscale.fleet import names_due
-from autoscale.model import Machine, State
+from autoscale.model import InstanceState, Machine
 
 
-def member(n: int, number: int | None, state: State = "running") -> Machine:
+def member(n: int, number: int | None, state: InstanceState = "running") -> Machine:
     return Machine(f"i-{n:03d}", state, since=float(n), number=number)
 
 

@@ -1,16 +1,16 @@
 """Whom to believe alive, busy, dead."""
 
 from autoscale.health import (
-    DEAF,
     DEATHS,
+    DISTRUST_SECONDS,
     FRESH,
     SILENT,
-    UNHEARD,
-    Liveness,
-    Round,
-    Word,
+    UNANSWERED_STEPS,
+    HealthMonitor,
+    PollResult,
+    WorkerStatus,
     _machine,
-    _said,
+    _status,
 )
 from autoscale.model import Machine
 
@@ -18,82 +18,90 @@ A = Machine("i-a", "running", since=100.0, number=1)
 B = Machine("i-b", "running", since=100.0, number=2)
 
 
-def heard(at: float, **words: Word) -> Round:
-    return Round(at, {name.replace("_", "-"): word for name, word in words.items()})
+def heard(at: float, **words: WorkerStatus) -> PollResult:
+    return PollResult(at, {name.replace("_", "-"): word for name, word in words.items()})
 
 
 def test_a_machine_is_ready_once_its_worker_has_answered() -> None:
-    liveness = Liveness(began=0.0)
+    liveness = HealthMonitor(began=0.0)
     assert liveness.judge([A], [], 101.0)[0].ready is None, "nobody was asked"
     assert liveness.judge([A], [heard(102.0)], 103.0)[0].ready is False
-    up = liveness.judge([A], [heard(110.0, i_a=Word())], 111.0)[0]
+    up = liveness.judge([A], [heard(110.0, i_a=WorkerStatus())], 111.0)[0]
     assert (up.ready, up.up_since) == (True, 110.0)
     assert liveness.booted("i-a") == 10.0
 
 
 def test_a_boot_that_began_before_us_teaches_nothing() -> None:
-    liveness = Liveness(began=105.0)
-    liveness.judge([A], [heard(110.0, i_a=Word())], 111.0)
+    liveness = HealthMonitor(began=105.0)
+    liveness.judge([A], [heard(110.0, i_a=WorkerStatus())], 111.0)
     assert liveness.booted("i-a") is None
 
 
 def test_a_second_start_is_another_boot() -> None:
-    liveness = Liveness(began=0.0)
-    liveness.judge([A], [heard(110.0, i_a=Word())], 111.0)
+    liveness = HealthMonitor(began=0.0)
+    liveness.judge([A], [heard(110.0, i_a=WorkerStatus())], 111.0)
     again = Machine("i-a", "running", since=500.0, number=1)
     assert liveness.judge([again], [heard(505.0)], 506.0)[0].ready is False
 
 
 def test_busy_is_what_a_worker_said_lately_and_silence_is_never_idle() -> None:
-    liveness = Liveness(began=0.0)
-    rounds = [heard(110.0, i_a=Word(active=0), i_b=Word(active=2))]
+    liveness = HealthMonitor(began=0.0)
+    rounds = [heard(110.0, i_a=WorkerStatus(active=0), i_b=WorkerStatus(active=2))]
     assert [m.busy for m in liveness.judge([A, B], rounds, 111.0)] == [False, True]
     assert [m.busy for m in liveness.judge([A, B], [], 110.0 + FRESH)] == [None, None]
-    assert liveness.judge([A, B], [heard(130.0, i_a=Word())], 130.0)[0].busy is None
+    assert liveness.judge([A, B], [heard(130.0, i_a=WorkerStatus())], 130.0)[0].busy is None
 
 
 def test_a_worker_that_falls_silent_while_others_answer_is_dead() -> None:
-    liveness = Liveness(began=0.0)
-    liveness.judge([A, B], [heard(110.0, i_a=Word(), i_b=Word())], 110.0)
+    liveness = HealthMonitor(began=0.0)
+    liveness.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
     later = 110.0 + SILENT + 5
-    seen = liveness.judge([A, B], [heard(later, i_b=Word())], later)
+    seen = liveness.judge([A, B], [heard(later, i_b=WorkerStatus())], later)
     assert [m.ready for m in seen] == [False, True]
 
 
 def test_when_all_fall_silent_the_asking_is_at_fault() -> None:
-    liveness = Liveness(began=0.0)
-    liveness.judge([A, B], [heard(110.0, i_a=Word(), i_b=Word())], 110.0)
+    liveness = HealthMonitor(began=0.0)
+    liveness.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
     later = 110.0 + SILENT + 5
     assert [m.ready for m in liveness.judge([A, B], [heard(later)], later)] == [None, None]
 
 
 def test_when_tasks_are_answered_by_workers_nobody_hears_silence_means_nothing() -> None:
-    liveness = Liveness(began=0.0)
-    for step in range(UNHEARD):
+    liveness = HealthMonitor(began=0.0)
+    for step in range(UNANSWERED_STEPS):
         assert liveness.judge([A], [heard(110.0 + step)], 110.0 + step)[0].ready is False
         liveness.progressed(110.0 + step)
     assert liveness.judge([A], [heard(120.0)], 120.0)[0].ready is None
-    assert liveness.judge([A], [heard(121.0 + DEAF)], 121.0 + DEAF)[0].ready is False
+    assert (
+        liveness.judge([A], [heard(121.0 + DISTRUST_SECONDS)], 121.0 + DISTRUST_SECONDS)[0].ready
+        is False
+    )
 
 
 def test_a_worker_that_dies_again_and_again_makes_its_machine_faulty() -> None:
-    liveness = Liveness(began=0.0)
+    liveness = HealthMonitor(began=0.0)
     for death in range(DEATHS + 1):
         now = 110.0 + 15 * death
-        seen = liveness.judge([A], [heard(now, i_a=Word(pid=1000 + death))], now)[0]
+        seen = liveness.judge([A], [heard(now, i_a=WorkerStatus(pid=1000 + death))], now)[0]
         assert seen.faulty == (death >= DEATHS)
-    rested = liveness.judge([A], [heard(900.0, i_a=Word(pid=1003))], 900.0)[0]
+    rested = liveness.judge([A], [heard(900.0, i_a=WorkerStatus(pid=1003))], 900.0)[0]
     assert not rested.faulty
 
 
 def test_a_worker_is_known_by_the_id_or_the_name_of_its_machine() -> None:
-    liveness = Liveness(began=0.0)
-    words = {_machine("celery@app-tier-instance-1"): Word(), _machine("x@i-b"): Word()}
-    seen = liveness.judge([A, B], [Round(110.0, words)], 110.0)
+    liveness = HealthMonitor(began=0.0)
+    words = {
+        _machine("celery@app-tier-instance-1"): WorkerStatus(),
+        _machine("x@i-b"): WorkerStatus(),
+    }
+    seen = liveness.judge([A, B], [PollResult(110.0, words)], 110.0)
     assert [m.ready for m in seen] == [True, True]
 
 
 def test_an_answer_of_another_form_says_only_that_the_worker_lives() -> None:
-    assert _said("n", None, None) == Word(node="n")
-    assert _said("n", {"error": "x"}, {"error": "y"}) == Word(node="n")
-    assert _said("n", {"pid": 7, "pool": {"max-concurrency": 2}}, [{}]) == Word(7, 2, 1, "n")
+    assert _status("n", None, None) == WorkerStatus(node="n")
+    assert _status("n", {"error": "x"}, {"error": "y"}) == WorkerStatus(node="n")
+    assert _status("n", {"pid": 7, "pool": {"max-concurrency": 2}}, [{}]) == WorkerStatus(
+        7, 2, 1, "n"
+    )

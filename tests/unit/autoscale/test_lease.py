@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autoscale.lease import CALL, DURATION, NAME, RENEW, Holder, Lease, Place
-from autoscale.state import MemoryState
+from autoscale.lease import CALL, DURATION, NAME, RENEW, ControllerLock, LeaderLease, LeaseRecord
+from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
 
 
@@ -22,15 +22,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def state() -> MemoryState:
-    return MemoryState()
+def state() -> MemoryStateStore:
+    return MemoryStateStore()
 
 
-def lease(state: MemoryState, clock: Clock, folder: Path, run: str) -> Lease:
-    return Lease(state, Place("machine", folder), run, clock)
+def lease(state: MemoryStateStore, clock: Clock, folder: Path, run: str) -> LeaderLease:
+    return LeaderLease(state, ControllerLock("machine", folder), run, clock)
 
 
-def test_only_one_holds_it(state: MemoryState, clock: Clock, tmp_path: Path) -> None:
+def test_only_one_holds_it(state: MemoryStateStore, clock: Clock, tmp_path: Path) -> None:
     first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
     assert first.keep()
     for _ in range(200):
@@ -41,7 +41,7 @@ def test_only_one_holds_it(state: MemoryState, clock: Clock, tmp_path: Path) -> 
 
 
 def test_another_machine_takes_over_within_a_minute_of_silence(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
     first.keep()
@@ -54,10 +54,10 @@ def test_another_machine_takes_over_within_a_minute_of_silence(
 
 
 def test_a_successor_in_the_same_place_acts_at_once(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
-    place = Place("machine", tmp_path)
-    first = Lease(state, place, "a", clock)
+    place = ControllerLock("machine", tmp_path)
+    first = LeaderLease(state, place, "a", clock)
     assert first.keep()
     second = lease(state, clock, tmp_path, "b")
     assert not second.keep(), "the lock file is held: the first one lives"
@@ -66,7 +66,7 @@ def test_a_successor_in_the_same_place_acts_at_once(
 
 
 def test_a_lease_that_is_given_back_is_free_at_once(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
     first.keep()
@@ -76,7 +76,7 @@ def test_a_lease_that_is_given_back_is_free_at_once(
 
 
 def test_of_two_that_see_it_end_one_gets_it(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     first, second, third = (lease(state, clock, tmp_path / run, run) for run in "abc")
     first.keep()
@@ -87,7 +87,7 @@ def test_of_two_that_see_it_end_one_gets_it(
 
 
 def test_no_call_is_begun_when_it_could_outlast_the_lease(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
     held.keep()
@@ -97,22 +97,22 @@ def test_no_call_is_begun_when_it_could_outlast_the_lease(
 
 
 def test_a_renewal_whose_answer_was_lost_is_recognised(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
     held.keep()
     found = state.find(NAME)
     assert found is not None
-    holder = Holder.from_json(found.data)
+    holder = LeaseRecord.from_json(found.data)
     assert holder is not None
-    state.put(NAME, Holder("a", holder.place, 99).to_json())
+    state.put(NAME, LeaseRecord("a", holder.place, 99).to_json())
     clock.now += RENEW + 1
     assert held.keep()
     assert held.left == DURATION
 
 
 def test_while_s3_fails_it_holds_until_its_end(
-    state: MemoryState, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    state: MemoryStateStore, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
     held.keep()
@@ -128,7 +128,7 @@ def test_while_s3_fails_it_holds_until_its_end(
 
 
 def test_rubbish_in_its_place_is_overwritten(
-    state: MemoryState, clock: Clock, tmp_path: Path
+    state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     state.put(NAME, b"\xff not json")
     assert lease(state, clock, tmp_path, "a").keep()

@@ -5,17 +5,26 @@ from typing import Any
 
 import pytest
 
-from autoscale.model import COURSE, Demand, Limits, Machine, Memory, Plan, Snapshot, State
+from autoscale.model import (
+    COURSE,
+    Demand,
+    FleetSnapshot,
+    InstanceState,
+    Machine,
+    PolicyState,
+    ScalingLimits,
+    ScalingPlan,
+)
 from autoscale.policy import arrival_rate, decide
 
 NOW = 1000.0
-LIMITS = Limits(cap=15)
-COURSE_LIMITS = Limits(cap=15, profile=COURSE)
+LIMITS = ScalingLimits(cap=15)
+COURSE_LIMITS = ScalingLimits(cap=15, profile=COURSE)
 
 
 def machine(
     n: int,
-    state: State = "running",
+    state: InstanceState = "running",
     *,
     age: float = 300.0,
     ready: bool | None = True,
@@ -34,13 +43,13 @@ def machine(
     )
 
 
-def snapshot(waiting: int, *machines: Machine, memory: Memory | None = None) -> Snapshot:
+def snapshot(waiting: int, *machines: Machine, memory: PolicyState | None = None) -> FleetSnapshot:
     demand = Demand(waiting, waiting, float(waiting), "exact")
-    return Snapshot(demand, machines, memory or Memory())
+    return FleetSnapshot(demand, machines, memory or PolicyState())
 
 
-def remembered(needs: int, at: float = NOW - 2) -> Memory:
-    return Memory(accepted=((at, 0.0),), needs=((at, needs),), target=needs)
+def remembered(needs: int, at: float = NOW - 2) -> PolicyState:
+    return PolicyState(accepted=((at, 0.0),), needs=((at, needs),), target=needs)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,9 @@ def remembered(needs: int, at: float = NOW - 2) -> Memory:
         pytest.param(1, COURSE_LIMITS, 1, "one", id="the course hedges nothing"),
     ],
 )
-def test_what_is_needed_from_zero(waiting: int, limits: Limits, target: int, bound: str) -> None:
+def test_what_is_needed_from_zero(
+    waiting: int, limits: ScalingLimits, target: int, bound: str
+) -> None:
     plan = decide(snapshot(waiting), limits, NOW)
     assert (plan.target, plan.terms.bound) == (target, bound)
     assert plan.launch == target
@@ -66,7 +77,7 @@ def test_what_is_needed_from_zero(waiting: int, limits: Limits, target: int, bou
 
 def test_a_missing_reading_changes_nothing() -> None:
     before = remembered(5)
-    plan = decide(Snapshot(None, (machine(1), machine(2)), before), LIMITS, NOW)
+    plan = decide(FleetSnapshot(None, (machine(1), machine(2)), before), LIMITS, NOW)
     assert not plan.changes
     assert plan.memory == before
     assert plan.target == 5
@@ -118,7 +129,7 @@ def test_stopped_are_pending_then_idle_then_silent_then_busy_machines() -> None:
     ]
     order = []
     for keep in (3, 2, 1, 0):
-        memory = Memory(needs=((NOW - 1, keep),), target=keep) if keep else Memory()
+        memory = PolicyState(needs=((NOW - 1, keep),), target=keep) if keep else PolicyState()
         stop = decide(snapshot(0, *fleet, memory=memory), LIMITS, NOW).stop
         order += [i for i in stop if i not in order]
     assert order == ["i-04", "i-03", "i-02", "i-01"]
@@ -133,20 +144,20 @@ def test_a_minute_that_is_paid_for_is_used_up() -> None:
 
 def test_the_last_machine_stays_while_there_may_be_work() -> None:
     demand = Demand(0, 3, 0.0, "counts")
-    seen = Snapshot(demand, (machine(1), machine(2)), Memory(target=2))
+    seen = FleetSnapshot(demand, (machine(1), machine(2)), PolicyState(target=2))
     assert decide(seen, LIMITS, NOW).stop == ("i-01",)
 
 
 def test_nothing_is_stopped_on_half_a_reading() -> None:
     demand = Demand(0, 0, 0.0, "exact", may_shrink=False)
-    plan = decide(Snapshot(demand, (machine(1),), Memory(target=1)), LIMITS, NOW)
+    plan = decide(FleetSnapshot(demand, (machine(1),), PolicyState(target=1)), LIMITS, NOW)
     assert (plan.stop, plan.target) == ((), 1)
-    assert not decide(Snapshot(demand, (machine(1),), Memory(target=0)), LIMITS, NOW).stop
+    assert not decide(FleetSnapshot(demand, (machine(1),), PolicyState(target=0)), LIMITS, NOW).stop
 
 
 def test_the_course_keeps_all_machines_until_the_last_answer() -> None:
     fleet = [machine(n, age=50) for n in range(15)]
-    memory = Memory(needs=((NOW - 40, 15), (NOW - 6, 1)), target=15)
+    memory = PolicyState(needs=((NOW - 40, 15), (NOW - 6, 1)), target=15)
     assert not decide(snapshot(1, *fleet, memory=memory), COURSE_LIMITS, NOW).stop
     assert len(decide(snapshot(0, *fleet, memory=memory), COURSE_LIMITS, NOW).stop) == 15
 
@@ -185,12 +196,12 @@ def test_the_breaker_limits_what_is_started() -> None:
 
 
 def test_a_target_that_falls_rises_only_for_a_reason() -> None:
-    falling = Memory(accepted=((NOW - 2, 50.0),), target=3, falling=True, waiting=50)
+    falling = PolicyState(accepted=((NOW - 2, 50.0),), target=3, falling=True, waiting=50)
     demand = Demand(50, 50, 50.0, "exact")
     slow = replace(LIMITS, service=20.0)
     fleet = tuple(machine(n) for n in range(3))
     stay = frozenset(m.id for m in fleet)
-    unchanged = Snapshot(demand, fleet, replace(falling, live=stay))
+    unchanged = FleetSnapshot(demand, fleet, replace(falling, live=stay))
     assert decide(unchanged, slow, NOW).target == 3
     arrived = replace(unchanged, demand=replace(demand, accepted=51.0))
     assert decide(arrived, slow, NOW).target > 3
@@ -216,8 +227,8 @@ def test_arrivals_are_counted_by_their_median(
 
 
 def test_a_steady_stream_gets_machines_for_its_rate() -> None:
-    memory = Memory(accepted=tuple((NOW - 2.0 * i, -40.0 * i) for i in range(9, 0, -1)))
-    seen = Snapshot(Demand(0, 0, 0.0, "exact"), (), memory)
+    memory = PolicyState(accepted=tuple((NOW - 2.0 * i, -40.0 * i) for i in range(9, 0, -1)))
+    seen = FleetSnapshot(Demand(0, 0, 0.0, "exact"), (), memory)
     plan = decide(seen, LIMITS, NOW)
     assert plan.terms.rate == pytest.approx(20)
     assert plan.terms.for_rate == 6  # 20 a second, 4 a machine, used to 85 %
@@ -259,20 +270,20 @@ def test_a_video_is_a_process_that_is_busy_and_no_backlog(
 ) -> None:
     waiting = photos + videos
     demand = Demand(waiting, waiting, float(waiting), "exact", videos=videos)
-    plan = decide(Snapshot(demand, ()), replace(LIMITS, boot_worst=30), NOW)
+    plan = decide(FleetSnapshot(demand, ()), replace(LIMITS, boot_worst=30), NOW)
     assert plan.target == target
 
 
 def test_videos_start_no_machine_for_each_in_the_graded_profile() -> None:
     demand = Demand(8, 8, 8.0, "exact", videos=8)
-    assert decide(Snapshot(demand, ()), replace(COURSE_LIMITS, boot_worst=30), NOW).target == 4
+    assert decide(FleetSnapshot(demand, ()), replace(COURSE_LIMITS, boot_worst=30), NOW).target == 4
 
 
-def old(n: int, state: State = "running", **how: Any) -> Machine:
+def old(n: int, state: InstanceState = "running", **how: Any) -> Machine:
     return replace(machine(n, state, **how), outdated=True)
 
 
-def needed(count: int, *machines: Machine, cap: int = 15, waiting: int = 1) -> Plan:
+def needed(count: int, *machines: Machine, cap: int = 15, waiting: int = 1) -> ScalingPlan:
     """What is decided while so many machines are needed."""
     seen = snapshot(waiting, *machines, memory=remembered(count))
     return decide(seen, replace(LIMITS, cap=cap), NOW)
@@ -337,6 +348,6 @@ def test_an_image_that_does_not_boot_stops_none_of_the_old_machines() -> None:
 
 def test_a_roll_needs_a_reading_to_stop_and_rest_replaces_nothing() -> None:
     blind = Demand(1, 1, 1.0, "exact", may_shrink=False)
-    seen = Snapshot(blind, (old(1), machine(9)), remembered(1))
+    seen = FleetSnapshot(blind, (old(1), machine(9)), remembered(1))
     assert not decide(seen, LIMITS, NOW).stop
     assert not decide(snapshot(0, old(1)), LIMITS, NOW).launch, "it is stopped: nothing is needed"

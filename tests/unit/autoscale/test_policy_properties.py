@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscale.model import COURSE, SLO, Demand, Limits, Machine, Memory, Plan, Profile, Snapshot
+from autoscale.model import (
+    COURSE,
+    SLO,
+    Demand,
+    FleetSnapshot,
+    Machine,
+    PolicyState,
+    ScalingLimits,
+    ScalingPlan,
+    ScalingProfile,
+)
 from autoscale.policy import decide
 
 CAPS = (1, 15, 20)
@@ -31,15 +41,15 @@ class Step:
 
 
 @dataclass
-class World:
+class Environment:
     """Machines that do what they are told, tasks that are done at any speed."""
 
-    limits: Limits
+    limits: ScalingLimits
     boot: float
     now: float = 10_000.0
     waiting: int = 0
     accepted: int = 0
-    memory: Memory = field(default_factory=Memory)
+    memory: PolicyState = field(default_factory=PolicyState)
     fleet: list[Machine] = field(default_factory=list)
     names: Iterator[int] = field(default_factory=itertools.count)
 
@@ -67,14 +77,14 @@ class World:
         state = "running" if running else "pending"
         return Machine(m.id, state, m.since, None, running, ready, up, outdated=m.outdated)
 
-    def decide(self, step: Step) -> Plan:
+    def decide(self, step: Step) -> ScalingPlan:
         demand = Demand(self.waiting, self.waiting, self.accepted, "exact", step.shrink)
-        snapshot = Snapshot(demand if step.read else None, self.seen(), self.memory)
+        snapshot = FleetSnapshot(demand if step.read else None, self.seen(), self.memory)
         plan = decide(snapshot, self.limits, self.now)
         self.memory = plan.memory
         return plan
 
-    def carry_out(self, plan: Plan) -> None:
+    def apply(self, plan: ScalingPlan) -> None:
         gone = {*plan.stop, *plan.replace, *plan.start, *plan.retire}
         old = {m.id for m in self.fleet if m.outdated}
         stopped = [Machine(i, "stopped", self.now, outdated=i in old) for i in plan.stop]
@@ -109,20 +119,20 @@ SERVICES = st.sampled_from((0.05, 0.5, 8.0))
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS, profile=PROFILES, boot=BOOTS, service=SERVICES)
 def test_every_step_keeps_to_the_rules(
-    cap: int, steps: list[Step], profile: Profile, boot: float, service: float
+    cap: int, steps: list[Step], profile: ScalingProfile, boot: float, service: float
 ) -> None:
-    world = World(Limits(cap=cap, profile=profile, service=service), boot)
+    environment = Environment(ScalingLimits(cap=cap, profile=profile, service=service), boot)
     for step in steps:
-        world.before(step)
-        before = world.memory
-        ids = {m.id for m in world.fleet if m.live}
-        old = {m.id for m in world.fleet if m.outdated}
-        was_waiting, was_accepted = world.memory.waiting, world.memory.accepted
-        plan = world.decide(step)
-        world.carry_out(plan)
+        environment.before(step)
+        before = environment.memory
+        ids = {m.id for m in environment.fleet if m.live}
+        old = {m.id for m in environment.fleet if m.outdated}
+        was_waiting, was_accepted = environment.memory.waiting, environment.memory.accepted
+        plan = environment.decide(step)
+        environment.apply(plan)
 
-        assert world.live <= cap
-        assert world.live >= min(len(ids), plan.target) - len(plan.replace)
+        assert environment.live <= cap
+        assert environment.live >= min(len(ids), plan.target) - len(plan.replace)
         assert not old & {*plan.start}
         assert not ((plan.start or plan.launch) and (plan.stop or plan.replace))
         assert plan.launch >= 0
@@ -131,8 +141,8 @@ def test_every_step_keeps_to_the_rules(
             assert not plan.changes
             assert plan.memory == before
             continue
-        arrived = was_accepted and world.accepted > was_accepted[-1][1]
-        returned = world.waiting > was_waiting
+        arrived = was_accepted and environment.accepted > was_accepted[-1][1]
+        returned = environment.waiting > was_waiting
         lost = before.live - ids
         if before.falling and not (arrived or returned or lost):
             assert plan.target <= before.target
@@ -144,21 +154,21 @@ def test_every_step_keeps_to_the_rules(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS, profile=PROFILES, boot=BOOTS)
 def test_it_ends_at_zero_without_rising_again(
-    cap: int, steps: list[Step], profile: Profile, boot: float
+    cap: int, steps: list[Step], profile: ScalingProfile, boot: float
 ) -> None:
-    world = World(Limits(cap=cap, profile=profile), boot)
+    environment = Environment(ScalingLimits(cap=cap, profile=profile), boot)
     for step in steps:
-        world.before(step)
-        world.carry_out(world.decide(step))
-    world.waiting = 0
+        environment.before(step)
+        environment.apply(environment.decide(step))
+    environment.waiting = 0
     targets = []
     for _ in range(80):
         quiet = Step()
-        world.before(quiet)
-        plan = world.decide(quiet)
+        environment.before(quiet)
+        plan = environment.decide(quiet)
         targets.append(plan.target)
-        world.carry_out(plan)
-    assert world.live == 0
+        environment.apply(plan)
+    assert environment.live == 0
     assert targets[-1] == 0
     fallen = [t for t in itertools.dropwhile(lambda t: t == targets[0], targets)]
     assert fallen == sorted(fallen, reverse=True)
@@ -168,19 +178,23 @@ def test_it_ends_at_zero_without_rising_again(
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(machines=st.integers(1, 14), boot=st.sampled_from((1.0, 12.0, 40.0)))
 def test_a_new_image_is_everywhere_in_the_end_and_no_machine_missing_meanwhile(
-    profile: Profile, machines: int, boot: float
+    profile: ScalingProfile, machines: int, boot: float
 ) -> None:
-    limits = Limits(cap=15, profile=profile)
-    world = World(limits, boot, waiting=1)
-    world.fleet = [Machine(f"old-{n}", "running", 9_000.0, outdated=True) for n in range(machines)]
+    limits = ScalingLimits(cap=15, profile=profile)
+    environment = Environment(limits, boot, waiting=1)
+    environment.fleet = [
+        Machine(f"old-{n}", "running", 9_000.0, outdated=True) for n in range(machines)
+    ]
     for _ in range(600):
-        world.now += 2.0
-        needs = ((world.now - 2.0, machines),)  # as many as before go on being needed
-        world.memory = replace(world.memory, needs=needs, target=machines, falling=False)
-        world.carry_out(world.decide(Step()))
-        up = sum(m.live and world.now - m.since >= boot for m in world.fleet)
+        environment.now += 2.0
+        needs = ((environment.now - 2.0, machines),)  # as many as before go on being needed
+        environment.memory = replace(
+            environment.memory, needs=needs, target=machines, falling=False
+        )
+        environment.apply(environment.decide(Step()))
+        up = sum(m.live and environment.now - m.since >= boot for m in environment.fleet)
         assert up >= machines
-        assert world.live <= 15
-        if not any(m.outdated for m in world.fleet):
+        assert environment.live <= 15
+        if not any(m.outdated for m in environment.fleet):
             return
-    pytest.fail(f"still old: {[m.id for m in world.fleet if m.outdated]}")
+    pytest.fail(f"still old: {[m.id for m in environment.fleet if m.outdated]}")

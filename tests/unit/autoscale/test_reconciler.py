@@ -1,17 +1,17 @@
 """Listings that are late, and what was asked for since."""
 
 from autoscale.model import Machine
-from autoscale.reconciler import SETTLED, Sightings
+from autoscale.reconciler import SETTLED, StateReconciler
 
 A = Machine("i-a", "running", since=0.0, number=1)
 
 
-def states(sightings: Sightings) -> dict[str, str]:
+def states(sightings: StateReconciler) -> dict[str, str]:
     return {m.id: m.state for m in sightings.machines}
 
 
 def test_a_launch_counts_before_it_is_listed() -> None:
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.expect(["i-new"], "pending", 100.0, "token")
     assert [(m.id, m.state, m.token) for m in sightings.update([], 101.0)] == [
         ("i-new", "pending", "token")
@@ -20,7 +20,7 @@ def test_a_launch_counts_before_it_is_listed() -> None:
 
 
 def test_a_start_counts_while_the_listing_still_says_stopped() -> None:
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.update([Machine("i-a", "stopped", 0.0)], 99.0)
     sightings.expect(["i-a"], "pending", 100.0)
     late = sightings.update([Machine("i-a", "stopped", 0.0)], 101.0)
@@ -28,14 +28,14 @@ def test_a_start_counts_while_the_listing_still_says_stopped() -> None:
 
 
 def test_a_listing_may_fall_back_behind_what_it_has_shown() -> None:
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.expect(["i-a"], "stopping", 100.0)
     sightings.update([Machine("i-a", "stopped", 0.0)], 101.0)
     assert sightings.update([A], 102.0)[0].state == "stopping"
 
 
 def test_a_machine_that_is_missing_for_a_moment_is_still_there() -> None:
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.update([A], 100.0)
     assert [m.id for m in sightings.update([], 100.0 + SETTLED - 1)] == ["i-a"]
     assert sightings.update([], 100.0 + SETTLED) == ()
@@ -43,7 +43,7 @@ def test_a_machine_that_is_missing_for_a_moment_is_still_there() -> None:
 
 def test_a_start_is_remembered_longer_than_it_is_expected() -> None:
     """EC2 renews the launch time at a start; an emulator may not."""
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.update([Machine("i-a", "stopped", 0.0)], 99.0)
     sightings.expect(["i-a"], "pending", 100.0)
     for now in (110.0, 150.0, 200.0):
@@ -52,20 +52,20 @@ def test_a_start_is_remembered_longer_than_it_is_expected() -> None:
 
 
 def test_a_machine_that_ran_before_us_ran_at_most_since_its_start() -> None:
-    assert Sightings().update([A], 500.0)[0].running_since == A.since
+    assert StateReconciler().update([A], 500.0)[0].running_since == A.since
 
 
 def test_a_name_we_gave_counts_at_once() -> None:
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.update([Machine("i-a", "running", 0.0)], 100.0)
     sightings.named("i-a", 7)
     assert sightings.machines[0].number == 7
 
 
 def test_a_machine_that_somebody_else_stops_after_our_start_is_stopped() -> None:
-    sightings = Sightings()
+    sightings = StateReconciler()
     sightings.expect(["i-a"], "pending", 100.0)
-    before = Machine("i-a", "stopped", 0.0, told_at=40.0)
+    before = Machine("i-a", "stopped", 0.0, stop_requested_at=40.0)
     assert sightings.update([before], 102.0)[0].state == "pending"
-    since = Machine("i-a", "stopping", 100.0, told_at=103.0)
+    since = Machine("i-a", "stopping", 100.0, stop_requested_at=103.0)
     assert sightings.update([since], 104.0)[0].state == "stopping"

@@ -3,7 +3,7 @@
 import pytest
 
 from autoscale.decisions import Decision
-from autoscale.metrics import Metrics
+from autoscale.metrics import ControllerMetrics
 from autoscale.report import report
 from autoscale.simulation.traces import recorded
 
@@ -43,7 +43,7 @@ def test_seconds_are_told_apart() -> None:
     assert found.idle == running - 40 - 25
     assert found.stopped == 2 * 60, "a longer gap is time nobody watched"
     assert found.unwatched == 3540
-    assert found.floor == 60
+    assert found.lower_bound == 60
     assert found.ratio == pytest.approx(160 / 60)
 
 
@@ -75,7 +75,7 @@ def test_a_restart_of_the_controller_begins_its_total_anew() -> None:
 
 
 def test_metrics_are_what_was_decided_and_done() -> None:
-    metrics = Metrics()
+    metrics = ControllerMetrics()
     assert metrics.render() == ""
     for each in (*DAY, step(3714, 100, {"launch": "Unavailable: no"})):
         metrics.observe(each)

@@ -5,9 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoscale.model import Demand, Limits, Memory, Snapshot
+from autoscale.model import Demand, FleetSnapshot, PolicyState, ScalingLimits
 from autoscale.policy import decide
-from autoscale.signals import Counts, Ledger, Process, Signals, fuse, read_ledger
+from autoscale.signals import (
+    DemandEstimator,
+    InFlightReading,
+    QueueCounts,
+    WebProcess,
+    fuse,
+    read_in_flight,
+)
 from tests.answering import Silent, serving
 
 LONGEST = 120.0
@@ -20,18 +27,18 @@ def web(
     started: float = -1e6,
     epoch: str = "e",
     at: float = 0.0,
-) -> Ledger:
-    process = Process("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
-    return Ledger(at, (process,))
+) -> InFlightReading:
+    process = WebProcess("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
+    return InFlightReading(at, (process,))
 
 
-def counts(*totals: int, every: float = 2.0) -> list[Counts]:
-    return [Counts(i * every, total, 0) for i, total in enumerate(totals)]
+def counts(*totals: int, every: float = 2.0) -> list[QueueCounts]:
+    return [QueueCounts(i * every, total, 0) for i, total in enumerate(totals)]
 
 
 def test_nothing_read_is_nothing_known() -> None:
     assert fuse([], [], exact=False) is None
-    assert Signals(LONGEST).take(None, None, 0.0) is None
+    assert DemandEstimator(LONGEST).take(None, None, 0.0) is None
 
 
 @pytest.mark.parametrize(
@@ -78,10 +85,10 @@ def test_entries_that_ended_otherwise_are_given_up_after_a_minute() -> None:
 
 
 def test_a_web_tier_is_exact_when_it_is_older_than_the_longest_task() -> None:
-    signals = Signals(LONGEST)
+    signals = DemandEstimator(LONGEST)
 
-    def bound(now: float, ledger: Ledger) -> str:
-        demand = signals.take(Counts(now, 0, 0), ledger, now)
+    def bound(now: float, ledger: InFlightReading) -> str:
+        demand = signals.take(QueueCounts(now, 0, 0), ledger, now)
         assert demand is not None
         return demand.bound
 
@@ -93,16 +100,16 @@ def test_a_web_tier_is_exact_when_it_is_older_than_the_longest_task() -> None:
 
 def test_a_process_that_is_missing_makes_the_rest_a_lower_bound() -> None:
     one = web(0).processes[0]
-    other = Process("n-0", "g", -1e6, 0, 0, 0)
-    signals = Signals(LONGEST)
-    both = signals.take(Counts(0, 0, 0), Ledger(0, (one, other)), 0)
-    left = signals.take(Counts(2, 0, 0), Ledger(2, (one,)), 2)
-    later = signals.take(Counts(200, 0, 0), Ledger(200, (one,)), 200)
+    other = WebProcess("n-0", "g", -1e6, 0, 0, 0)
+    signals = DemandEstimator(LONGEST)
+    both = signals.take(QueueCounts(0, 0, 0), InFlightReading(0, (one, other)), 0)
+    left = signals.take(QueueCounts(2, 0, 0), InFlightReading(2, (one,)), 2)
+    later = signals.take(QueueCounts(200, 0, 0), InFlightReading(200, (one,)), 200)
     assert [d.bound for d in (both, left, later) if d] == ["exact", "lower", "exact"]
 
 
 def test_arrivals_add_up_over_a_restart_of_the_web_tier() -> None:
-    signals = Signals(LONGEST)
+    signals = DemandEstimator(LONGEST)
     totals = []
     for now, ledger in enumerate(
         (web(0, accepted=10), web(5, accepted=15), web(2, accepted=2, epoch="f"))
@@ -115,11 +122,11 @@ def test_arrivals_add_up_over_a_restart_of_the_web_tier() -> None:
 
 @pytest.mark.parametrize("where", range(6))
 def test_a_lone_phantom_count_launches_nothing(where: int) -> None:
-    signals, memory = Signals(LONGEST), Memory()
+    signals, memory = DemandEstimator(LONGEST), PolicyState()
     for step in range(6):
         now = 2.0 * step
-        demand = signals.take(Counts(now, 2 if step == where else 0, 0), None, now)
-        plan = decide(Snapshot(demand, (), memory), Limits(cap=15), now)
+        demand = signals.take(QueueCounts(now, 2 if step == where else 0, 0), None, now)
+        plan = decide(FleetSnapshot(demand, (), memory), ScalingLimits(cap=15), now)
         memory = plan.memory
         assert not plan.changes
 
@@ -145,7 +152,7 @@ def test_a_ledger_is_read(address: str) -> None:
         "outstanding": 2, "oldest_accepted_at": 6.0,
     }  # fmt: skip
     _Web.body = json.dumps({"processes": [entry], "outstanding": 2}).encode()
-    ledger = read_ledger([address, address + "/"], 10.0)
+    ledger = read_in_flight([address, address + "/"], 10.0)
     assert ledger is not None
     assert (ledger.outstanding, len(ledger.processes)) == (4, 2)
 
@@ -153,21 +160,23 @@ def test_a_ledger_is_read(address: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"processes": [{}]}', b'{"processes": 1}'])
 def test_what_is_no_ledger_is_missing(address: str, body: bytes) -> None:
     _Web.body = body
-    assert read_ledger([address], 0.0) is None
+    assert read_in_flight([address], 0.0) is None
 
 
 def test_a_web_tier_that_is_down_or_fails_is_missing_and_so_is_the_sum(address: str) -> None:
     _Web.answer, _Web.status = b'{"processes": []}', 500
-    assert read_ledger([address], 0.0) is None
-    assert read_ledger(["http://127.0.0.1:9"], 0.0) is None
-    assert read_ledger(["file:///etc/passwd"], 0.0) is None
+    assert read_in_flight([address], 0.0) is None
+    assert read_in_flight(["http://127.0.0.1:9"], 0.0) is None
+    assert read_in_flight(["file:///etc/passwd"], 0.0) is None
 
 
 def test_videos_are_told_apart_by_the_ledger_alone() -> None:
-    process = Process("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
-    demand = Signals(60.0).take(Counts(0.0, 4, 0), Ledger(0.0, (process,)), 0.0)
+    process = WebProcess("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
+    demand = DemandEstimator(60.0).take(
+        QueueCounts(0.0, 4, 0), InFlightReading(0.0, (process,)), 0.0
+    )
     assert demand is not None
     assert (demand.grow, demand.videos) == (4, 3)
-    demand = Signals(60.0).take(Counts(0.0, 4, 0), None, 0.0)
+    demand = DemandEstimator(60.0).take(QueueCounts(0.0, 4, 0), None, 0.0)
     assert demand is not None
     assert demand.videos == 0

@@ -7,13 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscale.simulation.baselines import RIVALS
-from autoscale.simulation.comparison import POLICIES, Case, arrivals_of, compare, simulate, steering
-from autoscale.simulation.lower_bound import floor
-from autoscale.simulation.simulator import Outcome, Server, Simulation, World
+from autoscale.simulation.baselines import BASELINES
+from autoscale.simulation.comparison import (
+    POLICIES,
+    Case,
+    arrivals_of,
+    compare,
+    make_policy,
+    simulate,
+)
+from autoscale.simulation.lower_bound import lower_bound
+from autoscale.simulation.simulator import Environment, RunResult, SimulatedMachine, Simulation
 from autoscale.simulation.traces import TRACES, burst
 
-EASY = World(boot=(10.0, 10.0), boot_median=10.0, pending=(4.0, 4.0), service_spread=0.0)
+EASY = Environment(boot=(10.0, 10.0), boot_median=10.0, pending=(4.0, 4.0), service_spread=0.0)
 
 
 class Script:
@@ -30,7 +37,7 @@ class Script:
     def tick(self, simulation: Simulation) -> None:
         now = int(simulation.now)
         simulation.start(self._start.get(now, 0))
-        servers: list[Server] = list(simulation.servers)
+        servers: list[SimulatedMachine] = list(simulation.servers)
         if now == self._kill_at:
             simulation.stop(servers[0], kill=True)
         elif now > 60 and not simulation.outstanding:
@@ -38,8 +45,8 @@ class Script:
                 simulation.stop(server)
 
 
-def run(arrivals: list[float], script: Script, world: World = EASY) -> Outcome:
-    return Simulation(arrivals, script, world, 0).run()
+def run(arrivals: list[float], script: Script, environment: Environment = EASY) -> RunResult:
+    return Simulation(arrivals, script, environment, 0).run()
 
 
 def test_a_task_waits_for_the_boot_and_takes_its_time() -> None:
@@ -57,8 +64,8 @@ def test_billed_is_from_running_to_the_stop_and_a_minute_at_least() -> None:
 
 
 def test_work_on_a_killed_machine_is_done_again_after_the_visibility_timeout() -> None:
-    world = replace(EASY, service=5.0, visibility=30.0)
-    outcome = run([0.5], Script({1: 1, 20: 1}, kill_at=13), world)
+    environment = replace(EASY, service=5.0, visibility=30.0)
+    outcome = run([0.5], Script({1: 1, 20: 1}, kill_at=13), environment)
     assert outcome.redelivered == 1
     assert outcome.last_answer == pytest.approx(13 + 30 + 5)
 
@@ -74,14 +81,14 @@ def test_the_cap_is_the_worlds() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_policy_answers_a_burst(policy: str) -> None:
-    outcome = simulate(policy, arrivals_of("burst", 0), World(), 0)
+    outcome = simulate(policy, arrivals_of("burst", 0), Environment(), 0)
     assert outcome.tasks == 100
     assert outcome.last_answer > 0
     assert outcome.peak <= 15
 
 
 def test_the_same_seed_is_the_same_run() -> None:
-    first, second = (simulate("slo", arrivals_of("burst", 3), World(), 3) for _ in range(2))
+    first, second = (simulate("slo", arrivals_of("burst", 3), Environment(), 3) for _ in range(2))
     assert first == second
 
 
@@ -98,22 +105,24 @@ def test_who_meets_the_objective_pays_at_least_the_floor(
     for gap in gaps:
         now += gap
         arrivals.append(now)
-    world = World(keeps_stopped=False)
-    outcome = simulate(policy, arrivals, world, seed)
+    environment = Environment(keeps_stopped=False)
+    outcome = simulate(policy, arrivals, environment, seed)
     if outcome.late == 0:
-        assert outcome.billed >= floor(arrivals, world) - 1e-6
+        assert outcome.billed >= lower_bound(arrivals, environment) - 1e-6
 
 
 def test_the_floor_of_one_photo_is_the_minute_that_is_billed_at_least() -> None:
-    assert floor([5.0], World()) == 60
-    assert floor([5.0, 5000.0], World()) == 120
-    assert floor([], World()) == 0
+    assert lower_bound([5.0], Environment()) == 60
+    assert lower_bound([5.0, 5000.0], Environment()) == 120
+    assert lower_bound([], Environment()) == 0
 
 
 @pytest.mark.parametrize("trace", ["flash", "burst"])
 def test_we_stay_near_the_clairvoyant(trace: str) -> None:
-    world = World(keeps_stopped=False)
-    ours, best = compare([Case(trace, policy, world, seeds=2) for policy in ("slo", "clairvoyant")])
+    environment = Environment(keeps_stopped=False)
+    ours, best = compare(
+        [Case(trace, policy, environment, seeds=2) for policy in ("slo", "clairvoyant")]
+    )
     assert ours.late <= best.late
     if trace == "burst":
         assert ours.launches <= best.launches + 2
@@ -123,9 +132,11 @@ def test_we_stay_near_the_clairvoyant(trace: str) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_the_course_burst_reaches_the_cap_and_ends_soon(seed: int) -> None:
-    world = World(boot=(2.0, 20.0), boot_median=6.0, pending=(1.0, 2.0), stopping=(1.0, 2.0))
-    ours = steering("course", world)
-    outcome = Simulation(burst(random.Random(seed)), ours, world, seed).run()
+    environment = Environment(
+        boot=(2.0, 20.0), boot_median=6.0, pending=(1.0, 2.0), stopping=(1.0, 2.0)
+    )
+    ours = make_policy("course", environment)
+    outcome = Simulation(burst(random.Random(seed)), ours, environment, seed).run()
     assert outcome.peak == 15
     assert outcome.late == 0
     assert outcome.last_answer < 90
@@ -133,8 +144,8 @@ def test_the_course_burst_reaches_the_cap_and_ends_soon(seed: int) -> None:
 
 
 def test_boots_that_fail_are_replaced() -> None:
-    world = World(failing_boots=0.3)
-    outcome = simulate("slo", arrivals_of("burst", 1), world, 1)
+    environment = Environment(failing_boots=0.3)
+    outcome = simulate("slo", arrivals_of("burst", 1), environment, 1)
     assert outcome.last_answer > 0
     assert outcome.late < 100
 
@@ -144,20 +155,20 @@ def test_traces_are_what_they_say() -> None:
         arrivals = make(random.Random(1))
         assert arrivals == sorted(arrivals), name
         assert len(arrivals) >= 100, name
-    assert set(RIVALS) < set(POLICIES)
+    assert set(BASELINES) < set(POLICIES)
 
 
 @pytest.mark.parametrize("trace", ["ramp", "flash"])
 def test_a_new_image_in_the_middle_of_the_load_makes_no_photo_late(trace: str) -> None:
     arrivals = arrivals_of(trace, 1)
     middle = arrivals[len(arrivals) // 2]
-    world = replace(World(), new_image_at=middle)
-    policy = steering("slo", world)
-    simulation = Simulation(arrivals, policy, world, 1)
-    outcome, calm = simulation.run(), simulate("slo", arrivals, World(), 1)
+    environment = replace(Environment(), new_image_at=middle)
+    policy = make_policy("slo", environment)
+    simulation = Simulation(arrivals, policy, environment, 1)
+    outcome, calm = simulation.run(), simulate("slo", arrivals, Environment(), 1)
     assert outcome.late <= calm.late
     assert outcome.redelivered == 0
-    assert outcome.peak <= world.cap
+    assert outcome.peak <= environment.cap
     assert not any(
         simulation.outdated(server) for server in simulation.pool if server.asked > middle
     )

@@ -4,17 +4,17 @@ import logging
 
 import pytest
 
-from autoscale.breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, BootBreaker
+from autoscale.launch_breaker import FAILURES, FIRST_PAUSE, LONGEST_PAUSE, LaunchBreaker
 
 
-def opened(now: float = 0.0) -> BootBreaker:
-    breaker = BootBreaker()
+def opened(now: float = 0.0) -> LaunchBreaker:
+    breaker = LaunchBreaker()
     breaker.gave_up(FAILURES, now)
     return breaker
 
 
 def test_a_failure_now_and_then_limits_nothing() -> None:
-    breaker = BootBreaker()
+    breaker = LaunchBreaker()
     for n in range(10):
         breaker.gave_up(FAILURES - 1, float(n))
         breaker.came_up({f"i-{n}"})
@@ -43,7 +43,7 @@ def test_it_never_waits_longer_than_ten_minutes() -> None:
 
 
 def test_one_that_comes_up_closes_it_but_those_that_were_up_do_not() -> None:
-    breaker = BootBreaker()
+    breaker = LaunchBreaker()
     breaker.came_up({"i-old"})
     breaker.gave_up(FAILURES, 0.0)
     breaker.came_up({"i-old"})

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from autoscale.fleet import CALL_FAILED, Fleet, NoCapacity
+from autoscale.fleet import AWS_CALL_ERRORS, Fleet, InsufficientCapacity
 from autoscale.model import Machine
 from autoscale.reconciler import SETTLED
-from autoscale.state import State
+from autoscale.state import StateStore
 from facerec_tasks.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ NAME = "intent.json"
 
 
 @dataclass(frozen=True)
-class Intent:
+class LaunchIntent:
     """One launch: what is asked for, and what came of it."""
 
     token: str
@@ -38,10 +38,10 @@ class Intent:
 
 
 @dataclass(frozen=True)
-class Asked:
+class IntentLog:
     """What was asked of EC2 lately, oldest first."""
 
-    launches: tuple[Intent, ...] = ()
+    launches: tuple[LaunchIntent, ...] = ()
     starts: tuple[tuple[str, float], ...] = ()
     """(machine, when) of the stopped machines that were to start."""
 
@@ -53,7 +53,7 @@ class Asked:
             starts=tuple(s for s in self.starts if now - s[1] <= SETTLED),
         )
 
-    def with_launch(self, intent: Intent) -> Self:
+    def with_launch(self, intent: LaunchIntent) -> Self:
         """With this launch in the place of what was known of it."""
         others = tuple(i for i in self.launches if i.token != intent.token)
         return replace(self, launches=(*others, intent))
@@ -73,32 +73,34 @@ class Asked:
             return cls()
 
 
-def _intent(token: str, count: int, asked_at: float, ids: Sequence[str] | None = None) -> Intent:
-    return Intent(token, count, asked_at, None if ids is None else tuple(ids))
+def _intent(
+    token: str, count: int, asked_at: float, ids: Sequence[str] | None = None
+) -> LaunchIntent:
+    return LaunchIntent(token, count, asked_at, None if ids is None else tuple(ids))
 
 
-class Launches:
+class Launcher:
     """The one way more machines come to run."""
 
-    def __init__(self, fleet: Fleet, state: State) -> None:
+    def __init__(self, fleet: Fleet, state: StateStore) -> None:
         self._fleet, self._state = fleet, state
-        self._asked = Asked()
-        self._open: Intent | None = None
+        self._asked = IntentLog()
+        self._open: LaunchIntent | None = None
         self._room: int | None = None
         """The most that is asked for at once since EC2 had no room for more."""
 
     @property
-    def open(self) -> Intent | None:
+    def open(self) -> LaunchIntent | None:
         """The launch whose outcome is not known."""
         return self._open
 
-    def recover(self, now: float) -> Asked:
+    def recover(self, now: float) -> IntentLog:
         """What was asked for lately, whoever asked; a launch without an outcome is open again.
 
         Raises :class:`facerec_tasks.errors.AwsError`.
         """
         found = self._state.find(NAME)
-        self._asked = Asked.from_json(found.data).recent(now) if found else Asked()
+        self._asked = IntentLog.from_json(found.data).recent(now) if found else IntentLog()
         unknown = [i for i in self._asked.launches if i.ids is None]
         self._open = unknown[-1] if unknown else None
         if self._open:
@@ -122,7 +124,7 @@ class Launches:
         many are asked for, until there is room again.
         """
         count = min(count, self._room or count)
-        intent = self._open or Intent(uuid.uuid4().hex, count, now)
+        intent = self._open or LaunchIntent(uuid.uuid4().hex, count, now)
         intent = replace(intent, asked_at=now)
         self._write(self._asked.recent(now).with_launch(intent))
         self._open = intent
@@ -130,7 +132,7 @@ class Launches:
             ids = self._fleet.launch(intent.count, intent.token)
         except Unavailable:
             raise
-        except NoCapacity:
+        except InsufficientCapacity:
             self._open, self._room = None, max(1, intent.count // 2)
             self._close(replace(intent, ids=()))
             raise
@@ -150,12 +152,12 @@ class Launches:
         self._write(replace(recent, starts=(*others, *((i, now) for i in ids))))
         return self._fleet.start(ids)
 
-    def _write(self, asked: Asked) -> None:
+    def _write(self, asked: IntentLog) -> None:
         self._state.put(NAME, asked.to_json())
         self._asked = asked
 
-    def _close(self, intent: Intent) -> None:
+    def _close(self, intent: LaunchIntent) -> None:
         try:
             self._write(self._asked.with_launch(intent))
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             logger.info("the launch stands as open, its machines tell better: %s", error)

@@ -6,14 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscale.execution import Execution
-from autoscale.fleet import NoCapacity
-from autoscale.launches import NAME, Asked, Intent, Launches
-from autoscale.model import COURSE, SLO, Demand, Limits, Memory, Profile, Snapshot
+from autoscale.fleet import InsufficientCapacity
+from autoscale.launcher import NAME, IntentLog, Launcher, LaunchIntent
+from autoscale.model import (
+    COURSE,
+    SLO,
+    Demand,
+    FleetSnapshot,
+    PolicyState,
+    ScalingLimits,
+    ScalingProfile,
+)
+from autoscale.plan_executor import PlanExecutor
 from autoscale.policy import decide
 from autoscale.reconciler import SETTLED
 from autoscale.simulation.fake_fleet import FakeFleet, Faults
-from autoscale.state import MemoryState
+from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
 
 HOUR = 3600.0
@@ -23,7 +31,7 @@ HOUR = 3600.0
 class Life:
     """A controller without signals: it is told the demand, and acts for real on a fake fleet."""
 
-    limits: Limits
+    limits: ScalingLimits
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
     now: float = 10_000.0
@@ -31,15 +39,15 @@ class Life:
     allowed: bool = True
 
     def __post_init__(self) -> None:
-        self.state = MemoryState()
+        self.state = MemoryStateStore()
         self.fleet = FakeFleet(lambda: self.now, faults=self.faults, seed=self.seed)
         self.accepted = 0.0
         self.restart()
 
     def restart(self) -> None:
-        self.memory = Memory()
-        self.execution = Execution(
-            self.fleet, Launches(self.fleet, self.state), self.mode, lambda: self.allowed
+        self.memory = PolicyState()
+        self.execution = PlanExecutor(
+            self.fleet, Launcher(self.fleet, self.state), self.mode, lambda: self.allowed
         )
         self.execution.recover(self.now)
 
@@ -51,10 +59,10 @@ class Life:
             return
         self.accepted += max(0, waiting - self.memory.waiting)
         demand = Demand(waiting, waiting, self.accepted, "exact")
-        snapshot = Snapshot(demand, machines, self.memory, self.execution.unconfirmed)
+        snapshot = FleetSnapshot(demand, machines, self.memory, self.execution.unconfirmed)
         plan = decide(snapshot, self.limits, self.now)
         self.memory = plan.memory
-        self.execution.carry_out(plan, self.now)
+        self.execution.apply(plan, self.now)
         self.execution.reconcile_names(self.now)
 
     @property
@@ -63,7 +71,7 @@ class Life:
 
 
 def test_a_burst_gets_its_machines_with_names_and_they_end_stopped() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
     life.step(100)
     assert life.live == 15
     life.step(100)
@@ -74,7 +82,7 @@ def test_a_burst_gets_its_machines_with_names_and_they_end_stopped() -> None:
 
 
 def test_a_second_burst_while_the_first_ones_machines_are_stopping() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
     for waiting in (100, 100, 100, 100, *[0] * 6):
         life.step(waiting)
     assert life.live == 0
@@ -88,7 +96,7 @@ def test_a_second_burst_while_the_first_ones_machines_are_stopping() -> None:
 
 
 def test_stopped_machines_are_used_again() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
     for waiting in (100, 100, 100, 100, *[0] * 30):
         life.step(waiting)
     life.step(100)
@@ -97,16 +105,16 @@ def test_stopped_machines_are_used_again() -> None:
 
 
 def test_a_machine_that_has_never_run_is_terminated_when_it_is_not_wanted() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
     life.step(3)
     assert life.live == 1
-    life.limits = Limits(cap=0, profile=COURSE)
+    life.limits = ScalingLimits(cap=0, profile=COURSE)
     life.step(0, seconds=1)
     assert [m.state for m in life.fleet.truth] == ["shutting-down"]
 
 
 def test_a_launch_whose_answer_is_lost_is_not_doubled() -> None:
-    life = Life(Limits(cap=15, profile=COURSE), Faults(lost=1.0, late=1.0))
+    life = Life(ScalingLimits(cap=15, profile=COURSE), Faults(lost=1.0, late=1.0))
     life.step(30)
     assert life.execution.unconfirmed == 10
     for _ in range(30):
@@ -118,7 +126,7 @@ def test_a_launch_whose_answer_is_lost_is_not_doubled() -> None:
 
 
 def test_a_start_whose_answer_is_lost_counts_to_the_cap() -> None:
-    life = Life(Limits(cap=20, profile=COURSE))
+    life = Life(ScalingLimits(cap=20, profile=COURSE))
     life.fleet = FakeFleet(lambda: life.now, stopping=8.0)
     life.restart()
     waiting = iter((*[3] * 4, *[0] * 10))
@@ -137,7 +145,7 @@ def test_a_start_whose_answer_is_lost_counts_to_the_cap() -> None:
 
 
 def test_a_successor_knows_the_machines_that_were_just_started() -> None:
-    life = Life(Limits(cap=10, profile=COURSE))
+    life = Life(ScalingLimits(cap=10, profile=COURSE))
     for waiting in (*[30] * 4, *[0] * 30):
         life.step(waiting)
     life.fleet.faults = Faults(late=1.0, lag=40.0)
@@ -151,11 +159,11 @@ def test_a_successor_knows_the_machines_that_were_just_started() -> None:
 
 def test_what_no_controller_has_written_is_nothing() -> None:
     for data in (b"", b"[]", b"{}", b'{"launches": [{"x": 1}], "starts": []}'):
-        assert Asked.from_json(data) == Asked()
+        assert IntentLog.from_json(data) == IntentLog()
 
 
 def test_a_successor_asks_again_under_the_same_token() -> None:
-    life = Life(Limits(cap=15, profile=COURSE), Faults(lost=1.0))
+    life = Life(ScalingLimits(cap=15, profile=COURSE), Faults(lost=1.0))
     life.step(30)
     life.fleet.faults = Faults(late=1.0, lag=60)  # what was launched is not listed yet
     life.restart()
@@ -166,8 +174,8 @@ def test_a_successor_asks_again_under_the_same_token() -> None:
 
 
 def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
-    life.state.put(NAME, Asked((Intent("lost", 10, life.now),)).to_json())
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
+    life.state.put(NAME, IntentLog((LaunchIntent("lost", 10, life.now),)).to_json())
     life.restart()
     life.step(30)
     assert {m.token for m in life.fleet.truth} == {"lost"}
@@ -175,8 +183,8 @@ def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
 
 
 def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_show_it() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
-    life.state.put(NAME, Asked((Intent("lost", 15, life.now),)).to_json())
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
+    life.state.put(NAME, IntentLog((LaunchIntent("lost", 15, life.now),)).to_json())
     life.restart()
     life.step(0)
     assert life.execution.unconfirmed == 15
@@ -186,14 +194,14 @@ def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_sh
 
 
 def test_an_intent_of_long_ago_is_none() -> None:
-    life = Life(Limits(cap=15))
-    life.state.put(NAME, Asked((Intent("old", 15, life.now - HOUR),)).to_json())
+    life = Life(ScalingLimits(cap=15))
+    life.state.put(NAME, IntentLog((LaunchIntent("old", 15, life.now - HOUR),)).to_json())
     life.restart()
     assert life.execution.unconfirmed == 0
 
 
 def test_the_intent_is_written_before_ec2_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
 
     def down(*_: object, **__: object) -> str:
         raise Unavailable("S3 is down")
@@ -204,7 +212,7 @@ def test_the_intent_is_written_before_ec2_is_asked(monkeypatch: pytest.MonkeyPat
 
 
 def test_throttled_calls_come_back_after_pauses_and_demand_is_not_forgotten() -> None:
-    life = Life(Limits(cap=15, profile=COURSE), Faults(throttled=1.0))
+    life = Life(ScalingLimits(cap=15, profile=COURSE), Faults(throttled=1.0))
     for _ in range(60):
         life.step(100)
     assert life.live == 0
@@ -215,7 +223,7 @@ def test_throttled_calls_come_back_after_pauses_and_demand_is_not_forgotten() ->
 
 
 def test_nothing_is_done_without_the_lease() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
     life.allowed = False
     life.step(100)
     assert life.fleet.truth == []
@@ -240,12 +248,12 @@ def test_the_cap_holds_whatever_ec2_says(
     cap: int,
     waiting: list[int],
     restarts: set[int],
-    profile: Profile,
+    profile: ScalingProfile,
     mode: str,
     faults: Faults,
     seed: int,
 ) -> None:
-    limits = Limits(cap=cap, profile=profile, reuse=mode == "stop")
+    limits = ScalingLimits(cap=cap, profile=profile, reuse=mode == "stop")
     life = Life(limits, faults, seed, mode=mode)
     for n in range(5 * len(waiting)):
         if n in restarts:
@@ -267,12 +275,12 @@ class _Full(FakeFleet):
 
     def launch(self, count: int, token: str) -> list[str]:
         if count > self.room:
-            raise NoCapacity("InsufficientInstanceCapacity")
+            raise InsufficientCapacity("InsufficientInstanceCapacity")
         return super().launch(count, token)
 
 
 def test_when_there_is_no_room_for_all_there_may_be_for_some() -> None:
-    life = Life(Limits(cap=15, profile=COURSE))
+    life = Life(ScalingLimits(cap=15, profile=COURSE))
     life.fleet = _Full(lambda: life.now)
     life.restart()
     for _ in range(60):

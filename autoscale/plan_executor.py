@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 
 from autoscale.backoff import Backoff
-from autoscale.fleet import CALL_FAILED, Fleet, names_due
-from autoscale.launches import Launches
-from autoscale.model import Machine, Plan, State
-from autoscale.reconciler import Sightings
+from autoscale.fleet import AWS_CALL_ERRORS, Fleet, names_due
+from autoscale.launcher import Launcher
+from autoscale.model import InstanceState, Machine, ScalingPlan
+from autoscale.reconciler import StateReconciler
 from facerec_tasks.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -16,22 +16,22 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 15.0
 ACTIONS = ("launch", "start", "stop", "cancel", "replace", "retire", "name")
 
-Result = list[str] | str
+ActionResult = list[str] | str
 """The ids EC2 accepted, or the error in words."""
 
 
-class Execution:
+class PlanExecutor:
     """The one that acts on the fleet, and knows what it has asked of it.
 
     ``allowed`` is asked before every call: no call may be running when another controller acts.
     """
 
     def __init__(
-        self, fleet: Fleet, launches: Launches, mode: str, allowed: Callable[[], bool]
+        self, fleet: Fleet, launches: Launcher, mode: str, allowed: Callable[[], bool]
     ) -> None:
         self._fleet, self._launches, self._mode = fleet, launches, mode
         self._allowed = allowed
-        self._sightings = Sightings()
+        self._reconciler = StateReconciler()
         self._unsure: frozenset[str] = frozenset()
         """Machines whose start was never answered: they count, and are asked again."""
         self._pauses = {action: Backoff(FIRST_PAUSE, LONGEST_PAUSE) for action in ACTIONS}
@@ -45,26 +45,26 @@ class Execution:
         """Takes over what another controller, or an earlier run, has asked for lately."""
         asked = self._launches.recover(now)
         for launch in asked.launches:
-            self._sightings.expect(launch.ids or (), "pending", launch.asked_at, launch.token)
+            self._reconciler.expect(launch.ids or (), "pending", launch.asked_at, launch.token)
         for machine, at in asked.starts:
-            self._sightings.expect([machine], "pending", at)
+            self._reconciler.expect([machine], "pending", at)
 
     def machines(self, now: float) -> tuple[Machine, ...]:
         """The fleet as it most probably is. Raises what :meth:`Fleet.describe` raises."""
-        machines = self._sightings.update(self._fleet.describe(), now)
+        machines = self._reconciler.update(self._fleet.describe(), now)
         self._launches.confirm(machines, wanted=True, now=now)
         return machines
 
     @property
     def known_machines(self) -> tuple[Machine, ...]:
         """The fleet by the last listing and all that was asked for since."""
-        return self._sightings.machines
+        return self._reconciler.machines
 
-    def carry_out(self, plan: Plan, now: float) -> dict[str, Result]:
+    def apply(self, plan: ScalingPlan, now: float) -> dict[str, ActionResult]:
         """Does what the plan says; gives what EC2 accepted, or its error, by action."""
         if plan.terms.bound == "unknown":
             return {}
-        done: dict[str, Result | None] = {}
+        done: dict[str, ActionResult | None] = {}
         if plan.replace:
             done["replace"] = self._do("replace", self._fleet.terminate, plan.replace, now)
         elif plan.stop:
@@ -76,7 +76,7 @@ class Execution:
             done["launch"] = self._launch(plan, now)
         return {action: result for action, result in done.items() if result is not None}
 
-    def _may(self, action: str, now: float) -> bool:
+    def _allowed_now(self, action: str, now: float) -> bool:
         return self._pauses[action].ready(now) and self._allowed()
 
     def _do(
@@ -85,43 +85,43 @@ class Execution:
         call: Callable[[Sequence[str]], list[str]],
         ids: Sequence[str],
         now: float,
-    ) -> Result | None:
-        if not self._may(action, now):
+    ) -> ActionResult | None:
+        if not self._allowed_now(action, now):
             return None
         try:
             accepted = call(ids)
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             return self._failed(action, error, now)
         self._pauses[action].succeeded()
-        self._sightings.expect(accepted, self._leads_to(action), now)
+        self._reconciler.expect(accepted, self._leads_to(action), now)
         return accepted
 
-    def _start(self, plan: Plan, now: float) -> Result | None:
+    def _start(self, plan: ScalingPlan, now: float) -> ActionResult | None:
         """Starts machines, again those whose start was not answered: twice is as good as once."""
         again = self._unsure if plan.target >= len(plan.memory.live) else frozenset()
         wanted = [*plan.start, *sorted(again - {*plan.start})]
-        if not wanted or not self._may("start", now):
+        if not wanted or not self._allowed_now("start", now):
             return None
         try:
             accepted = self._launches.start(wanted, now)
         except Unavailable as error:  # it may have been carried out
             self._unsure = frozenset(wanted)
-            self._sightings.expect(wanted, "pending", now)
+            self._reconciler.expect(wanted, "pending", now)
             return self._failed("start", error, now)
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             return self._failed("start", error, now)
         self._pauses["start"].succeeded()
         self._unsure = frozenset()
-        self._sightings.expect(accepted, "pending", now)
-        self._sightings.expect_nothing(i for i in wanted if i not in accepted)
+        self._reconciler.expect(accepted, "pending", now)
+        self._reconciler.expect_nothing(i for i in wanted if i not in accepted)
         return accepted
 
-    def _stop(self, ids: Sequence[str], now: float) -> Result | None:
+    def _stop(self, ids: Sequence[str], now: float) -> ActionResult | None:
         """Stops machines. One that has never run cannot be stopped: it is terminated, unbilled."""
         self._unsure -= {*ids}
         if self._mode == "terminate":
             return self._do("stop", self._fleet.terminate, ids, now)
-        pending = {m.id for m in self._sightings.machines if m.state == "pending"}
+        pending = {m.id for m in self._reconciler.machines if m.state == "pending"}
         stopped = self._do("stop", self._fleet.stop, ids, now)
         if isinstance(stopped, list):
             never_ran = [i for i in ids if i in pending and i not in stopped]
@@ -129,24 +129,24 @@ class Execution:
                 self._do("cancel", self._fleet.terminate, never_ran, now)
         return stopped
 
-    def _leads_to(self, action: str) -> State:
+    def _leads_to(self, action: str) -> InstanceState:
         return "stopping" if action == "stop" and self._mode == "stop" else "shutting-down"
 
-    def _launch(self, plan: Plan, now: float) -> Result | None:
+    def _launch(self, plan: ScalingPlan, now: float) -> ActionResult | None:
         """A new launch, or the open one again while its machines are wanted."""
         wanted = plan.target > len(plan.memory.live)
         self._launches.confirm((), wanted=wanted, now=now)
         again = self._launches.open is not None and wanted
         if not (again or (plan.launch and self._launches.open is None)):
             return None
-        if not self._may("launch", now):
+        if not self._allowed_now("launch", now):
             return None
         try:
             token, ids = self._launches.launch(plan.launch, now)
-        except CALL_FAILED as error:
+        except AWS_CALL_ERRORS as error:
             return self._failed("launch", error, now)
         self._pauses["launch"].succeeded()
-        self._sightings.expect(ids, "pending", now, token)
+        self._reconciler.expect(ids, "pending", now, token)
         return ids
 
     def _failed(self, action: str, error: Exception, now: float) -> str:
@@ -156,14 +156,14 @@ class Execution:
 
     def reconcile_names(self, now: float) -> None:
         """Gives every machine without a name the lowest free one."""
-        due = names_due(self._sightings.machines)
-        if not due or not self._may("name", now):
+        due = names_due(self._reconciler.machines)
+        if not due or not self._allowed_now("name", now):
             return
         try:
             for machine_id, number in due.items():
                 self._fleet.name(machine_id, number)
-                self._sightings.named(machine_id, number)
-        except CALL_FAILED as error:
+                self._reconciler.named(machine_id, number)
+        except AWS_CALL_ERRORS as error:
             self._failed("name", error, now)
         else:
             self._pauses["name"].succeeded()

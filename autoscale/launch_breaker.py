@@ -12,7 +12,7 @@ FAILURES = 3
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, 600.0
 
 
-class BootBreaker:
+class LaunchBreaker:
     """Closed: as many machines as are wanted. Open: one now and then, until one comes up."""
 
     def __init__(self) -> None:
