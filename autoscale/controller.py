@@ -313,7 +313,7 @@ class Controller:
             "%s, needed %d (%s), target %d: %s: %s",
             seen.numbers(),
             plan.need,
-            plan.terms.bound,
+            plan.terms.reason,
             plan.target,
             ", ".join(f"{action} {count}" for action, count in todo.items() if count),
             done,

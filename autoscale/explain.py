@@ -72,7 +72,7 @@ def _law(decision: Decision) -> str:
         "profile": "",
     }  # fmt: skip
     values |= decision.limits | decision.terms
-    bound = str(decision.terms.get("bound", "unknown"))
+    bound = str(decision.terms.get("reason", "unknown"))
     reason = _REASONS.get(bound, bound).format(**values)
     held = f", held at {decision.target}" if decision.target != decision.need else ""
     return f"Needed: {decision.need} ({reason}){held}."

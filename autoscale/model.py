@@ -16,7 +16,7 @@ Accuracy = Literal["exact", "lower", "upper", "counts"]
 """What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
 
 Reason = Literal["unknown", "rest", "one", "hedge", "rate", "backlog", "profile", "cap"]
-"""The term of the law that decided what is needed."""
+"""The term of the scaling formula that decided what is needed."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ class Demand:
 
 @dataclass(frozen=True)
 class ScalingProfile:
-    """How to spend: at the least cost within the objective, or as the course grades."""
+    """How to spend: at the least cost within the objective, or at once for every backlog."""
 
-    name: Literal["slo", "course"]
+    name: Literal["slo", "one-per-backlog"]
     hold: float
     """Machines above what is needed now are kept this long after they were last needed."""
     hold_busy: float
@@ -87,8 +87,10 @@ class ScalingProfile:
 
 
 SLO = ScalingProfile("slo", hold=30.0, hold_busy=30.0)
-COURSE = ScalingProfile("course", hold=3.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False)
-PROFILES: dict[str, ScalingProfile] = {"slo": SLO, "course": COURSE}
+ONE_PER_BACKLOG = ScalingProfile(
+    "one-per-backlog", hold=3.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False
+)
+PROFILES: dict[str, ScalingProfile] = {p.name: p for p in (SLO, ONE_PER_BACKLOG)}
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ class FormulaTerms:
     for_rate: int = 0
     for_backlog: int = 0
     for_profile: int = 0
-    bound: Reason = "rest"
+    reason: Reason = "rest"
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class PlanExecutor:
 
     def apply(self, plan: ScalingPlan, now: float) -> dict[str, ActionResult]:
         """Does what the plan says; gives what EC2 accepted, or its error, by action."""
-        if plan.terms.bound == "unknown":
+        if plan.terms.reason == "unknown":
             return {}
         done: dict[str, ActionResult | None] = {}
         if plan.replace:

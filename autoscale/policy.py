@@ -51,7 +51,7 @@ def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> Scalin
     if snapshot.demand is None:
         held = snapshot.memory
         words = "no reading of the queue could be had: nothing is changed"
-        terms = FormulaTerms(bound="unknown")
+        terms = FormulaTerms(reason="unknown")
         return ScalingPlan(held.target, held.target, terms, held, not_more=words, not_less=words)
     live = [m for m in snapshot.machines if m.live]
     failed = _given_up(live, limits, now)
@@ -330,7 +330,7 @@ def _settled(plan: ScalingPlan, live: list[Machine]) -> ScalingPlan:
 
 
 def _not_more(plan: ScalingPlan, live: int) -> str:
-    if plan.terms.bound == "cap":
+    if plan.terms.reason == "cap":
         return "the cap is reached"
     if plan.replace:
         return "machines are replaced first"
@@ -347,4 +347,4 @@ def _not_less(plan: ScalingPlan, live: int) -> str:
         return f"{plan.target} were needed within the hold time"
     if kept > plan.target:
         return "the minute paid for is not used up"
-    return f"{plan.need} are needed ({plan.terms.bound})"
+    return f"{plan.need} are needed ({plan.terms.reason})"

@@ -101,7 +101,7 @@ def draw(folder: Path, summaries: Sequence[TraceSummary]) -> None:
     ratios = {
         policy: [found[t, policy] / found[t, "clairvoyant"] for t in TRACES]
         for policy in POLICIES
-        if policy not in ("clairvoyant", "course")
+        if policy not in ("clairvoyant", "one-per-backlog")
     }
     bars(ratios, list(TRACES), folder / "autoscale-billed.png")
 

@@ -19,10 +19,10 @@ import boto3
 from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
-from local.samples.portraits import poller
+from local.samples.portraits import probe
 
 PHOTOS = 100
-PROFILES = ("course", "slo")
+PROFILES = ("one-per-backlog", "slo")
 READY = 300.0
 LOAD = 300.0
 TO_ZERO = 150.0
@@ -125,7 +125,7 @@ def _burst(profile: str, web: str, folder: Path) -> LiveBurst:
     photos = folder / "photos"
     photos.mkdir()
     for n in range(PHOTOS):
-        (photos / f"test_{n:03d}.jpg").write_bytes(poller().data)
+        (photos / f"test_{n:03d}.jpg").write_bytes(probe().data)
     watch.start()
     began = time.time()
     load = subprocess.run(

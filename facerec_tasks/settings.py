@@ -8,9 +8,9 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_REQUEST_BYTES = 1024
@@ -89,7 +89,8 @@ class Settings(BaseSettings):
 
     # Controller
     max_instances: int = Field(15, ge=0)
-    scaling_profile: Literal["slo", "course"] = "slo"
+    scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
+    """``course``, the second one's former name, is accepted."""
     web_urls: tuple[str, ...] = ()
     """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's."""
     slo: Seconds = 60.0
@@ -120,6 +121,11 @@ class Settings(BaseSettings):
     local_stopping: float = Field(1.0, ge=0)
     local_concurrency: int = Field(1, gt=0)
     """Prefork children of each emulated instance."""
+
+    @field_validator("scaling_profile", mode="before")
+    @classmethod
+    def _former_profile_name(cls, value: Any) -> Any:
+        return "one-per-backlog" if value == "course" else value
 
     @model_validator(mode="after")
     def _relations(self) -> Self:

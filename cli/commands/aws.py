@@ -44,7 +44,11 @@ def _where(settings: Settings) -> str:
 @click.option("--web-instance-type", metavar="TYPE")
 @click.option("--worker-instance-type", metavar="TYPE")
 @click.option("--max-instances", type=click.IntRange(min=0))
-@click.option("--profile", type=click.Choice(["slo", "course"]), help="Of the controller.")
+@click.option(
+    "--profile",
+    type=click.Choice(["slo", "one-per-backlog", "course"]),
+    help="Scaling profile; course: the former name of one-per-backlog.",
+)
 @click.option("--bake", "baking", is_flag=True, help="And an image, if there is none; then go on.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until S3 keeps versions everywhere.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -17,7 +17,7 @@ from autoscale.metrics import ControllerMetrics
 from autoscale.model import Machine
 from autoscale.state import PREFIX
 from cli.commands.fleet_report import report
-from cli.commands.fleet_rollout import roll
+from cli.commands.fleet_rollout import roll, rollout
 from cli.commands.fleet_simulation import simulate
 from cli.decision_archive import DAY, JSON, kept_decisions
 from cli.friendly_errors import told_plainly
@@ -29,7 +29,7 @@ REFRESH = 2.0
 
 @click.group()
 def fleet() -> None:
-    """The EC2 workers and their controller."""
+    """Show, explain and simulate the EC2 worker fleet."""
 
 
 # status
@@ -115,7 +115,7 @@ def _table(status: dict[str, Any]) -> Table:
 @DAY
 @JSON
 def explain(last: int, every: bool, day: str, as_json: bool) -> None:
-    """Why: the last decisions in plain words."""
+    """Explain the last decisions: what was read, what was decided, and why."""
     with told_plainly():
         kept = kept_decisions(day, newest=last if every else None)
     chosen = [d for d in kept if every or d.start or d.launch or d.stop or d.replace or d.retire][
@@ -135,7 +135,7 @@ def explain(last: int, every: bool, day: str, as_json: bool) -> None:
 
 @fleet.command()
 def metrics() -> None:
-    """The last decision as Prometheus metrics, for a text-file collector."""
+    """Print the last decision as Prometheus metrics, for a text-file collector."""
     with told_plainly():
         latest = _latest()
     found = ControllerMetrics()
@@ -147,4 +147,5 @@ def metrics() -> None:
 
 fleet.add_command(simulate)
 fleet.add_command(report)
+fleet.add_command(rollout)
 fleet.add_command(roll)

@@ -17,7 +17,7 @@ from facerec_tasks.settings import get_settings
 @DAY
 @JSON
 def report(hourly: float | None, day: str, as_json: bool) -> None:
-    """What it has cost, and what of it was of use."""
+    """Show billed machine time and its cost, split by use."""
     settings = get_settings()
     with told_plainly():
         kept = kept_decisions(day)
@@ -49,8 +49,8 @@ def _report_lines(found: CostReport, instance_type: str) -> list[tuple[str, str]
                 ("minimum_waste", "minimum-minute waste"),
             )
         ),
-        ("proven floor", f"{found.lower_bound:.0f}"),
-        ("billed / floor", f"{found.ratio:.2f}" if found.ratio else "-"),
+        ("proven lower bound", f"{found.lower_bound:.0f}"),
+        ("billed / lower bound", f"{found.ratio:.2f}" if found.ratio else "-"),
         ("seconds of stopped machines", f"{found.stopped:.0f}"),
         ("dollars (machines and disks)", money),
         ("dollars per 1000 photos", each),

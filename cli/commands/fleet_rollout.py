@@ -1,8 +1,9 @@
-"""``facerec fleet roll``: until every machine runs the image in use, or back to an earlier one."""
+"""``facerec fleet rollout``: wait for the image in use to reach every machine, or roll back."""
 
 import json
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 
 import click
@@ -54,14 +55,14 @@ def watch(
     fleet: Fleet,
     version: str | None,
     deadline: float,
-    tell: Callable[[RolloutProgress], None],
+    report: Callable[[RolloutProgress], None],
     why: Callable[[], str],
 ) -> RolloutProgress:
-    """Waits until no machine has an old image; tells whenever that has come closer.
+    """Waits until no machine has an older image; calls ``report`` at every change.
 
     ``deadline`` is seconds from now. Raises :class:`RolloutIncomplete`.
     """
-    end, told = time.monotonic() + deadline, None
+    end, reported = time.monotonic() + deadline, None
     while True:
         try:
             seen = progress(fleet.describe(), version)
@@ -69,32 +70,34 @@ def watch(
             if time.monotonic() > end:
                 raise
         else:
-            if seen != told:
-                tell(seen)
-                told = seen
+            if seen != reported:
+                report(seen)
+                reported = seen
             if not seen.old:
                 return seen
             if time.monotonic() > end:
-                raise RolloutIncomplete(f"still of an old image: {', '.join(seen.old)}. {why()}")
+                raise RolloutIncomplete(f"still on an older image: {', '.join(seen.old)}. {why()}")
         time.sleep(LOOK)
 
 
 def _why(settings: Settings) -> str:
     found = StateBucket(settings, PREFIX).find(LATEST)
     said = Decision.from_json(found.data.decode()).not_less if found else ""
-    return f"The controller: {said}" if said else "The controller says nothing: does it run?"
+    return f"The controller: {said}" if said else "No decision of the controller was found."
 
 
 @click.command()
 @click.argument("version", default="")
-@click.option("--deadline", type=click.FloatRange(0), default=30, help="In minutes (30).")
+@click.option(
+    "--deadline", type=click.FloatRange(0), default=30, show_default=True, help="In minutes."
+)
 @JSON
-def roll(version: str, deadline: float, as_json: bool) -> None:
-    """Wait until every machine runs the image in use.
+def rollout(version: str, deadline: float, as_json: bool) -> None:
+    """Wait until every machine runs the image in use, or roll back to VERSION.
 
-    The controller replaces machines of an old image by itself: one first, then as many at a time as
-    are up; each serves until its successor does, and drains. With a VERSION that image is published
-    before: that is the way back. At rest there is nothing to replace but stopped machines.
+    The controller replaces machines of an older image by itself: one first, then as many at a time
+    as are up. Each machine serves until its successor is up, then drains. With VERSION, that image
+    is published first. While nothing runs, only stopped machines are replaced.
     """
     settings = get_settings()
     with told_plainly():
@@ -105,12 +108,18 @@ def roll(version: str, deadline: float, as_json: bool) -> None:
             Ec2Fleet(settings),
             images.in_use(),
             60 * deadline,
-            tell=lambda seen: click.echo(
-                f"{len(seen.new)} of the image in use, {len(seen.old)} of another", err=True
+            report=lambda seen: click.echo(
+                f"{len(seen.new)} machines run the image in use, {len(seen.old)} an older one",
+                err=True,
             ),
             why=lambda: _why(settings),
         )
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        click.echo(f"every machine is of {done.version or 'the image in use'}: {len(done.new)}")
+        click.echo(f"all {len(done.new)} machines run {done.version or 'the image in use'}")
+
+
+roll = copy(rollout)
+"""The command's former name."""
+roll.name, roll.hidden = "roll", True

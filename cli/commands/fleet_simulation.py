@@ -17,6 +17,8 @@ from autoscale.simulation.traces import recorded as arrivals_in
 from cli.decision_archive import DAY, JSON, kept_decisions
 from cli.friendly_errors import told_plainly
 
+FORMER_NAMES = {"course": "one-per-backlog"}
+
 
 @click.command()
 @click.option(
@@ -36,7 +38,7 @@ from cli.friendly_errors import told_plainly
 @click.option(
     "--policy",
     "policies",
-    type=click.Choice(POLICIES),
+    type=click.Choice((*POLICIES, *FORMER_NAMES)),
     multiple=True,
     default=("slo", "clairvoyant"),
     show_default=True,
@@ -81,8 +83,9 @@ def simulate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """What if: policies and settings on the same traffic."""
+    """Compare scaling policies and settings on the same traffic, in simulated time."""
     environment = _environment(**options)
+    policies = tuple(FORMER_NAMES.get(policy, policy) for policy in policies)
     with told_plainly():
         arrivals = _traffic(recorded, log, day)
     name = trace if arrivals is None else "recorded"
@@ -140,7 +143,7 @@ def _summaries(summaries: Sequence[TraceSummary]) -> str:
     lines = [
         f"{first.trace}: {first.tasks:.0f} photos, mean of {first.seeds} seeds; "
         f"no policy stays below {first.lower_bound:.0f} billed s",
-        f"{'policy':<20}{'p50 s':>7}{'p99 s':>7}{'late':>8}{'billed s':>9}{'x lower_bound':>8}"
+        f"{'policy':<20}{'p50 s':>7}{'p99 s':>7}{'late':>8}{'billed s':>9}{'x bound':>8}"
         f"{'launches':>9}{'peak':>5}{'redone':>7}",
     ]
     for s in summaries:

@@ -17,7 +17,11 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
 @click.option("--flower-port", type=int, help="Of Flower; FACEREC_FLOWER_PORT, 5555.")
 @click.option("--aws-port", type=int, help="Of the embedded AWS; FACEREC_LOCAL_AWS_PORT, 4566.")
 @click.option("--max-instances", type=int, help="Machines at most; FACEREC_MAX_INSTANCES, 15.")
-@click.option("--profile", type=click.Choice(["slo", "course"]), help="Of scaling; slo.")
+@click.option(
+    "--profile",
+    type=click.Choice(["slo", "one-per-backlog", "course"]),
+    help="Scaling profile; course: the former name of one-per-backlog.",
+)
 @click.option("--concurrency", type=int, help="Processes of each machine; 1.")
 @click.option("--pending", type=float, help="Seconds a machine boots; 2.")
 @click.option("--stopping", type=float, help="Seconds a machine takes to stop; 1.")

@@ -35,11 +35,11 @@ def token() -> str:
     return uuid.uuid4().hex
 
 
-def test_an_empty_fleet_is_empty(fleet: Fleet) -> None:
+def test_describe_empty_fleet(fleet: Fleet) -> None:
     assert fleet.describe() == []
 
 
-def test_launched_machines_are_members_with_their_token_and_no_name(fleet: Fleet) -> None:
+def test_launched_machines_carry_their_token(fleet: Fleet) -> None:
     asked = token()
     ids = fleet.launch(3, asked)
     assert len(set(ids)) == 3
@@ -50,14 +50,14 @@ def test_launched_machines_are_members_with_their_token_and_no_name(fleet: Fleet
     assert all(m.live and abs(m.since - time.time()) < 10 for m in found)
 
 
-def test_a_token_launches_once(fleet: Fleet) -> None:
+def test_client_token_launches_once(fleet: Fleet) -> None:
     asked = token()
     first = fleet.launch(2, asked)
     assert sorted(fleet.launch(2, asked)) == sorted(first)
     assert len(fleet.describe()) == 2
 
 
-def test_a_machine_goes_its_way(fleet: Fleet, eventually: Wait) -> None:
+def test_machine_lifecycle(fleet: Fleet, eventually: Wait) -> None:
     (one,) = fleet.launch(1, token())
     eventually(lambda: find(fleet, one).state == "running")
     assert fleet.stop([one]) == [one]
@@ -73,7 +73,7 @@ def test_a_machine_goes_its_way(fleet: Fleet, eventually: Wait) -> None:
     eventually(lambda: find(fleet, one).state == "terminated")
 
 
-def test_of_several_those_in_the_right_state_are_accepted(fleet: Fleet, eventually: Wait) -> None:
+def test_batched_call_accepts_machines_in_the_right_state(fleet: Fleet, eventually: Wait) -> None:
     ended, stopped = fleet.launch(2, token())
     eventually(lambda: all(m.state == "running" for m in fleet.describe()))
     fleet.stop([stopped])
@@ -82,20 +82,20 @@ def test_of_several_those_in_the_right_state_are_accepted(fleet: Fleet, eventual
     assert fleet.start([ended, stopped]) == [stopped]
 
 
-def test_a_machine_that_has_never_run_cannot_be_stopped(fleet: Fleet) -> None:
+def test_pending_machine_cannot_be_stopped(fleet: Fleet) -> None:
     (one,) = fleet.launch(1, token())
     assert fleet.stop([one]) == []
     assert fleet.terminate([one]) == [one]
 
 
-def test_a_name_is_a_number_and_may_be_given_again(fleet: Fleet) -> None:
+def test_name_may_be_set_again(fleet: Fleet) -> None:
     (one,) = fleet.launch(1, token())
     fleet.name(one, 7)
     fleet.name(one, 7)
     assert find(fleet, one).number == 7
 
 
-def test_machines_of_another_image_than_the_one_in_use_are_outdated(
+def test_machines_of_another_image_are_outdated(
     fleet: Fleet, private_endpoint: str, request: pytest.FixtureRequest
 ) -> None:
     (before,) = fleet.launch(1, token())

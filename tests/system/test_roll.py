@@ -72,7 +72,7 @@ def members(ec2: Any) -> Iterator[dict[str, Any]]:
 def test_a_new_image_replaces_every_machine_and_loses_no_photo(
     start: Callable[..., System], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
 ) -> None:
-    system = start(FACEREC_MAX_INSTANCES=str(CAP), FACEREC_SCALING_PROFILE="course")
+    system = start(FACEREC_MAX_INSTANCES=str(CAP), FACEREC_SCALING_PROFILE="one-per-backlog")
     system.wait_ready()
     url = f"http://127.0.0.1:{system.aws_port}"
     for name, value in isolated(dict(os.environ), url).items():
@@ -87,7 +87,7 @@ def test_a_new_image_replaces_every_machine_and_loses_no_photo(
         new = ec2.register_image(Name=IMAGE, Architecture="x86_64", RootDeviceName="/dev/xvda")
         before = senders.answered
         rolled = subprocess.run(
-            [system.facerec, "fleet", "roll", "--deadline", "5", "--json"],
+            [system.facerec, "fleet", "rollout", "--deadline", "5", "--json"],
             env=isolated(system.environment, url), capture_output=True, text=True, timeout=330,
             check=False,
         )  # fmt: skip

@@ -46,7 +46,7 @@ def stop_at_random(ec2: Any, ended: threading.Event, stopped: Counter[str]) -> N
 def test_a_thousand_photos_under_random_scale_in(
     start: Callable[..., System], monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
 ) -> None:
-    system = start(FACEREC_MAX_INSTANCES="4", FACEREC_SCALING_PROFILE="course")
+    system = start(FACEREC_MAX_INSTANCES="4", FACEREC_SCALING_PROFILE="one-per-backlog")
     system.wait_ready()
     url = f"http://127.0.0.1:{system.aws_port}"
     for name, value in isolated(dict(os.environ), url).items():

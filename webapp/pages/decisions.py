@@ -114,7 +114,7 @@ def _need(step: Step) -> str:
     photos = todo.get(step.waiting, f"{step.waiting} photos")
     values: dict[str, Any] = {"rate": 0.0, "capacity": 0.0, "backlog": 0.0, "cap": 0, "profile": ""}
     values |= step.limits | step.terms
-    because = _BECAUSE.get(str(step.terms.get("bound", "rest")), "").format(**values)
+    because = _BECAUSE.get(str(step.terms.get("reason", "rest")), "").format(**values)
     machines = "no machine is" if step.need == 0 else "1 machine is"
     if step.need > 1:
         machines = f"{step.need} machines are"

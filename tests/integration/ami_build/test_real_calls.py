@@ -79,7 +79,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
         "AWS_ENDPOINT_URL": recorder.url,
         "FACEREC_ID": settings.id,
         "FACEREC_LAUNCH_TEMPLATE": f"{settings.id}-app-tier",
-        "FACEREC_SCALING_PROFILE": "course",
+        "FACEREC_SCALING_PROFILE": "one-per-backlog",
         "FACEREC_MODELS_DIR": os.path.abspath("models"),
         "FACEREC_CONCURRENCY": "1",
         "FLOWER_UNAUTHENTICATED_API": "true",
@@ -105,7 +105,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
         running.append(run(process, "-m", "facerec_tasks.log_shipper"))
     eventually(lambda: answers(f"{web}/readyz"), within=60)
     use(web, flower, eventually)
-    # The course's profile stops its machines when the last answer is out.
+    # The one-per-backlog profile stops its machines when the last answer is out.
     eventually(lambda: {"ec2:RunInstances", "ec2:StopInstances"} <= actions(recorder), within=60)
     eventually(lambda: shipping(recorder) == {"web-journal", "worker-journal"})
     for child in reversed(running):

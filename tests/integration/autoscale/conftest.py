@@ -18,7 +18,7 @@ from tests.answering import Silent, serving
 
 
 @dataclass
-class InFlightReading:
+class WebTier:
     """What the web tier shall say."""
 
     url: str = ""
@@ -39,8 +39,8 @@ class InFlightReading:
 
 
 @pytest.fixture
-def ledger() -> Iterator[InFlightReading]:
-    told = InFlightReading()
+def ledger() -> Iterator[WebTier]:
+    told = WebTier()
 
     class Handler(Silent):
         def do_GET(self) -> None:
@@ -92,14 +92,14 @@ def watched(resources: Settings) -> Iterator[Watched]:
 
 @pytest.fixture
 def controller(
-    resources: Settings, spawn: Callable[..., Child], ledger: InFlightReading
+    resources: Settings, spawn: Callable[..., Child], ledger: WebTier
 ) -> Callable[..., Child]:
     """``controller("--dry-run", FACEREC_MACHINE="b")``: one in its own process."""
 
     def start(*arguments: str, **environment: str) -> Child:
         told = {
             "FACEREC_WEB_URLS": json.dumps([ledger.url]),
-            "FACEREC_SCALING_PROFILE": "course",
+            "FACEREC_SCALING_PROFILE": "one-per-backlog",
         }
         return spawn(
             [sys.executable, "-m", "autoscale.controller", *arguments],

@@ -22,7 +22,7 @@ from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 
 from .between import between
-from .conftest import InFlightReading, Watched
+from .conftest import Watched, WebTier
 
 Start = Callable[..., Child]
 Wait = Callable[..., None]
@@ -34,10 +34,10 @@ def command(*arguments: str) -> str:
     return result.output
 
 
-def test_a_burst_from_nothing_to_nothing_and_its_story(
+def test_burst_from_zero_to_zero_is_logged(
     resources: Settings,
     controller: Start,
-    ledger: InFlightReading,
+    ledger: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
@@ -67,7 +67,7 @@ def test_a_burst_from_nothing_to_nothing_and_its_story(
     assert replayed[0]["tasks"] == 100
 
 
-def test_counts_alone_are_enough(
+def test_queue_counts_alone_are_enough(
     resources: Settings, controller: Start, watched: Watched, eventually: Wait
 ) -> None:
     from facerec_tasks.aws import client
@@ -83,8 +83,8 @@ def test_counts_alone_are_enough(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_again_and_again_it_doubles_nothing(
-    seed: int, controller: Start, ledger: InFlightReading, watched: Watched, eventually: Wait
+def test_controller_killed_repeatedly_doubles_no_launch(
+    seed: int, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait
 ) -> None:
     rng = random.Random(seed)
     ledger.burst(100)
@@ -101,11 +101,11 @@ def test_killed_again_and_again_it_doubles_nothing(
     eventually(lambda: watched.live == 0, within=15)
 
 
-def test_an_ec2_that_throttles_loses_answers_and_lies(
+def test_ec2_throttles_loses_responses_and_lists_late(
     private_endpoint: str,
     resources: Settings,
     controller: Start,
-    ledger: InFlightReading,
+    ledger: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
@@ -133,10 +133,10 @@ def test_an_ec2_that_throttles_loses_answers_and_lies(
     assert watched.most_live == 15
 
 
-def test_a_dry_run_changes_nothing_and_takes_nobodys_lease(
+def test_dry_run_changes_nothing(
     resources: Settings,
     controller: Start,
-    ledger: InFlightReading,
+    ledger: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
@@ -148,8 +148,8 @@ def test_a_dry_run_changes_nothing_and_takes_nobodys_lease(
     assert StateBucket(resources, PREFIX).find(LEASE) is None
 
 
-def test_a_second_controller_waits_and_a_clean_end_hands_over_at_once(
-    tmp_path: Path, controller: Start, ledger: InFlightReading, watched: Watched, eventually: Wait
+def test_second_controller_waits_and_takes_over_on_release(
+    tmp_path: Path, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait
 ) -> None:
     log = tmp_path / "controller.log"
     first = controller()
@@ -168,8 +168,8 @@ def test_a_second_controller_waits_and_a_clean_end_hands_over_at_once(
 
 
 @pytest.mark.soak
-def test_a_second_controller_takes_over_within_a_minute_of_a_kill(
-    tmp_path: Path, controller: Start, ledger: InFlightReading, watched: Watched, eventually: Wait
+def test_second_controller_takes_over_after_a_kill(
+    tmp_path: Path, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait
 ) -> None:
     log = tmp_path / "controller.log"
     first = controller()
@@ -182,11 +182,11 @@ def test_a_second_controller_takes_over_within_a_minute_of_a_kill(
     assert watched.most_live == 15
 
 
-def test_an_outage_of_all_of_aws_ends_nothing(
+def test_controller_survives_an_aws_outage(
     private_endpoint: str,
     resources: Settings,
     controller: Start,
-    ledger: InFlightReading,
+    ledger: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:

@@ -26,7 +26,7 @@ def described(ec2: Any, machine: str) -> Any:
     return ec2.describe_instances(InstanceIds=[machine])["Reservations"][0]["Instances"][0]
 
 
-def test_spot_machines_are_asked_for_and_one_that_will_be_taken_away_is_faulty(
+def test_spot_launch_and_interruption_notice(
     resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = Ec2Fleet(resources.model_copy(update={"spot": True, "fleet_mode": "terminate"}))
@@ -49,7 +49,7 @@ def _refusing(code: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "VcpuLimitExceeded"])
-def test_lack_of_room_is_a_refusal_and_spot_then_pays_the_full_price(
+def test_insufficient_capacity_falls_back_to_on_demand(
     code: str, resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = Ec2Fleet(resources.model_copy(update={"spot": True, "fleet_mode": "terminate"}))
@@ -70,7 +70,7 @@ def _templated(resources: Settings, ec2: Any, image: str) -> Ec2Fleet:
     return Ec2Fleet(resources.model_copy(update={"launch_template": name}))
 
 
-def test_a_launch_template_says_the_type_and_our_image_goes_before_its_own(
+def test_launch_template_with_own_image(
     private_endpoint: str, resources: Settings, ec2: Any
 ) -> None:
     older = ec2.register_image(Name="older", Architecture="x86_64", RootDeviceName="/dev/xvda")
@@ -84,7 +84,7 @@ def test_a_launch_template_says_the_type_and_our_image_goes_before_its_own(
     assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
 
 
-def test_without_an_image_of_ours_a_launch_template_has_its_own(
+def test_launch_template_with_its_own_image(
     private_endpoint: str, resources: Settings, ec2: Any
 ) -> None:
     own = ec2.register_image(Name="own", Architecture="x86_64", RootDeviceName="/dev/xvda")
@@ -97,7 +97,7 @@ def test_without_an_image_of_ours_a_launch_template_has_its_own(
     assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
 
 
-def test_a_failed_look_for_the_image_changes_nothing(
+def test_failed_image_lookup_changes_nothing(
     private_endpoint: str, resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = Ec2Fleet(resources)
@@ -107,7 +107,7 @@ def test_a_failed_look_for_the_image_changes_nothing(
     assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
 
 
-def test_an_open_launch_of_an_older_image_stays_open(
+def test_open_launch_of_an_older_image_stays_open(
     private_endpoint: str, resources: Settings, ec2: Any
 ) -> None:
     asked = token()
@@ -119,12 +119,12 @@ def test_an_open_launch_of_an_older_image_stays_open(
         Ec2Fleet(resources).launch(1, asked)
 
 
-def test_without_an_image_it_says_what_to_do(settings: Settings, private_endpoint: str) -> None:
+def test_missing_image_error_names_the_remedy(settings: Settings, private_endpoint: str) -> None:
     with pytest.raises(ConfigurationError, match="bake one"):
         Ec2Fleet(settings).launch(1, token())
 
 
-def test_an_image_that_was_baked_anew_is_found(
+def test_rebaked_image_is_found(
     private_endpoint: str, resources: Settings, ec2: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = Ec2Fleet(resources)
@@ -141,7 +141,7 @@ def test_an_image_that_was_baked_anew_is_found(
     assert described(ec2, machine)["ImageId"] == new
 
 
-def test_machines_of_others_are_none_of_ours(resources: Settings) -> None:
+def test_foreign_instances_are_ignored(resources: Settings) -> None:
     other = Ec2Fleet(resources.model_copy(update={"id": "other-team"}))
     other.launch(1, token())
     assert Ec2Fleet(resources).describe() == []

@@ -122,8 +122,8 @@ class SimulatedSystem:
         return sum(m.live for m in self.fleet.truth)
 
 
-def test_a_burst_is_served_and_everything_ends(tmp_path: Path) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="course")
+def test_burst_is_served_and_fleet_returns_to_zero(tmp_path: Path) -> None:
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
     system.step()
     system.arrive(100)
     system.step()
@@ -136,8 +136,8 @@ def test_a_burst_is_served_and_everything_ends(tmp_path: Path) -> None:
     assert max(d.machines.get("ready", 0) for d in kept) == 15
 
 
-def test_boot_and_service_times_are_learned_and_kept(tmp_path: Path) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="course")
+def test_boot_and_service_times_are_learned_and_stored(tmp_path: Path) -> None:
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
     system.arrive(900)
     system.steps(60)
     found = system.state.find(LEARNED)
@@ -148,7 +148,7 @@ def test_boot_and_service_times_are_learned_and_kept(tmp_path: Path) -> None:
     assert estimates.processes == 2
 
 
-def test_a_boot_that_fails_is_replaced_and_the_work_is_done(tmp_path: Path) -> None:
+def test_failed_boot_is_replaced(tmp_path: Path) -> None:
     system = SimulatedSystem(tmp_path, lambda n: math.inf if n == 0 else 10.0, slo=300.0)
     system.arrive(10)
     plans = system.steps(80)
@@ -157,10 +157,10 @@ def test_a_boot_that_fails_is_replaced_and_the_work_is_done(tmp_path: Path) -> N
     assert system.waiting == 0
 
 
-def test_when_every_boot_fails_an_alarm_is_raised_and_few_are_tried(
+def test_launch_breaker_alarms_when_every_boot_fails(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: math.inf, scaling_profile="course")
+    system = SimulatedSystem(tmp_path, lambda n: math.inf, scaling_profile="one-per-backlog")
     system.arrive(100)
     with caplog.at_level(logging.ERROR):
         system.steps(60)
@@ -176,16 +176,16 @@ def test_when_every_boot_fails_an_alarm_is_raised_and_few_are_tried(
     assert system.waiting == 0
 
 
-def test_workers_that_cannot_be_asked_are_not_taken_for_dead(tmp_path: Path) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="course")
+def test_unreachable_workers_are_not_replaced(tmp_path: Path) -> None:
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
     system.askable = False
     system.rate = 0.02
     system.arrive(100)
     assert not any(p.replace for p in system.steps(200))
 
 
-def test_readings_that_fail_change_nothing(tmp_path: Path) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="course")
+def test_failed_readings_change_nothing(tmp_path: Path) -> None:
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
     system.arrive(100)
     system.steps(3)
     system.readable = False
@@ -199,8 +199,8 @@ def test_readings_that_fail_change_nothing(tmp_path: Path) -> None:
     assert system.live == 0
 
 
-def test_a_restart_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="course")
+def test_controller_restart_doubles_no_launch(tmp_path: Path) -> None:
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
     system.arrive(100)
     for _ in range(6):
         system.step()
@@ -209,8 +209,8 @@ def test_a_restart_in_the_middle_doubles_nothing(tmp_path: Path) -> None:
     assert len(system.fleet.truth) == 15
 
 
-def test_a_web_tier_that_restarts_in_the_middle_loses_nobody(tmp_path: Path) -> None:
-    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="course")
+def test_web_restart_loses_no_request(tmp_path: Path) -> None:
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
     system.arrive(100)
     system.steps(4)
     for _ in range(30):
@@ -225,9 +225,13 @@ def test_a_web_tier_that_restarts_in_the_middle_loses_nobody(tmp_path: Path) -> 
     assert system.live == 0
 
 
-def test_long_tasks_are_finished_before_their_machine_is_stopped(tmp_path: Path) -> None:
+def test_long_tasks_drain_before_stop(tmp_path: Path) -> None:
     system = SimulatedSystem(
-        tmp_path, lambda n: 4.0, scaling_profile="course", task_time_limit=900, answer_timeout=1000
+        tmp_path,
+        lambda n: 4.0,
+        scaling_profile="one-per-backlog",
+        task_time_limit=900,
+        answer_timeout=1000,
     )
     system.rate = 0.0
     system.arrive(6)
@@ -243,11 +247,15 @@ def test_long_tasks_are_finished_before_their_machine_is_stopped(tmp_path: Path)
     assert system.live == 0
 
 
-def test_a_machine_that_never_says_it_is_idle_is_stopped_after_the_longest_task(
+def test_drain_times_out_after_the_longest_task(
     tmp_path: Path,
 ) -> None:
     system = SimulatedSystem(
-        tmp_path, lambda n: 4.0, scaling_profile="course", task_time_limit=100, answer_timeout=1000
+        tmp_path,
+        lambda n: 4.0,
+        scaling_profile="one-per-backlog",
+        task_time_limit=100,
+        answer_timeout=1000,
     )
     system.rate = 0.0
     system.arrive(1)
@@ -261,10 +269,12 @@ def test_a_machine_that_never_says_it_is_idle_is_stopped_after_the_longest_task(
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_a_hundred_bursts_with_random_kills(seed: int, tmp_path: Path) -> None:
+def test_hundred_bursts_with_random_kills(seed: int, tmp_path: Path) -> None:
     rng = random.Random(seed)
     slow = {n: rng.uniform(4.0, 20.0) if rng.random() > 0.05 else math.inf for n in range(200)}
-    system = SimulatedSystem(tmp_path, lambda n: slow.get(n, 8.0), scaling_profile="course")
+    system = SimulatedSystem(
+        tmp_path, lambda n: slow.get(n, 8.0), scaling_profile="one-per-backlog"
+    )
     system.rate = 0.3
     system.fleet.faults = Faults(throttled=0.1, lost=0.05, late=0.2, lag=10.0)
     system.step()

@@ -23,7 +23,7 @@ def decision(step: str = "run-1", at: float = NOW, waiting: int = 9) -> Decision
     return record(step, at, readings, demand, machines, 0, plan, limits, {"stop": ["i-1"]})
 
 
-def test_a_line_is_a_decision_again() -> None:
+def test_decision_round_trips_through_json() -> None:
     line = decision().to_json()
     assert "\n" not in line
     again = Decision.from_json(line)
@@ -33,17 +33,17 @@ def test_a_line_is_a_decision_again() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "7", "{}", '{"step": "x"}'])
-def test_anything_else_is_refused(line: str) -> None:
+def test_malformed_decision_is_rejected(line: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  json's own or ours
         Decision.from_json(line)
 
 
-def test_fields_of_a_newer_version_are_ignored() -> None:
+def test_decision_fields_of_a_newer_version_are_ignored() -> None:
     fields = json.loads(decision().to_json()) | {"new": 1}
     assert Decision.from_json(json.dumps(fields)).step == "run-1"
 
 
-def test_steps_are_gathered_and_what_matters_is_written_at_once() -> None:
+def test_decision_log_batches_writes_and_flushes_changes() -> None:
     state = MemoryStateStore()
     log = DecisionLog(state, "run")
     log.add(decision("run-1"), NOW, within=10.0)
@@ -55,7 +55,7 @@ def test_steps_are_gathered_and_what_matters_is_written_at_once() -> None:
     assert Decision.from_json(latest.data.decode()).step == "run-2"
 
 
-def test_minutes_make_an_object_and_days_a_folder() -> None:
+def test_decision_log_object_keys_by_day() -> None:
     state = MemoryStateStore()
     log = DecisionLog(state, "run")
     for n in range(10):
@@ -68,7 +68,7 @@ def test_minutes_make_an_object_and_days_a_folder() -> None:
     assert [d.step for d in read_last(state, 3)] == ["run-7", "run-8", "run-9"]
 
 
-def test_what_could_not_be_written_is_written_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decision_log_retries_a_failed_write(monkeypatch: pytest.MonkeyPatch) -> None:
     state = MemoryStateStore()
     log = DecisionLog(state, "run")
     with monkeypatch.context() as broken:

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from autoscale.drain import DrainTracker
-from autoscale.model import COURSE, Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
+from autoscale.model import (
+    ONE_PER_BACKLOG,
+    Demand,
+    FleetSnapshot,
+    Machine,
+    PolicyState,
+    ScalingLimits,
+)
 from autoscale.policy import decide
 
 NOW = 1000.0
@@ -27,7 +34,7 @@ class Workers:
         return [node for node in asked if node not in self.deaf]
 
 
-def test_only_a_confirmation_begins_a_drain_and_only_idleness_ends_it() -> None:
+def test_drain_starts_on_confirmation_and_ends_when_idle() -> None:
     drain = DrainTracker(Workers("worker@i-b"), longest=900.0)
     drain.begin({"i-a": nodes("i-a"), "i-b": nodes("i-b")}, NOW)
     assert [m.draining for m in drain.mark([A, B])] == [True, False]
@@ -41,37 +48,41 @@ def test_only_a_confirmation_begins_a_drain_and_only_idleness_ends_it() -> None:
     assert drain.done(silent, NOW + 900) == ("i-a",)
 
 
-def test_a_broker_that_fails_begins_nothing() -> None:
+def test_drain_does_not_start_when_broker_fails() -> None:
     drain = DrainTracker(Workers(broken=True), longest=900.0)
     drain.begin({"i-a": nodes("i-a")}, NOW)
     assert drain.done([A], NOW + 9999) == ()
 
 
-def test_a_worker_nobody_ever_heard_holds_nothing() -> None:
+def test_drain_is_over_at_once_for_a_worker_that_never_answered() -> None:
     drain = DrainTracker(Workers(), longest=900.0)
     drain.begin({"i-a": None}, NOW)
     assert drain.done([A], NOW) == ("i-a",)
 
 
-def test_a_draining_machine_counts_to_the_cap_and_to_nothing_else() -> None:
+def test_draining_machine_counts_against_cap_only() -> None:
     drain = DrainTracker(Workers(), longest=900.0)
     drain.begin({"i-a": nodes("i-a")}, NOW)
     machines = drain.mark([A, B])
     demand = Demand(30, 30, 30.0, "exact")
     plan = decide(
-        FleetSnapshot(demand, machines, PolicyState()), ScalingLimits(cap=4, profile=COURSE), NOW
+        FleetSnapshot(demand, machines, PolicyState()),
+        ScalingLimits(cap=4, profile=ONE_PER_BACKLOG),
+        NOW,
     )
     assert plan.launch == 2
     assert plan.target == 4
 
 
-def test_nothing_is_stopped_in_a_step_that_starts_machines() -> None:
+def test_step_that_scales_out_stops_nothing() -> None:
     drain = DrainTracker(Workers(), longest=900.0)
     drain.begin({"i-a": None}, NOW)
     machines = drain.mark([A])
     demand = Demand(30, 30, 30.0, "exact")
     plan = decide(
-        FleetSnapshot(demand, machines, PolicyState()), ScalingLimits(cap=4, profile=COURSE), NOW
+        FleetSnapshot(demand, machines, PolicyState()),
+        ScalingLimits(cap=4, profile=ONE_PER_BACKLOG),
+        NOW,
     )
     assert plan.launch
     assert drain.phased(plan, machines, nodes, NOW).stop == ()

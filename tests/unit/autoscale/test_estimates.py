@@ -8,11 +8,11 @@ from autoscale.model import ScalingLimits
 LIMITS = ScalingLimits(cap=15)
 
 
-def test_without_observations_the_assumptions_stay() -> None:
+def test_estimates_default_to_settings_without_observations() -> None:
     assert Estimates().applied_to(LIMITS) == LIMITS
 
 
-def test_boots_are_averaged_and_rounded_up() -> None:
+def test_boot_estimate_is_mean_rounded_up() -> None:
     estimates = Estimates()
     for seconds in (40.1, 44.0, 52.3, 61.0, 70.2):
         estimates = estimates.booted(seconds)
@@ -20,20 +20,20 @@ def test_boots_are_averaged_and_rounded_up() -> None:
     assert (limits.boot, limits.boot_worst) == (54.0, 71.0)
 
 
-def test_a_few_fast_boots_do_not_make_others_failures() -> None:
+def test_boot_timeout_is_wide_after_few_boots() -> None:
     limits = Estimates().booted(2.0).applied_to(LIMITS)
     assert limits.boot == 2.0
     assert limits.boot_worst == LEAST_WORST
 
 
-def test_a_boot_that_was_given_up_may_only_have_been_slow() -> None:
+def test_boot_timeout_grows_after_a_boot_was_given_up() -> None:
     estimates = Estimates().gave_up(90.0)
     assert estimates.applied_to(LIMITS).boot_worst == 90.0
     assert estimates.gave_up(1e9).applied_to(LIMITS).boot_worst == 600.0
     assert estimates.booted(30.0).applied_to(LIMITS).boot_worst < 90.0
 
 
-def test_it_survives_a_restart() -> None:
+def test_estimates_survive_a_restart() -> None:
     estimates = Estimates().booted(31.5).served(0.25).with_processes(2).gave_up(90.0)
     assert Estimates.from_json(estimates.to_json()) == estimates
 
@@ -44,12 +44,12 @@ def test_it_survives_a_restart() -> None:
      b'{"boots":["x"],"services":[],"processes":1,"given_up":0}',
      b'{"boots":[],"services":[],"processes":0.5,"given_up":0}'],
 )  # fmt: skip
-def test_rubbish_is_refused(data: bytes) -> None:
+def test_corrupt_estimates_are_rejected(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  json's own or ours
         Estimates.from_json(data)
 
 
-def test_service_time_is_measured_while_all_are_busy() -> None:
+def test_service_time_is_measured_while_all_processes_are_busy() -> None:
     watch = ServiceTimeMeter()
     assert watch.look(0.0, 0, 500, up=5, processes=2) is None
     assert watch.look(2.0, 40, 460, up=5, processes=2) == pytest.approx(0.5)
@@ -65,13 +65,15 @@ def test_service_time_is_measured_while_all_are_busy() -> None:
         pytest.param(2, 400, 5, id="too few to say"),
     ],
 )
-def test_it_is_not_measured_otherwise(answered: int | None, waiting: int, up: int) -> None:
+def test_service_time_is_not_measured_while_idle(
+    answered: int | None, waiting: int, up: int
+) -> None:
     watch = ServiceTimeMeter()
     watch.look(0.0, 0, 500, up=5, processes=2)
     assert watch.look(2.0, answered, waiting, up=up, processes=2) is None
 
 
-def test_no_answer_for_long_is_a_measurement_too() -> None:
+def test_service_time_grows_when_nothing_is_answered() -> None:
     watch = ServiceTimeMeter()
     watch.look(0.0, 0, 500, up=1, processes=2)
     assert watch.look(20.0, 0, 500, up=1, processes=2) == 40.0

@@ -4,7 +4,14 @@ import pytest
 
 from autoscale.decisions import Decision, record
 from autoscale.explain import explain
-from autoscale.model import COURSE, Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
+from autoscale.model import (
+    ONE_PER_BACKLOG,
+    Demand,
+    FleetSnapshot,
+    Machine,
+    PolicyState,
+    ScalingLimits,
+)
 from autoscale.policy import decide
 
 NOW = 1_800_000_000.0
@@ -25,8 +32,10 @@ def told(
     return explain(Decision.from_json(made.to_json()))
 
 
-def test_a_burst() -> None:
-    words = told(Demand(100, 100, 100.0, "exact"), limits=ScalingLimits(cap=15, profile=COURSE))
+def test_explain_a_burst() -> None:
+    words = told(
+        Demand(100, 100, 100.0, "exact"), limits=ScalingLimits(cap=15, profile=ONE_PER_BACKLOG)
+    )
     assert words == (
         "2027-01-15 08:00:00 UTC, step r-1: 100 photos to do (the web tier waits for exactly 100; "
         "the queue counts 100 visible and 0 in flight). Machines: none. Needed: 15 (more are "
@@ -35,7 +44,7 @@ def test_a_burst() -> None:
     )
 
 
-def test_the_last_machine_goes() -> None:
+def test_explain_scale_in_of_the_last_machine() -> None:
     machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=True)
     words = told(Demand(0, 0, 5.0, "exact"), machine)
     assert "No photo to do" in words
@@ -57,17 +66,21 @@ def test_the_last_machine_goes() -> None:
             "one machine does it in time",
         ),
         (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos will still wait"),
-        (Demand(9, 9, 1.0, "lower"), ScalingLimits(cap=15, profile=COURSE), "the course profile"),
+        (
+            Demand(9, 9, 1.0, "lower"),
+            ScalingLimits(cap=15, profile=ONE_PER_BACKLOG),
+            "the one-per-backlog profile",
+        ),
     ],
 )
-def test_every_bound_has_its_reason(demand: Demand, limits: ScalingLimits, words: str) -> None:
+def test_explain_every_reason(demand: Demand, limits: ScalingLimits, words: str) -> None:
     assert words in told(demand, limits=limits)
 
 
-def test_a_missing_reading_is_said() -> None:
+def test_explain_a_missing_reading() -> None:
     assert "could not be read, so nothing is changed" in told(None)
 
 
-def test_a_call_that_failed_is_said() -> None:
+def test_explain_a_failed_call() -> None:
     words = told(Demand(9, 9, 9.0, "exact"), done={"launch": "Unavailable: throttled"})
     assert "But launch failed (Unavailable: throttled)." in words

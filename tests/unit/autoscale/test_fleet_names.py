@@ -11,22 +11,22 @@ def member(n: int, number: int | None, state: InstanceState = "running") -> Mach
     return Machine(f"i-{n:03d}", state, since=float(n), number=number)
 
 
-def test_the_lowest_free_numbers_go_to_the_oldest() -> None:
+def test_oldest_machine_gets_lowest_free_name() -> None:
     machines = [member(3, None), member(1, None), member(2, 2), member(4, None)]
     assert names_due(machines) == {"i-001": 1, "i-003": 3, "i-004": 4}
 
 
-def test_stopped_machines_keep_their_number_and_ended_ones_give_it_back() -> None:
+def test_stopped_machine_keeps_its_name_terminated_frees_it() -> None:
     machines = [member(1, 1, "stopped"), member(2, 2, "terminated"), member(3, None)]
     assert names_due(machines) == {"i-003": 2}
 
 
-def test_of_two_with_one_number_the_younger_gets_another() -> None:
+def test_duplicate_name_younger_machine_is_renamed() -> None:
     assert names_due([member(1, 1), member(2, 1)]) == {"i-002": 2}
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(1, 8)), max_size=20))
-def test_all_end_up_with_a_number_of_their_own_and_it_stays(numbers: list[int | None]) -> None:
+def test_names_are_unique_and_stable(numbers: list[int | None]) -> None:
     machines = [member(n, number) for n, number in enumerate(numbers)]
     due = names_due(machines)
     named = [member(n, due.get(m.id, m.number)) for n, m in enumerate(machines)]

@@ -22,7 +22,7 @@ def heard(at: float, **words: WorkerStatus) -> PollResult:
     return PollResult(at, {name.replace("_", "-"): word for name, word in words.items()})
 
 
-def test_a_machine_is_ready_once_its_worker_has_answered() -> None:
+def test_machine_is_ready_once_its_worker_answers_ping() -> None:
     liveness = HealthMonitor(began=0.0)
     assert liveness.judge([A], [], 101.0)[0].ready is None, "nobody was asked"
     assert liveness.judge([A], [heard(102.0)], 103.0)[0].ready is False
@@ -31,20 +31,20 @@ def test_a_machine_is_ready_once_its_worker_has_answered() -> None:
     assert liveness.booted("i-a") == 10.0
 
 
-def test_a_boot_that_began_before_us_teaches_nothing() -> None:
+def test_boot_before_controller_start_is_not_learned() -> None:
     liveness = HealthMonitor(began=105.0)
     liveness.judge([A], [heard(110.0, i_a=WorkerStatus())], 111.0)
     assert liveness.booted("i-a") is None
 
 
-def test_a_second_start_is_another_boot() -> None:
+def test_boot_time_is_measured_again_after_a_restart_of_the_machine() -> None:
     liveness = HealthMonitor(began=0.0)
     liveness.judge([A], [heard(110.0, i_a=WorkerStatus())], 111.0)
     again = Machine("i-a", "running", since=500.0, number=1)
     assert liveness.judge([again], [heard(505.0)], 506.0)[0].ready is False
 
 
-def test_busy_is_what_a_worker_said_lately_and_silence_is_never_idle() -> None:
+def test_silent_worker_is_never_idle() -> None:
     liveness = HealthMonitor(began=0.0)
     rounds = [heard(110.0, i_a=WorkerStatus(active=0), i_b=WorkerStatus(active=2))]
     assert [m.busy for m in liveness.judge([A, B], rounds, 111.0)] == [False, True]
@@ -52,7 +52,7 @@ def test_busy_is_what_a_worker_said_lately_and_silence_is_never_idle() -> None:
     assert liveness.judge([A, B], [heard(130.0, i_a=WorkerStatus())], 130.0)[0].busy is None
 
 
-def test_a_worker_that_falls_silent_while_others_answer_is_dead() -> None:
+def test_silent_worker_is_dead_while_others_answer() -> None:
     liveness = HealthMonitor(began=0.0)
     liveness.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
     later = 110.0 + SILENT + 5
@@ -60,14 +60,14 @@ def test_a_worker_that_falls_silent_while_others_answer_is_dead() -> None:
     assert [m.ready for m in seen] == [False, True]
 
 
-def test_when_all_fall_silent_the_asking_is_at_fault() -> None:
+def test_no_worker_is_dead_when_all_are_silent() -> None:
     liveness = HealthMonitor(began=0.0)
     liveness.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
     later = 110.0 + SILENT + 5
     assert [m.ready for m in liveness.judge([A, B], [heard(later)], later)] == [None, None]
 
 
-def test_when_tasks_are_answered_by_workers_nobody_hears_silence_means_nothing() -> None:
+def test_silence_is_ignored_while_tasks_are_answered() -> None:
     liveness = HealthMonitor(began=0.0)
     for step in range(UNANSWERED_STEPS):
         assert liveness.judge([A], [heard(110.0 + step)], 110.0 + step)[0].ready is False
@@ -79,7 +79,7 @@ def test_when_tasks_are_answered_by_workers_nobody_hears_silence_means_nothing()
     )
 
 
-def test_a_worker_that_dies_again_and_again_makes_its_machine_faulty() -> None:
+def test_crash_looping_worker_makes_machine_faulty() -> None:
     liveness = HealthMonitor(began=0.0)
     for death in range(DEATHS + 1):
         now = 110.0 + 15 * death
@@ -89,7 +89,7 @@ def test_a_worker_that_dies_again_and_again_makes_its_machine_faulty() -> None:
     assert not rested.faulty
 
 
-def test_a_worker_is_known_by_the_id_or_the_name_of_its_machine() -> None:
+def test_worker_is_matched_by_instance_id_or_name() -> None:
     liveness = HealthMonitor(began=0.0)
     words = {
         _machine("celery@app-tier-instance-1"): WorkerStatus(),
@@ -99,7 +99,7 @@ def test_a_worker_is_known_by_the_id_or_the_name_of_its_machine() -> None:
     assert [m.ready for m in seen] == [True, True]
 
 
-def test_an_answer_of_another_form_says_only_that_the_worker_lives() -> None:
+def test_malformed_inspect_reply_only_proves_liveness() -> None:
     assert _status("n", None, None) == WorkerStatus(node="n")
     assert _status("n", {"error": "x"}, {"error": "y"}) == WorkerStatus(node="n")
     assert _status("n", {"pid": 7, "pool": {"max-concurrency": 2}}, [{}]) == WorkerStatus(

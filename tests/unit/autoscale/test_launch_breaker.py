@@ -13,7 +13,7 @@ def opened(now: float = 0.0) -> LaunchBreaker:
     return breaker
 
 
-def test_a_failure_now_and_then_limits_nothing() -> None:
+def test_launch_breaker_tolerates_single_failures() -> None:
     breaker = LaunchBreaker()
     for n in range(10):
         breaker.gave_up(FAILURES - 1, float(n))
@@ -21,7 +21,7 @@ def test_a_failure_now_and_then_limits_nothing() -> None:
     assert breaker.limit(99.0) is None
 
 
-def test_it_opens_with_an_alarm_and_lets_one_through_now_and_then(
+def test_launch_breaker_opens_with_an_alarm_and_probes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR):
@@ -34,7 +34,7 @@ def test_it_opens_with_an_alarm_and_lets_one_through_now_and_then(
     assert breaker.limit(FIRST_PAUSE + 2 * FIRST_PAUSE) == 1
 
 
-def test_it_never_waits_longer_than_ten_minutes() -> None:
+def test_launch_breaker_backoff_is_limited_to_ten_minutes() -> None:
     breaker, now = opened(), 0.0
     for _ in range(20):
         now += LONGEST_PAUSE
@@ -42,7 +42,7 @@ def test_it_never_waits_longer_than_ten_minutes() -> None:
         breaker.started(now)
 
 
-def test_one_that_comes_up_closes_it_but_those_that_were_up_do_not() -> None:
+def test_launch_breaker_closes_on_a_new_boot() -> None:
     breaker = LaunchBreaker()
     breaker.came_up({"i-old"})
     breaker.gave_up(FAILURES, 0.0)

@@ -30,7 +30,7 @@ def lease(state: MemoryStateStore, clock: Clock, folder: Path, run: str) -> Lead
     return LeaderLease(state, ControllerLock("machine", folder), run, clock)
 
 
-def test_only_one_holds_it(state: MemoryStateStore, clock: Clock, tmp_path: Path) -> None:
+def test_lease_has_one_holder(state: MemoryStateStore, clock: Clock, tmp_path: Path) -> None:
     first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
     assert first.keep()
     for _ in range(200):
@@ -40,7 +40,7 @@ def test_only_one_holds_it(state: MemoryStateStore, clock: Clock, tmp_path: Path
         assert first.suffices
 
 
-def test_another_machine_takes_over_within_a_minute_of_silence(
+def test_lease_is_taken_over_after_a_minute_of_silence(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
@@ -53,7 +53,7 @@ def test_another_machine_takes_over_within_a_minute_of_silence(
     assert not first.keep(), "the one that wakes up has lost it"
 
 
-def test_a_successor_in_the_same_place_acts_at_once(
+def test_lease_is_taken_over_at_once_on_the_same_machine(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     place = ControllerLock("machine", tmp_path)
@@ -65,7 +65,7 @@ def test_a_successor_in_the_same_place_acts_at_once(
     assert second.keep()
 
 
-def test_a_lease_that_is_given_back_is_free_at_once(
+def test_released_lease_is_free_at_once(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     first, second = (lease(state, clock, tmp_path / run, run) for run in "ab")
@@ -75,9 +75,7 @@ def test_a_lease_that_is_given_back_is_free_at_once(
     assert second.keep()
 
 
-def test_of_two_that_see_it_end_one_gets_it(
-    state: MemoryStateStore, clock: Clock, tmp_path: Path
-) -> None:
+def test_lease_race_has_one_winner(state: MemoryStateStore, clock: Clock, tmp_path: Path) -> None:
     first, second, third = (lease(state, clock, tmp_path / run, run) for run in "abc")
     first.keep()
     second.keep()
@@ -86,7 +84,7 @@ def test_of_two_that_see_it_end_one_gets_it(
     assert [second.keep(), third.keep()] == [True, False]
 
 
-def test_no_call_is_begun_when_it_could_outlast_the_lease(
+def test_no_call_may_outlast_the_lease(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
@@ -96,7 +94,7 @@ def test_no_call_is_begun_when_it_could_outlast_the_lease(
     assert not held.suffices
 
 
-def test_a_renewal_whose_answer_was_lost_is_recognised(
+def test_lease_renewal_with_lost_response_is_recognized(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
@@ -111,7 +109,7 @@ def test_a_renewal_whose_answer_was_lost_is_recognised(
     assert held.left == DURATION
 
 
-def test_while_s3_fails_it_holds_until_its_end(
+def test_lease_is_held_until_expiry_while_s3_fails(
     state: MemoryStateStore, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
@@ -127,7 +125,7 @@ def test_while_s3_fails_it_holds_until_its_end(
     assert held.left == DURATION - 20
 
 
-def test_rubbish_in_its_place_is_overwritten(
+def test_corrupt_lease_is_overwritten(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
     state.put(NAME, b"\xff not json")

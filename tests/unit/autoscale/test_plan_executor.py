@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from autoscale.fleet import InsufficientCapacity
 from autoscale.launcher import NAME, IntentLog, Launcher, LaunchIntent
 from autoscale.model import (
-    COURSE,
+    ONE_PER_BACKLOG,
     SLO,
     Demand,
     FleetSnapshot,
@@ -70,8 +70,8 @@ class Life:
         return sum(m.live for m in self.fleet.truth)
 
 
-def test_a_burst_gets_its_machines_with_names_and_they_end_stopped() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_burst_scales_out_with_names_and_ends_stopped() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     life.step(100)
     assert life.live == 15
     life.step(100)
@@ -81,8 +81,8 @@ def test_a_burst_gets_its_machines_with_names_and_they_end_stopped() -> None:
     assert {m.state for m in life.fleet.truth} <= {"stopping", "stopped"}
 
 
-def test_a_second_burst_while_the_first_ones_machines_are_stopping() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_second_burst_while_machines_are_stopping() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     for waiting in (100, 100, 100, 100, *[0] * 6):
         life.step(waiting)
     assert life.live == 0
@@ -95,8 +95,8 @@ def test_a_second_burst_while_the_first_ones_machines_are_stopping() -> None:
     assert sorted(n or 0 for n in kept) == list(range(1, 16))
 
 
-def test_stopped_machines_are_used_again() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_stopped_machines_are_started_again() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     for waiting in (100, 100, 100, 100, *[0] * 30):
         life.step(waiting)
     life.step(100)
@@ -104,17 +104,17 @@ def test_stopped_machines_are_used_again() -> None:
     assert life.live == 15
 
 
-def test_a_machine_that_has_never_run_is_terminated_when_it_is_not_wanted() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_pending_machine_is_terminated_when_not_wanted() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     life.step(3)
     assert life.live == 1
-    life.limits = ScalingLimits(cap=0, profile=COURSE)
+    life.limits = ScalingLimits(cap=0, profile=ONE_PER_BACKLOG)
     life.step(0, seconds=1)
     assert [m.state for m in life.fleet.truth] == ["shutting-down"]
 
 
-def test_a_launch_whose_answer_is_lost_is_not_doubled() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE), Faults(lost=1.0, late=1.0))
+def test_launch_with_lost_response_is_not_doubled() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG), Faults(lost=1.0, late=1.0))
     life.step(30)
     assert life.execution.unconfirmed == 10
     for _ in range(30):
@@ -125,8 +125,8 @@ def test_a_launch_whose_answer_is_lost_is_not_doubled() -> None:
     assert life.execution.unconfirmed == 0
 
 
-def test_a_start_whose_answer_is_lost_counts_to_the_cap() -> None:
-    life = Life(ScalingLimits(cap=20, profile=COURSE))
+def test_start_with_lost_response_counts_against_cap() -> None:
+    life = Life(ScalingLimits(cap=20, profile=ONE_PER_BACKLOG))
     life.fleet = FakeFleet(lambda: life.now, stopping=8.0)
     life.restart()
     waiting = iter((*[3] * 4, *[0] * 10))
@@ -144,8 +144,8 @@ def test_a_start_whose_answer_is_lost_counts_to_the_cap() -> None:
     assert life.fleet.most_live == 20
 
 
-def test_a_successor_knows_the_machines_that_were_just_started() -> None:
-    life = Life(ScalingLimits(cap=10, profile=COURSE))
+def test_new_leader_counts_machines_just_started() -> None:
+    life = Life(ScalingLimits(cap=10, profile=ONE_PER_BACKLOG))
     for waiting in (*[30] * 4, *[0] * 30):
         life.step(waiting)
     life.fleet.faults = Faults(late=1.0, lag=40.0)
@@ -157,13 +157,13 @@ def test_a_successor_knows_the_machines_that_were_just_started() -> None:
     assert life.fleet.most_live == 10
 
 
-def test_what_no_controller_has_written_is_nothing() -> None:
+def test_corrupt_intent_log_is_ignored() -> None:
     for data in (b"", b"[]", b"{}", b'{"launches": [{"x": 1}], "starts": []}'):
         assert IntentLog.from_json(data) == IntentLog()
 
 
-def test_a_successor_asks_again_under_the_same_token() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE), Faults(lost=1.0))
+def test_new_leader_reuses_client_token_of_open_launch() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG), Faults(lost=1.0))
     life.step(30)
     life.fleet.faults = Faults(late=1.0, lag=60)  # what was launched is not listed yet
     life.restart()
@@ -173,8 +173,8 @@ def test_a_successor_asks_again_under_the_same_token() -> None:
     assert len(life.fleet.truth) == 10
 
 
-def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_new_leader_repeats_a_launch_that_was_never_sent() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     life.state.put(NAME, IntentLog((LaunchIntent("lost", 10, life.now),)).to_json())
     life.restart()
     life.step(30)
@@ -182,8 +182,8 @@ def test_a_launch_that_never_went_out_is_made_good_by_a_successor() -> None:
     assert life.live == 10
 
 
-def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_show_it() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_unwanted_open_launch_is_dropped_after_settling() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     life.state.put(NAME, IntentLog((LaunchIntent("lost", 15, life.now),)).to_json())
     life.restart()
     life.step(0)
@@ -193,15 +193,15 @@ def test_a_launch_nobody_wants_any_more_is_forgotten_when_every_listing_would_sh
     assert life.fleet.truth == []
 
 
-def test_an_intent_of_long_ago_is_none() -> None:
+def test_expired_launch_intent_is_ignored() -> None:
     life = Life(ScalingLimits(cap=15))
     life.state.put(NAME, IntentLog((LaunchIntent("old", 15, life.now - HOUR),)).to_json())
     life.restart()
     assert life.execution.unconfirmed == 0
 
 
-def test_the_intent_is_written_before_ec2_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_launch_intent_is_written_before_run_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
 
     def down(*_: object, **__: object) -> str:
         raise Unavailable("S3 is down")
@@ -211,8 +211,8 @@ def test_the_intent_is_written_before_ec2_is_asked(monkeypatch: pytest.MonkeyPat
     assert life.fleet.truth == []
 
 
-def test_throttled_calls_come_back_after_pauses_and_demand_is_not_forgotten() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE), Faults(throttled=1.0))
+def test_throttled_calls_are_retried_with_backoff() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG), Faults(throttled=1.0))
     for _ in range(60):
         life.step(100)
     assert life.live == 0
@@ -222,8 +222,8 @@ def test_throttled_calls_come_back_after_pauses_and_demand_is_not_forgotten() ->
     assert life.live == 15
 
 
-def test_nothing_is_done_without_the_lease() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_no_ec2_call_without_the_lease() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     life.allowed = False
     life.step(100)
     assert life.fleet.truth == []
@@ -234,7 +234,7 @@ def test_nothing_is_done_without_the_lease() -> None:
 @given(
     waiting=st.lists(st.sampled_from((0, 0, 0, 1, 30, 100, 400)), min_size=1, max_size=15),
     restarts=st.sets(st.integers(0, 200), max_size=4),
-    profile=st.sampled_from((SLO, COURSE)),
+    profile=st.sampled_from((SLO, ONE_PER_BACKLOG)),
     mode=st.sampled_from(("stop", "terminate")),
     faults=st.builds(
         Faults,
@@ -244,7 +244,7 @@ def test_nothing_is_done_without_the_lease() -> None:
     ),
     seed=st.integers(0, 1000),
 )
-def test_the_cap_holds_whatever_ec2_says(
+def test_cap_holds_under_ec2_faults(
     cap: int,
     waiting: list[int],
     restarts: set[int],
@@ -279,8 +279,8 @@ class _Full(FakeFleet):
         return super().launch(count, token)
 
 
-def test_when_there_is_no_room_for_all_there_may_be_for_some() -> None:
-    life = Life(ScalingLimits(cap=15, profile=COURSE))
+def test_insufficient_capacity_halves_the_launch() -> None:
+    life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG))
     life.fleet = _Full(lambda: life.now)
     life.restart()
     for _ in range(60):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from autoscale.model import (
-    COURSE,
+    ONE_PER_BACKLOG,
     Demand,
     FleetSnapshot,
     InstanceState,
@@ -19,7 +19,7 @@ from autoscale.policy import arrival_rate, decide
 
 NOW = 1000.0
 LIMITS = ScalingLimits(cap=15)
-COURSE_LIMITS = ScalingLimits(cap=15, profile=COURSE)
+BACKLOG_LIMITS = ScalingLimits(cap=15, profile=ONE_PER_BACKLOG)
 
 
 def machine(
@@ -61,21 +61,21 @@ def remembered(needs: int, at: float = NOW - 2) -> PolicyState:
         pytest.param(500, LIMITS, 11, "backlog", id="a backlog by what is left of the objective"),
         pytest.param(9999, LIMITS, 15, "cap", id="never more than the cap"),
         pytest.param(9999, replace(LIMITS, cap=0), 0, "cap", id="a cap of none"),
-        pytest.param(100, COURSE_LIMITS, 15, "cap", id="the course's burst fills the cap"),
-        pytest.param(10, COURSE_LIMITS, 4, "profile", id="ten photos of the course"),
-        pytest.param(1, COURSE_LIMITS, 1, "one", id="the course hedges nothing"),
+        pytest.param(100, BACKLOG_LIMITS, 15, "cap", id="a burst fills the cap"),
+        pytest.param(10, BACKLOG_LIMITS, 4, "profile", id="a machine for each three photos"),
+        pytest.param(1, BACKLOG_LIMITS, 1, "one", id="no second machine against slow boots"),
     ],
 )
-def test_what_is_needed_from_zero(
+def test_required_machines_from_zero(
     waiting: int, limits: ScalingLimits, target: int, bound: str
 ) -> None:
     plan = decide(snapshot(waiting), limits, NOW)
-    assert (plan.target, plan.terms.bound) == (target, bound)
+    assert (plan.target, plan.terms.reason) == (target, bound)
     assert plan.launch == target
     assert not plan.stop
 
 
-def test_a_missing_reading_changes_nothing() -> None:
+def test_missing_reading_changes_nothing() -> None:
     before = remembered(5)
     plan = decide(FleetSnapshot(None, (machine(1), machine(2)), before), LIMITS, NOW)
     assert not plan.changes
@@ -83,35 +83,35 @@ def test_a_missing_reading_changes_nothing() -> None:
     assert plan.target == 5
 
 
-def test_stopped_machines_are_started_first_the_lowest_number_first() -> None:
+def test_stopped_machines_start_first_in_order_of_name() -> None:
     stopped = [machine(n, "stopped") for n in (7, 3, 5)]
-    plan = decide(snapshot(12, *stopped), COURSE_LIMITS, NOW)
+    plan = decide(snapshot(12, *stopped), BACKLOG_LIMITS, NOW)
     assert plan.target == 4
     assert plan.start == ("i-03", "i-05", "i-07")
     assert plan.launch == 1
 
 
-def test_terminate_mode_starts_nothing_again() -> None:
-    plan = decide(snapshot(9, machine(1, "stopped")), replace(COURSE_LIMITS, reuse=False), NOW)
+def test_terminate_mode_starts_no_stopped_machine() -> None:
+    plan = decide(snapshot(9, machine(1, "stopped")), replace(BACKLOG_LIMITS, reuse=False), NOW)
     assert (plan.start, plan.launch) == ((), 3)
 
 
-def test_a_machine_that_is_stopping_neither_counts_to_the_cap_nor_is_started() -> None:
+def test_stopping_machine_neither_counts_nor_starts() -> None:
     stopping = [machine(n, "stopping") for n in range(1, 16)]
-    plan = decide(snapshot(100, *stopping), COURSE_LIMITS, NOW)
+    plan = decide(snapshot(100, *stopping), BACKLOG_LIMITS, NOW)
     assert (plan.start, plan.launch) == ((), 15)
 
 
 @pytest.mark.parametrize(("pending", "unconfirmed", "launch"), [(10, 0, 5), (10, 5, 0), (0, 15, 0)])
-def test_pending_and_unconfirmed_machines_count_to_the_cap(
+def test_pending_and_unconfirmed_count_against_cap(
     pending: int, unconfirmed: int, launch: int
 ) -> None:
     machines = [machine(n, "pending", age=5) for n in range(pending)]
     seen = replace(snapshot(100, *machines), unconfirmed=unconfirmed)
-    assert decide(seen, COURSE_LIMITS, NOW).launch == launch
+    assert decide(seen, BACKLOG_LIMITS, NOW).launch == launch
 
 
-def test_machines_are_kept_for_the_hold_time_and_stopped_after_it() -> None:
+def test_scale_in_waits_for_hold_time() -> None:
     fleet = [machine(1), machine(2), machine(3)]
     early = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 29)), LIMITS, NOW)
     late = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 31)), LIMITS, NOW)
@@ -120,7 +120,7 @@ def test_machines_are_kept_for_the_hold_time_and_stopped_after_it() -> None:
     assert set(late.stop) == {"i-01", "i-02", "i-03"}
 
 
-def test_stopped_are_pending_then_idle_then_silent_then_busy_machines() -> None:
+def test_scale_in_order_pending_idle_silent_busy() -> None:
     fleet = [
         machine(1, busy=True),
         machine(2),
@@ -135,31 +135,31 @@ def test_stopped_are_pending_then_idle_then_silent_then_busy_machines() -> None:
     assert order == ["i-04", "i-03", "i-02", "i-01"]
 
 
-def test_a_minute_that_is_paid_for_is_used_up() -> None:
+def test_scale_in_waits_for_the_billed_minute() -> None:
     young, old = machine(1, age=30), machine(2, age=300)
     plan = decide(snapshot(0, young, old), LIMITS, NOW)
     assert plan.stop == ("i-02",)
-    assert decide(snapshot(0, young, old), COURSE_LIMITS, NOW).stop == ("i-02", "i-01")
+    assert decide(snapshot(0, young, old), BACKLOG_LIMITS, NOW).stop == ("i-02", "i-01")
 
 
-def test_the_last_machine_stays_while_there_may_be_work() -> None:
+def test_last_machine_stays_while_work_is_possible() -> None:
     demand = Demand(0, 3, 0.0, "counts")
     seen = FleetSnapshot(demand, (machine(1), machine(2)), PolicyState(target=2))
     assert decide(seen, LIMITS, NOW).stop == ("i-01",)
 
 
-def test_nothing_is_stopped_on_half_a_reading() -> None:
+def test_no_scale_in_on_partial_reading() -> None:
     demand = Demand(0, 0, 0.0, "exact", may_shrink=False)
     plan = decide(FleetSnapshot(demand, (machine(1),), PolicyState(target=1)), LIMITS, NOW)
     assert (plan.stop, plan.target) == ((), 1)
     assert not decide(FleetSnapshot(demand, (machine(1),), PolicyState(target=0)), LIMITS, NOW).stop
 
 
-def test_the_course_keeps_all_machines_until_the_last_answer() -> None:
+def test_one_per_backlog_keeps_all_machines_until_the_last_answer() -> None:
     fleet = [machine(n, age=50) for n in range(15)]
     memory = PolicyState(needs=((NOW - 40, 15), (NOW - 6, 1)), target=15)
-    assert not decide(snapshot(1, *fleet, memory=memory), COURSE_LIMITS, NOW).stop
-    assert len(decide(snapshot(0, *fleet, memory=memory), COURSE_LIMITS, NOW).stop) == 15
+    assert not decide(snapshot(1, *fleet, memory=memory), BACKLOG_LIMITS, NOW).stop
+    assert len(decide(snapshot(0, *fleet, memory=memory), BACKLOG_LIMITS, NOW).stop) == 15
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_course_keeps_all_machines_until_the_last_answer() -> None:
         pytest.param(9999, True, False, id="up"),
     ],
 )
-def test_a_boot_is_given_up_after_one_and_a_half_times_the_worst(
+def test_boot_timeout_is_one_and_a_half_times_the_worst(
     age: float, ready: bool | None, replaced: bool
 ) -> None:
     plan = decide(snapshot(1, machine(1, age=age, ready=ready)), LIMITS, NOW)
@@ -179,23 +179,23 @@ def test_a_boot_is_given_up_after_one_and_a_half_times_the_worst(
     assert not (plan.replace and (plan.launch or plan.start))
 
 
-def test_a_boot_has_more_time_while_others_come_up_but_not_for_ever() -> None:
+def test_boot_timeout_extends_while_others_come_up() -> None:
     up = replace(machine(2, age=120), up_since=NOW - 5)
     assert not decide(snapshot(9, machine(1, age=100, ready=False), up), LIMITS, NOW).replace
     assert decide(snapshot(9, machine(1, age=200, ready=False), up), LIMITS, NOW).replace
 
 
-def test_a_machine_whose_worker_keeps_dying_is_replaced() -> None:
+def test_faulty_machine_is_replaced() -> None:
     assert decide(snapshot(1, replace(machine(1), faulty=True)), LIMITS, NOW).replace == ("i-01",)
 
 
-def test_the_breaker_limits_what_is_started() -> None:
+def test_launch_breaker_limits_scale_out() -> None:
     seen = snapshot(100, machine(1, "stopped"), machine(2, "stopped"))
-    assert decide(seen, replace(COURSE_LIMITS, launch_limit=1), NOW).start == ("i-01",)
-    assert not decide(seen, replace(COURSE_LIMITS, launch_limit=0), NOW).changes
+    assert decide(seen, replace(BACKLOG_LIMITS, launch_limit=1), NOW).start == ("i-01",)
+    assert not decide(seen, replace(BACKLOG_LIMITS, launch_limit=0), NOW).changes
 
 
-def test_a_target_that_falls_rises_only_for_a_reason() -> None:
+def test_falling_target_rises_only_on_arrival_return_or_loss() -> None:
     falling = PolicyState(accepted=((NOW - 2, 50.0),), target=3, falling=True, waiting=50)
     demand = Demand(50, 50, 50.0, "exact")
     slow = replace(LIMITS, service=20.0)
@@ -220,13 +220,11 @@ def test_a_target_that_falls_rises_only_for_a_reason() -> None:
         pytest.param([(NOW, 7)], 0.0, id="one reading says nothing"),
     ],
 )
-def test_arrivals_are_counted_by_their_median(
-    totals: list[tuple[float, float]], rate: float
-) -> None:
+def test_arrival_rate_is_median_of_buckets(totals: list[tuple[float, float]], rate: float) -> None:
     assert arrival_rate(totals, NOW) == pytest.approx(rate)
 
 
-def test_a_steady_stream_gets_machines_for_its_rate() -> None:
+def test_steady_rate_gets_machines_for_its_rate() -> None:
     memory = PolicyState(accepted=tuple((NOW - 2.0 * i, -40.0 * i) for i in range(9, 0, -1)))
     seen = FleetSnapshot(Demand(0, 0, 0.0, "exact"), (), memory)
     plan = decide(seen, LIMITS, NOW)
@@ -234,21 +232,21 @@ def test_a_steady_stream_gets_machines_for_its_rate() -> None:
     assert plan.terms.for_rate == 6  # 20 a second, 4 a machine, used to 85 %
 
 
-def test_machines_that_boot_are_not_ordered_twice() -> None:
+def test_booting_machines_are_not_launched_twice() -> None:
     first = decide(snapshot(400), LIMITS, NOW)
     booting = [machine(n, "pending", age=2, ready=False) for n in range(first.launch)]
     second = decide(snapshot(400, *booting, memory=first.memory), LIMITS, NOW + 2)
     assert not second.changes
 
 
-def test_a_plan_says_why() -> None:
+def test_plan_states_its_reasons() -> None:
     plan = decide(snapshot(9999), LIMITS, NOW)
     assert plan.not_more == "the cap is reached"
     kept = decide(snapshot(0, machine(1), memory=remembered(1)), LIMITS, NOW)
     assert kept.not_less == "1 were needed within the hold time"
 
 
-def test_stopped_machines_beyond_the_cap_are_retired_at_rest_highest_number_first() -> None:
+def test_surplus_stopped_machines_are_terminated_at_rest() -> None:
     pool = [machine(n, "stopped") for n in range(1, 19)]
     assert decide(snapshot(0, *pool), LIMITS, NOW).retire == ("i-18", "i-17", "i-16")
     assert not decide(snapshot(5, *pool), LIMITS, NOW).retire
@@ -265,18 +263,18 @@ def test_stopped_machines_beyond_the_cap_are_retired_at_rest_highest_number_firs
         pytest.param(0, 40, 15, id="never above the cap"),
     ],
 )
-def test_a_video_is_a_process_that_is_busy_and_no_backlog(
-    photos: int, videos: int, target: int
-) -> None:
+def test_video_occupies_a_process_and_is_no_backlog(photos: int, videos: int, target: int) -> None:
     waiting = photos + videos
     demand = Demand(waiting, waiting, float(waiting), "exact", videos=videos)
     plan = decide(FleetSnapshot(demand, ()), replace(LIMITS, boot_worst=30), NOW)
     assert plan.target == target
 
 
-def test_videos_start_no_machine_for_each_in_the_graded_profile() -> None:
+def test_one_per_backlog_ignores_videos() -> None:
     demand = Demand(8, 8, 8.0, "exact", videos=8)
-    assert decide(FleetSnapshot(demand, ()), replace(COURSE_LIMITS, boot_worst=30), NOW).target == 4
+    assert (
+        decide(FleetSnapshot(demand, ()), replace(BACKLOG_LIMITS, boot_worst=30), NOW).target == 4
+    )
 
 
 def old(n: int, state: InstanceState = "running", **how: Any) -> Machine:
@@ -289,7 +287,7 @@ def needed(count: int, *machines: Machine, cap: int = 15, waiting: int = 1) -> S
     return decide(seen, replace(LIMITS, cap=cap), NOW)
 
 
-def test_a_new_image_is_tried_with_one_machine_beside_the_old_ones() -> None:
+def test_rollout_starts_with_one_machine() -> None:
     plan = needed(4, *(old(n) for n in range(4)))
     assert (plan.launch, plan.stop) == (1, ())
     assert plan.not_less == "4 of an old image stay until their successors are up"
@@ -297,7 +295,7 @@ def test_a_new_image_is_tried_with_one_machine_beside_the_old_ones() -> None:
     assert not needed(4, *(old(n) for n in range(4)), booting).changes, "one at a time"
 
 
-def test_when_one_is_up_its_predecessor_goes_and_as_many_follow_as_are_up() -> None:
+def test_rollout_doubles_after_first_machine_is_up() -> None:
     fleet = [old(0, busy=True), old(1, busy=False), old(2, busy=True), machine(9)]
     plan = needed(3, *fleet)
     assert (plan.stop, plan.launch) == (("i-01",), 0), "first an idle one is stopped"
@@ -307,12 +305,12 @@ def test_when_one_is_up_its_predecessor_goes_and_as_many_follow_as_are_up() -> N
     assert plan.launch == 2
 
 
-def test_a_stopped_machine_of_the_new_image_is_started_first() -> None:
+def test_rollout_starts_stopped_machines_of_the_new_image_first() -> None:
     plan = needed(2, old(1), old(2), machine(7, "stopped"))
     assert (plan.start, plan.launch) == (("i-07",), 0)
 
 
-def test_a_roll_waits_at_the_cap_until_demand_leaves_room() -> None:
+def test_rollout_waits_at_the_cap() -> None:
     plan = needed(3, *(old(n) for n in range(3)), cap=3)
     assert not plan.changes
     assert plan.not_less == "3 of an old image stay: the cap leaves no room for successors"
@@ -320,15 +318,15 @@ def test_a_roll_waits_at_the_cap_until_demand_leaves_room() -> None:
     assert len(plan.stop) == 1, "one less is needed: there is room for a successor then"
 
 
-def test_old_machines_are_stopped_before_new_ones_when_fewer_are_needed() -> None:
+def test_scale_in_stops_outdated_machines_first() -> None:
     plan = needed(1, old(1, busy=False), machine(2, busy=False), machine(3, busy=False))
     assert plan.stop == ("i-01", "i-02")
     plan = needed(1, old(1), machine(2, "pending", age=5, ready=False))
     assert not plan.stop, "the old one serves until the new one is up"
 
 
-def test_stopped_machines_of_an_old_image_are_never_started_and_retired_at_once() -> None:
-    burst = decide(snapshot(9, old(1, "stopped"), machine(2, "stopped")), COURSE_LIMITS, NOW)
+def test_stopped_outdated_machines_are_terminated() -> None:
+    burst = decide(snapshot(9, old(1, "stopped"), machine(2, "stopped")), BACKLOG_LIMITS, NOW)
     assert (burst.start, burst.launch) == (("i-02",), 2)
     assert decide(snapshot(0, old(1, "stopped"), machine(2, "stopped")), LIMITS, NOW).retire == (
         "i-01",
@@ -336,7 +334,7 @@ def test_stopped_machines_of_an_old_image_are_never_started_and_retired_at_once(
     assert needed(1, machine(1), old(2, "stopped")).retire == ("i-02",)
 
 
-def test_an_image_that_does_not_boot_stops_none_of_the_old_machines() -> None:
+def test_failed_rollout_keeps_old_machines() -> None:
     failing = machine(9, age=100, ready=False)
     plan = needed(2, old(1), old(2), failing)
     assert (plan.replace, plan.stop) == (("i-09",), ())
@@ -346,7 +344,7 @@ def test_an_image_that_does_not_boot_stops_none_of_the_old_machines() -> None:
     assert waiting.not_less == "2 of an old image stay: boots have failed"
 
 
-def test_a_roll_needs_a_reading_to_stop_and_rest_replaces_nothing() -> None:
+def test_rollout_needs_a_reading() -> None:
     blind = Demand(1, 1, 1.0, "exact", may_shrink=False)
     seen = FleetSnapshot(blind, (old(1), machine(9)), remembered(1))
     assert not decide(seen, LIMITS, NOW).stop

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoscale.model import (
-    COURSE,
+    ONE_PER_BACKLOG,
     SLO,
     Demand,
     FleetSnapshot,
@@ -110,7 +110,7 @@ STEPS = st.lists(
     ),
     max_size=60,
 )
-PROFILES = st.sampled_from((SLO, COURSE))
+PROFILES = st.sampled_from((SLO, ONE_PER_BACKLOG))
 BOOTS = st.sampled_from((1.0, 12.0, 40.0, 400.0))
 SERVICES = st.sampled_from((0.05, 0.5, 8.0))
 
@@ -118,7 +118,7 @@ SERVICES = st.sampled_from((0.05, 0.5, 8.0))
 @pytest.mark.parametrize("cap", CAPS)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS, profile=PROFILES, boot=BOOTS, service=SERVICES)
-def test_every_step_keeps_to_the_rules(
+def test_every_step_keeps_cap_and_invariants(
     cap: int, steps: list[Step], profile: ScalingProfile, boot: float, service: float
 ) -> None:
     environment = Environment(ScalingLimits(cap=cap, profile=profile, service=service), boot)
@@ -153,7 +153,7 @@ def test_every_step_keeps_to_the_rules(
 @pytest.mark.parametrize("cap", CAPS)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS, profile=PROFILES, boot=BOOTS)
-def test_it_ends_at_zero_without_rising_again(
+def test_scale_in_reaches_zero_without_scale_out(
     cap: int, steps: list[Step], profile: ScalingProfile, boot: float
 ) -> None:
     environment = Environment(ScalingLimits(cap=cap, profile=profile), boot)
@@ -174,10 +174,10 @@ def test_it_ends_at_zero_without_rising_again(
     assert fallen == sorted(fallen, reverse=True)
 
 
-@pytest.mark.parametrize("profile", [SLO, COURSE])
+@pytest.mark.parametrize("profile", [SLO, ONE_PER_BACKLOG])
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(machines=st.integers(1, 14), boot=st.sampled_from((1.0, 12.0, 40.0)))
-def test_a_new_image_is_everywhere_in_the_end_and_no_machine_missing_meanwhile(
+def test_rollout_replaces_every_machine_without_losing_capacity(
     profile: ScalingProfile, machines: int, boot: float
 ) -> None:
     limits = ScalingLimits(cap=15, profile=profile)

@@ -32,7 +32,7 @@ DAY = [
 ]
 
 
-def test_seconds_are_told_apart() -> None:
+def test_cost_report_splits_billed_seconds() -> None:
     found = report(DAY, "c7i.large")
     assert (found.photos, found.launches, found.stops, found.peak) == (100, 2, 2, 2)
     running = 2 * 20 + 2 * 30
@@ -47,34 +47,34 @@ def test_seconds_are_told_apart() -> None:
     assert found.ratio == pytest.approx(160 / 60)
 
 
-def test_money() -> None:
+def test_cost_report_dollars() -> None:
     found = report(DAY, "c7i.large", hourly=3.6)
     assert found.dollars == pytest.approx(0.16, rel=0.01)
     assert found.dollars_per_thousand == pytest.approx(1.6, rel=0.01)
     assert report(DAY, "unheard.of").dollars is None
 
 
-def test_nothing_kept_costs_nothing() -> None:
+def test_cost_report_without_decisions() -> None:
     found = report([], "c7i.large")
     assert (found.billed, found.photos, found.ratio) == (0.0, 0, None)
 
 
-def test_a_call_that_failed_has_launched_nothing() -> None:
+def test_cost_report_ignores_failed_launches() -> None:
     assert report([step(0, 0, {"launch": "Unavailable: no"})], "c7i.large").launches == 0
 
 
-def test_recorded_arrivals_are_as_many_and_as_close_as_they_were() -> None:
+def test_recorded_arrivals_keep_count_and_spacing() -> None:
     arrivals = recorded(DAY)
     assert len(arrivals) == 100
     assert arrivals[0] == 10.0
     assert arrivals[-1] - arrivals[0] < 2.0
 
 
-def test_a_restart_of_the_controller_begins_its_total_anew() -> None:
+def test_recorded_arrivals_over_a_controller_restart() -> None:
     assert len(recorded([step(0, 50), step(2, 60), step(4, 0), step(6, 5)])) == 15
 
 
-def test_metrics_are_what_was_decided_and_done() -> None:
+def test_metrics_of_decisions() -> None:
     metrics = ControllerMetrics()
     assert metrics.render() == ""
     for each in (*DAY, step(3714, 100, {"launch": "Unavailable: no"})):
@@ -83,4 +83,4 @@ def test_metrics_are_what_was_decided_and_done() -> None:
     assert 'facerec_actions_total{action="launch"} 2' in text
     assert 'facerec_failures_total{action="launch"} 1' in text
     assert 'facerec_machines{state="stopped"} 0' in text
-    assert "# TYPE facerec_steps_total counter\nfacerec_steps_total 9\n" in text
+    assert "# TYPE facerec_steps_total counter\nfacerec_steps_total 9.0\n" in text

@@ -36,7 +36,7 @@ def counts(*totals: int, every: float = 2.0) -> list[QueueCounts]:
     return [QueueCounts(i * every, total, 0) for i, total in enumerate(totals)]
 
 
-def test_nothing_read_is_nothing_known() -> None:
+def test_no_reading_gives_no_demand() -> None:
     assert fuse([], [], exact=False) is None
     assert DemandEstimator(LONGEST).take(None, None, 0.0) is None
 
@@ -52,31 +52,31 @@ def test_nothing_read_is_nothing_known() -> None:
         pytest.param((5, 0, 0, 0), 0, 0, id="zero, three times"),
     ],
 )
-def test_counts_alone_must_agree(totals: tuple[int, ...], grow: int, hold: int) -> None:
+def test_queue_counts_alone_must_agree(totals: tuple[int, ...], grow: int, hold: int) -> None:
     demand = fuse(counts(*totals), [], exact=False)
     assert demand == Demand(grow, hold, 0.0, "counts")
 
 
-def test_an_exact_ledger_is_believed_against_stale_counts() -> None:
+def test_exact_in_flight_count_overrides_stale_queue_counts() -> None:
     ledgers = [web(100, at=-10), web(0, at=0)]
     assert fuse(counts(100, 80, 90), ledgers, exact=True) == Demand(0, 0, 0.0, "exact")
 
 
-def test_counts_that_no_ledger_explains_are_work_from_elsewhere() -> None:
+def test_queue_counts_above_in_flight_are_other_work() -> None:
     assert fuse(counts(7, 7, 7), [web(0, at=6)], exact=True) == Demand(7, 7, 0.0, "exact")
 
 
-def test_a_ledger_that_has_forgotten_is_a_lower_bound() -> None:
+def test_young_web_process_gives_a_lower_bound() -> None:
     assert fuse(counts(40, 40, 40), [web(3)], exact=False) == Demand(40, 40, 0.0, "lower")
     assert fuse(counts(0, 0, 0), [web(3)], exact=False) == Demand(3, 3, 0.0, "lower")
 
 
-def test_without_counts_a_ledger_may_start_but_not_stop() -> None:
+def test_without_queue_counts_no_scale_in() -> None:
     demand = fuse([], [web(9)], exact=True)
     assert demand == Demand(9, 9, 0.0, "exact", may_shrink=False)
 
 
-def test_entries_that_ended_otherwise_are_given_up_after_a_minute() -> None:
+def test_leaked_in_flight_entries_are_ignored_after_a_minute() -> None:
     ledgers = [web(2, at=t) for t in range(0, 63, 2)]
     assert fuse(counts(*[0] * 32), ledgers, exact=True) == Demand(0, 0, 0.0, "upper")
     moved = [*ledgers, web(2, accepted=1001, at=62)]
@@ -84,7 +84,7 @@ def test_entries_that_ended_otherwise_are_given_up_after_a_minute() -> None:
     assert fuse(counts(*[0] * 31, 1), ledgers, exact=True) == Demand(2, 2, 0.0, "exact")
 
 
-def test_a_web_tier_is_exact_when_it_is_older_than_the_longest_task() -> None:
+def test_in_flight_count_is_exact_after_the_longest_task() -> None:
     signals = DemandEstimator(LONGEST)
 
     def bound(now: float, ledger: InFlightReading) -> str:
@@ -98,7 +98,7 @@ def test_a_web_tier_is_exact_when_it_is_older_than_the_longest_task() -> None:
     assert bound(270, web(0, started=139, epoch="f", at=270)) == "exact"
 
 
-def test_a_process_that_is_missing_makes_the_rest_a_lower_bound() -> None:
+def test_missing_web_process_gives_a_lower_bound() -> None:
     one = web(0).processes[0]
     other = WebProcess("n-0", "g", -1e6, 0, 0, 0)
     signals = DemandEstimator(LONGEST)
@@ -108,7 +108,7 @@ def test_a_process_that_is_missing_makes_the_rest_a_lower_bound() -> None:
     assert [d.bound for d in (both, left, later) if d] == ["exact", "lower", "exact"]
 
 
-def test_arrivals_add_up_over_a_restart_of_the_web_tier() -> None:
+def test_arrivals_add_up_over_a_web_restart() -> None:
     signals = DemandEstimator(LONGEST)
     totals = []
     for now, ledger in enumerate(
@@ -121,7 +121,7 @@ def test_arrivals_add_up_over_a_restart_of_the_web_tier() -> None:
 
 
 @pytest.mark.parametrize("where", range(6))
-def test_a_lone_phantom_count_launches_nothing(where: int) -> None:
+def test_single_phantom_count_launches_nothing(where: int) -> None:
     signals, memory = DemandEstimator(LONGEST), PolicyState()
     for step in range(6):
         now = 2.0 * step
@@ -146,7 +146,7 @@ def address() -> Iterator[str]:
         yield url
 
 
-def test_a_ledger_is_read(address: str) -> None:
+def test_in_flight_endpoint_is_read(address: str) -> None:
     entry = {
         "process": "m-0", "epoch": "e", "started_at": 5.0, "accepted": 9, "answered": 7,
         "outstanding": 2, "oldest_accepted_at": 6.0,
@@ -158,19 +158,19 @@ def test_a_ledger_is_read(address: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"processes": [{}]}', b'{"processes": 1}'])
-def test_what_is_no_ledger_is_missing(address: str, body: bytes) -> None:
+def test_malformed_in_flight_reading_is_missing(address: str, body: bytes) -> None:
     _Web.body = body
     assert read_in_flight([address], 0.0) is None
 
 
-def test_a_web_tier_that_is_down_or_fails_is_missing_and_so_is_the_sum(address: str) -> None:
+def test_unreachable_web_tier_is_a_missing_reading(address: str) -> None:
     _Web.answer, _Web.status = b'{"processes": []}', 500
     assert read_in_flight([address], 0.0) is None
     assert read_in_flight(["http://127.0.0.1:9"], 0.0) is None
     assert read_in_flight(["file:///etc/passwd"], 0.0) is None
 
 
-def test_videos_are_told_apart_by_the_ledger_alone() -> None:
+def test_videos_are_counted_from_in_flight_only() -> None:
     process = WebProcess("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
     demand = DemandEstimator(60.0).take(
         QueueCounts(0.0, 4, 0), InFlightReading(0.0, (process,)), 0.0

@@ -49,13 +49,13 @@ def run(arrivals: list[float], script: Script, environment: Environment = EASY) 
     return Simulation(arrivals, script, environment, 0).run()
 
 
-def test_a_task_waits_for_the_boot_and_takes_its_time() -> None:
+def test_simulated_task_waits_for_boot() -> None:
     outcome = run([0.5], Script({1: 1}))
     assert outcome.p50 == pytest.approx(11.0 + 0.5 - 0.5)
     assert outcome.launches == 1
 
 
-def test_billed_is_from_running_to_the_stop_and_a_minute_at_least() -> None:
+def test_billed_seconds_have_a_minimum_of_a_minute() -> None:
     outcome = run([0.5], Script({1: 1}))
     assert outcome.all_stopped == 61
     assert outcome.billed == 60
@@ -63,19 +63,19 @@ def test_billed_is_from_running_to_the_stop_and_a_minute_at_least() -> None:
     assert outcome.booting == 6
 
 
-def test_work_on_a_killed_machine_is_done_again_after_the_visibility_timeout() -> None:
+def test_killed_machine_redelivers_after_visibility_timeout() -> None:
     environment = replace(EASY, service=5.0, visibility=30.0)
     outcome = run([0.5], Script({1: 1, 20: 1}, kill_at=13), environment)
     assert outcome.redelivered == 1
     assert outcome.last_answer == pytest.approx(13 + 30 + 5)
 
 
-def test_a_boot_that_fails_serves_nobody() -> None:
+def test_failed_boot_serves_nothing() -> None:
     outcome = run([0.5], Script({1: 1}), replace(EASY, failing_boots=1.0))
     assert outcome.late == 1
 
 
-def test_the_cap_is_the_worlds() -> None:
+def test_simulation_enforces_the_cap() -> None:
     assert run([0.5], Script({1: 99}), replace(EASY, cap=3)).peak == 3
 
 
@@ -87,7 +87,7 @@ def test_every_policy_answers_a_burst(policy: str) -> None:
     assert outcome.peak <= 15
 
 
-def test_the_same_seed_is_the_same_run() -> None:
+def test_same_seed_gives_same_run() -> None:
     first, second = (simulate("slo", arrivals_of("burst", 3), Environment(), 3) for _ in range(2))
     assert first == second
 
@@ -95,10 +95,10 @@ def test_the_same_seed_is_the_same_run() -> None:
 @settings(max_examples=30, deadline=None)
 @given(
     gaps=st.lists(st.floats(0.0, 300.0), min_size=1, max_size=12),
-    policy=st.sampled_from(("slo", "course", "clairvoyant")),
+    policy=st.sampled_from(("slo", "one-per-backlog", "clairvoyant")),
     seed=st.integers(0, 99),
 )
-def test_who_meets_the_objective_pays_at_least_the_floor(
+def test_lower_bound_holds_for_policies_that_meet_the_objective(
     gaps: list[float], policy: str, seed: int
 ) -> None:
     arrivals, now = [], 50.0
@@ -111,14 +111,14 @@ def test_who_meets_the_objective_pays_at_least_the_floor(
         assert outcome.billed >= lower_bound(arrivals, environment) - 1e-6
 
 
-def test_the_floor_of_one_photo_is_the_minute_that_is_billed_at_least() -> None:
+def test_lower_bound_of_one_photo_is_a_minute() -> None:
     assert lower_bound([5.0], Environment()) == 60
     assert lower_bound([5.0, 5000.0], Environment()) == 120
     assert lower_bound([], Environment()) == 0
 
 
 @pytest.mark.parametrize("trace", ["flash", "burst"])
-def test_we_stay_near_the_clairvoyant(trace: str) -> None:
+def test_slo_stays_near_the_clairvoyant(trace: str) -> None:
     environment = Environment(keeps_stopped=False)
     ours, best = compare(
         [Case(trace, policy, environment, seeds=2) for policy in ("slo", "clairvoyant")]
@@ -131,11 +131,11 @@ def test_we_stay_near_the_clairvoyant(trace: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_course_burst_reaches_the_cap_and_ends_soon(seed: int) -> None:
+def test_one_per_backlog_burst_reaches_the_cap_and_ends_soon(seed: int) -> None:
     environment = Environment(
         boot=(2.0, 20.0), boot_median=6.0, pending=(1.0, 2.0), stopping=(1.0, 2.0)
     )
-    ours = make_policy("course", environment)
+    ours = make_policy("one-per-backlog", environment)
     outcome = Simulation(burst(random.Random(seed)), ours, environment, seed).run()
     assert outcome.peak == 15
     assert outcome.late == 0
@@ -143,14 +143,14 @@ def test_the_course_burst_reaches_the_cap_and_ends_soon(seed: int) -> None:
     assert outcome.all_stopped - outcome.last_answer < 12
 
 
-def test_boots_that_fail_are_replaced() -> None:
+def test_failed_boots_are_replaced() -> None:
     environment = Environment(failing_boots=0.3)
     outcome = simulate("slo", arrivals_of("burst", 1), environment, 1)
     assert outcome.last_answer > 0
     assert outcome.late < 100
 
 
-def test_traces_are_what_they_say() -> None:
+def test_traces_match_their_description() -> None:
     for name, make in TRACES.items():
         arrivals = make(random.Random(1))
         assert arrivals == sorted(arrivals), name
@@ -159,7 +159,7 @@ def test_traces_are_what_they_say() -> None:
 
 
 @pytest.mark.parametrize("trace", ["ramp", "flash"])
-def test_a_new_image_in_the_middle_of_the_load_makes_no_photo_late(trace: str) -> None:
+def test_rollout_under_load_makes_no_photo_late(trace: str) -> None:
     arrivals = arrivals_of(trace, 1)
     middle = arrivals[len(arrivals) // 2]
     environment = replace(Environment(), new_image_at=middle)

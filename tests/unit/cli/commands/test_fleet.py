@@ -15,7 +15,7 @@ def run(*arguments: str) -> Any:
     return CliRunner().invoke(fleet, arguments)
 
 
-def test_policies_side_by_side() -> None:
+def test_simulate_compares_policies() -> None:
     result = run("simulate", "--policy", "slo", "--policy", "keda-hpa", "--seeds", "1", "--json")
     assert result.exit_code == 0
     ours, keda = json.loads(result.stdout)
@@ -23,21 +23,21 @@ def test_policies_side_by_side() -> None:
     assert ours["billed"] < keda["billed"]
 
 
-def test_a_table_says_the_floor() -> None:
+def test_simulate_table_shows_the_lower_bound() -> None:
     lines = run("simulate", "--policy", "slo", "--seeds", "1").stdout.splitlines()
     assert lines[0].endswith("no policy stays below 60 billed s")
     assert lines[2].startswith("slo ")
     assert max(map(len, lines)) <= 100
 
 
-def test_settings_change_the_world() -> None:
+def test_simulate_options_change_the_environment() -> None:
     arguments = ("simulate", "--policy", "course", "--seeds", "1", "--json", "--cap", "4")
     (found,) = json.loads(run(*arguments, "--boot", "2", "4", "--terminate").stdout)
     assert found["peak"] == 4
     assert found["p99"] < 30
 
 
-def test_a_picture_is_drawn(tmp_path: Path) -> None:
+def test_simulate_draws_a_plot(tmp_path: Path) -> None:
     file = tmp_path / "burst.png"
     result = run("simulate", "--policy", "slo", "--seeds", "1", "--plot", str(file))
     assert result.exit_code == 0

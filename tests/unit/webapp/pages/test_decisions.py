@@ -17,7 +17,7 @@ def written() -> decisions.Decision:
     return decisions.Decision(
         step="a-1", at=100.0, visible=7, in_flight=2, outstanding=9, bound="exact", waiting=9,
         accepted=9.0, machines={"running": 3, "ready": 1, "stopped": 2}, unconfirmed=0, need=4,
-        target=4, terms={"bound": "cap"}, limits={"cap": 4, "slo": 60.0}, launch=1,
+        target=4, terms={"reason": "cap"}, limits={"cap": 4, "slo": 60.0}, launch=1,
         stop=("i-1",), done={"launch": "InsufficientInstanceCapacity"}, ran={"i-1": 20.0},
         not_more="the cap is reached",
     )  # fmt: skip
@@ -49,14 +49,14 @@ def test_a_line_that_is_no_step_is_left_out(broken: bytes) -> None:
     ("fields", "said"),
     [
         (
-            {"launch": 2, "waiting": 1, "need": 2, "terms": {"bound": "hedge"}},
+            {"launch": 2, "waiting": 1, "need": 2, "terms": {"reason": "hedge"}},
             "Launched 2 machines. 1 photo to do, so 2 machines are needed: one slow boot alone "
             "would be too late.",
         ),
         (
             {
                 "start": ["i-1"], "waiting": 30, "need": 1, "not_more": "1 are enough",
-                "terms": {"bound": "backlog", "backlog": 9},
+                "terms": {"reason": "backlog", "backlog": 9},
             },
             "Started 1 machine. 30 photos to do, so 1 machine is needed: 9 would still wait when a "
             "new one is up.",
@@ -67,7 +67,7 @@ def test_a_line_that_is_no_step_is_left_out(broken: bytes) -> None:
         ),
         (
             {
-                "launch": 1, "waiting": 99, "need": 4, "terms": {"bound": "cap"},
+                "launch": 1, "waiting": 99, "need": 4, "terms": {"reason": "cap"},
                 "limits": {"cap": 4}, "not_more": "the cap is reached",
                 "done": {"launch": "no capacity"},
             },
