@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
 SEARCHES = 50
@@ -24,13 +24,13 @@ SEARCHES = 50
 
 @click.command()
 @click.option("--people", type=click.IntRange(1), default=100_000, show_default=True)
-@click.option("--engine", "engines", type=click.Choice(list(TRAITS)), multiple=True)
+@click.option("--engine", "engines", type=click.Choice(list(EMBEDDER_TRAITS)), multiple=True)
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def main(people: int, engines: tuple[str, ...], as_json: bool) -> None:
     """How long it takes to open a gallery's file and to search it for one face."""
     figures: dict[str, float] = {}
-    for engine in engines or TRAITS:
-        dimension = TRAITS[engine].dimension
+    for engine in engines or EMBEDDER_TRAITS:
+        dimension = EMBEDDER_TRAITS[engine].dimension
         for name, seconds in _measured(engine, dimension, people).items():
             figures[f"{name}_{dimension}d_ms"] = round(1000 * seconds, 2)
     for name, milliseconds in figures.items():
@@ -66,7 +66,7 @@ def _made(engine: str, embeddings: np.ndarray[tuple[int, int], np.dtype[np.float
     return Gallery(
         engine=engine,
         names=tuple(f"person {n}" for n in range(people)),
-        owners=np.arange(people, dtype=np.int32),
+        person_index=np.arange(people, dtype=np.int32),
         embeddings=embeddings,
         photos=tuple(f"{n:032x}" for n in range(people)),
         threshold=empty.threshold,

@@ -88,12 +88,12 @@ def _fork(path: Path) -> tuple[int, int, int]:
 
 def _made(people: int) -> Gallery:
     drawn, photos = np.random.default_rng(people), people + people // 2
-    owners = np.arange(photos, dtype=np.int32) % people
+    person_index = np.arange(photos, dtype=np.int32) % people
     empty = Gallery.empty("resnet128")
     return Gallery(
         engine=empty.engine,
         names=tuple(f"person {n}" for n in range(people)),
-        owners=owners,
+        person_index=person_index,
         embeddings=drawn.normal(0, 0.1, (photos, empty.dimension)).astype(np.float32),
         photos=tuple(f"{n:032x}-{n:08x}" for n in range(photos)),
         threshold=empty.threshold,

@@ -22,8 +22,8 @@ from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
-from facerec_tasks.video.analyze import watch
-from facerec_tasks.video.reader import Video
+from facerec_tasks.video.analyze import analyze_video
+from facerec_tasks.video.reader import VideoReader
 from facerec_tasks.video.sampling import EVERY_FRAME
 from local.samples import portraits
 from local.samples.videos import Coding, Shot, write
@@ -66,21 +66,21 @@ class Row:
 def measure(work: Path) -> list[Row]:
     """All videos, in a folder for files."""
     convert.ensure(work, "resnet128")
-    eyes = _eyes(work)
+    analyzer = _analyzer(work)
     photos = {one.name: str(one.path) for one in portraits.portraits()}
     with Originals() as originals:
-        return [_compared(name, eyes, originals, photos, work) for name in VIDEOS]
+        return [_compared(name, analyzer, originals, photos, work) for name in VIDEOS]
 
 
 def _compared(
-    name: str, eyes: Recognizer, originals: Originals, portraits: dict[str, str], work: Path
+    name: str, analyzer: Recognizer, originals: Originals, portraits: dict[str, str], work: Path
 ) -> Row:
     shots, coding = VIDEOS[name]
     film = write(work / f"{name}.{CONTAINERS[coding.codec]}", shots, coding)
     seconds = sum(shot.seconds for shot in shots)
-    cpu, wall, found = min(_ours(film, eyes) for _ in range(ROUNDS))
+    cpu, wall, found = min(_ours(film, analyzer) for _ in range(ROUNDS))
     frames = []
-    with Video(film, EVERY_FRAME) as video:
+    with VideoReader(film, EVERY_FRAME) as video:
         for frame in video:
             frames.append(str(work / f"{frame.number}.npy"))
             np.save(frames[-1], frame.rgb)
@@ -97,10 +97,10 @@ def _compared(
     )
 
 
-def _ours(film: Path, eyes: Recognizer) -> tuple[float, float, list[str]]:
+def _ours(film: Path, analyzer: Recognizer) -> tuple[float, float, list[str]]:
     """Processor seconds, seconds, names."""
     cpu, wall = _spent(), time.monotonic()
-    watched = watch(film, eyes)
+    watched = analyze_video(film, analyzer)
     assert watched is not None
     return _spent() - cpu, time.monotonic() - wall, sorted(p.name for p in watched.people)
 
@@ -111,12 +111,12 @@ def _spent() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def _eyes(models: Path) -> Recognizer:
-    eyes = Recognizer.load(models, Gallery.empty("resnet128"))
-    batch = Batch(Enroller(eyes), eyes.gallery)
+def _analyzer(models: Path) -> Recognizer:
+    analyzer = Recognizer.load(models, Gallery.empty("resnet128"))
+    batch = Batch(Enroller(analyzer), analyzer.gallery)
     for portrait in portraits.portraits():
         batch.add(portrait.name, portrait.path.read_bytes())
-    return eyes.with_gallery(batch.gallery)
+    return analyzer.with_gallery(batch.gallery)
 
 
 def figures(rows: Sequence[Row]) -> dict[str, float]:

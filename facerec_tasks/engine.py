@@ -1,4 +1,4 @@
-"""Photo bytes in, fields of an answer out: the recogniser with the newest gallery of the bucket.
+"""Photo bytes in, fields of an answer out: the recognizer with the newest gallery of the bucket.
 
 Nothing here is Celery's: a worker and a Lambda function see with the same eyes.
 """
@@ -8,8 +8,8 @@ from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.images.decoding import Rejected
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
+from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.schemas import Face, Outcome
 from facerec_tasks.settings import Settings

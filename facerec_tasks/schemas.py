@@ -29,13 +29,13 @@ class Face:
     distance: float | None = None
     """Euclidean distance to the nearest person; none in an empty gallery."""
     confidence: float | None = None
-    """How sure the recogniser is of ``name``, 0 to 1."""
+    """How sure the recognizer is of ``name``, 0 to 1."""
     runner_up: str | None = None
     runner_up_distance: float | None = None
 
 
 @dataclass(frozen=True)
-class Footage:
+class VideoInfo:
     """What a video is and how much of it was looked at."""
 
     container: str
@@ -44,7 +44,7 @@ class Footage:
     seconds: float
     """Time of the last frame."""
     frame_rate: float | None
-    looks: int
+    frames_analyzed: int
     """Frames that were looked at."""
     complete: bool
     """False: it is cut short or damaged, and what could be read was looked at."""
@@ -69,7 +69,7 @@ class Answer:
     """Of a photo, largest first."""
     people: tuple[Person, ...] = ()
     """Of a video: known people first, then who is seen longest."""
-    video: Footage | None = None
+    video: VideoInfo | None = None
     """Only of a video."""
     width: int | None = None
     height: int | None = None
@@ -119,7 +119,7 @@ class Answer:
         history = tuple(known.pop("history", ()))
         people = tuple(Person.from_dict(p) for p in known.pop("people", ()))
         try:
-            video = _footage(known.pop("video", None))
+            video = _video_info(known.pop("video", None))
             without = {"version": None}  # a value left out in JSON
             return cls(**without | known, faces=faces, people=people, video=video, history=history)
         except TypeError as error:
@@ -133,10 +133,10 @@ class Answer:
         return cls.from_dict(fields)
 
 
-def _footage(fields: dict[str, Any] | None) -> Footage | None:
+def _video_info(fields: dict[str, Any] | None) -> VideoInfo | None:
     if fields is None:
         return None
-    return Footage(**{k: v for k, v in fields.items() if k in Footage.__dataclass_fields__})
+    return VideoInfo(**{k: v for k, v in fields.items() if k in VideoInfo.__dataclass_fields__})
 
 
 def _face(fields: dict[str, Any]) -> Face:

@@ -24,8 +24,8 @@ from facerec_tasks.settings import get_settings
 from facerec_tasks.tasks import people
 from facerec_tasks.tasks.recognition import use_engine
 from facerec_tasks.tasks.video import use_watcher
-from facerec_tasks.video.analyze import Heed, Watched, watch
-from facerec_tasks.video.limits import Caps
+from facerec_tasks.video.analyze import ShouldContinue, VideoAnalysis, analyze_video
+from facerec_tasks.video.limits import VideoLimits
 
 __all__ = ["app"]
 
@@ -59,11 +59,17 @@ def _load_engine(**_: Any) -> None:
     raise SystemExit("no engine: the gallery cannot be read")
 
 
-def _watch(path: Path, state: bytes | None, heed: Heed) -> Watched | None:
+def _watch(
+    path: Path, state: bytes | None, should_continue: ShouldContinue
+) -> VideoAnalysis | None:
     assert _loaded is not None
     settings = get_settings()
-    caps = Caps(max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes)
-    return watch(path, _loaded.current(), state=state, heed=heed, caps=caps)
+    limits = VideoLimits(
+        max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes
+    )
+    return analyze_video(
+        path, _loaded.current(), state=state, should_continue=should_continue, limits=limits
+    )
 
 
 class Beat(bootsteps.StartStopStep):

@@ -15,8 +15,8 @@ from typing import Any
 from facerec_tasks.engine import Engine
 from facerec_tasks.recognition.images import decoding
 from facerec_tasks.settings import get_settings
-from facerec_tasks.video.analysis import Analysis
-from facerec_tasks.video.reader import Ending, Frame
+from facerec_tasks.video.analysis import VideoAnalyzer
+from facerec_tasks.video.reader import Frame, VideoEnd
 from serverless.buckets import VideoBuckets
 from serverless.context import Context
 from serverless.frames import StoredFrame
@@ -55,12 +55,12 @@ def _answered(upload: Upload) -> Record:
         return Record(
             upload, "refused", code=refused.code, detail=refused.detail, finished_at=time.time()
         )
-    eyes = _engine().current()  # one gallery for the whole video
-    analysis = Analysis(eyes)
+    analyzer = _engine().current()  # one gallery for the whole video
+    analysis = VideoAnalyzer(analyzer)
     for frame in _frames(buckets, split.frames):
-        analysis.look(frame)
+        analysis.add_frame(frame)
     seconds = split.seconds or 0.0
-    people = [p for p, _ in analysis.finish(Ending(len(split.frames), seconds, split.complete))]
+    people = [p for p, _ in analysis.finish(VideoEnd(len(split.frames), seconds, split.complete))]
     outcome: Outcome = "no-face"
     if people:
         outcome = "named" if people[0].known else "unknown"
@@ -71,7 +71,7 @@ def _answered(upload: Upload) -> Record:
         frames=len(split.frames),
         seconds=split.seconds,
         complete=split.complete,
-        engine=eyes.gallery.engine,
+        engine=analyzer.gallery.engine,
         finished_at=time.time(),
     )
 

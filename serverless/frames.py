@@ -29,7 +29,7 @@ class Refusal:
     """Why there are no frames: the video's fault, or more than Lambda can do."""
 
     code: str
-    """``facerec_tasks.video.rejection.RejectionCode``, or ``video-gone``."""
+    """``facerec_tasks.recognition.rejection.RejectionCode``, or ``video-gone``."""
     detail: str
     """One sentence for the person who sent the video."""
 

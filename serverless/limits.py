@@ -4,8 +4,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 15 minu
 memory, 10 GB of ``/tmp``.
 """
 
-from facerec_tasks.video.limits import Caps
-from facerec_tasks.video.rejection import Rejected, RejectionCode
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
+from facerec_tasks.video.limits import VideoLimits
 
 MAX_VIDEO_SECONDS = 15 * 60.0
 """Of the video: as long as the longest run, which decoding at real time just reaches."""
@@ -28,9 +28,9 @@ def check_size(size: int, free: int) -> None:
         )
 
 
-def caps(remaining: float) -> Caps:
+def video_limits(remaining: float) -> VideoLimits:
     """What decoding may cost in a run that has so many seconds left."""
-    return Caps(
+    return VideoLimits(
         max_seconds=MAX_VIDEO_SECONDS,
         cpu_seconds=max(LEAST_SECONDS, int(remaining - RESERVE)),
     )

@@ -20,9 +20,10 @@ from PIL import Image
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError, FacerecError, NotFound
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.video.reader import Frame, Video
-from facerec_tasks.video.rejection import DecoderLost, Rejected, RejectionCode
+from facerec_tasks.video.errors import DecoderCrashed
+from facerec_tasks.video.reader import Frame, VideoReader
 from serverless import limits
 from serverless.buckets import VideoBuckets
 from serverless.context import Context
@@ -59,7 +60,7 @@ def handler(event: Any, context: Context) -> dict[str, Any]:
             continue
         try:
             done.append(splitting.run(upload))
-        except (AwsError, DecoderLost, OSError, Unfinished) as error:
+        except (AwsError, DecoderCrashed, OSError, Unfinished) as error:
             log.warning("%s must come again: %r", upload.key, error)
             failures.append(error)
     if failures:
@@ -120,16 +121,16 @@ class _Splitting:
         remaining = self._deadline - time.monotonic()
         if remaining < self._enough:
             raise Unfinished(f"fetching {upload.key} left no time to decode it")
-        caps = limits.caps(remaining)
-        with Video(path, caps=caps) as video, _Store(self._buckets, upload) as store:
+        allowed = limits.video_limits(remaining)
+        with VideoReader(path, limits=allowed) as video, _Store(self._buckets, upload) as store:
             for frame in self._in_time(video):
                 store.put(frame)
-            ending = video.ending
-        assert ending is not None
-        return SplitVideo(upload, store.frames, seconds=ending.time, complete=ending.complete)
+            end = video.end
+        assert end is not None
+        return SplitVideo(upload, store.frames, seconds=end.time, complete=end.complete)
 
-    def _in_time(self, video: Video) -> Iterator[Frame]:
-        thinning = Thinning(video.facts.seconds)
+    def _in_time(self, video: VideoReader) -> Iterator[Frame]:
+        thinning = Thinning(video.metadata.seconds)
         for frame in video:
             if time.monotonic() > self._deadline - limits.RESERVE:
                 raise Rejected(RejectionCode.TOO_COSTLY, "The video takes too long to decode.")

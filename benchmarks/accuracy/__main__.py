@@ -23,7 +23,7 @@ from benchmarks.accuracy.verification import (
     verify,
 )
 from cli.friendly_errors import told_plainly
-from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.embedding.precision import FP32
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.session import ModelMissing
@@ -35,7 +35,7 @@ SHOWN = (0.40, 0.45, 0.50, 0.52, 0.55, 0.60)
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--pairs", type=click.Path(exists=True, path_type=Path), help="LFW's pairs.txt.")
-@click.option("--engine", type=click.Choice(sorted(TRAITS)), default="resnet128")
+@click.option("--engine", type=click.Choice(sorted(EMBEDDER_TRAITS)), default="resnet128")
 @click.option("--precision", default=FP32, show_default=True, help="Or int8-… of an int8 network.")
 @click.option("--models", type=click.Path(path_type=Path), default=Path("models"))
 @click.option("--plot", "picture", type=click.Path(path_type=Path), default=Path("accuracy.png"))
@@ -133,7 +133,7 @@ def _report(
 
 
 def _table(found: Identification) -> list[Any]:
-    scale = found.default.threshold / TRAITS["resnet128"].threshold
+    scale = found.default.threshold / EMBEDDER_TRAITS["resnet128"].threshold
     return [
         min(found.curve, key=lambda rate: abs(rate.threshold - scale * threshold))
         for threshold in SHOWN

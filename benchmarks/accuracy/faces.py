@@ -11,8 +11,8 @@ import numpy as np
 
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery.gallery import Gallery
-from facerec_tasks.recognition.images.decoding import Rejected
-from facerec_tasks.recognition.recognizer import Recognizer, Sighting
+from facerec_tasks.recognition.recognizer import DetectedFaces, Recognizer
+from facerec_tasks.recognition.rejection import Rejected
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -58,7 +58,7 @@ def _start(models_dir: Path, engine: str, precision: str) -> None:
 def _look(photo: Path) -> Face:
     assert _recognizer is not None
     try:
-        seen = _recognizer.look(photo.read_bytes())
+        seen = _recognizer.detect_and_embed(photo.read_bytes())
     except Rejected:
         return NO_FACE
     if not seen.detections:
@@ -66,7 +66,7 @@ def _look(photo: Path) -> Face:
     return Face(seen.embeddings[0], seen.embeddings[_most_central(seen)])
 
 
-def _most_central(seen: Sighting) -> int:
+def _most_central(seen: DetectedFaces) -> int:
     height, width = seen.picture.rgb.shape[:2]
     boxes = np.array([face.box for face in seen.detections])
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2

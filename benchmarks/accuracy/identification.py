@@ -86,9 +86,9 @@ def _enrolled_tried(
         if n != enrolled
     ]
     gaps = _to_everybody(gallery, [photo for _, photo in probes])
-    every, owners = np.arange(len(probes)), np.array([owner for owner, _ in probes], int)
-    own = gaps[every, owners]
-    gaps[every, owners] = np.inf
+    every, person_index = np.arange(len(probes)), np.array([owner for owner, _ in probes], int)
+    own = gaps[every, person_index]
+    gaps[every, person_index] = np.inf
     return _nearest_two(gaps, own)
 
 

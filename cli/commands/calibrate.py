@@ -1,4 +1,4 @@
-"""``facerec people calibrate``: how often people are recognised, and which threshold is best."""
+"""``facerec people calibrate``: how often people are recognized, and which threshold is best."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from cli.enrolment import enrol
 from cli.friendly_errors import told_plainly
 from cli.gallery_broadcast import announce
 from facerec_tasks.errors import NotFound
-from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.gallery import accuracy
 from facerec_tasks.recognition.gallery.accuracy import Confusion, Rates, Trials
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
@@ -54,7 +54,7 @@ class Calibration:
         """With the gallery's threshold, or with its engine's when it names everybody."""
         threshold = self.gallery.threshold
         if threshold is None:
-            threshold = TRAITS[self.gallery.engine].threshold
+            threshold = EMBEDDER_TRAITS[self.gallery.engine].threshold
         return accuracy.rates(self.trials, threshold, self.gallery.margin)
 
 
@@ -85,7 +85,7 @@ def calibrate(
     apply_it: bool,
     as_json: bool,
 ) -> None:
-    """Measure on one's own photos how well people are recognised; propose a threshold.
+    """Measure on one's own photos how well people are recognized; propose a threshold.
 
     Uses the photos that are enrolled, or those of FOLDER (NAME/*.jpg; no AWS). Each is held against
     all others: as a new photo of its person, and with its person left out as a photo of a stranger.

@@ -10,7 +10,7 @@ from cli.commands.precision import precision
 from cli.enrolment import enrol
 from cli.friendly_errors import told_plainly
 from cli.gallery_broadcast import announce
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.embedding.embedder import load_embedder
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller

@@ -103,7 +103,7 @@ def _embedder(
     recognizer: Recognizer, looked: Callable[[int], object]
 ) -> Callable[[bytes], Embeddings | None]:
     def embed(photo: bytes) -> Embeddings | None:
-        seen = recognizer.look(photo)
+        seen = recognizer.detect_and_embed(photo)
         looked(1)
         return seen.embeddings[0] if seen.detections else None
 

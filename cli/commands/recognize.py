@@ -9,16 +9,17 @@ import click
 
 from cli.enrolment import enrolled
 from cli.friendly_errors import told_plainly
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
-from facerec_tasks.recognition.images.decoding import Rejected, sniff
+from facerec_tasks.recognition.images.decoding import sniff
 from facerec_tasks.recognition.recognizer import Recognition, Recognizer
+from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.video import container, rejection
-from facerec_tasks.video.analyze import watch
+from facerec_tasks.video import container
+from facerec_tasks.video.analyze import analyze_video
 from facerec_tasks.video.container import NEEDED
 from local.samples import portraits
 
@@ -79,7 +80,7 @@ def _answer(recognizer: Recognizer, photo: Path) -> dict[str, Any]:
         found = recognizer.recognize(photo.read_bytes())
     except OSError as error:
         return {"photo": str(photo), "error": "unreadable", "message": error.strerror}
-    except (Rejected, rejection.Rejected) as refused:
+    except Rejected as refused:
         return {"photo": str(photo), "error": refused.code, "message": refused.message}
     return {"photo": str(photo), "answer": _text(found), **asdict(found)}
 
@@ -92,15 +93,15 @@ def _is_video(path: Path) -> bool:
 
 
 def _watched(recognizer: Recognizer, video: Path) -> dict[str, Any]:
-    watched = watch(video, recognizer)
-    assert watched is not None  # nobody told it to stop
-    names = [person.name if person.known else "unknown" for person in watched.people]
+    analysis = analyze_video(video, recognizer)
+    assert analysis is not None  # nobody told it to stop
+    names = [person.name if person.known else "unknown" for person in analysis.people]
     return {
         "photo": str(video),
         "answer": names[0] if names else "no-face",
-        "people": [person.to_dict() for person in watched.people],
-        "complete": watched.ending.complete,
-        **asdict(watched.facts),
+        "people": [person.to_dict() for person in analysis.people],
+        "complete": analysis.end.complete,
+        **asdict(analysis.metadata),
     }
 
 

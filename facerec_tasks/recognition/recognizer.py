@@ -48,7 +48,7 @@ class Recognition:
 
 
 @dataclass(frozen=True, eq=False)
-class Sighting:
+class DetectedFaces:
     """The faces of one photo before anybody is named: what enrolment looks at."""
 
     picture: decoding.Picture
@@ -105,8 +105,8 @@ class Recognizer:
         return type(self)(self._detector, self._embedder, gallery)
 
     def recognize(self, data: bytes) -> Recognition:
-        """Every face in the photo with its name. Raises :class:`decoding.Rejected`."""
-        seen = self.look(data)
+        """Every face in the photo with its name. Raises :class:`Rejected`."""
+        seen = self.detect_and_embed(data)
         picture = seen.picture
         matches = self._gallery.search(seen.embeddings) if seen.detections else []
         faces = tuple(
@@ -115,11 +115,11 @@ class Recognizer:
         )
         return Recognition(faces, picture.width, picture.height, self._embedder.name)
 
-    def look(self, data: bytes) -> Sighting:
-        """Every face in the photo with its embedding. Raises :class:`decoding.Rejected`."""
+    def detect_and_embed(self, data: bytes) -> DetectedFaces:
+        """Every face in the photo with its embedding. Raises :class:`Rejected`."""
         picture = decoding.decode(data)
         detections, embeddings = self._faces(picture.rgb)
-        return Sighting(picture, tuple(detections), embeddings)
+        return DetectedFaces(picture, tuple(detections), embeddings)
 
     def detect(self, rgb: NDArray[np.uint8]) -> Sequence[Detection]:
         """Faces of a picture height x width x 3, the largest first, without a second look."""

@@ -118,7 +118,7 @@ class People:
                     continue
                 embedding = embed(self.photo(photo_id))
                 if embedding is None:
-                    name = gallery.names[gallery.owners[row]]
+                    name = gallery.names[gallery.person_index[row]]
                     raise GalleryError(f"no face is found on a photo of {name}: enrol {name} again")
                 known[photo_id] = embedding
             rows = [known[photo_id] for photo_id in gallery.photos]

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from facerec_tasks.errors import Unavailable
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.video.rejection import Rejected, RejectionCode
 
 FORGOTTEN = 3600.0
 """Seconds after which a file nobody asked for is removed: its task went on elsewhere."""

@@ -22,8 +22,8 @@ from facerec_tasks.recognition.gallery.gallery import (
     NameTaken,
     NoSuchPerson,
 )
-from facerec_tasks.recognition.images.decoding import Rejected
 from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.gallery_cache import GallerySource
@@ -144,7 +144,7 @@ def verify(name: str, upload: str) -> Value:
     gallery = recognizer.gallery
     if name not in gallery.names:
         raise NoSuchPerson(f"nobody is called {name!r}")
-    seen = recognizer.look(_photo(upload, 0))
+    seen = recognizer.detect_and_embed(_photo(upload, 0))
     if not seen.detections:
         return {"name": name, "outcome": "no-face"}
     distance = gallery.distance(name, seen.embeddings[0])

@@ -1,4 +1,4 @@
-"""The tasks: fetch a photo or a video, recognise who is on it, record the answer, answer.
+"""The tasks: fetch a photo or a video, recognize who is on it, record the answer, answer.
 
 A web process imports this module to send the task, so nothing here imports the engine: the worker
 hands it over with :func:`use_engine` before it forks its children.
@@ -36,7 +36,7 @@ def use_engine(engine: Engine) -> None:
 
 @app.task(bind=True, name="facerec_tasks.tasks.recognize")
 def recognize(self: Any, key: str, version: str | None = None) -> dict[str, Any]:
-    """Recognises that version of a photo of the in-bucket; returns ``Answer.to_dict()``.
+    """Recognizes that version of a photo of the in-bucket; returns ``Answer.to_dict()``.
 
     Runs at least once, takes effect once: the first record written is the answer. Raises
     :class:`celery.exceptions.Reject`: to be tried again later, or, without requeue, to be buried.
@@ -88,5 +88,5 @@ class _PhotoJob(Job):
         if _engine is None:
             raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")
         fields = _engine(photo)
-        log.info("recognised %s in %.3f s", self.key, time.monotonic() - begin)
+        log.info("recognized %s in %.3f s", self.key, time.monotonic() - begin)
         return self._answer(**fields)

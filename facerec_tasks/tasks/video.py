@@ -28,17 +28,17 @@ from facerec_tasks.errors import (
     PreconditionFailed,
     Unavailable,
 )
-from facerec_tasks.schemas import Answer, Footage, Outcome
+from facerec_tasks.recognition.rejection import Rejected
+from facerec_tasks.schemas import Answer, Outcome, VideoInfo
 from facerec_tasks.settings import get_settings
 from facerec_tasks.shutdown import stopping
 from facerec_tasks.storage.video_cache import VideoFiles
 from facerec_tasks.storage.videos import VideoFolder
 from facerec_tasks.tasks.idempotent import Job, results, storage
-from facerec_tasks.video.rejection import Rejected
 from facerec_tasks.video.timeline import Person
 
 if TYPE_CHECKING:
-    from facerec_tasks.video.analyze import Heed, Moment, Watched
+    from facerec_tasks.video.analyze import AnalysisProgress, ShouldContinue, VideoAnalysis
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +49,14 @@ PROGRESS = 2.0
 DOWNLOADS = 3.0
 """A run lasts at least so many times as long as its download took."""
 
-Watcher = Callable[[Path, bytes | None, "Heed"], "Watched | None"]
+Watcher = Callable[[Path, bytes | None, "ShouldContinue"], "VideoAnalysis | None"]
 """A file, what an earlier run knew, and whether to go on -> :func:`facerec_tasks.video.analyze`."""
 
 _watcher: Watcher | None = None
 
 
 def use_watcher(watcher: Watcher) -> None:
-    """Gives this worker its eyes for videos; called once in the parent."""
+    """Gives this worker its analyzer for videos; called once in the parent."""
     global _watcher
     _watcher = watcher
 
@@ -74,7 +74,7 @@ class VideoJob(Job):
 
     def _work(self) -> Answer:
         if _watcher is None:
-            raise ConfigurationError("this worker has no eyes: start facerec_tasks.worker")
+            raise ConfigurationError("this worker has no analyzer: start facerec_tasks.worker")
         if self._again:
             self._count_start()
         begin = time.monotonic()
@@ -82,7 +82,7 @@ class VideoJob(Job):
             path = self._files().fetch(self._id, self.key, self._version)
             earlier = self._folder().state()
             run = _Run(self._task, self._folder(), earlier.etag if earlier else None, begin)
-            watched = _watcher(path, earlier.data if earlier else None, run.heed)
+            watched = _watcher(path, earlier.data if earlier else None, run.should_continue)
         except NotFound as error:
             return self._answer(outcome="rejected", code="photo-gone", detail=str(error))
         except Rejected as error:
@@ -111,23 +111,23 @@ class VideoJob(Job):
         log.info("%s goes on in another run", self.key)
         return Ignore()
 
-    def _fields(self, watched: "Watched", run: "_Run") -> dict[str, Any]:
+    def _fields(self, watched: "VideoAnalysis", run: "_Run") -> dict[str, Any]:
         """What the answer says; its pictures are stored before it."""
         folder = self._folder()
         people = folder.put_pictures(watched.people, watched.portraits, watched.sheet)
-        facts, ending = watched.facts, watched.ending
+        metadata, end = watched.metadata, watched.end
         return {
             **_outcome(people),
             "people": people,
-            "width": facts.width,
-            "height": facts.height,
-            "video": Footage(
-                container=facts.container,
-                codec=facts.codec,
-                seconds=round(ending.time, 3),
-                frame_rate=facts.frame_rate,
-                looks=watched.looks,
-                complete=ending.complete,
+            "width": metadata.width,
+            "height": metadata.height,
+            "video": VideoInfo(
+                container=metadata.container,
+                codec=metadata.codec,
+                seconds=round(end.time, 3),
+                frame_rate=metadata.frame_rate,
+                frames_analyzed=watched.frames_analyzed,
+                complete=end.complete,
                 sheet=folder.sheet,
             ),
             "seconds": round(run.seconds, 3),
@@ -175,7 +175,7 @@ class _Run:
         """Of this run."""
         return time.monotonic() - self._begun
 
-    def heed(self, moment: "Moment") -> bool:
+    def should_continue(self, progress: "AnalysisProgress") -> bool:
         """Whether to go on."""
         now = time.monotonic()
         if now >= self._progress:
@@ -183,23 +183,23 @@ class _Run:
             self.cancelled = results().get(self._task.request.id)
             if self.cancelled is not None:
                 return False
-            self._tell(moment)
+            self._tell(progress)
         over = now >= self._end or stopping()
         if over or now >= self._checkpoint:
             try:
-                self._etag = self._folder.put_state(moment.state(), self._etag)
+                self._etag = self._folder.put_state(progress.state(), self._etag)
             except PreconditionFailed:
                 self.overtaken = True
                 return False
             self._checkpoint = time.monotonic() + CHECKPOINT
         return not over
 
-    def _tell(self, moment: "Moment") -> None:
+    def _tell(self, progress: "AnalysisProgress") -> None:
         told = {
-            "percent": _percent(moment),
-            "time": moment.time,
-            "people": list(moment.names),
-            "looks": moment.looks,
+            "percent": _percent(progress),
+            "time": progress.time,
+            "people": list(progress.names),
+            "frames_analyzed": progress.frames_analyzed,
             "at": time.time(),
         }
         self._folder.put_progress(told)
@@ -209,10 +209,10 @@ class _Run:
             log.warning("progress not announced: %r", error)
 
 
-def _percent(moment: "Moment") -> int | None:
-    if not moment.seconds:
+def _percent(progress: "AnalysisProgress") -> int | None:
+    if not progress.seconds:
         return None
-    return min(99, int(100 * moment.time / moment.seconds))
+    return min(99, int(100 * progress.time / progress.seconds))
 
 
 def _outcome(people: tuple[Person, ...]) -> dict[str, Any]:

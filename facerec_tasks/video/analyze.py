@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from facerec_tasks.video.analysis import Analysis, StateMismatch
-from facerec_tasks.video.contact_sheet import sheet
-from facerec_tasks.video.face_analyzer import Eyes
-from facerec_tasks.video.limits import DEFAULT_CAPS, Caps
-from facerec_tasks.video.reader import Ending, Facts, Video
-from facerec_tasks.video.rejection import DecoderLost
-from facerec_tasks.video.sampling import Place, Sampling
+from facerec_tasks.video.analysis import StateMismatch, VideoAnalyzer
+from facerec_tasks.video.contact_sheet import contact_sheet
+from facerec_tasks.video.errors import DecoderCrashed
+from facerec_tasks.video.face_analyzer import FaceAnalyzer
+from facerec_tasks.video.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
+from facerec_tasks.video.reader import VideoEnd, VideoMetadata, VideoReader
+from facerec_tasks.video.sampling import FramePosition, Sampling
 from facerec_tasks.video.timeline import Person
 
 
 @dataclass(frozen=True)
-class Moment:
+class AnalysisProgress:
     """Where a run is, told after every look."""
 
     time: float
@@ -27,18 +27,18 @@ class Moment:
     """The video's length as claimed."""
     names: tuple[str, ...]
     """Known people found so far."""
-    looks: int
+    frames_analyzed: int
     state: Callable[[], bytes]
     """All that is known, for another run to go on from."""
 
 
 @dataclass(frozen=True)
-class Watched:
+class VideoAnalysis:
     """A video looked at to its end."""
 
-    facts: Facts
-    ending: Ending
-    looks: int
+    metadata: VideoMetadata
+    end: VideoEnd
+    frames_analyzed: int
     """Of all runs together."""
     people: tuple[Person, ...]
     """Known people first, then who was seen longest."""
@@ -50,55 +50,59 @@ class Watched:
     """Sightings of further people without a name."""
 
 
-Heed = Callable[[Moment], bool]
+ShouldContinue = Callable[[AnalysisProgress], bool]
 """Whether to go on."""
 
 
-def on(_: Moment) -> bool:
+def on(_: AnalysisProgress) -> bool:
     return True
 
 
-def watch(
+def analyze_video(
     path: Path,
-    eyes: Eyes,
+    analyzer: FaceAnalyzer,
     *,
     state: bytes | None = None,
-    heed: Heed = on,
-    caps: Caps = DEFAULT_CAPS,
+    should_continue: ShouldContinue = on,
+    limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
     sampling: Sampling | None = None,
-) -> Watched | None:
-    """Everybody in the video; none when ``heed`` said no.
+) -> VideoAnalysis | None:
+    """Everybody in the video; none when ``should_continue`` said no.
 
-    A ``state`` of another engine is left aside. Raises ``Rejected`` and ``DecoderLost``.
+    A ``state`` of another engine is left aside. Raises ``Rejected`` and ``DecoderCrashed``.
     """
-    analysis = _begun(eyes, state)
-    with Video(path, sampling, caps, after=analysis.place) as video:
+    analysis = _begun(analyzer, state)
+    with VideoReader(path, sampling, limits, after=analysis.position) as video:
         for frame in video:
-            analysis.look(frame)
-            if not heed(_moment(analysis, frame.place, video.facts)):
+            analysis.add_frame(frame)
+            if not should_continue(_progress(analysis, frame.position, video.metadata)):
                 return None
-        if video.ending is None:
-            raise DecoderLost("the decoder ended without an end")
-        found = analysis.finish(video.ending)
-        return Watched(
-            facts=video.facts,
-            ending=video.ending,
-            looks=analysis.looks,
+        if video.end is None:
+            raise DecoderCrashed("the decoder ended without an end")
+        found = analysis.finish(video.end)
+        return VideoAnalysis(
+            metadata=video.metadata,
+            end=video.end,
+            frames_analyzed=analysis.frames_analyzed,
             people=tuple(person for person, _ in found),
             portraits=tuple(portrait for _, portrait in found),
-            sheet=sheet(found),
+            sheet=contact_sheet(found),
             uncounted=analysis.uncounted,
         )
 
 
-def _begun(eyes: Eyes, state: bytes | None) -> Analysis:
+def _begun(analyzer: FaceAnalyzer, state: bytes | None) -> VideoAnalyzer:
     if state is not None:
         try:
-            return Analysis.resumed(eyes, state)
+            return VideoAnalyzer.resumed(analyzer, state)
         except StateMismatch:
             pass  # the gallery has got another engine meanwhile
-    return Analysis(eyes)
+    return VideoAnalyzer(analyzer)
 
 
-def _moment(analysis: Analysis, place: Place, facts: Facts) -> Moment:
-    return Moment(place.time, facts.seconds, analysis.names, analysis.looks, analysis.state)
+def _progress(
+    analysis: VideoAnalyzer, position: FramePosition, metadata: VideoMetadata
+) -> AnalysisProgress:
+    return AnalysisProgress(
+        position.time, metadata.seconds, analysis.names, analysis.frames_analyzed, analysis.state
+    )

@@ -13,7 +13,7 @@ COLUMNS, MOST = 5, 40
 PAPER, INK, PALE = (250, 250, 248), (28, 28, 30), (110, 110, 115)
 
 
-def sheet(people: Sequence[tuple[Person, bytes]]) -> bytes:
+def contact_sheet(people: Sequence[tuple[Person, bytes]]) -> bytes:
     """JPEG; of nobody, an empty page."""
     shown = people[:MOST]
     columns = max(1, min(COLUMNS, len(shown)))

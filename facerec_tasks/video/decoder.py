@@ -9,14 +9,13 @@ import json
 import math
 import os
 import resource
-import struct
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import av
 import av.subtitles.codeccontext
@@ -28,10 +27,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from facerec_tasks.video.decoder_protocol import FRAME, HEAD, Kind, pack
-from facerec_tasks.video.limits import Caps
-from facerec_tasks.video.rejection import Rejected, RejectionCode
-from facerec_tasks.video.sampling import THUMBNAIL, Place, Sampler, Sampling
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
+from facerec_tasks.video.decoder_protocol import FRAME, HEAD, RecordKind, pack
+from facerec_tasks.video.limits import VideoLimits
+from facerec_tasks.video.sampling import FramePosition, FrameSampler, Sampling
+from facerec_tasks.video.upright import (
+    display_matrix,
+    display_size,
+    is_sideways,
+    thumbnail,
+    upright,
+)
 
 CODECS = frozenset(
     {
@@ -52,52 +58,50 @@ PLAUSIBLE = 4000
 BUFFER = 1 << 20
 DAMAGED_IN_A_ROW = 1000
 """Packets in a row that cannot be decoded before the rest is given up."""
-WIDEST_PIXEL = 4.0
-"""Ratio of a pixel's sides above which the header is not believed."""
 
 
 @dataclass(frozen=True)
-class Job:
+class DecodeJob:
     """What the process is asked for, as it comes on the command line."""
 
     fd: int
     demuxer: str
     size: int
-    after: Place | None
-    caps: Caps
+    after: FramePosition | None
+    limits: VideoLimits
     sampling: Sampling
 
     @classmethod
-    def from_json(cls, text: str) -> "Job":
+    def from_json(cls, text: str) -> "DecodeJob":
         fields = json.loads(text)
         after = fields.pop("after")
         return cls(
-            caps=Caps(**fields.pop("caps")),
+            limits=VideoLimits(**fields.pop("limits")),
             sampling=Sampling(**fields.pop("sampling")),
-            after=Place(**after) if after else None,
+            after=FramePosition(**after) if after else None,
             **fields,
         )
 
 
 def main(text: str) -> None:
     """Decodes, writing records to standard output; ends when standard input is closed."""
-    job = Job.from_json(text)
+    job = DecodeJob.from_json(text)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _confine(job.caps)
-    out = _Out()
+    _confine(job.limits)
+    out = _RecordWriter()
     try:
-        _Decoding(job, out).run()
+        _DecodeRun(job, out).run()
     except Rejected as rejected:
-        out.send(Kind.REJECTED, {"code": str(rejected.code), "message": rejected.message})
+        out.send(RecordKind.REJECTED, {"code": str(rejected.code), "message": rejected.message})
     except (MemoryError, av.error.MemoryError):
         message = "The video takes too much memory to decode, or has too many streams."
-        out.send(Kind.REJECTED, {"code": "too-costly", "message": message})
+        out.send(RecordKind.REJECTED, {"code": "too-costly", "message": message})
     except BlockingIOError:  # the system refuses a thread or a process: no fault of the video
         os._exit(os.EX_TEMPFAIL)
     except Exception:  # noqa: BLE001 - damaged files make decoders raise anything
         message = "The video is damaged or of an unusual kind."
-        out.send(Kind.REJECTED, {"code": "broken-video", "message": message})
-    os._exit(0)  # FFmpeg's own ending of a damaged file is one more chance to crash
+        out.send(RecordKind.REJECTED, {"code": "broken-video", "message": message})
+    os._exit(0)  # FFmpeg's own end of a damaged file is one more chance to crash
 
 
 def _end_with_parent() -> None:
@@ -107,34 +111,34 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _confine(caps: Caps) -> None:
+def _confine(limits: VideoLimits) -> None:
     av.logging.set_level(None)
-    resource.setrlimit(resource.RLIMIT_AS, (caps.memory, caps.memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (caps.cpu_seconds, caps.cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))  # what is open stays open
 
 
-class _Out:
+class _RecordWriter:
     """Standard output, and when it last was told something."""
 
     def __init__(self) -> None:
         self._told = time.monotonic()
 
-    def send(self, kind: Kind, value: dict[str, Any]) -> None:
+    def send(self, kind: RecordKind, value: dict[str, Any]) -> None:
         self._write(pack(kind, value))
 
     def frame(self, seconds: float, number: int, cut: bool, rgb: NDArray[np.uint8]) -> None:
         rows, columns = rgb.shape[:2]
         length = FRAME.size + rgb.nbytes
-        head = HEAD.pack(Kind.FRAME.value, length)
+        head = HEAD.pack(RecordKind.FRAME.value, length)
         self._write(head + FRAME.pack(seconds, number, columns, rows, cut))
         self._write(rgb.reshape(-1).data)
 
     def tick(self, seconds: float) -> None:
         if time.monotonic() - self._told >= TICK:
-            self.send(Kind.TICK, {"time": seconds})
+            self.send(RecordKind.TICK, {"time": seconds})
 
     def _write(self, data: bytes | memoryview) -> None:
         left = memoryview(data)
@@ -146,11 +150,12 @@ class _Out:
         self._told = time.monotonic()
 
 
-class _Decoding:
+class _DecodeRun:
     """One run over one file."""
 
-    def __init__(self, job: Job, out: _Out) -> None:
+    def __init__(self, job: DecodeJob, out: _RecordWriter) -> None:
         self._job, self._out = job, out
+        self._longest_side = job.limits.longest_side if job.sampling.shrunk else None
         self._damaged = 0
         self._complete = True
 
@@ -160,25 +165,27 @@ class _Decoding:
             self._hand_out(container, stream)
 
     def _hand_out(self, container: InputContainer, stream: VideoStream) -> None:
-        sampler = Sampler(self._job.sampling, self._job.after)
+        sampler = FrameSampler(self._job.sampling, self._job.after)
         number, seconds = 0, 0.0
         for number, (seconds, frame) in enumerate(self._timed(container, stream), start=1):
             if number == 1:
-                self._out.send(Kind.FACTS, _facts(container, stream, frame, self._job))
-            if number > self._job.caps.max_frames:
+                self._out.send(RecordKind.METADATA, _facts(container, stream, frame, self._job))
+            if number > self._job.limits.max_frames:
                 raise Rejected(RejectionCode.TOO_COSTLY, "The video has too many pictures.")
-            if seconds > self._job.caps.max_seconds:
-                raise _too_long(self._job.caps)
-            small = _thumbnail(frame) if sampler.wants_thumbnails else None
-            wanted, cut = sampler.look(seconds, small)
+            if seconds > self._job.limits.max_seconds:
+                raise _too_long(self._job.limits)
+            small = thumbnail(frame) if sampler.wants_thumbnails else None
+            wanted, cut = sampler.select(seconds, small)
             if wanted:
-                self._out.frame(seconds, number - 1, cut, _upright(frame, stream, self._job))
+                self._out.frame(
+                    seconds, number - 1, cut, upright(frame, stream, self._longest_side)
+                )
             else:
                 self._out.tick(seconds)
         if number == 0:
             raise Rejected(RejectionCode.NO_FRAMES, "No picture of the video can be decoded.")
         complete = self._complete and not self._damaged
-        self._out.send(Kind.END, {"frames": number, "time": seconds, "complete": complete})
+        self._out.send(RecordKind.END, {"frames": number, "time": seconds, "complete": complete})
 
     def _timed(
         self, container: InputContainer, stream: VideoStream
@@ -229,7 +236,7 @@ class _Decoding:
         """A stream may change its size on the way."""
         return (
             isinstance(frame, VideoFrame)
-            and frame.width * frame.height <= self._job.caps.max_pixels
+            and frame.width * frame.height <= self._job.limits.max_pixels
         )
 
 
@@ -243,12 +250,12 @@ class _Last:
         return list(self._stream.codec_context.decode(None))
 
 
-def _opened(job: Job) -> InputContainer:
+def _opened(job: DecodeJob) -> InputContainer:
     file = os.fdopen(job.fd, "rb", buffering=0)
     options = {
         "protocol_whitelist": "none",
         "format_whitelist": job.demuxer,
-        "max_streams": str(job.caps.max_streams),
+        "max_streams": str(job.limits.max_streams),
         "enable_drefs": "0",
     }
     try:
@@ -266,13 +273,13 @@ def _opened(job: Job) -> InputContainer:
         raise _unreadable(job, error) from error
 
 
-def _unreadable(job: Job, error: Exception) -> Rejected:
+def _unreadable(job: DecodeJob, error: Exception) -> Rejected:
     if isinstance(error, EOFError) or (job.demuxer == "mov" and _cut_short(job)):
-        return Rejected(RejectionCode.TRUNCATED, "The video is cut short: send all of it.")
-    return Rejected(RejectionCode.BROKEN, "The video is damaged or of an unusual kind.")
+        return Rejected(RejectionCode.TRUNCATED_VIDEO, "The video is cut short: send all of it.")
+    return Rejected(RejectionCode.BROKEN_VIDEO, "The video is damaged or of an unusual kind.")
 
 
-def _cut_short(job: Job) -> bool:
+def _cut_short(job: DecodeJob) -> bool:
     """Whether the last box of an MP4 reaches beyond the file."""
     at = 0
     for _ in range(64):
@@ -290,23 +297,23 @@ def _cut_short(job: Job) -> bool:
     return False
 
 
-def _video_stream(container: InputContainer, job: Job) -> VideoStream:
+def _video_stream(container: InputContainer, job: DecodeJob) -> VideoStream:
     """The largest stream of moving pictures, made ready."""
     moving = [s for s in container.streams.video if not _is_cover(s)]
     if not moving:
-        raise Rejected(RejectionCode.NO_VIDEO, "There is no moving picture in the file.")
+        raise Rejected(RejectionCode.NO_VIDEO_STREAM, "There is no moving picture in the file.")
     stream = max(moving, key=lambda s: (_pixels(s), -s.index))
     context = stream.codec_context
     if context is None or context.codec.name not in CODECS:
         name = context.codec.name if context is not None else "of an unknown kind"
-        raise Rejected(RejectionCode.UNSUPPORTED, f"Videos coded as {name} are not read.")
-    if _pixels(stream) > job.caps.max_pixels:
+        raise Rejected(RejectionCode.UNSUPPORTED_CODEC, f"Videos coded as {name} are not read.")
+    if _pixels(stream) > job.limits.max_pixels:
         raise Rejected(
             RejectionCode.TOO_MANY_PIXELS,
             f"{context.width} x {context.height} pixels are too many.",
         )
     context.thread_count = 1
-    context.options = {"max_pixels": str(job.caps.max_pixels)}
+    context.options = {"max_pixels": str(job.limits.max_pixels)}
     return stream
 
 
@@ -320,16 +327,16 @@ def _pixels(stream: VideoStream) -> int:
 
 
 def _facts(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, job: Job
+    container: InputContainer, stream: VideoStream, first: VideoFrame, job: DecodeJob
 ) -> dict[str, Any]:
     seconds = _claimed_seconds(container, stream)
-    if seconds is not None and seconds > job.caps.max_seconds:
+    if seconds is not None and seconds > job.limits.max_seconds:
         if job.size * 8 / seconds >= PLAUSIBLE:
-            raise _too_long(job.caps)
+            raise _too_long(job.limits)
         seconds = None
-    width, height = _shown(first, stream)
-    a, b, _, _ = matrix = _matrix(first)
-    if _is_sideways(matrix):
+    width, height = display_size(first, stream)
+    a, b, _, _ = matrix = display_matrix(first)
+    if is_sideways(matrix):
         width, height = height, width
     rate = stream.average_rate
     return {
@@ -348,8 +355,8 @@ def _claimed_seconds(container: InputContainer, stream: VideoStream) -> float | 
     return container.duration / av.time_base if container.duration else None
 
 
-def _too_long(caps: Caps) -> Rejected:
-    minutes = round(caps.max_seconds / 60)
+def _too_long(limits: VideoLimits) -> Rejected:
+    minutes = round(limits.max_seconds / 60)
     return Rejected(RejectionCode.TOO_LONG, f"The video is longer than {minutes} minutes.")
 
 
@@ -360,64 +367,6 @@ def _seek(container: InputContainer, stream: VideoStream, start: float) -> None:
     stamp = int(max(0.0, start - WARM_UP) / stream.time_base) + (stream.start_time or 0)
     with suppress(av.error.FFmpegError):
         container.seek(stamp, stream=stream, backward=True)
-
-
-# --- one frame --------------------------------------------------------------------------------
-
-
-def _thumbnail(frame: VideoFrame) -> NDArray[np.uint8]:
-    width, height = THUMBNAIL
-    small = frame.reformat(width, height, "rgb24", interpolation="FAST_BILINEAR", threads=1)
-    return _pixels_of(small)
-
-
-def _upright(frame: VideoFrame, stream: VideoStream, job: Job) -> NDArray[np.uint8]:
-    """As a person sees it: square pixels, turned as the camera was held, shrunk."""
-    width, height = _shown(frame, stream)
-    share = min(1.0, job.caps.longest_side / max(width, height)) if job.sampling.shrunk else 1.0
-    columns, rows = (max(1, round(side * share)) for side in (width, height))
-    rgb = frame.reformat(columns, rows, "rgb24", interpolation="AREA", threads=1)
-    return np.ascontiguousarray(turned(_pixels_of(rgb), _matrix(frame)))
-
-
-def _shown(frame: VideoFrame, stream: VideoStream) -> tuple[float, float]:
-    """Width and height in square pixels, before it is turned."""
-    ratio = float(stream.sample_aspect_ratio or 1)
-    if not 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL:
-        ratio = 1.0
-    return (frame.width * ratio, frame.height) if ratio > 1 else (frame.width, frame.height / ratio)
-
-
-def _pixels_of(frame: VideoFrame) -> NDArray[np.uint8]:
-    """height x width x 3 of a frame in ``rgb24``."""
-    return cast("NDArray[np.uint8]", frame.to_ndarray())
-
-
-Matrix = tuple[int, int, int, int]
-"""a, b, c, d of ISO/IEC 14496-12, 6.2.2: x' = ax + cy, y' = bx + dy, y downwards."""
-UPRIGHT: Matrix = (1, 0, 0, 1)
-
-
-def _matrix(frame: VideoFrame) -> Matrix:
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return UPRIGHT
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(cast(Any, data)))
-    return a, b, c, d
-
-
-def _is_sideways(matrix: Matrix) -> bool:
-    return abs(matrix[1]) > abs(matrix[0])
-
-
-def turned(rgb: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:
-    """``rgb`` as it is to be shown: turned by quarters, perhaps mirrored."""
-    across, b, c, down = matrix
-    if _is_sideways(matrix):
-        rgb, across, down = rgb.transpose(1, 0, 2), c, b
-    if across < 0:
-        rgb = rgb[:, ::-1]
-    return rgb[::-1] if down < 0 else rgb
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ from enum import Enum
 from typing import Any
 
 HEAD = struct.Struct("<cI")
-"""Kind and bytes of what follows."""
+"""RecordKind and bytes of what follows."""
 FRAME = struct.Struct("<dIHHB")
 """Seconds, number, width, height, whether a scene begins; then width x height x 3 of RGB."""
 MAX_JSON = 65536
 
 
-class Kind(bytes, Enum):
+class RecordKind(bytes, Enum):
     """Kinds of record, in the order in which they come."""
 
-    FACTS = b"F"
+    METADATA = b"F"
     FRAME = b"P"
     TICK = b"T"
     """A sign of life: frames are decoded that nobody asked for."""
@@ -27,7 +27,7 @@ class Kind(bytes, Enum):
     REJECTED = b"R"
 
 
-def pack(kind: Kind, value: dict[str, Any]) -> bytes:
+def pack(kind: RecordKind, value: dict[str, Any]) -> bytes:
     text = json.dumps(value).encode()
     return HEAD.pack(kind.value, len(text)) + text
 

@@ -19,12 +19,12 @@ MARGIN = 0.5
 LARGEST = 200
 """Pixels of the longer side of a face that is kept; engines look at 150 and 240."""
 SHARP = 12.0
-"""Mean step between neighbouring pixels, of 255, of a face that is in focus."""
+"""Mean step between neighboring pixels, of 255, of a face that is in focus."""
 ENOUGH = 100.0
 """Pixels of the longer side from which on a larger face is no better."""
 
 
-class Eyes(Protocol):
+class FaceAnalyzer(Protocol):
     """The engine with its gallery: a ``Recognizer``."""
 
     @property
@@ -40,15 +40,15 @@ class Eyes(Protocol):
 
 
 @dataclass(eq=False)
-class Crop:
-    """One face at one moment, small enough to keep. Embedded when somebody asks, and only then."""
+class FaceCrop:
+    """One face in one frame, small enough to keep; embedded on first use."""
 
     rgb: NDArray[np.uint8]
     face: Detection
     """In pixels of ``rgb``."""
     time: float
     quality: float
-    """How well the face can be recognised, 0 to 1: size, focus, and whether it looks at us."""
+    """How well the face can be recognized, 0 to 1: size, focus, and whether it looks at us."""
     embedding: Embeddings | None = None
 
     @classmethod
@@ -68,10 +68,10 @@ class Crop:
         rgb = rgb.copy()  # not a view that keeps the whole frame
         return cls(rgb, face, time, _quality(rgb, face, side))
 
-    def seen_by(self, eyes: Eyes) -> Embeddings:
+    def embedded_by(self, analyzer: FaceAnalyzer) -> Embeddings:
         """Its embedding [dimension]."""
         if self.embedding is None:
-            self.embedding = eyes.embed(self.rgb, [self.face])[0]
+            self.embedding = analyzer.embed(self.rgb, [self.face])[0]
         return self.embedding
 
     def portrait(self, side: int) -> bytes:
@@ -141,8 +141,8 @@ def _frontal(face: Detection) -> float:
 def _sharp(rgb: NDArray[np.uint8], face: Detection) -> float:
     """1 in focus, towards 0.2 as it blurs."""
     left, top, right, bottom = (max(0, int(edge)) for edge in face.box)
-    grey = rgb[top:bottom, left:right, 1].astype(np.int16)
-    if min(grey.shape) < 2:
+    gray = rgb[top:bottom, left:right, 1].astype(np.int16)
+    if min(gray.shape) < 2:
         return 0.2
-    step = float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean()) / 2
+    step = float(np.abs(np.diff(gray, axis=0)).mean() + np.abs(np.diff(gray, axis=1)).mean()) / 2
     return min(1.0, max(0.2, step / SHARP))

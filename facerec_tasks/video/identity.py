@@ -9,7 +9,7 @@ from facerec_tasks.recognition.gallery.gallery import Gallery, Match
 
 
 @dataclass(frozen=True, eq=False)
-class Identity:
+class TrackVote:
     """What the vote came to."""
 
     name: str | None
@@ -20,7 +20,7 @@ class Identity:
     """[dimension], the mean."""
 
 
-def vote(gallery: Gallery, embeddings: Embeddings) -> Identity:
+def vote(gallery: Gallery, embeddings: Embeddings) -> TrackVote:
     """One identity for the crops of a track [crops, dimension], the best first.
 
     A voice counts by how sure it is; a tie, and a winner with less than half of what was voiced,
@@ -35,7 +35,7 @@ def vote(gallery: Gallery, embeddings: Embeddings) -> Identity:
     name, most = max(voices.items(), key=lambda voice: (voice[1], voice[0] is None))
     if most * 2 <= total:
         name, most = None, voices[None]
-    return Identity(name, round(most / total, 4) if total else 0.0, mean)
+    return TrackVote(name, round(most / total, 4) if total else 0.0, mean)
 
 
 def _weight(match: Match) -> float:

@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import TRAITS, Embeddings
-from facerec_tasks.video.face_analyzer import Eyes, packed, unpacked
-from facerec_tasks.video.identity import Identity, vote
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS, Embeddings
+from facerec_tasks.video.face_analyzer import FaceAnalyzer, packed, unpacked
+from facerec_tasks.video.identity import TrackVote, vote
 from facerec_tasks.video.timeline import Person, Span, merged, together
 from facerec_tasks.video.tracker import Track
 
@@ -21,15 +21,15 @@ STRICTER = 0.85
 """Share of the engine's threshold within which a track without a name is somebody of this video."""
 AT_ONCE = 0.3
 """Seconds two faces are seen together that make them two people."""
-SURE, SURE_AT_A_GLANCE = 0.9, 0.98
+MIN_SCORE, MIN_SCORE_SINGLE_FRAME = 0.9, 0.98
 """Detector scores below which a track is no face; the second for one seen in a single look."""
 MOST_UNKNOWN = 500
 """People without a name; bounds memory and the answer."""
 
 
 @dataclass(eq=False)
-class Member:
-    """One person of the cast."""
+class Identity:
+    """One person of the video: the tracks that are theirs."""
 
     name: str | None
     total: Embeddings
@@ -47,15 +47,15 @@ class Member:
     def mean(self) -> Embeddings:
         return self.total / np.float32(max(1, self.tracks))
 
-    def join(self, track: Track, identity: Identity) -> None:
-        self.total = self.total + identity.embedding
+    def join(self, track: Track, voted: TrackVote) -> None:
+        self.total = self.total + voted.embedding
         self.tracks += 1
         self.frames += track.frames
-        self.voices += identity.confidence * track.frames
+        self.voices += voted.confidence * track.frames
         self.spans = merged((*self.spans, (round(track.begin, 3), round(track.end, 3))))
         best = track.best[0]
         # The picture of somebody with a name is one their name was given for.
-        if best.quality > self.quality and identity.name == self.name:
+        if best.quality > self.quality and voted.name == self.name:
             self.quality, self.portrait = best.quality, best.portrait(PORTRAIT)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,32 +83,32 @@ class Member:
 
 
 @dataclass(eq=False)
-class Cast:
-    """Everybody who was seen."""
+class IdentityClusters:
+    """The people of the video so far."""
 
-    members: list[Member] = field(default_factory=list)
+    identities: list[Identity] = field(default_factory=list)
     """In the order of their first track's end."""
     uncounted: int = 0
     """Tracks of further people without a name, beyond :data:`MOST_UNKNOWN`."""
 
-    def add(self, track: Track, eyes: Eyes) -> None:
+    def add(self, track: Track, analyzer: FaceAnalyzer) -> None:
         """Takes up a track that has ended."""
-        if track.score < (SURE if track.frames > 1 else SURE_AT_A_GLANCE):
+        if track.score < (MIN_SCORE if track.frames > 1 else MIN_SCORE_SINGLE_FRAME):
             return
-        crops = np.stack([crop.seen_by(eyes) for crop in track.best])
-        identity = vote(eyes.gallery, crops)
-        member = self._named(identity) or self._alike(track, identity, eyes)
-        if member is None:
-            if identity.name is None and self._unknown() >= MOST_UNKNOWN:
+        crops = np.stack([crop.embedded_by(analyzer) for crop in track.best])
+        voted = vote(analyzer.gallery, crops)
+        identity = self._named(voted) or self._alike(track, voted, analyzer)
+        if identity is None:
+            if voted.name is None and self._unknown() >= MOST_UNKNOWN:
                 self.uncounted += 1
                 return
-            member = Member(identity.name, np.zeros_like(identity.embedding))
-            self.members.append(member)
-        member.join(track, identity)
+            identity = Identity(voted.name, np.zeros_like(voted.embedding))
+            self.identities.append(identity)
+        identity.join(track, voted)
 
     def people(self) -> tuple[tuple[Person, bytes], ...]:
         """Everybody with their picture; known people first, then who was seen longest."""
-        found = [(_person(member), member.portrait) for member in self.members]
+        found = [(_person(identity), identity.portrait) for identity in self.identities]
         found.sort(key=lambda one: (not one[0].known, -one[0].seconds, one[0].spans, one[0].name))
         numbered, strangers = [], 0
         for person, portrait in found:
@@ -120,43 +120,43 @@ class Cast:
 
     def names(self) -> tuple[str, ...]:
         """Known people, in the order of their coming."""
-        return tuple(member.name for member in self.members if member.name is not None)
+        return tuple(identity.name for identity in self.identities if identity.name is not None)
 
     def _unknown(self) -> int:
-        return sum(member.name is None for member in self.members)
+        return sum(identity.name is None for identity in self.identities)
 
-    def _named(self, identity: Identity) -> Member | None:
-        if identity.name is None:
+    def _named(self, voted: TrackVote) -> Identity | None:
+        if voted.name is None:
             return None
-        return next((m for m in self.members if m.name == identity.name), None)
+        return next((m for m in self.identities if m.name == voted.name), None)
 
-    def _alike(self, track: Track, identity: Identity, eyes: Eyes) -> Member | None:
-        if identity.name is not None or not self.members:
+    def _alike(self, track: Track, voted: TrackVote, analyzer: FaceAnalyzer) -> Identity | None:
+        if voted.name is not None or not self.identities:
             return None
-        near = STRICTER * TRAITS[eyes.gallery.engine].threshold
-        means = np.stack([member.mean for member in self.members])
-        distances = np.linalg.norm(means - identity.embedding, axis=1)
+        near = STRICTER * EMBEDDER_TRAITS[analyzer.gallery.engine].threshold
+        means = np.stack([identity.mean for identity in self.identities])
+        distances = np.linalg.norm(means - voted.embedding, axis=1)
         for index in np.argsort(distances, kind="stable").tolist():
             if distances[index] > near:
                 return None
-            member: Member = self.members[index]
-            if together(member.spans, [(track.begin, track.end)]) < AT_ONCE:
-                return member
+            identity: Identity = self.identities[index]
+            if together(identity.spans, [(track.begin, track.end)]) < AT_ONCE:
+                return identity
         return None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"members": [m.to_dict() for m in self.members], "uncounted": self.uncounted}
+        return {"identities": [m.to_dict() for m in self.identities], "uncounted": self.uncounted}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        return cls([Member.from_dict(one) for one in fields["members"]], fields["uncounted"])
+        return cls([Identity.from_dict(one) for one in fields["identities"]], fields["uncounted"])
 
 
-def _person(member: Member) -> Person:
+def _person(identity: Identity) -> Person:
     return Person(
-        name=member.name or "unknown",
-        known=member.name is not None,
-        confidence=round(member.voices / max(1, member.frames), 4),
-        spans=member.spans,
-        frames=member.frames,
+        name=identity.name or "unknown",
+        known=identity.name is not None,
+        confidence=round(identity.voices / max(1, identity.frames), 4),
+        spans=identity.spans,
+        frames=identity.frames,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Caps:
+class VideoLimits:
     """Each is checked where it can be checked first; the decoder's process has the last word."""
 
     max_bytes: int = 10 * 1024**3
@@ -25,4 +25,4 @@ class Caps:
     """Seconds without a sign of progress after which the decoder is ended."""
 
 
-DEFAULT_CAPS = Caps()
+DEFAULT_VIDEO_LIMITS = VideoLimits()

@@ -2,8 +2,8 @@
 
 ::
 
-    with Video(path) as video:
-        print(video.facts)
+    with VideoReader(path) as video:
+        print(video.metadata)
         for frame in video:
             frame.time, frame.rgb
 
@@ -30,13 +30,14 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.video.container import NEEDED, Container, sniff
-from facerec_tasks.video.decoder_protocol import FRAME, HEAD, MAX_JSON, Kind, unpack
-from facerec_tasks.video.limits import DEFAULT_CAPS, Caps
-from facerec_tasks.video.rejection import DecoderLost, Rejected, RejectionCode
-from facerec_tasks.video.sampling import Place, Sampling
+from facerec_tasks.video.decoder_protocol import FRAME, HEAD, MAX_JSON, RecordKind, unpack
+from facerec_tasks.video.errors import DecoderCrashed
+from facerec_tasks.video.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
+from facerec_tasks.video.sampling import FramePosition, Sampling
 
-ITS_OWN_FAULT = frozenset(
+CRASH_SIGNALS = frozenset(
     (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP)
 )
 """Signals that say: the file made the decoder do something impossible."""
@@ -45,7 +46,7 @@ PIPE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Facts:
+class VideoMetadata:
     """What a video is, by its header and its first frame."""
 
     container: str
@@ -79,13 +80,13 @@ class Frame:
     """height x width x 3, upright, perhaps shrunk."""
 
     @property
-    def place(self) -> Place:
+    def position(self) -> FramePosition:
         """From which another reading can go on."""
-        return Place(self.time, self.cut)
+        return FramePosition(self.time, self.cut)
 
 
 @dataclass(frozen=True)
-class Ending:
+class VideoEnd:
     """How it ended; known when all frames were read."""
 
     frames: int
@@ -96,37 +97,37 @@ class Ending:
     """False: the file is cut short or damaged, and what could be read was."""
 
 
-class Video:
+class VideoReader:
     """One reading of one file; a context manager and an iterator of :class:`Frame`, ascending.
 
     Opening and iterating raise :class:`Rejected` for what is wrong with the video and
-    :class:`DecoderLost` for what is not its fault; :class:`OSError` when it cannot be opened.
+    :class:`DecoderCrashed` for what is not its fault; :class:`OSError` when it cannot be opened.
     """
 
     def __init__(
         self,
         path: Path,
         sampling: Sampling | None = None,
-        caps: Caps = DEFAULT_CAPS,
+        limits: VideoLimits = DEFAULT_VIDEO_LIMITS,
         *,
-        after: Place | None = None,
+        after: FramePosition | None = None,
     ) -> None:
         """``after``: go on behind the last frame an earlier reading handed out."""
-        self._caps = caps
-        self._ending: Ending | None = None
+        self._limits = limits
+        self._end: VideoEnd | None = None
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            container = _judged(file, size, caps)
-            self._process = _started(file, container, size, after, sampling or Sampling(), caps)
+            container = _judged(file, size, limits)
+            self._process = _started(file, container, size, after, sampling or Sampling(), limits)
         try:
-            self.facts = self._read_facts(container, size)
+            self.metadata = self._read_facts(container, size)
         except BaseException:
             self.close()
             raise
 
     @property
-    def ending(self) -> Ending | None:
-        return self._ending
+    def end(self) -> VideoEnd | None:
+        return self._end
 
     def __enter__(self) -> Self:
         return self
@@ -148,18 +149,20 @@ class Video:
         self._process.wait()
 
     def __iter__(self) -> Iterator[Frame]:
-        while self._ending is None:
+        while self._end is None:
             kind, payload = self._record()
-            if kind is Kind.FRAME:
+            if kind is RecordKind.FRAME:
                 yield self._frame(payload)
-            elif kind is Kind.END:
-                self._ending = _built(Ending, unpack(payload))
+            elif kind is RecordKind.END:
+                self._end = _built(VideoEnd, unpack(payload))
 
-    def _read_facts(self, container: Container, size: int) -> Facts:
+    def _read_facts(self, container: Container, size: int) -> VideoMetadata:
         kind, payload = self._record()
-        if kind is not Kind.FACTS:
+        if kind is not RecordKind.METADATA:
             raise _crashed()
-        return _built(Facts, unpack(payload) | {"container": container.media_type, "size": size})
+        return _built(
+            VideoMetadata, unpack(payload) | {"container": container.media_type, "size": size}
+        )
 
     def _frame(self, payload: bytearray) -> Frame:
         seconds, number, columns, rows, cut = FRAME.unpack_from(payload)
@@ -168,24 +171,24 @@ class Video:
         rgb = np.frombuffer(payload, np.uint8, offset=FRAME.size).reshape(rows, columns, 3)
         return Frame(number, seconds, bool(cut), rgb)
 
-    def _record(self) -> tuple[Kind, bytearray]:
+    def _record(self) -> tuple[RecordKind, bytearray]:
         """The next record but for signs of life."""
         while True:
             code, length = HEAD.unpack(self._exactly(HEAD.size))
             try:
-                kind = Kind(code)
+                kind = RecordKind(code)
             except ValueError:
                 raise _crashed() from None
-            if length > (self._most() if kind is Kind.FRAME else MAX_JSON):
+            if length > (self._most() if kind is RecordKind.FRAME else MAX_JSON):
                 raise _crashed()
             payload = self._exactly(length)
-            if kind is Kind.REJECTED:
+            if kind is RecordKind.REJECTED:
                 raise _rejection(payload)
-            if kind is not Kind.TICK:
+            if kind is not RecordKind.TICK:
                 return kind, payload
 
     def _most(self) -> int:
-        return FRAME.size + 3 * max(self._caps.max_pixels * 4, self._caps.longest_side**2)
+        return FRAME.size + 3 * max(self._limits.max_pixels * 4, self._limits.longest_side**2)
 
     def _exactly(self, length: int) -> bytearray:
         assert self._process.stdout is not None
@@ -193,7 +196,7 @@ class Video:
         view, pipe = memoryview(data), self._process.stdout.fileno()
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
-        deadline = time.monotonic() + self._caps.silence
+        deadline = time.monotonic() + self._limits.silence
         while view:
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise Rejected(RejectionCode.TOO_COSTLY, "The video takes too long to decode.")
@@ -206,21 +209,21 @@ class Video:
     def _died(self) -> Exception:
         """Why the decoder closed its pipe without a word."""
         try:
-            status = self._process.wait(self._caps.silence)
+            status = self._process.wait(self._limits.silence)
         except subprocess.TimeoutExpired:
             return _crashed()
         if status == -signal.SIGXCPU:
             return Rejected(RejectionCode.TOO_COSTLY, "The video takes too long to decode.")
-        if -status in ITS_OWN_FAULT:
+        if -status in CRASH_SIGNALS:
             return _crashed()
-        return DecoderLost(f"the decoder ended with status {status}")
+        return DecoderCrashed(f"the decoder ended with status {status}")
 
 
-def _judged(file: FileIO, size: int, caps: Caps) -> Container:
+def _judged(file: FileIO, size: int, limits: VideoLimits) -> Container:
     if size == 0:
         raise Rejected(RejectionCode.EMPTY, "The file is empty.")
-    if size > caps.max_bytes:
-        raise Rejected(RejectionCode.TOO_LARGE, f"The file has more than {caps.max_bytes} bytes.")
+    if size > limits.max_bytes:
+        raise Rejected(RejectionCode.TOO_LARGE, f"The file has more than {limits.max_bytes} bytes.")
     container = sniff(os.pread(file.fileno(), NEEDED, 0))
     if container is None:
         raise Rejected(RejectionCode.NOT_A_VIDEO, "The file is not a video.")
@@ -231,16 +234,16 @@ def _started(
     file: FileIO,
     container: Container,
     size: int,
-    after: Place | None,
+    after: FramePosition | None,
     sampling: Sampling,
-    caps: Caps,
+    limits: VideoLimits,
 ) -> subprocess.Popen[bytes]:
     job = {
         "fd": file.fileno(),
         "demuxer": container.demuxer,
         "size": size,
         "after": asdict(after) if after else None,
-        "caps": asdict(caps),
+        "limits": asdict(limits),
         "sampling": asdict(sampling),
     }
     try:
@@ -255,7 +258,7 @@ def _started(
             start_new_session=True,  # the terminal's Ctrl-C is its reader's to answer
         )
     except OSError as error:
-        raise DecoderLost(f"no decoder can be started: {error}") from error
+        raise DecoderCrashed(f"no decoder can be started: {error}") from error
     assert process.stdout is not None
     with contextlib.suppress(OSError):
         fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, PIPE)
@@ -291,4 +294,4 @@ def _rejection(payload: bytearray) -> Rejected:
 
 
 def _crashed() -> Rejected:
-    return Rejected(RejectionCode.CRASHED, "The decoder died of the video.")
+    return Rejected(RejectionCode.CRASHED_DECODER, "The decoder died of the video.")

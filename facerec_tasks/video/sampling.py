@@ -33,24 +33,24 @@ class Sampling:
     cuts: bool = True
     """Also where scenes begin."""
     shrunk: bool = True
-    """Shrink frames to ``Caps.longest_side``."""
+    """Shrink frames to ``VideoLimits.longest_side``."""
 
 
 EVERY_FRAME = Sampling(every=0.0, cuts=False)
 
 
 @dataclass(frozen=True)
-class Place:
+class FramePosition:
     """Where an earlier reading ended: the last frame it handed out."""
 
     time: float
     cut: bool
 
 
-class Sampler:
+class FrameSampler:
     """Decides frame by frame, from what came before alone. Times are seconds, ascending."""
 
-    def __init__(self, sampling: Sampling, after: Place | None = None) -> None:
+    def __init__(self, sampling: Sampling, after: FramePosition | None = None) -> None:
         """``after``: to go on from there."""
         self._sampling = sampling
         self._last = after.time if after else None
@@ -62,7 +62,7 @@ class Sampler:
     def wants_thumbnails(self) -> bool:
         return self._sampling.cuts
 
-    def look(self, time: float, thumbnail: Thumbnail | None) -> tuple[bool, bool]:
+    def select(self, time: float, thumbnail: Thumbnail | None) -> tuple[bool, bool]:
         """Whether this frame is handed out, and whether a scene begins with it."""
         cut = thumbnail is not None and self._is_cut(thumbnail)
         if not self._is_due(time, cut):

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from facerec_tasks.recognition.detection.detector import Detection
-from facerec_tasks.recognition.embedding.metrics import TRAITS
-from facerec_tasks.video.face_analyzer import Crop, Eyes
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
+from facerec_tasks.video.face_analyzer import FaceAnalyzer, FaceCrop
 from facerec_tasks.video.reader import Frame
 
 BEST = 3
@@ -37,12 +37,12 @@ class Track:
     """Where it was last seen."""
     frames: int
     """Looks that saw it."""
-    best: list[Crop] = field(default_factory=list)
+    best: list[FaceCrop] = field(default_factory=list)
     """Best first."""
     end: float = 0.0
     """Set when it ended."""
 
-    def see(self, crop: Crop, box: tuple[float, float, float, float]) -> None:
+    def see(self, crop: FaceCrop, box: tuple[float, float, float, float]) -> None:
         self.last, self.box = crop.time, box
         self.frames += 1
         self.best.append(crop)
@@ -65,7 +65,7 @@ class Track:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        best = [Crop.from_dict(one) for one in fields["best"]]
+        best = [FaceCrop.from_dict(one) for one in fields["best"]]
         box = tuple(fields["box"])
         return cls(fields["begin"], fields["last"], box, fields["frames"], best)
 
@@ -73,19 +73,19 @@ class Track:
 class Tracker:
     """Follows all faces of a video, frame by frame."""
 
-    def __init__(self, eyes: Eyes) -> None:
-        self._eyes = eyes
-        self._near = TRAITS[eyes.gallery.engine].threshold
+    def __init__(self, analyzer: FaceAnalyzer) -> None:
+        self._analyzer = analyzer
+        self._near = EMBEDDER_TRAITS[analyzer.gallery.engine].threshold
         self._tracks: list[Track] = []
         self._looked: float | None = None
         """Time of the frame before."""
 
-    def look(self, frame: Frame) -> list[Track]:
+    def update(self, frame: Frame) -> list[Track]:
         """Sees the next frame; returns the tracks that ended before it, in the order they began."""
         ended = self.finish(frame.time) if frame.cut else []
         ended += self._lost(frame.time)
-        faces = self._eyes.detect(frame.rgb)
-        crops = [Crop.of(frame.rgb, face, frame.time) for face in faces]
+        faces = self._analyzer.detect(frame.rgb)
+        crops = [FaceCrop.of(frame.rgb, face, frame.time) for face in faces]
         followed = self._followed(faces, crops)
         for face, crop, track in zip(faces, crops, followed, strict=True):
             if track is None:
@@ -116,7 +116,9 @@ class Tracker:
             return frame.time
         return round((self._looked + frame.time) / 2, 3)
 
-    def _followed(self, faces: Sequence[Detection], crops: Sequence[Crop]) -> list[Track | None]:
+    def _followed(
+        self, faces: Sequence[Detection], crops: Sequence[FaceCrop]
+    ) -> list[Track | None]:
         """For each face the track it goes on with: nearest pairs first, each taken once."""
         pairs = sorted(
             (cost, i, j)
@@ -132,14 +134,18 @@ class Tracker:
                 taken.add(j)
         return found
 
-    def _cost(self, track: Track, face: Detection, crop: Crop) -> float | None:
+    def _cost(self, track: Track, face: Detection, crop: FaceCrop) -> float | None:
         """0 to 1 for boxes that overlap, 1 to 2 for faces that look alike, none for others."""
         overlap = _overlap(track.box, face.box)
         if overlap >= OVERLAP:
             return 1 - overlap
         if not _within_reach(track.box, face.box):
             return None
-        apart = float(np.linalg.norm(track.best[0].seen_by(self._eyes) - crop.seen_by(self._eyes)))
+        apart = float(
+            np.linalg.norm(
+                track.best[0].embedded_by(self._analyzer) - crop.embedded_by(self._analyzer)
+            )
+        )
         return 1 + apart / self._near if apart <= self._near else None
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from facerec_tasks.schemas import Answer, Face, Footage
+from facerec_tasks.schemas import Answer, Face, VideoInfo
 from facerec_tasks.video.timeline import Person
 
 FACE = Face(
@@ -64,7 +64,7 @@ def test_an_answer_to_no_version_in_particular_survives_json() -> None:
 
 def test_an_answer_to_a_video_survives_json() -> None:
     person = Person("Ada", True, 0.9, ((0.0, 1.5),), 3, "video/id/0.jpg")
-    footage = Footage("video/mp4", "h264", 8.0, 25.0, 16, True, "video/id/sheet.jpg")
+    footage = VideoInfo("video/mp4", "h264", 8.0, 25.0, 16, True, "video/id/sheet.jpg")
     answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(person,), video=footage)
     assert Answer.from_json(answer.to_json()) == answer
     assert answer.ring() == answer.to_dict()

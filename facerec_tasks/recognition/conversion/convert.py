@@ -23,7 +23,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.onnx_cpp2py_export.checker import ValidationError
 
 from facerec_tasks.recognition.conversion import facenet_weights, networks, quantization
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError, read_dlib, read_torch
+from facerec_tasks.recognition.conversion.checkpoint import read_torch
+from facerec_tasks.recognition.conversion.dlib_weights import read_dlib
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.conversion.graph import Graph
 from facerec_tasks.recognition.embedding.precision import FP32, INT8, network_name
 from facerec_tasks.recognition.gallery import precision_check

@@ -73,7 +73,7 @@ class Graph:
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
     ) -> str:
-        """Every channel for itself: the sum of neighbours in its row, weighted by its ``taps``.
+        """Every channel for itself: the sum of neighbors in its row, weighted by its ``taps``.
 
         ``taps``: channels x width. ``padding``: columns of zeros to the left and to the right.
         """

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError, DlibLayer
+from facerec_tasks.recognition.conversion.dlib_weights import DlibLayer
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.conversion.graph import Graph
 
 Array = NDArray[np.float32]
@@ -257,14 +258,14 @@ FACENET_SIDE = 240
 
 
 class _FaceNet:
-    """Builds InceptionResnetV1 layer by layer, with its batch normalisations folded in."""
+    """Builds InceptionResnetV1 layer by layer, with its batch normalizations folded in."""
 
     def __init__(self, state: State) -> None:
         self.graph = Graph()
         self._state = state
 
     def conv(self, x: str, name: str, stride: int = 1) -> str:
-        """A ``BasicConv2d``: convolution, normalisation, rectifier.
+        """A ``BasicConv2d``: convolution, normalization, rectifier.
 
         Those of stride 1 keep the size of the maps, but for :data:`UNPADDED`.
         """
@@ -273,9 +274,9 @@ class _FaceNet:
         return self.graph.relu(self.graph.convolve(x, _f4(weight), _f4(bias), stride, padding))
 
     def weights(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weight and bias of a convolution with its normalisation folded in."""
+        """Weight and bias of a convolution with its normalization folded in."""
         weight = self._state[f"{name}.conv.weight"].astype(np.float64)
-        gain, shift = self.normalisation(f"{name}.bn")
+        gain, shift = self.normalization(f"{name}.bn")
         return weight * gain[:, None, None, None], shift
 
     def pair(self, x: str, first: str, second: str, width: int) -> str:
@@ -332,7 +333,7 @@ class _FaceNet:
         y = self.graph.convolve(self.graph.node("Concat", ends, axis=1), weight, bias)
         return self.graph.node("Add", [y, x])
 
-    def normalisation(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def normalization(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         weight, bias, mean, variance = (
             self._state[f"{name}.{part}"].astype(np.float64)
             for part in ("weight", "bias", "running_mean", "running_var")
@@ -383,7 +384,7 @@ def facenet(state: State) -> Graph:
 
 
 def _facenet_head(net: _FaceNet, x: str, state: State) -> Graph:
-    gain, shift = net.normalisation("last_bn")
+    gain, shift = net.normalization("last_bn")
     weight = state["last_linear.weight"].astype(np.float64) * gain[:, None]
     x = net.graph.dense(net.graph.node("Flatten", [x]), _f4(weight), _f4(shift))
     x = net.graph.node("LpNormalization", [x], axis=1, p=2)

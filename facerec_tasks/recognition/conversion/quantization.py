@@ -1,6 +1,6 @@
 """``resnet128`` in eight-bit integers: two and a half times as fast. Only conversion uses this.
 
-Static quantisation by ONNX Runtime: weights per channel, activations by the range they have on
+Static quantization by ONNX Runtime: weights per channel, activations by the range they have on
 photos of one's own. Weights get seven bits: with eight, processors without VNNI would overflow in
 their sums (https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html), and two
 machines of a fleet would see two different faces.
@@ -25,8 +25,8 @@ from facerec_tasks.recognition.gallery.enrolment import Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.photo_folder import photos_of
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
-from facerec_tasks.recognition.images.decoding import Rejected
 from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.rejection import Rejected
 
 Photo = TypeVar("Photo")
 
@@ -90,7 +90,7 @@ def faces_of(recognizer: Recognizer, photos: Iterable[bytes]) -> NDArray[np.uint
 
 def _largest(recognizer: Recognizer, photo: bytes) -> list[NDArray[np.uint8]]:
     try:
-        seen = recognizer.look(photo)
+        seen = recognizer.detect_and_embed(photo)
     except Rejected:
         return []
     return ResNet128.chips(seen.picture.rgb, seen.detections[:1])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-def suppress(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
+def non_maximum_suppression(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
     """Greedy non-maximum suppression: indices kept, best first, ties in the order given.
 
     A box goes when its intersection with a better one exceeds ``limit`` of their union.
@@ -18,7 +18,7 @@ def suppress(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
     return order[_survivors(boxes[order], limit, np.float32(0), of_smaller=False)]
 
 
-def suppress_within(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
+def non_maximum_suppression_min(boxes: Array, scores: Array, limit: float) -> NDArray[np.intp]:
     """The last stage's rule: intersection over the smaller box, edges counted as pixels.
 
     Many scores are exactly 1 there, and of those the original prefers the last.
@@ -59,8 +59,8 @@ def _survivors(
     return np.array(kept, np.intp)
 
 
-def squared(boxes: Array) -> Array:
-    """Each box grown around its centre to a square on its longer side."""
+def to_square(boxes: Array) -> Array:
+    """Each box grown around its center to a square on its longer side."""
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     side = np.maximum(width, height)
     left = boxes[:, 0] + width * np.float32(0.5) - side * np.float32(0.5)
@@ -68,7 +68,7 @@ def squared(boxes: Array) -> Array:
     return np.stack([left, top, left + side, top + side], axis=1)
 
 
-def corrected(boxes: Array, corrections: Array, *, edge: int = 1) -> Array:
+def apply_regression(boxes: Array, corrections: Array, *, edge: int = 1) -> Array:
     """Boxes moved by a network's corrections, which are fractions of width and height."""
     width = boxes[:, 2] - boxes[:, 0] + np.float32(edge)
     height = boxes[:, 3] - boxes[:, 1] + np.float32(edge)

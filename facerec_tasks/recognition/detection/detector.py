@@ -3,7 +3,7 @@
 Three networks, each looking closer at what the one before let through: P-Net slides over a pyramid
 of shrunken pictures, R-Net and O-Net judge single crops. Boxes agree with the original within 0.01
 px (``benchmarks/parity.py``). What is ours are the caps: no picture can make the cascade judge more
-than :class:`Limits` allows, whatever it shows.
+than :class:`DetectorLimits` allows, whatever it shows.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition import session
-from facerec_tasks.recognition.detection.boxes import corrected, squared, suppress, suppress_within
+from facerec_tasks.recognition.detection.boxes import (
+    apply_regression,
+    non_maximum_suppression,
+    non_maximum_suppression_min,
+    to_square,
+)
 from facerec_tasks.recognition.detection.summed_area import SummedArea
 
 Array = NDArray[np.float32]
@@ -36,7 +41,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Limits:
+class DetectorLimits:
     """How many candidates each stage may pass on, best first. Real photos stay far below."""
 
     per_level: int = 4096
@@ -84,12 +89,12 @@ class _Candidates:
 class Detector:
     """The cascade. Loaded once, before workers fork; holds no state between pictures."""
 
-    def __init__(self, models_dir: Path, limits: Limits | None = None) -> None:
+    def __init__(self, models_dir: Path, limits: DetectorLimits | None = None) -> None:
         """Raises :class:`session.ModelMissing`."""
         self._pnet, self._rnet, self._onet = (
             session.load(models_dir, name) for name in ("pnet", "rnet", "onet")
         )
-        self._limits = limits or Limits()
+        self._limits = limits or DetectorLimits()
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Faces of ``rgb`` (height x width x 3), the largest first."""
@@ -104,9 +109,9 @@ class Detector:
         if not found:
             return _Candidates(np.empty((0, 4), np.float32), np.empty(0, np.float32))
         boxes, scores, corrections = (np.concatenate(part) for part in zip(*found, strict=True))
-        keep = suppress(boxes, scores, 0.7)[: self._limits.first]
-        boxes = corrected(boxes[keep], corrections[keep], edge=0)
-        return _Candidates(squared(boxes), scores[keep])
+        keep = non_maximum_suppression(boxes, scores, 0.7)[: self._limits.first]
+        boxes = apply_regression(boxes[keep], corrections[keep], edge=0)
+        return _Candidates(to_square(boxes), scores[keep])
 
     def _propose_at(self, picture: SummedArea, scale: float) -> tuple[Array, Array, Array] | None:
         """Boxes, scores and corrections of one level of the pyramid, if it has candidates."""
@@ -122,16 +127,18 @@ class Detector:
         boxes = np.array([x, y, x, y], np.float32).T * STRIDE + _CELL_EDGES
         boxes = np.floor(boxes / np.float32(scale))
         scores = _probability(found[0])
-        keep = suppress(boxes, scores, 0.5)
+        keep = non_maximum_suppression(boxes, scores, 0.5)
         return boxes[keep], scores[keep], found[1:, keep].T
 
     def _refine(self, picture: SummedArea, candidates: _Candidates) -> _Candidates:
         """R-Net."""
         candidates, output = _judge(self._rnet, picture, candidates, 24, _PASS[1])
-        keep = suppress(candidates.boxes, candidates.scores, 0.7)[: self._limits.second]
+        keep = non_maximum_suppression(candidates.boxes, candidates.scores, 0.7)[
+            : self._limits.second
+        ]
         candidates = candidates.best(keep)
         return _Candidates(
-            squared(corrected(candidates.boxes, output[keep, 1:])), candidates.scores
+            to_square(apply_regression(candidates.boxes, output[keep, 1:])), candidates.scores
         )
 
     def _decide(self, picture: SummedArea, candidates: _Candidates) -> list[Detection]:
@@ -140,8 +147,8 @@ class Detector:
         corner = candidates.boxes[:, None, :2]
         size = candidates.boxes[:, None, 2:] - corner + 1
         points = output[:, 5:].reshape(-1, 2, 5).transpose(0, 2, 1) * size + corner - 1
-        boxes = corrected(candidates.boxes, output[:, 1:5])
-        keep = suppress_within(boxes, candidates.scores, 0.7)[: self._limits.faces]
+        boxes = apply_regression(candidates.boxes, output[:, 1:5])
+        keep = non_maximum_suppression_min(boxes, candidates.scores, 0.7)[: self._limits.faces]
         faces = [
             Detection(tuple(box), score, tuple((x, y) for x, y in marks))
             for box, score, marks in zip(

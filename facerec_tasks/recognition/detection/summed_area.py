@@ -4,7 +4,7 @@ torch's "area" interpolation is adaptive average pooling: output pixel i of n co
 floor(i N / n) to ceil((i + 1) N / n). One exact integer table of sums over the picture gives every
 copy of every size by four look-ups a pixel.
 
-The three colours share one 64-bit number, 21 bits each. Sums over the whole picture overflow, which
+The three colors share one 64-bit number, 21 bits each. Sums over the whole picture overflow, which
 does no harm: sums over a window are differences of table entries modulo 2^64, and those of at most
 :data:`MOST_PIXELS` pixels fit in their bits.
 """
@@ -29,16 +29,16 @@ SCALE = np.float32(0.0078125)
 class SummedArea:
     """The table of one picture.
 
-    Copies come as MTCNN wants them: colour planes of ``(mean - 127.5) / 128``.
+    Copies come as MTCNN wants them: color planes of ``(mean - 127.5) / 128``.
     """
 
     def __init__(self, rgb: NDArray[np.uint8]) -> None:
         """``rgb``: height x width x 3, at most 8,000 wide."""
         self.height, self.width = rgb.shape[:2]
         packed = rgb[..., 2].astype(np.uint64)
-        for colour in (1, 0):
+        for color in (1, 0):
             packed <<= BITS
-            packed += rgb[..., colour]
+            packed += rgb[..., color]
         self._table = np.zeros((self.height + 1, self.width + 1), np.uint64)
         inner = self._table[1:, 1:]
         np.cumsum(packed, axis=0, out=inner)
@@ -95,7 +95,7 @@ def _summed(
     bottom: Indices,
     widest: int,
 ) -> Array:
-    """Colour planes of the windows' sums; windows too large for the bits are cut into slices."""
+    """Color planes of the windows' sums; windows too large for the bits are cut into slices."""
     highest = int((bottom - top).max())
     slices = -(-highest // max(1, MOST_PIXELS // widest))
     if slices == 1:

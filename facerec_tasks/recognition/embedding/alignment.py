@@ -33,7 +33,7 @@ def chip(picture: Image.Image, landmarks: NDArray[np.float64]) -> NDArray[np.uin
     factor = int(np.hypot(matrix[0, 0], matrix[1, 0]))
     if factor >= 2:  # two-tap interpolation alone would skip pixels
         picture, matrix = _reduced(picture, matrix, factor)
-    # PIL samples at pixel centres: half a pixel on both sides of the map.
+    # PIL samples at pixel centers: half a pixel on both sides of the map.
     turn, shift = matrix[:, :2], matrix[:, 2]
     shift = shift + 0.5 - turn.sum(axis=1) * 0.5
     coefficients = (*turn[0], shift[0], *turn[1], shift[1])

@@ -14,7 +14,7 @@ from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.embedding import alignment
 from facerec_tasks.recognition.embedding.precision import FP32, network_name
 
-EngineName = Literal["resnet128", "facenet"]
+EmbedderName = Literal["resnet128", "facenet"]
 ENGINES: dict[str, int] = {"resnet128": 128, "facenet": 512}
 """Every engine and the dimension of its embeddings."""
 

@@ -14,7 +14,7 @@ Embeddings = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Traits:
+class EmbedderTraits:
     """What one engine's embeddings are like; distances are Euclidean."""
 
     dimension: int
@@ -26,11 +26,11 @@ class Traits:
     """Distance over which the odds of "same person" change by a factor of e."""
 
 
-TRAITS = {
+EMBEDDER_TRAITS = {
     # docs/decisions/gallery.md: one photo each of 99 people, the mirror image averaged in
-    "resnet128": Traits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
+    "resnet128": EmbedderTraits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
     # not measured here: unit vectors, 1.0 to 1.1 is what its users verify pairs with
-    "facenet": Traits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
+    "facenet": EmbedderTraits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
 }
 
 
@@ -43,10 +43,10 @@ class Block:
     """Embeddings that are searched together: [rows, dimension], and whose each one is."""
 
     def __init__(
-        self, rows: Embeddings, owners: NDArray[np.int32], squares: Embeddings | None = None
+        self, rows: Embeddings, person_index: NDArray[np.int32], squares: Embeddings | None = None
     ) -> None:
         """``squares``: of the rows' lengths, if they were computed before."""
-        self.rows, self.owners = rows, owners
+        self.rows, self.person_index = rows, person_index
         if squares is None:
             with np.errstate(over="ignore"):  # what overflows is refused in the next line
                 squares = np.einsum("ij,ij->i", rows, rows)
@@ -70,20 +70,22 @@ class Block:
         rows = np.flatnonzero(estimate <= least + 1e-5 * (1 + float(probe @ probe) + abs(least)))
         exact = np.linalg.norm(self.rows[rows].astype(np.float64) - probe, axis=1)
         best = int(exact.argmin())
-        return int(self.owners[rows[best]]), float(exact[best])
+        return int(self.person_index[rows[best]]), float(exact[best])
 
 
 def means_of(photos: Block) -> Block | None:
     """The mean embedding of everybody who has several; none when nobody has."""
-    order = np.argsort(photos.owners, kind="stable")
-    owners, begins, counts = np.unique(photos.owners[order], return_index=True, return_counts=True)
+    order = np.argsort(photos.person_index, kind="stable")
+    person_index, begins, counts = np.unique(
+        photos.person_index[order], return_index=True, return_counts=True
+    )
     several = counts > 1
     if not several.any():
         return None
-    owners, begins, counts = owners[several], begins[several], counts[several]
+    person_index, begins, counts = person_index[several], begins[several], counts[several]
     sums = photos.rows[order[begins]]
     for nth in range(1, counts.max()):  # the nth photo of everybody at once: add.at takes 50 times
         more = np.flatnonzero(counts > nth)
         sums[more] += photos.rows[order[begins[more] + nth]]
     sums /= counts[:, np.newaxis]
-    return Block(sums, owners)
+    return Block(sums, person_index)

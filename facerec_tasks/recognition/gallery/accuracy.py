@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec_tasks.recognition.embedding.metrics import TRAITS, Embeddings, lead_needed
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS, Embeddings, lead_needed
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
 Distances = NDArray[np.float64]
@@ -108,7 +108,7 @@ def rates(trials: Trials, threshold: float, margin: float) -> Rates:
 
 def curve(trials: Trials, engine: str, margin: float) -> list[Rates]:
     """The rates over all thresholds worth looking at."""
-    farthest = 2 * TRAITS[engine].threshold
+    farthest = 2 * EMBEDDER_TRAITS[engine].threshold
     steps = np.arange(THRESHOLD_STEP, farthest, THRESHOLD_STEP)
     return [rates(trials, round(float(step), 4), margin) for step in steps]
 
@@ -125,7 +125,7 @@ def proposal(measured: list[Rates], engine: str, most_false: float) -> Rates | N
 
     def preference(rate: Rates) -> tuple[float, float]:
         missed = 0.0 if np.isnan(rate.right) else rate.missed
-        return missed, abs(rate.threshold - TRAITS[engine].threshold)
+        return missed, abs(rate.threshold - EMBEDDER_TRAITS[engine].threshold)
 
     return min(allowed, key=preference)
 
@@ -137,8 +137,8 @@ def confusions(gallery: Gallery, trials: Trials, most: int = 10) -> list[Confusi
         row, other = int(trials.rows[trial]), gallery.names[trials.nearest[trial]]
         if row < 0 or not np.isfinite(trials.first[trial]):
             continue
-        name = gallery.names[gallery.owners[row]]
-        theirs = np.flatnonzero(gallery.owners == trials.nearest[trial])
+        name = gallery.names[gallery.person_index[row]]
+        theirs = np.flatnonzero(gallery.person_index == trials.nearest[trial])
         gaps = np.linalg.norm(gallery.embeddings[theirs] - gallery.embeddings[row], axis=1)
         confusion = Confusion(
             (name, other),
@@ -170,9 +170,9 @@ def _tried_at_once(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp])
     every = np.arange(len(probes))
     own = np.full(len(probes), np.inf)
     enrolled = rows >= 0
-    owners = gallery.owners[rows[enrolled]]
-    own[enrolled] = people[every[enrolled], owners]
-    people[every[enrolled], owners] = np.inf
+    person_index = gallery.person_index[rows[enrolled]]
+    own[enrolled] = people[every[enrolled], person_index]
+    people[every[enrolled], person_index] = np.inf
     nearest = people.argmin(axis=1)
     first = people[every, nearest]
     people[every, nearest] = np.inf
@@ -185,18 +185,18 @@ def _to_people(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp]) -> 
     As in a gallery with a threshold, the mean of a person's photos counts as one more.
     """
     photos = _distances(probes, gallery.embeddings)
-    counts = np.bincount(gallery.owners, minlength=len(gallery))
+    counts = np.bincount(gallery.person_index, minlength=len(gallery))
     sums = np.zeros((len(gallery), gallery.dimension))
-    np.add.at(sums, gallery.owners, gallery.embeddings)
+    np.add.at(sums, gallery.person_index, gallery.embeddings)
     means = _distances(probes, sums / counts[:, np.newaxis])
     for probe in np.flatnonzero(rows >= 0):
-        row, owner = rows[probe], gallery.owners[rows[probe]]
+        row, owner = rows[probe], gallery.person_index[rows[probe]]
         photos[probe, row] = np.inf
         rest = (sums[owner] - gallery.embeddings[row]) / max(counts[owner] - 1, 1)
         alone = counts[owner] == 1
         means[probe, owner] = np.inf if alone else np.linalg.norm(rest - probes[probe])
     for mean, photo in zip(means, photos, strict=True):
-        np.minimum.at(mean, gallery.owners, photo)
+        np.minimum.at(mean, gallery.person_index, photo)
     return means
 
 

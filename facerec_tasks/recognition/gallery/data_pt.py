@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError, read_torch
-from facerec_tasks.recognition.embedding.metrics import TRAITS, Embeddings
+from facerec_tasks.recognition.conversion.checkpoint import read_torch
+from facerec_tasks.recognition.conversion.errors import CheckpointError
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS, Embeddings
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.person_name import checked_name
 
@@ -33,11 +34,11 @@ def read_gallery(data: bytes, threshold: float | None = None) -> Gallery:
     return Gallery(
         engine=ENGINE,
         names=people,
-        owners=np.array([index_of[name] for name in spelled], np.int32),
+        person_index=np.array([index_of[name] for name in spelled], np.int32),
         embeddings=np.stack(rows).astype(np.float32, copy=False),
         photos=("",) * len(rows),
         threshold=threshold,
-        margin=TRAITS[ENGINE].margin,
+        margin=EMBEDDER_TRAITS[ENGINE].margin,
     )
 
 
@@ -55,7 +56,7 @@ def _lists(loaded: Any) -> tuple[list[Any], list[Any]]:
 
 def _row(tensor: Any, index: int) -> Embeddings:
     """[512]"""
-    dimension = TRAITS[ENGINE].dimension
+    dimension = EMBEDDER_TRAITS[ENGINE].dimension
     if not isinstance(tensor, np.ndarray) or tensor.shape not in ((1, dimension), (dimension,)):
         raise CheckpointError(f"not a gallery: embedding {index} is no tensor of 1x{dimension}")
     if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():

@@ -16,8 +16,8 @@ from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery
 from facerec_tasks.recognition.gallery.person_name import checked_name
-from facerec_tasks.recognition.images.decoding import Rejected
 from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.rejection import Rejected
 
 MIN_FACE = 18.0
 """Pixels of the shorter side of the face's box. A face shrunk to this is 0.4 from itself."""
@@ -89,12 +89,12 @@ class Enroller:
         ``strict=False`` takes small and blurred faces as well.
         """
         try:
-            sighting = self._recognizer.look(photo)
+            found = self._recognizer.detect_and_embed(photo)
         except Rejected as rejection:
             return Refused(Reason.NOT_A_PHOTO, rejection.message)
-        faces = sighting.detections
-        refused = _unclear(faces) or (_poor(sighting.picture.rgb, faces[0]) if strict else None)
-        return refused or Sample(photo, sighting.embeddings[0], self.precision)
+        faces = found.detections
+        refused = _unclear(faces) or (_poor(found.picture.rgb, faces[0]) if strict else None)
+        return refused or Sample(photo, found.embeddings[0], self.precision)
 
     @property
     def precision(self) -> str:
@@ -159,7 +159,7 @@ def check_precision(sample: Sample, gallery: Gallery) -> None:
 
 
 def sharpness(rgb: NDArray[np.uint8], box: tuple[float, float, float, float]) -> float:
-    """Variance of the Laplacian of a face at one size for all, over the variance of its greys.
+    """Variance of the Laplacian of a face at one size for all, over the variance of its grays.
 
     The measure is that of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
     2000; the division keeps a dark photo from being taken for a blurred one.
@@ -167,11 +167,11 @@ def sharpness(rgb: NDArray[np.uint8], box: tuple[float, float, float, float]) ->
     left, top, right, bottom = (max(0, round(edge)) for edge in box)
     face = Image.fromarray(rgb[top:bottom, left:right]).convert("L")
     small = face.resize((_SHARPNESS_SIZE, _SHARPNESS_SIZE), Image.Resampling.BILINEAR)
-    grey = np.asarray(small, np.float32)
+    gray = np.asarray(small, np.float32)
     laplacian = (
-        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+        gray[:-2, 1:-1] + gray[2:, 1:-1] + gray[1:-1, :-2] + gray[1:-1, 2:] - 4 * gray[1:-1, 1:-1]
     )
-    return float(laplacian.var() / max(grey.var(), 1.0))
+    return float(laplacian.var() / max(gray.var(), 1.0))
 
 
 def _unclear(faces: Sequence[Detection]) -> Refused | None:

@@ -29,10 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition.embedding.metrics import (
-    TRAITS,
+    EMBEDDER_TRAITS,
     Block,
+    EmbedderTraits,
     Embeddings,
-    Traits,
     lead_needed,
     means_of,
 )
@@ -81,7 +81,7 @@ class Gallery:
 
     engine: str
     names: Sequence[str]
-    owners: NDArray[np.int32]
+    person_index: NDArray[np.int32]
     """[rows], for each embedding the index of its person in ``names``."""
     embeddings: Embeddings
     """[rows, dimension], read-only; may be a mapped file."""
@@ -103,22 +103,22 @@ class Gallery:
     def __post_init__(self, searched: tuple[Block, ...] | None) -> None:
         if searched is None:
             _check(self)
-            photos = Block(self.embeddings, self.owners)
+            photos = Block(self.embeddings, self.person_index)
             # A mean is one more photo of its person: with three photos it halves the faces missed.
             means = None if self.threshold is None else means_of(photos)
             searched = (photos, means) if means else (photos,)
         object.__setattr__(self, "blocks", searched)
-        for array in (self.owners, self.embeddings):
+        for array in (self.person_index, self.embeddings):
             array.flags.writeable = False
 
     @classmethod
     def empty(cls, engine: str, *, precision: str = FP32) -> Self:
         """A gallery of nobody, with the engine's threshold."""
-        traits = _traits(engine)
+        traits = _embedder_traits(engine)
         return cls(
             engine=engine,
             names=(),
-            owners=np.zeros(0, np.int32),
+            person_index=np.zeros(0, np.int32),
             embeddings=np.zeros((0, traits.dimension), np.float32),
             photos=(),
             threshold=traits.threshold,
@@ -137,12 +137,13 @@ class Gallery:
     def photos_of(self, name: str) -> tuple[str, ...]:
         """Ids of a person's photos, in the order of enrolment; raises :class:`NoSuchPerson`."""
         return tuple(
-            self.photos[row] for row in np.flatnonzero(self.owners == self._index(name)).tolist()
+            self.photos[row]
+            for row in np.flatnonzero(self.person_index == self._index(name)).tolist()
         )
 
     def distance(self, name: str, embedding: Embeddings) -> float:
         """From a face [dimension] to a person's nearest photo; raises :class:`NoSuchPerson`."""
-        rows = self.embeddings[self.owners == self._index(name)]
+        rows = self.embeddings[self.person_index == self._index(name)]
         return float(np.linalg.norm(rows - embedding, axis=1).min())
 
     # Edits
@@ -156,7 +157,7 @@ class Gallery:
         return replace(
             self,
             names=names,
-            owners=np.concatenate([self.owners, owner]),
+            person_index=np.concatenate([self.person_index, owner]),
             embeddings=np.concatenate([self.embeddings, rows]),
             photos=(*self.photos, *photos),
         )
@@ -164,12 +165,12 @@ class Gallery:
     def without_person(self, name: str) -> Self:
         """Everybody else; raises :class:`NoSuchPerson`."""
         gone = self._index(name)
-        stays = self.owners != gone
-        owners = self.owners[stays]
+        stays = self.person_index != gone
+        person_index = self.person_index[stays]
         return replace(
             self,
             names=(*self.names[:gone], *self.names[gone + 1 :]),
-            owners=owners - (owners > gone).astype(np.int32),
+            person_index=person_index - (person_index > gone).astype(np.int32),
             embeddings=self.embeddings[stays],
             photos=tuple(self.photos[row] for row in np.flatnonzero(stays).tolist()),
         )
@@ -205,7 +206,7 @@ class Gallery:
         runner_up, runner_up_distance = None, None
         if len(self.names) > 1:
             for block, estimate in zip(self.blocks, estimates, strict=True):
-                estimate[block.owners == owner] = np.inf
+                estimate[block.person_index == owner] = np.inf
             other, runner_up_distance = self._nearest(estimates, probe)
             runner_up = self.names[other]
         known = self._is_known(distance, runner_up_distance)
@@ -240,7 +241,7 @@ class Gallery:
 
         The odds of each person against nobody are ``exp((threshold - distance) / spread)``.
         """
-        traits = TRAITS[self.engine]
+        traits = EMBEDDER_TRAITS[self.engine]
         threshold = traits.threshold if self.threshold is None else self.threshold
         odds = [
             math.exp(max(-50.0, min(50.0, (threshold - d) / traits.spread)))
@@ -282,8 +283,8 @@ class Gallery:
         }
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         head = _padded(MAGIC + LENGTH.pack(len(text)) + text)
-        owners = _padded(self.owners.astype("<i4").tobytes())
-        return b"".join((head, owners, self.embeddings.astype("<f4").tobytes()))
+        person_index = _padded(self.person_index.astype("<i4").tobytes())
+        return b"".join((head, person_index, self.embeddings.astype("<f4").tobytes()))
 
     @classmethod
     def from_bytes(cls, data: bytes | mmap.mmap) -> Self:
@@ -301,7 +302,7 @@ class Gallery:
             return cls(
                 engine=header["engine"],
                 names=names,
-                owners=np.frombuffer(data, "<i4", rows, start),
+                person_index=np.frombuffer(data, "<i4", rows, start),
                 embeddings=np.frombuffer(data, "<f4", -1, begin).reshape(rows, dimension)
                 if rows
                 else np.zeros((0, dimension), np.float32),
@@ -323,14 +324,16 @@ class Gallery:
                 raise GalleryError(f"{path}: {error}") from error
 
 
-def _traits(engine: str) -> Traits:
-    if not isinstance(engine, str) or engine not in TRAITS:
-        raise EngineMismatch(f"no engine is called {engine!r:.50}; there are {', '.join(TRAITS)}")
-    return TRAITS[engine]
+def _embedder_traits(engine: str) -> EmbedderTraits:
+    if not isinstance(engine, str) or engine not in EMBEDDER_TRAITS:
+        raise EngineMismatch(
+            f"no engine is called {engine!r:.50}; there are {', '.join(EMBEDDER_TRAITS)}"
+        )
+    return EMBEDDER_TRAITS[engine]
 
 
 def _check(gallery: Gallery) -> None:
-    traits = _traits(gallery.engine)
+    traits = _embedder_traits(gallery.engine)
     rows, names = len(gallery.photos), gallery.names
     if gallery.embeddings.shape != (rows, traits.dimension):
         raise EngineMismatch(
@@ -345,8 +348,8 @@ def _check(gallery: Gallery) -> None:
         raise GalleryError("a name or photo id is not text")
     if len(set(names)) != len(names) or any(checked_name(name) != name for name in names):
         raise GalleryError("two people have one name, or one name has two spellings")
-    if gallery.owners.shape != (rows,) or not np.array_equal(
-        np.unique(gallery.owners), np.arange(len(names))
+    if gallery.person_index.shape != (rows,) or not np.array_equal(
+        np.unique(gallery.person_index), np.arange(len(names))
     ):
         raise GalleryError("embeddings and people do not fit together")
     if not _is_distance(gallery.margin) or not (

@@ -43,8 +43,8 @@ def people(data: bytes) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     try:
         names, photos = header["names"], header["photos"]
-        owners = struct.unpack_from(f"<{len(photos)}i", data, start)
-        for owner, photo in zip(owners, photos, strict=True):
+        person_index = struct.unpack_from(f"<{len(photos)}i", data, start)
+        for owner, photo in zip(person_index, photos, strict=True):
             found.setdefault(names[owner], []).append(photo)
     except (KeyError, TypeError, IndexError, struct.error) as error:
         raise GalleryError(f"not a gallery: {error!r}") from error

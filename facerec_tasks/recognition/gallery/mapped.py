@@ -33,10 +33,10 @@ from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
 MAGIC = b"FACEREC-MAPPED-1"
 
 _ARRAYS = {
-    "owners": "<i4",
+    "person_index": "<i4",
     "squares": "<f4",
     "embeddings": "<f4",
-    "mean_owners": "<i4",
+    "mean_person_index": "<i4",
     "mean_squares": "<f4",
     "means": "<f4",
     "name_ends": "<i8",
@@ -47,7 +47,7 @@ _ARRAYS = {
 Arrays = dict[str, NDArray[Any]]
 
 
-class Texts(Sequence[str]):
+class StringArray(Sequence[str]):
     """Many texts in one array, each decoded when it is asked for."""
 
     def __init__(self, ends: NDArray[np.int64], octets: NDArray[np.uint8]) -> None:
@@ -89,14 +89,14 @@ class Texts(Sequence[str]):
 def to_bytes(gallery: Gallery) -> bytes:
     """The working copy of a gallery."""
     photos, *means = gallery.blocks
-    none = Block(photos.rows[:0], photos.owners[:0])
+    none = Block(photos.rows[:0], photos.person_index[:0])
     mean = means[0] if means else none
     (name_ends, names), (photo_ends, ids) = (
-        Texts.of(texts).arrays for texts in (gallery.names, gallery.photos)
+        StringArray.of(texts).arrays for texts in (gallery.names, gallery.photos)
     )
     found = (
-        photos.owners, photos.squares, photos.rows,
-        mean.owners, mean.squares, mean.rows,
+        photos.person_index, photos.squares, photos.rows,
+        mean.person_index, mean.squares, mean.rows,
         name_ends, names, photo_ends, ids,
     )  # fmt: skip
     arrays = [
@@ -123,14 +123,14 @@ def open_file(path: Path) -> Gallery:
             header, arrays = _parts(data)
         except (ValueError, KeyError, TypeError) as error:  # an empty file cannot be mapped either
             raise GalleryError(f"{path} is no working copy of a gallery: {error}") from error
-    photos = Block(arrays["embeddings"], arrays["owners"], arrays["squares"])
-    means = Block(arrays["means"], arrays["mean_owners"], arrays["mean_squares"])
+    photos = Block(arrays["embeddings"], arrays["person_index"], arrays["squares"])
+    means = Block(arrays["means"], arrays["mean_person_index"], arrays["mean_squares"])
     return Gallery(
         engine=header["engine"],
-        names=Texts(arrays["name_ends"], arrays["names"]),
-        owners=photos.owners,
+        names=StringArray(arrays["name_ends"], arrays["names"]),
+        person_index=photos.person_index,
         embeddings=photos.rows,
-        photos=Texts(arrays["photo_ends"], arrays["photos"]),
+        photos=StringArray(arrays["photo_ends"], arrays["photos"]),
         threshold=header["threshold"],
         margin=header["margin"],
         precision=header["precision"],

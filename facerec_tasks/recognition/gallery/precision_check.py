@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import TRAITS
+from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.gallery import accuracy
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
@@ -42,7 +42,7 @@ class Accuracy:
         """Of a gallery's photos, each held against all others."""
         threshold = gallery.threshold
         if threshold is None:
-            threshold = TRAITS[gallery.engine].threshold
+            threshold = EMBEDDER_TRAITS[gallery.engine].threshold
         trials = accuracy.hold_against_each_other(gallery)
         rates = accuracy.rates(trials, threshold, gallery.margin)
         return cls(
@@ -98,11 +98,11 @@ def _verification(gallery: Gallery, threshold: float) -> float:
     if len(rows) > MOST_PHOTOS:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_PHOTOS, replace=False))
     one, other = np.triu_indices(len(rows), 1)
-    points, owners = gallery.embeddings[rows], gallery.owners[rows]
+    points, person_index = gallery.embeddings[rows], gallery.person_index[rows]
     squares = np.einsum("ij,ij->i", points, points)
     squared = squares[:, np.newaxis] + squares - 2 * (points @ points.T)
     within = squared[one, other] <= threshold**2
-    same = owners[one] == owners[other]
+    same = person_index[one] == person_index[other]
     if not same.any() or same.all():
         return math.nan
     return float((within[same].mean() + (~within[~same]).mean()) / 2)

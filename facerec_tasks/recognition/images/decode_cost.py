@@ -11,7 +11,7 @@ from collections.abc import Callable
 MOST_PARTS = 20_000
 """Chunks of a PNG, blocks of a GIF before its first picture."""
 MOST_PROFILES = 10
-"""Colour profiles of a PNG. One is allowed; Pillow inflates each that is there, to a megabyte from
+"""Color profiles of a PNG. One is allowed; Pillow inflates each that is there, to a megabyte from
 a thousandth of it, and 17,000 took 35 s."""
 MOST_NUMBERS = 200_000
 """Numbers in the tags of a TIFF: where its strips lie takes the most. A strip of JPEG costs libtiff

@@ -8,55 +8,27 @@ claims.
 import io
 import warnings
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from facerec_tasks.recognition.images import decode_cost, exif, jpeg
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Pillow's decoders we let untrusted bytes near. Never EPS: it starts Ghostscript."""
 
 
-class RejectionCode(StrEnum):
-    """Why a photo is refused. The list is closed: web pages and clients rely on it."""
-
-    EMPTY = "empty"
-    TOO_LARGE = "too-large"
-    """More bytes than allowed."""
-    NOT_A_PICTURE = "not-a-picture"
-    UNSUPPORTED = "unsupported-format"
-    """A picture, but of a format we do not read."""
-    BROKEN = "broken-picture"
-    """Begins as a picture and cannot be decoded: cut short, damaged, contradictory."""
-    TOO_MANY_PIXELS = "too-many-pixels"
-    """Wider, higher or costlier to decode than allowed."""
-
-
-class Rejected(Exception):
-    """Raised when the photo itself is at fault; trying again would change nothing."""
-
-    def __init__(self, code: RejectionCode, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
-        """One sentence for the person who sent the photo."""
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
-
-
 @dataclass(frozen=True)
-class Caps:
+class ImageLimits:
     """What one photo may cost: within them no file takes 3 s of one thread or 700 MB."""
 
     max_bytes: int = 20 * 1024 * 1024
     max_pixels: int = 40_000_000
     """Of a format that is decoded whole."""
     max_raw_bytes: int = 120_000_000
-    """Of such a format, once unpacked: 40 megapixels of colour, 15 with alpha and 16 bits."""
+    """Of such a format, once unpacked: 40 megapixels of color, 15 with alpha and 16 bits."""
     max_webp_pixels: int = 25_000_000
     """Its decoder keeps three copies."""
     max_jpeg_pixels: int = 170_000_000
@@ -69,7 +41,7 @@ class Caps:
     """Pixels of the longer side after shrinking; faces of 20 px of the result are found."""
 
 
-DEFAULT_CAPS = Caps()
+DEFAULT_IMAGE_LIMITS = ImageLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,36 +61,36 @@ class Picture:
         return self.width / columns, self.height / rows
 
 
-def decode(data: bytes, caps: Caps = DEFAULT_CAPS) -> Picture:
+def decode(data: bytes, limits: ImageLimits = DEFAULT_IMAGE_LIMITS) -> Picture:
     """The picture in ``data``. Raises :class:`Rejected`, and nothing else."""
-    kind = _check_bytes(data, caps)
+    kind = _check_bytes(data, limits)
     try:
         # Pillow warns of what we decide ourselves: many pixels, odd metadata.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(kind, data, caps)
+            return _decode(kind, data, limits)
     except Rejected:
         raise
     except Image.DecompressionBombError as error:
         raise Rejected(RejectionCode.TOO_MANY_PIXELS, "The picture has too many pixels.") from error
     except Exception as error:  # damaged files make decoders raise anything
         raise Rejected(
-            RejectionCode.BROKEN, "The picture is damaged, cut short or of an unusual kind."
+            RejectionCode.BROKEN_PICTURE, "The picture is damaged, cut short or of an unusual kind."
         ) from error
 
 
-def _check_bytes(data: bytes, caps: Caps) -> str:
+def _check_bytes(data: bytes, limits: ImageLimits) -> str:
     """The format, one of :data:`FORMATS`."""
     if not data:
         raise Rejected(RejectionCode.EMPTY, "The file is empty.")
-    if len(data) > caps.max_bytes:
-        raise Rejected(RejectionCode.TOO_LARGE, f"The file has more than {caps.max_bytes} bytes.")
+    if len(data) > limits.max_bytes:
+        raise Rejected(RejectionCode.TOO_LARGE, f"The file has more than {limits.max_bytes} bytes.")
     kind = sniff(data)
     if kind is None:
         raise Rejected(RejectionCode.NOT_A_PICTURE, "The file is not a picture.")
     if kind not in FORMATS:
         known = "JPEG, PNG, WebP, BMP, TIFF and GIF"
-        raise Rejected(RejectionCode.UNSUPPORTED, f"{kind} is not read here; {known} are.")
+        raise Rejected(RejectionCode.UNSUPPORTED_FORMAT, f"{kind} is not read here; {known} are.")
     if decode_cost.excessive(kind, data):
         raise _costly()
     return kind
@@ -163,7 +135,7 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def _decode(kind: str, data: bytes, caps: Caps) -> Picture:
+def _decode(kind: str, data: bytes, limits: ImageLimits) -> Picture:
     held = 1
     if kind == "JPEG":
         photo = jpeg.parse(data)
@@ -172,13 +144,13 @@ def _decode(kind: str, data: bytes, caps: Caps) -> Picture:
         data, held = photo.bare, exif.orientation(photo.exif)
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         if image.info.get("compression") in _FAXES:
-            raise Rejected(RejectionCode.UNSUPPORTED, "A fax is no photo.")
-        _check_pixels(image, data, caps)
+            raise Rejected(RejectionCode.UNSUPPORTED_FORMAT, "A fax is no photo.")
+        _check_pixels(image, data, limits)
         size = image.size
-        image.draft("RGB", (caps.longest_side, caps.longest_side))
+        image.draft("RGB", (limits.longest_side, limits.longest_side))
         image.load()
         held = max(held, exif.orientation(_exif_of(image)))
-        upright = _rgb(_shrunk(image, caps.longest_side))
+        upright = _rgb(_shrunk(image, limits.longest_side))
     if held in _TURNS:
         upright = upright.transpose(_TURNS[held])
     width, height = size if held < 5 else size[::-1]
@@ -190,15 +162,15 @@ _FAXES = {"tiff_ccitt", "group3", "group4", "tiff_raw_16"}
 each: two megabytes took 15 s and left 300 MB in the log."""
 
 
-def _check_pixels(image: Image.Image, data: bytes, caps: Caps) -> None:
+def _check_pixels(image: Image.Image, data: bytes, limits: ImageLimits) -> None:
     pixels = max(image.width * image.height, _tile_pixels(image))
     if image.format == "JPEG":
-        fits = _fits_jpeg(pixels, data, caps)
+        fits = _fits_jpeg(pixels, data, limits)
     elif image.format == "WEBP":
-        fits = pixels <= caps.max_webp_pixels
+        fits = pixels <= limits.max_webp_pixels
     else:
         octets = pixels * len(image.getbands()) * (2 if _depth(image, data) > 8 else 1)
-        fits = pixels <= caps.max_pixels and octets <= caps.max_raw_bytes
+        fits = pixels <= limits.max_pixels and octets <= limits.max_raw_bytes
     if not fits:
         raise Rejected(
             RejectionCode.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels are too many."
@@ -211,15 +183,15 @@ def _tile_pixels(image: Image.Image) -> int:
     return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
 
 
-def _fits_jpeg(pixels: int, data: bytes, caps: Caps) -> bool:
+def _fits_jpeg(pixels: int, data: bytes, limits: ImageLimits) -> bool:
     scans = jpeg.scans(data)
     if scans < 2 and not jpeg.is_held(data):
-        return pixels <= caps.max_jpeg_pixels
-    return pixels <= min(caps.max_scanned_pixels, caps.max_scan_work // max(scans, 1))
+        return pixels <= limits.max_jpeg_pixels
+    return pixels <= min(limits.max_scanned_pixels, limits.max_scan_work // max(scans, 1))
 
 
 def _depth(image: Image.Image, data: bytes) -> int:
-    """Bits a sample as the file has it; Pillow halves deep colours while it decodes."""
+    """Bits a sample as the file has it; Pillow halves deep colors while it decodes."""
     if image.format == "PNG":
         return data[24]
     if image.format == "TIFF":
@@ -270,7 +242,7 @@ def _shrunk(image: Image.Image, longest: int) -> Image.Image:
 
 
 def _averageable(image: Image.Image) -> Image.Image:
-    """A mode whose values may be averaged; palettes and deep greys may not."""
+    """A mode whose values may be averaged; palettes and deep grays may not."""
     if image.mode in _REDUCIBLE:
         return image
     if image.mode in _DEEP:
@@ -289,7 +261,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode in _DEEP:
-        return _grey(image)
+        return _gray(image)
     if image.mode == "LAB":
         return _from_lab(image)
     if image.mode in _TRANSPARENT or image.has_transparency_data:
@@ -305,11 +277,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 _DEPTHS = np.array([1, 255, 1023, 4095, 16383, 65535])
-"""Full white at the depths greys come in; 1 for floating point."""
+"""Full white at the depths grays come in; 1 for floating point."""
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    """16 and 32 bit greys. The depth is not always told: the smallest that holds the brightest."""
+def _gray(image: Image.Image) -> Image.Image:
+    """16 and 32 bit grays. The depth is not always told: the smallest that holds the brightest."""
     values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
     brightest = max(float(values.max()), 1.0)
     white = float(_DEPTHS[min(int(np.searchsorted(_DEPTHS, brightest)), len(_DEPTHS) - 1)])

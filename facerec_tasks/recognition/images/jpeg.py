@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _EOI, _SOS, _COM = 0xD9, 0xDA, 0xFE
 _APP1 = 0xE1
 _DROPPED = {_COM, *range(0xE1, 0xEE), 0xEF}
-"""Comments and metadata; APP0 (JFIF) and APP14 (Adobe) say what the colours mean."""
+"""Comments and metadata; APP0 (JFIF) and APP14 (Adobe) say what the colors mean."""
 _BARE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a length: TEM, RST0 to RST7, SOI."""
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
@@ -82,9 +82,9 @@ def is_held(data: bytes) -> bool:
     """Whether the decoder keeps the coefficients of the whole picture until the last scan.
 
     So does libjpeg (``jdinput.c``, ``has_multiple_scans``) for progressive pictures and for those
-    whose first scan has not all their colours, however many scans there are.
+    whose first scan has not all their colors, however many scans there are.
     """
-    position, colours = 2, 0
+    position, colors = 2, 0
     for _ in range(MOST_SEGMENTS):
         marker = _MARKER.search(data, position)
         if marker is None:
@@ -94,9 +94,9 @@ def is_held(data: bytes) -> bool:
         if kind in _PROGRESSIVE:
             return True
         if kind in _FRAMES and len(body) == 8:
-            colours = body[7]
+            colors = body[7]
         elif kind == _SOS and len(body) > 2:
-            return body[2] < colours
+            return body[2] < colors
         if kind not in _BARE:
             position += int.from_bytes(body[:2])
     return True

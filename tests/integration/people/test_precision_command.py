@@ -187,14 +187,14 @@ def test_edits_meanwhile_are_kept(
     def embed(photo: bytes) -> Embeddings:
         if photo == PHOTO:
             others.rename("Grace", "Amazing Grace")
-        embedding: Embeddings = recognizer.look(photo).embeddings[0]
+        embedding: Embeddings = recognizer.detect_and_embed(photo).embeddings[0]
         return embedding
 
     made = people.recompute(name, embed, edits)
     assert made.names == ("Amazing Grace", "New")
     assert people.gallery().to_bytes() == made.to_bytes()
-    (new,) = made.embeddings[made.owners == 1]
-    np.testing.assert_allclose(new, recognizer.look(PHOTO).embeddings[0], atol=1e-5)
+    (new,) = made.embeddings[made.person_index == 1]
+    np.testing.assert_allclose(new, recognizer.detect_and_embed(PHOTO).embeddings[0], atol=1e-5)
 
 
 def test_a_photo_looked_at_in_the_old_precision_is_not_enrolled(

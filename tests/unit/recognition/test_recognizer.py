@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from benchmarks import portraits
-from facerec_tasks.recognition.detection.detector import Detection, Detector, Limits
+from facerec_tasks.recognition.detection.detector import Detection, Detector, DetectorLimits
 from facerec_tasks.recognition.embedding import alignment
 from facerec_tasks.recognition.embedding.embedder import ResNet128, load_embedder
 from facerec_tasks.recognition.gallery.gallery import Gallery
@@ -32,7 +32,7 @@ def recognizer(models_dir: Path) -> Recognizer:
     nobody = Recognizer.load(models_dir, Gallery.empty("resnet128"))
     gallery = nobody.gallery
     for who in ("hopper", "collins"):
-        seen = nobody.look(jpeg(portraits.portrait(who)))
+        seen = nobody.detect_and_embed(jpeg(portraits.portrait(who)))
         gallery = gallery.with_person(who, seen.embeddings[:1], (who,))
     return nobody.with_gallery(gallery)
 
@@ -78,7 +78,7 @@ def test_a_face_that_fills_the_photo_is_looked_at_again_with_a_margin(
 
 
 def _collins(recognizer: Recognizer) -> NDArray[np.float32]:
-    return recognizer.look(jpeg(portraits.portrait("collins"))).embeddings[0]
+    return recognizer.detect_and_embed(jpeg(portraits.portrait("collins"))).embeddings[0]
 
 
 def test_a_face_found_only_with_a_margin_is_found(
@@ -104,12 +104,14 @@ def test_many_faces_are_embedded_as_one_by_one(detector: Detector, resnet128: Re
 
 def test_the_detector_judges_no_more_than_its_limits(models_dir: Path) -> None:
     rgb = np.tile(np.asarray(portraits.head("collins", 60)), (6, 6, 1))
-    few = Detector(models_dir, Limits(per_level=40, first=30, second=20, faces=7))
+    few = Detector(models_dir, DetectorLimits(per_level=40, first=30, second=20, faces=7))
     assert len(Detector(models_dir).detect(rgb)) > 7 == len(few.detect(rgb))
 
 
-@pytest.mark.parametrize("limits", [Limits(first=1), Limits(second=1), Limits(per_level=0)])
-def test_every_stage_has_its_limit(models_dir: Path, limits: Limits) -> None:
+@pytest.mark.parametrize(
+    "limits", [DetectorLimits(first=1), DetectorLimits(second=1), DetectorLimits(per_level=0)]
+)
+def test_every_stage_has_its_limit(models_dir: Path, limits: DetectorLimits) -> None:
     group = np.asarray(portraits.group(300))
     assert len(Detector(models_dir, limits).detect(group)) <= 1
 
@@ -138,7 +140,7 @@ def test_a_gallery_of_another_precision_is_refused(
 
 
 def test_missing_networks_say_how_they_are_made(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"recognition\.convert --out .* --engine facenet"):
+    with pytest.raises(ModelMissing, match=r"conversion\.convert --out .* --engine facenet"):
         load_embedder("facenet", tmp_path)
     with pytest.raises(ValueError, match="no engine"):
         load_embedder("magic", tmp_path)

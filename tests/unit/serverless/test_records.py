@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from facerec_tasks.video.rejection import Rejected, RejectionCode
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.video.timeline import Person
 from serverless import limits
 from serverless.frames import Refusal, SplitVideo, StoredFrame, frame_key, list_key

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from facerec_tasks.video.reader import Frame, Video
+from facerec_tasks.video.reader import Frame, VideoReader
 from facerec_tasks.video.sampling import Sampling
 from local.samples.videos import Coding, Shot, write
 
@@ -23,5 +23,5 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def frames_of(path: Path, sampling: Sampling | None = None) -> list[Frame]:
-    with Video(path, sampling) as video:
+    with VideoReader(path, sampling) as video:
         return list(video)

@@ -8,9 +8,9 @@ import pytest
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
-from facerec_tasks.video.analysis import Analysis, StateMismatch
-from facerec_tasks.video.contact_sheet import sheet
-from facerec_tasks.video.reader import Video
+from facerec_tasks.video.analysis import StateMismatch, VideoAnalyzer
+from facerec_tasks.video.contact_sheet import contact_sheet
+from facerec_tasks.video.reader import VideoReader
 from facerec_tasks.video.timeline import Person
 from facerec_tasks.video.tracker import BEST
 from local.samples import portraits
@@ -21,12 +21,12 @@ HOPPER, COLLINS = "Grace_Hopper", "Eileen_Collins"
 
 
 def recognizer(*names: str) -> Recognizer:
-    eyes = Recognizer.load(MODELS, Gallery.empty("resnet128"))
-    batch = Batch(Enroller(eyes), eyes.gallery)
+    analyzer = Recognizer.load(MODELS, Gallery.empty("resnet128"))
+    batch = Batch(Enroller(analyzer), analyzer.gallery)
     for portrait in portraits.portraits():
         if portrait.name in names:
             assert batch.add(portrait.name, portrait.path.read_bytes()) is None
-    return eyes.with_gallery(batch.gallery)
+    return analyzer.with_gallery(batch.gallery)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("film") / "film.mp4", shots, Coding())
 
 
-def analysed(eyes: Recognizer, path: Path) -> tuple[Person, ...]:
-    analysis = Analysis(eyes)
-    with Video(path) as video:
+def analyzed(analyzer: Recognizer, path: Path) -> tuple[Person, ...]:
+    analysis = VideoAnalyzer(analyzer)
+    with VideoReader(path) as video:
         for frame in video:
-            analysis.look(frame)
-    assert video.ending is not None
-    return tuple(person for person, _ in analysis.finish(video.ending))
+            analysis.add_frame(frame)
+    assert video.end is not None
+    return tuple(person for person, _ in analysis.finish(video.end))
 
 
 def spans(people: tuple[Person, ...]) -> dict[str, list[tuple[float, float]]]:
@@ -60,7 +60,7 @@ def spans(people: tuple[Person, ...]) -> dict[str, list[tuple[float, float]]]:
 
 
 def test_everybody_is_found_with_their_times(both: Recognizer, film: Path) -> None:
-    people = analysed(both, film)
+    people = analyzed(both, film)
     assert spans(people) == {
         HOPPER: [(0.0, 2.0), (5.0, 7.0)],
         COLLINS: [(2.0, 4.0), (5.0, 7.0)],
@@ -69,7 +69,7 @@ def test_everybody_is_found_with_their_times(both: Recognizer, film: Path) -> No
 
 
 def test_who_is_not_enrolled_is_one_unknown_person(film: Path) -> None:
-    people = analysed(recognizer(HOPPER), film)
+    people = analyzed(recognizer(HOPPER), film)
     assert [(person.name, person.known) for person in people] == [
         (HOPPER, True),
         ("unknown-1", False),
@@ -78,37 +78,37 @@ def test_who_is_not_enrolled_is_one_unknown_person(film: Path) -> None:
 
 
 def test_with_nobody_enrolled_two_people_are_two(film: Path) -> None:
-    assert len(analysed(recognizer(), film)) == 2
+    assert len(analyzed(recognizer(), film)) == 2
 
 
 def test_nobody_is_seen_where_nobody_is(both: Recognizer, tmp_path: Path) -> None:
-    assert analysed(both, write(tmp_path / "room.mp4", [Shot((), 1.0)])) == ()
+    assert analyzed(both, write(tmp_path / "room.mp4", [Shot((), 1.0)])) == ()
 
 
 def test_it_comes_to_the_same_end_however_often_it_is_interrupted(
     both: Recognizer, film: Path
 ) -> None:
-    whole, state = analysed(both, film), Analysis(both).state()
-    ending = None
-    while ending is None:
-        analysis = Analysis.resumed(both, state)
-        with Video(film, after=analysis.place) as video:
+    whole, state = analyzed(both, film), VideoAnalyzer(both).state()
+    end = None
+    while end is None:
+        analysis = VideoAnalyzer.resumed(both, state)
+        with VideoReader(film, after=analysis.position) as video:
             for number, frame in enumerate(video):
-                analysis.look(frame)
+                analysis.add_frame(frame)
                 if number == 4:
                     break
-            ending = video.ending
+            end = video.end
         state = analysis.state()
-    assert tuple(person for person, _ in analysis.finish(ending)) == whole
-    with Video(film) as video:
-        assert analysis.looks == len(list(video)), "no frame is looked at twice"
+    assert tuple(person for person, _ in analysis.finish(end)) == whole
+    with VideoReader(film) as video:
+        assert analysis.frames_analyzed == len(list(video)), "no frame is looked at twice"
 
 
 def test_a_state_of_another_engine_is_not_gone_on_from(both: Recognizer) -> None:
-    state = json.loads(Analysis(both).state())
+    state = json.loads(VideoAnalyzer(both).state())
     for wrong in ({**state, "engine": "facenet fp32"}, {**state, "version": 0}, {}, []):
         with pytest.raises(StateMismatch):
-            Analysis.resumed(both, json.dumps(wrong).encode())
+            VideoAnalyzer.resumed(both, json.dumps(wrong).encode())
 
 
 def test_faces_are_embedded_once_a_track_and_not_once_a_frame(
@@ -122,19 +122,19 @@ def test_faces_are_embedded_once_a_track_and_not_once_a_frame(
 
     monkeypatch.setattr(Recognizer, "embed", counted)
     film = write(tmp_path / "long.mp4", [Shot((HOPPER,), 4.0)], Coding(rate=10))
-    (person,) = analysed(both, film)
+    (person,) = analyzed(both, film)
     assert len(embedded) == BEST < person.frames
 
 
 def test_the_contact_sheet_shows_everybody(both: Recognizer, film: Path) -> None:
-    analysis = Analysis(both)
-    with Video(film) as video:
+    analysis = VideoAnalyzer(both)
+    with VideoReader(film) as video:
         for frame in video:
-            analysis.look(frame)
-    assert video.ending is not None
-    people = analysis.finish(video.ending)
+            analysis.add_frame(frame)
+    assert video.end is not None
+    people = analysis.finish(video.end)
     assert [both.recognize(portrait).faces[0].name for _, portrait in people] == [
         person.name for person, _ in people
     ]
-    seen = both.recognize(sheet(people))
+    seen = both.recognize(contact_sheet(people))
     assert sorted(face.name or "" for face in seen.faces) == [COLLINS, HOPPER]

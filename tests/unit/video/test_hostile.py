@@ -11,16 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec_tasks.video.limits import Caps
-from facerec_tasks.video.reader import Video
-from facerec_tasks.video.rejection import Rejected, RejectionCode
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
+from facerec_tasks.video.limits import VideoLimits
+from facerec_tasks.video.reader import VideoReader
 from facerec_tasks.video.sampling import Sampling
 
 from .conftest import frames_of
 
 
-def refusal(path: Path, caps: Caps | None = None) -> RejectionCode:
-    with pytest.raises(Rejected) as found, Video(path, caps=caps or Caps()) as video:
+def refusal(path: Path, limits: VideoLimits | None = None) -> RejectionCode:
+    with (
+        pytest.raises(Rejected) as found,
+        VideoReader(path, limits=limits or VideoLimits()) as video,
+    ):
         list(video)
     assert found.value.message.endswith(".")
     return found.value.code
@@ -51,7 +54,7 @@ def test_what_would_make_ffmpeg_read_other_files_is_no_video(kind: str, tmp_path
 def test_a_playlist_in_a_videos_clothes_opens_nothing(kind: str, tmp_path: Path) -> None:
     for magic in (b"FLV\x01", b"OggS", b"\x1a\x45\xdf\xa3", b"\0\0\0\x08free"):
         path = written(tmp_path / "dressed.mp4", magic + PLAYLISTS[kind])
-        assert refusal(path) in (RejectionCode.BROKEN, RejectionCode.TRUNCATED)
+        assert refusal(path) in (RejectionCode.BROKEN_VIDEO, RejectionCode.TRUNCATED_VIDEO)
 
 
 def test_nothing_is_empty(tmp_path: Path) -> None:
@@ -66,7 +69,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         sound.sample_rate = 16000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
-    assert refusal(path) is RejectionCode.NO_VIDEO
+    assert refusal(path) is RejectionCode.NO_VIDEO_STREAM
 
 
 def test_a_sound_file_is_no_video(tmp_path: Path) -> None:
@@ -86,20 +89,27 @@ def test_a_video_without_one_frame(name: str, tmp_path: Path) -> None:
         stream = container.add_stream("mpeg4", rate=25)
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
         container.start_encoding()
-    nothing = {RejectionCode.NO_FRAMES, RejectionCode.NO_VIDEO, RejectionCode.TRUNCATED}
+    nothing = {
+        RejectionCode.NO_FRAMES,
+        RejectionCode.NO_VIDEO_STREAM,
+        RejectionCode.TRUNCATED_VIDEO,
+    }
     assert refusal(path) in nothing
 
 
 def test_an_mp4_whose_end_is_missing_says_so(clip: Path, tmp_path: Path) -> None:
     data = clip.read_bytes()
     assert data.find(b"moov") > len(data) // 2, "the index comes last, as most cameras write it"
-    assert refusal(written(tmp_path / "cut.mp4", data[: len(data) // 2])) is RejectionCode.TRUNCATED
+    assert (
+        refusal(written(tmp_path / "cut.mp4", data[: len(data) // 2]))
+        is RejectionCode.TRUNCATED_VIDEO
+    )
 
 
 @pytest.mark.parametrize("name", ["cut.mkv", "cut.ts"])
 def test_what_is_there_of_a_video_cut_short_is_seen(name: str, clip: Path, tmp_path: Path) -> None:
     data = remuxed(clip, tmp_path / f"whole-{name}").read_bytes()
-    with Video(written(tmp_path / name, data[: len(data) // 2])) as video:
+    with VideoReader(written(tmp_path / name, data[: len(data) // 2])) as video:
         frames = list(video)
     assert 1 <= len(frames) < len(frames_of(clip))
 
@@ -119,8 +129,8 @@ def test_a_header_that_claims_ten_hours_is_not_believed(clip: Path, tmp_path: Pa
     data = bytearray(remuxed(clip, tmp_path / "clip.mkv").read_bytes())
     at = data.find(b"\x44\x89\x88") + 3  # the Duration element, in milliseconds
     struct.pack_into(">d", data, at, 36_000_000.0)
-    with Video(written(tmp_path / "lie.mkv", bytes(data))) as video:
-        assert video.facts.seconds is None
+    with VideoReader(written(tmp_path / "lie.mkv", bytes(data))) as video:
+        assert video.metadata.seconds is None
         assert len(list(video)) == len(frames_of(clip))
 
 
@@ -128,31 +138,31 @@ def test_a_header_that_claims_ten_hours_and_may_be_right_is_too_long(
     clip: Path, tmp_path: Path
 ) -> None:
     path = remuxed(clip, tmp_path / "clip.mkv")
-    assert refusal(path, Caps(max_seconds=2.9)) is RejectionCode.TOO_LONG
+    assert refusal(path, VideoLimits(max_seconds=2.9)) is RejectionCode.TOO_LONG
 
 
 def test_a_video_longer_than_allowed(clip: Path) -> None:
-    assert refusal(clip, Caps(max_seconds=2.0)) is RejectionCode.TOO_LONG
+    assert refusal(clip, VideoLimits(max_seconds=2.0)) is RejectionCode.TOO_LONG
 
 
 def test_more_frames_than_any_camera_takes(clip: Path) -> None:
-    assert refusal(clip, Caps(max_frames=74)) is RejectionCode.TOO_COSTLY
+    assert refusal(clip, VideoLimits(max_frames=74)) is RejectionCode.TOO_COSTLY
 
 
 def test_more_bytes_than_allowed(clip: Path) -> None:
-    assert refusal(clip, Caps(max_bytes=100)) is RejectionCode.TOO_LARGE
+    assert refusal(clip, VideoLimits(max_bytes=100)) is RejectionCode.TOO_LARGE
 
 
 def test_huge_pictures_are_refused_by_their_header(clip: Path) -> None:
-    assert refusal(clip, Caps(max_pixels=320 * 179)) is RejectionCode.TOO_MANY_PIXELS
+    assert refusal(clip, VideoLimits(max_pixels=320 * 179)) is RejectionCode.TOO_MANY_PIXELS
 
 
 def test_a_decoder_that_wants_too_much_memory(clip: Path) -> None:
-    assert refusal(clip, Caps(memory=1)) is RejectionCode.TOO_COSTLY
+    assert refusal(clip, VideoLimits(memory=1)) is RejectionCode.TOO_COSTLY
 
 
 def test_a_decoder_that_says_nothing_is_ended(clip: Path) -> None:
-    assert refusal(clip, Caps(silence=0.001)) is RejectionCode.TOO_COSTLY
+    assert refusal(clip, VideoLimits(silence=0.001)) is RejectionCode.TOO_COSTLY
 
 
 def test_thousands_of_streams(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec_tasks.video.limits import Caps
-from facerec_tasks.video.reader import Video
-from facerec_tasks.video.rejection import DecoderLost, Rejected
+from facerec_tasks.recognition.rejection import Rejected
+from facerec_tasks.video.errors import DecoderCrashed
+from facerec_tasks.video.limits import VideoLimits
+from facerec_tasks.video.reader import VideoReader
 from facerec_tasks.video.sampling import EVERY_FRAME
 from local.samples.videos import Coding, Shot, pictures, write
 
@@ -35,13 +36,13 @@ CODINGS = {
 
 
 def test_a_video_tells_what_it_is(clip: Path) -> None:
-    with Video(clip) as video:
-        facts = video.facts
-    assert (facts.container, facts.codec) == ("video/mp4", "h264")
-    assert (facts.width, facts.height, facts.rotation) == (320, 180, 0)
-    assert facts.seconds == pytest.approx(3.0, abs=0.05)
-    assert facts.frame_rate == 25
-    assert facts.size == clip.stat().st_size
+    with VideoReader(clip) as video:
+        metadata = video.metadata
+    assert (metadata.container, metadata.codec) == ("video/mp4", "h264")
+    assert (metadata.width, metadata.height, metadata.rotation) == (320, 180, 0)
+    assert metadata.seconds == pytest.approx(3.0, abs=0.05)
+    assert metadata.frame_rate == 25
+    assert metadata.size == clip.stat().st_size
 
 
 def test_every_frame_comes_when_every_frame_is_wanted(clip: Path) -> None:
@@ -58,12 +59,12 @@ def test_the_pixels_are_those_that_were_coded(clip: Path) -> None:
 
 
 def test_scenes_begin_where_they_were_cut(clip: Path) -> None:
-    with Video(clip) as video:
+    with VideoReader(clip) as video:
         frames = list(video)
     assert [frame.time for frame in frames if frame.cut] == pytest.approx([0.0, 1.2, 2.4])
     assert len(frames) <= 10, "a few frames a second are enough"
-    assert video.ending is not None
-    assert (video.ending.frames, video.ending.complete) == (75, True)
+    assert video.end is not None
+    assert (video.end.frames, video.end.complete) == (75, True)
 
 
 @pytest.mark.parametrize("name", CODINGS)
@@ -80,9 +81,9 @@ def test_a_telephone_held_any_way_gives_upright_pictures(rotation: int, tmp_path
     coding = Coding(width=320, height=192, rotation=rotation)
     shots = [Shot(("Grace_Hopper",), 0.2)]
     film = write(tmp_path / "held.mp4", shots, coding)
-    with Video(film) as video:
+    with VideoReader(film) as video:
         frame = next(iter(video))
-        facts = video.facts
+        metadata = video.metadata
     wanted = np.asarray(
         next(
             pictures(
@@ -91,9 +92,9 @@ def test_a_telephone_held_any_way_gives_upright_pictures(rotation: int, tmp_path
             )
         )
     )
-    assert frame.rgb.shape == wanted.shape == (facts.height, facts.width, 3)
+    assert frame.rgb.shape == wanted.shape == (metadata.height, metadata.width, 3)
     assert np.abs(frame.rgb.astype(int) - wanted).mean() < 8
-    assert facts.rotation == -rotation % 360
+    assert metadata.rotation == -rotation % 360
 
 
 def test_frames_of_uneven_length_keep_their_times(tmp_path: Path) -> None:
@@ -105,15 +106,15 @@ def test_frames_of_uneven_length_keep_their_times(tmp_path: Path) -> None:
 def test_a_4k_video_is_shrunk(tmp_path: Path) -> None:
     coding = Coding(width=3840, height=2160, rate=5)
     film = write(tmp_path / "4k.mp4", [Shot(("Grace_Hopper",), 0.6)], coding)
-    with Video(film) as video:
+    with VideoReader(film) as video:
         assert next(iter(video)).rgb.shape == (720, 1280, 3)
-        assert (video.facts.width, video.facts.height) == (3840, 2160)
+        assert (video.metadata.width, video.metadata.height) == (3840, 2160)
 
 
 def test_reading_goes_on_where_it_ended(clip: Path) -> None:
     whole = frames_of(clip)
     for stop in (0, 2, len(whole) - 2):
-        with Video(clip, after=whole[stop].place) as video:
+        with VideoReader(clip, after=whole[stop].position) as video:
             rest = list(video)
         assert [frame.time for frame in rest] == [frame.time for frame in whole[stop + 1 :]]
         assert all(
@@ -125,25 +126,25 @@ def test_reading_goes_on_where_it_ended(clip: Path) -> None:
 def test_many_frames_take_no_more_memory_than_few(tmp_path: Path) -> None:
     """Each frame once left threads behind, until the system refused one."""
     film = write(tmp_path / "many.mp4", [Shot((), 150.0)], Coding(64, 48, 10, "mpeg4"))
-    with Video(film, EVERY_FRAME, Caps(memory=512 * 1024**2)) as video:
+    with VideoReader(film, EVERY_FRAME, VideoLimits(memory=512 * 1024**2)) as video:
         assert sum(1 for _ in video) == 1500
-    with Video(film, caps=Caps(memory=512 * 1024**2)) as video:
+    with VideoReader(film, limits=VideoLimits(memory=512 * 1024**2)) as video:
         assert sum(1 for _ in video) == 301
-    assert video.ending is not None
-    assert (video.ending.frames, video.ending.complete) == (1500, True)
+    assert video.end is not None
+    assert (video.end.frames, video.end.complete) == (1500, True)
 
 
 def test_a_decoder_that_somebody_killed_is_no_fault_of_the_video(clip: Path) -> None:
-    with Video(clip, EVERY_FRAME) as video:
+    with VideoReader(clip, EVERY_FRAME) as video:
         frames = iter(video)
         next(frames)
         os.kill(video._process.pid, signal.SIGKILL)
-        with pytest.raises(DecoderLost):
+        with pytest.raises(DecoderCrashed):
             list(frames)
 
 
 def test_a_decoder_that_crashed_is_the_videos_fault(clip: Path) -> None:
-    with Video(clip, EVERY_FRAME) as video:
+    with VideoReader(clip, EVERY_FRAME) as video:
         os.kill(video._process.pid, signal.SIGSEGV)
         with pytest.raises(Rejected, match="crashed-decoder"):
             list(video)
@@ -157,15 +158,15 @@ def is_alive(pid: int) -> bool:
 
 
 def test_the_decoder_ends_with_its_reader(clip: Path, eventually: Callable[..., None]) -> None:
-    with Video(clip, EVERY_FRAME) as video:
+    with VideoReader(clip, EVERY_FRAME) as video:
         closed = video._process.pid
     assert not is_alive(closed)
 
     code = "; ".join(
         (
             "import sys, time; from pathlib import Path",
-            "from facerec_tasks.video.reader import Video",
-            "video = Video(Path(sys.argv[1])); print(video._process.pid, flush=True)",
+            "from facerec_tasks.video.reader import VideoReader",
+            "video = VideoReader(Path(sys.argv[1])); print(video._process.pid, flush=True)",
             "time.sleep(60)",
         )
     )
@@ -190,8 +191,8 @@ def test_the_decoder_can_open_nothing_any_more(what: str) -> None:
     code = f"""
 import socket
 from facerec_tasks.video import decoder
-from facerec_tasks.video.limits import Caps
-decoder._confine(Caps())
+from facerec_tasks.video.limits import VideoLimits
+decoder._confine(VideoLimits())
 try:
     {FORBIDDEN[what]}
 except OSError as error:
@@ -203,7 +204,7 @@ except OSError as error:
 
 def test_the_decoder_knows_no_secret(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    with Video(clip) as video:
+    with VideoReader(clip) as video:
         environment = Path(f"/proc/{video._process.pid}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
     assert b"secret" not in environment

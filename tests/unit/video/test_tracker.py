@@ -15,46 +15,46 @@ FRAME = (360, 640, 3)
 
 
 class Painted:
-    """An engine for painted faces: a face is where it is said to be and looks as its colour."""
+    """An engine for painted faces: a face is where it is said to be and looks as its color."""
 
     gallery = Gallery.empty("resnet128")
 
     def __init__(self) -> None:
         self.faces: list[Detection] = []
-        self.looks = 0
+        self.frames_analyzed = 0
 
     def detect(self, rgb: NDArray[np.uint8]) -> Sequence[Detection]:
         return self.faces
 
     def embed(self, rgb: NDArray[np.uint8], faces: Sequence[Detection]) -> NDArray[np.float32]:
-        self.looks += len(faces)
+        self.frames_analyzed += len(faces)
         return np.tile(np.eye(128, dtype=np.float32)[int(rgb[0, 0, 0])], (len(faces), 1))
 
 
 def face(x: float, y: float = 100, side: float = 60) -> Detection:
-    eyes = (
+    analyzer = (
         (x + 18, y + 22),
         (x + 42, y + 22),
         (x + 30, y + 36),
         (x + 20, y + 48),
         (x + 40, y + 48),
     )
-    return Detection((x, y, x + side, y + side), 0.99, eyes)
+    return Detection((x, y, x + side, y + side), 0.99, analyzer)
 
 
 class Stage:
     def __init__(self) -> None:
-        self.eyes = Painted()
-        self.tracker = Tracker(self.eyes)
+        self.analyzer = Painted()
+        self.tracker = Tracker(self.analyzer)
         self.ended: list[Track] = []
 
     def at(self, time: float, *faces: tuple[float, int], cut: bool = False) -> None:
-        """``faces``: left edge and colour."""
+        """``faces``: left edge and color."""
         rgb = np.zeros(FRAME, np.uint8)
-        for x, colour in faces:
-            rgb[:, max(0, int(x) - 40) : int(x) + 100] = colour
-        self.eyes.faces = [face(x) for x, _ in faces]
-        self.ended += self.tracker.look(Frame(0, time, cut, rgb))
+        for x, color in faces:
+            rgb[:, max(0, int(x) - 40) : int(x) + 100] = color
+        self.analyzer.faces = [face(x) for x, _ in faces]
+        self.ended += self.tracker.update(Frame(0, time, cut, rgb))
 
     def all(self, at: float) -> list[Track]:
         return self.ended + self.tracker.finish(at)
@@ -71,14 +71,14 @@ def test_a_face_that_moves_a_little_is_one_track_without_a_look_at_it(stage: Sta
     (track,) = stage.all(2.2)
     assert (track.begin, track.end, track.frames) == (0.0, 2.2, 5)
     assert len(track.best) == BEST
-    assert stage.eyes.looks == 0
+    assert stage.analyzer.frames_analyzed == 0
 
 
 def test_a_face_that_jumps_is_followed_when_it_looks_the_same(stage: Stage) -> None:
     stage.at(0.0, (100, 1))
     stage.at(0.5, (165, 1))
     assert [track.frames for track in stage.all(1.0)] == [2]
-    assert stage.eyes.looks == 2
+    assert stage.analyzer.frames_analyzed == 2
 
 
 def test_another_face_in_its_place_is_another_track(stage: Stage) -> None:

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError, read_dlib, read_torch
+from facerec_tasks.recognition.conversion.checkpoint import read_torch
+from facerec_tasks.recognition.conversion.dlib_weights import read_dlib
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from tests.golden import torch_file as tf
 
 NUMBERS = np.arange(6, dtype=np.float32)

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from facerec_tasks.recognition.conversion import convert, facenet_weights
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.conversion.facenet_weights import WeightsMissing
 from tests.golden import torch_file
 

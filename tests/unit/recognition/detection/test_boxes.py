@@ -32,22 +32,22 @@ def test_suppress_keeps_what_no_better_box_covers(count: int) -> None:
     found = np.concatenate([corner, corner + random.uniform(20, 60, (count, 2))], 1)
     found = found.astype(np.float32)
     scores = random.integers(0, 20, count).astype(np.float32)  # many ties
-    assert boxes.suppress(found, scores, 0.3).tolist() == naive(found, scores, 0.3)
+    assert boxes.non_maximum_suppression(found, scores, 0.3).tolist() == naive(found, scores, 0.3)
 
 
 def test_ties_go_to_the_first_and_in_the_last_stage_to_the_last() -> None:
     same = np.array([[0, 0, 10, 10]] * 3, np.float32)
     scores = np.ones(3, np.float32)
-    assert boxes.suppress(same, scores, 0.5).tolist() == [0]
-    assert boxes.suppress_within(same, scores, 0.5).tolist() == [2]
+    assert boxes.non_maximum_suppression(same, scores, 0.5).tolist() == [0]
+    assert boxes.non_maximum_suppression_min(same, scores, 0.5).tolist() == [2]
 
 
 def test_the_last_stage_drops_a_box_inside_another() -> None:
     nested = np.array([[0, 0, 100, 100], [40, 40, 60, 60]], np.float32)
     scores = np.array([0.9, 0.8], np.float32)
-    assert boxes.suppress(nested, scores, 0.7).tolist() == [0, 1]
-    assert boxes.suppress_within(nested, scores, 0.7).tolist() == [0]
+    assert boxes.non_maximum_suppression(nested, scores, 0.7).tolist() == [0, 1]
+    assert boxes.non_maximum_suppression_min(nested, scores, 0.7).tolist() == [0]
 
 
-def test_squared_keeps_the_centre() -> None:
-    assert boxes.squared(np.array([[0, 0, 10, 20]], np.float32)).tolist() == [[-5, 0, 15, 20]]
+def test_squared_keeps_the_center() -> None:
+    assert boxes.to_square(np.array([[0, 0, 10, 20]], np.float32)).tolist() == [[-5, 0, 15, 20]]

@@ -8,7 +8,7 @@ from facerec_tasks.recognition.detection.summed_area import SummedArea
 
 
 def mean_of_pixels(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Adaptive average pooling as torch documents it: planes, normalised."""
+    """Adaptive average pooling as torch documents it: planes, normalized."""
     (height, width), (rows, columns) = rgb.shape[:2], size
     pooled = np.empty((3, rows, columns))
     for i in range(rows):

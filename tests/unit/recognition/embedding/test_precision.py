@@ -54,7 +54,7 @@ def test_an_int8_network_is_made_and_compared_and_sees_the_same_faces(
     assert file.stat().st_size < (out / "resnet128.onnx").stat().st_size / 3
     whole, eighth = ResNet128(out), ResNet128(out, name)
     photo = next(people.rglob("*.jpg")).read_bytes()
-    seen = Recognizer(detector, whole, Gallery.empty("resnet128")).look(photo)
+    seen = Recognizer(detector, whole, Gallery.empty("resnet128")).detect_and_embed(photo)
     again = eighth.embed(seen.picture.rgb, seen.detections)
     drift = float(np.linalg.norm(again - seen.embeddings))
     assert 1e-4 < drift < 0.25, "another network, and the same face"

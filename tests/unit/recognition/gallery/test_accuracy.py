@@ -26,9 +26,9 @@ def random_gallery(seed: int, people: int = 6, most_photos: int = 3) -> Gallery:
     random = np.random.default_rng(seed)
     gallery = Gallery.empty("resnet128").with_threshold(THRESHOLD, MARGIN)
     for person in range(people):
-        centre = random.normal(0, 0.045, 128)
+        center = random.normal(0, 0.045, 128)
         count = int(random.integers(1, most_photos + 1))
-        rows = (centre + random.normal(0, 0.03, (count, 128))).astype(np.float32)
+        rows = (center + random.normal(0, 0.03, (count, 128))).astype(np.float32)
         photos = [f"{person}-{n}" for n in range(count)]
         gallery = gallery.with_person(f"p{person}", rows, photos)
     return gallery
@@ -36,7 +36,7 @@ def random_gallery(seed: int, people: int = 6, most_photos: int = 3) -> Gallery:
 
 def without_photo(gallery: Gallery, row: int) -> Gallery:
     made = Gallery.empty("resnet128").with_threshold(THRESHOLD, MARGIN)
-    for n, owner in enumerate(gallery.owners):
+    for n, owner in enumerate(gallery.person_index):
         if n != row:
             name, rows = gallery.names[owner], gallery.embeddings[n : n + 1]
             made = made.with_person(name, rows, [gallery.photos[n]])
@@ -48,7 +48,7 @@ def without_photo(gallery: Gallery, row: int) -> Gallery:
 def test_agrees_with_taking_each_photo_out_and_searching_for_it(seed: int) -> None:
     gallery = random_gallery(seed)
     right, wrong, false_names = [], [], []
-    for row, owner in enumerate(gallery.owners):
+    for row, owner in enumerate(gallery.person_index):
         name, face = gallery.names[owner], gallery.embeddings[row : row + 1]
         if len(gallery.photos_of(name)) > 1:
             (match,) = without_photo(gallery, row).search(face)
@@ -121,4 +121,4 @@ def test_confusions_are_pairs_of_people_the_nearest_first() -> None:
     assert [c.distance for c in found] == sorted(c.distance for c in found)
     worst = found[0]
     rows = [gallery.photos.index(photo) for photo in worst.photos]
-    assert [gallery.names[gallery.owners[row]] for row in rows] == list(worst.names)
+    assert [gallery.names[gallery.person_index[row]] for row in rows] == list(worst.names)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facerec_tasks.recognition.conversion.checkpoint import CheckpointError
+from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.gallery import GalleryError
 from tests.data_pt import Tensor, data_pt, rows, saved

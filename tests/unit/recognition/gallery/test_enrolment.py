@@ -43,7 +43,7 @@ def beside_each_other(picture: Image.Image, share: float = 1.0) -> Image.Image:
     with Image.open(COLLINS) as opened:
         other = opened.convert("RGB").crop((100, 0, 356, 300))
     other = other.resize((round(512 * share), round(600 * share)))
-    both = Image.new("RGB", (picture.width + other.width, picture.height), "grey")
+    both = Image.new("RGB", (picture.width + other.width, picture.height), "gray")
     both.paste(picture, (0, 0))
     both.paste(other, (picture.width, 0))
     return both

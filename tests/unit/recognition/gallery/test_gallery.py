@@ -124,14 +124,14 @@ class TestSearch:
             gallery = gallery.with_person(f"p{n % 25}", row[np.newaxis], [str(n)])
         probe = random.normal(0, 0.1, (1, 128)).astype(np.float32)
         distances = np.linalg.norm(gallery.embeddings.astype(float) - probe, axis=1)
-        owners = [gallery.names[o] for o in gallery.owners]
+        people = [gallery.names[o] for o in gallery.person_index]
         order = sorted(range(40), key=lambda n: distances[n])
         (match,) = gallery.search(probe)
-        assert match.nearest == owners[order[0]]
+        assert match.nearest == people[order[0]]
         assert match.distance == pytest.approx(distances[order[0]], abs=1e-9)
-        other = next(n for n in order if owners[n] != owners[order[0]])
+        other = next(n for n in order if people[n] != people[order[0]])
         assert (match.runner_up, match.runner_up_distance) == (
-            owners[other],
+            people[other],
             pytest.approx(distances[other], abs=1e-9),
         )
 
@@ -271,9 +271,9 @@ class TestFile:
 
     def test_refuses_owners_nobody_is(self) -> None:
         gallery = gallery_of(Ada=at(0.0), Bob=at(1.0))
-        for owners in ([0, 2], [0, -1], [0, 0]):
+        for person_index in ([0, 2], [0, -1], [0, 0]):
             with pytest.raises(GalleryError):
-                replace(gallery, owners=np.array(owners, np.int32))
+                replace(gallery, person_index=np.array(person_index, np.int32))
 
     @given(st.data())
     def test_a_damaged_file_is_refused_or_still_a_gallery(self, data: st.DataObject) -> None:

@@ -53,7 +53,7 @@ def test_it_is_the_gallery_it_was_made_of(original: Gallery, tmp_path: Path) -> 
 
 
 def test_texts_are_a_sequence() -> None:
-    texts = mapped.Texts.of(["", "é", "", "漢字", "z"])
+    texts = mapped.StringArray.of(["", "é", "", "漢字", "z"])
     assert list(texts) == ["", "é", "", "漢字", "z"]
     assert (texts[-1], texts[1:3], len(texts)) == ("z", ("é", ""), 5)
     assert "漢字" in texts

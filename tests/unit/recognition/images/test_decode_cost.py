@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import portraits
 from facerec_tasks.recognition.images import decode_cost, decoding, exif, jpeg
-from facerec_tasks.recognition.images.decoding import Rejected, RejectionCode
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
 PHOTO = portraits.head("hopper", 40)
 

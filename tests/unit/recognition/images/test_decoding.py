@@ -16,7 +16,8 @@ from PIL import Image, ImageCms
 
 from benchmarks import portraits
 from facerec_tasks.recognition.images import decoding
-from facerec_tasks.recognition.images.decoding import Caps, Rejected, RejectionCode
+from facerec_tasks.recognition.images.decoding import ImageLimits
+from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
 PHOTO = portraits.head("collins", 96).crop((0, 0, 96, 80))
 RGB = np.asarray(PHOTO).astype(int)
@@ -30,9 +31,9 @@ def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def code_of(data: bytes, caps: Caps = decoding.DEFAULT_CAPS) -> RejectionCode:
+def code_of(data: bytes, limits: ImageLimits = decoding.DEFAULT_IMAGE_LIMITS) -> RejectionCode:
     with pytest.raises(Rejected) as caught:
-        decoding.decode(data, caps)
+        decoding.decode(data, limits)
     return caught.value.code
 
 
@@ -67,8 +68,8 @@ MODES: dict[str, tuple[Callable[[], Image.Image], str, np.ndarray[Any, Any]]] = 
     "LAB": (lab, "TIFF", RGB),
     "YCbCr": (lambda: PHOTO.convert("YCbCr"), "TIFF", RGB),
     "palette": (lambda: PHOTO.quantize(256), "PNG", RGB),
-    "grey": (lambda: PHOTO.convert("L"), "PNG", GREY),
-    "grey with alpha": (lambda: PHOTO.convert("LA"), "PNG", GREY),
+    "gray": (lambda: PHOTO.convert("L"), "PNG", GREY),
+    "gray with alpha": (lambda: PHOTO.convert("LA"), "PNG", GREY),
     "16 bit": (lambda: deep(np.uint16, 257), "PNG", GREY),
     "12 bit in 16": (lambda: deep(np.uint16, 16), "TIFF", GREY),
     "32 bit": (lambda: deep(np.int32, 257), "TIFF", GREY),
@@ -90,7 +91,7 @@ def test_transparency_is_put_on_white() -> None:
 
 
 def test_takes_the_first_frame_of_an_animation() -> None:
-    frames = [Image.new("RGB", (20, 20), colour) for colour in ((255, 0, 0), (0, 255, 0))]
+    frames = [Image.new("RGB", (20, 20), color) for color in ((255, 0, 0), (0, 255, 0))]
     for kind in ("GIF", "WEBP", "PNG", "TIFF"):
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
         red, green, _ = decoding.decode(data).rgb[10, 10]
@@ -143,7 +144,7 @@ def test_refuses_what_is_no_picture() -> None:
     assert code_of(b"") == RejectionCode.EMPTY
     assert code_of(b"hello") == RejectionCode.NOT_A_PICTURE
     assert code_of(b"\0" * 100) == RejectionCode.NOT_A_PICTURE
-    assert code_of(b"x" * 101, Caps(max_bytes=100)) == RejectionCode.TOO_LARGE
+    assert code_of(b"x" * 101, ImageLimits(max_bytes=100)) == RejectionCode.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -158,14 +159,14 @@ def test_refuses_what_is_no_picture() -> None:
     ],
 )
 def test_refuses_formats_it_does_not_know(data: bytes) -> None:
-    assert code_of(data) == RejectionCode.UNSUPPORTED
+    assert code_of(data) == RejectionCode.UNSUPPORTED_FORMAT
 
 
 @pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])
 def test_refuses_a_fax(compression: str, capfd: pytest.CaptureFixture[str]) -> None:
     data = bytearray(encoded(PHOTO.convert("1"), "TIFF", compression=compression))
     data[8:40] = bytes(32)  # libtiff would complain of every row
-    assert code_of(bytes(data)) == RejectionCode.UNSUPPORTED
+    assert code_of(bytes(data)) == RejectionCode.UNSUPPORTED_FORMAT
     assert capfd.readouterr().err == ""
 
 
@@ -173,7 +174,7 @@ def test_refuses_a_fax(compression: str, capfd: pytest.CaptureFixture[str]) -> N
 def test_refuses_files_cut_short(kind: str) -> None:
     data = encoded(PHOTO, kind)
     for length in (12, len(data) // 3, len(data) * 2 // 3):
-        assert code_of(data[:length]) == RejectionCode.BROKEN, length
+        assert code_of(data[:length]) == RejectionCode.BROKEN_PICTURE, length
 
 
 def test_refuses_too_many_pixels_before_decoding_them() -> None:
@@ -221,17 +222,17 @@ def test_refuses_a_jpeg_of_a_thousand_scans() -> None:
 
 
 def test_refuses_a_large_picture_whose_coefficients_are_all_kept() -> None:
-    """Progressive in a single scan, or one colour of three in the first: a gigabyte at 13,000."""
-    caps = Caps(max_scanned_pixels=199 * 199)
+    """Progressive in a single scan, or one color of three in the first: a gigabyte at 13,000."""
+    limits = ImageLimits(max_scanned_pixels=199 * 199)
     whole = encoded(PHOTO.resize((200, 200)), "JPEG")
-    assert decoding.decode(whole, caps).width == 200
+    assert decoding.decode(whole, limits).width == 200
     progressive = encoded(PHOTO.resize((200, 200)), "JPEG", progressive=True)
     first = progressive.index(b"\xff\xda")
     second = progressive.index(b"\xff\xda", first + 1)
     start = whole.index(b"\xff\xda")
     one_colour = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 63, 0)
     for held in (progressive[:second] + b"\xff\xd9", whole[:start] + one_colour + whole[start:]):
-        assert code_of(held, caps) == RejectionCode.TOO_MANY_PIXELS
+        assert code_of(held, limits) == RejectionCode.TOO_MANY_PIXELS
         assert decoding.decode(held).width == 200
 
 
@@ -240,7 +241,7 @@ def test_a_thumbnail_in_the_metadata_is_no_scan() -> None:
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = data[:2] + segment + data[2:]
     assert data.count(b"\xff\xda") > 1
-    assert decoding.decode(data, Caps(max_scanned_pixels=1)).width == 200
+    assert decoding.decode(data, ImageLimits(max_scanned_pixels=1)).width == 200
 
 
 def test_a_run_of_fill_bytes_costs_no_time() -> None:
@@ -250,7 +251,7 @@ def test_a_run_of_fill_bytes_costs_no_time() -> None:
 
 
 def test_a_rejection_survives_the_way_to_another_process() -> None:
-    rejected = Rejected(RejectionCode.BROKEN, "cut")
+    rejected = Rejected(RejectionCode.BROKEN_PICTURE, "cut")
     again = pickle.loads(pickle.dumps(rejected))
     assert (again.code, again.message, str(again)) == ("broken-picture", "cut", str(rejected))
 

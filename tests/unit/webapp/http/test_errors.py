@@ -1,7 +1,8 @@
 import pytest
 
 from facerec_tasks.errors import AnswerLate, Forbidden, Overloaded, Unavailable
-from facerec_tasks.recognition.images.decoding import FORMATS, RejectionCode
+from facerec_tasks.recognition.images.decoding import FORMATS
+from facerec_tasks.recognition.rejection import RejectionCode
 from facerec_tasks.schemas import Answer
 from webapp.http import errors
 from webapp.http.errors import STATUS, Problem
