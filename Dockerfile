@@ -1,4 +1,4 @@
-# One image a role: docker build --target worker|web|controller|flower|hypervisor|tests .
+# One image a role: docker build --target worker|web|controller|flower|worker-host|tests .
 # Nothing here needs BuildKit, a compiler, or a download beyond the Python package registry.
 # See docs/how-to/containers.md.
 
@@ -51,15 +51,15 @@ COPY celery_sqs/src/celery_sqs celery_sqs
 COPY facerec_tasks facerec_tasks
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/worker.pulse"]
+  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/worker.heartbeat"]
 CMD ["celery", "-A", "facerec_tasks.worker", "worker"]
 
 # Stands in for the machines of EC2 on an emulator: one worker for each that is running.
-FROM worker AS hypervisor
+FROM worker AS worker-host
 COPY autoscale autoscale
 COPY local local
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/hypervisor.pulse"]
+  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/worker-host.heartbeat"]
 CMD ["python", "-m", "local.processes.worker_host"]
 
 
@@ -93,7 +93,7 @@ COPY facerec_tasks facerec_tasks
 COPY autoscale autoscale
 USER 10001:10001
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
-  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/controller.pulse"]
+  CMD ["python", "docker/healthy.py", "$FACEREC_STATE_DIR/controller.heartbeat"]
 CMD ["python", "-m", "autoscale.controller"]
 
 

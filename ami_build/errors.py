@@ -5,7 +5,7 @@
     FacerecError
     └── StackError
         ├── DefaultId        FACEREC_ID is the one everybody begins with
-        ├── NameTaken        a bucket of that name exists: somebody else's, or left over
+        ├── BucketNameTaken        a bucket of that name exists: somebody else's, or left over
         ├── NoDefaultVpc     the region has no default VPC
         ├── NoStack          nothing was deployed under this id
         ├── Stuck            the stack is in a state that only its owner can end
@@ -25,7 +25,7 @@ class DefaultId(StackError):
     """Raised when ``FACEREC_ID`` is the default."""
 
 
-class NameTaken(StackError):
+class BucketNameTaken(StackError):
     """Raised when a bucket of that name exists and is not the stack's."""
 
 

@@ -44,7 +44,7 @@ from autoscale.signals import (
     read_in_flight,
 )
 from autoscale.state import PREFIX, StateStore
-from facerec_tasks.heartbeat_file import Pulse
+from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.state_bucket import StateBucket
@@ -102,7 +102,7 @@ class Controller:
         self._steps = 0
         place = ControllerLock(settings.machine, settings.state_dir)
         self._lease = LeaderLease(state, place, self._run)
-        self._pulse = Pulse(settings.state_dir, "controller")
+        self._heartbeat = HeartbeatFile(settings.state_dir, "controller")
         self._fleet = fleet
         self._log = DecisionLog(state, self._run)
         self.metrics = ControllerMetrics()
@@ -135,7 +135,7 @@ class Controller:
         if self._poller:
             self._poller.start()
         while not stopped.is_set():
-            self._pulse.beat()
+            self._heartbeat.touch()
             ledger = read_in_flight(self._settings.ledger_urls, time.time())
             if self._due(ledger):
                 self._guarded(partial(self._step_if_leader, ledger))

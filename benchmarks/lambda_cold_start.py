@@ -18,7 +18,7 @@ from typing import Any
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from local.emulators import video_functions
 from local.emulators.embedded_aws import embedded_aws, isolated
@@ -36,7 +36,7 @@ def measure(runs: int, wrap: Callable[[Function], Function]) -> dict[str, float]
     create_buckets(settings)
     video_functions.create_resources(settings)
     storage = Storage(settings)
-    portraits.enrol(People(storage), Networks(storage, settings))
+    portraits.enrol(People(storage), ModelFiles(storage, settings))
     splitting, recognition = (wrap(function) for function in video_functions.functions())
     found: dict[str, list[float]] = {}
     for run in range(runs):

@@ -19,7 +19,7 @@ import boto3
 from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
-from local.samples.portraits import probe
+from local.samples.portraits import sample_photo
 
 PHOTOS = 100
 PROFILES = ("one-per-backlog", "slo")
@@ -125,7 +125,7 @@ def _burst(profile: str, web: str, folder: Path) -> LiveBurst:
     photos = folder / "photos"
     photos.mkdir()
     for n in range(PHOTOS):
-        (photos / f"test_{n:03d}.jpg").write_bytes(probe().data)
+        (photos / f"test_{n:03d}.jpg").write_bytes(sample_photo().data)
     watch.start()
     began = time.time()
     load = subprocess.run(

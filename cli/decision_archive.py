@@ -14,7 +14,7 @@ DAY = click.option(
 )
 
 
-def kept_decisions(day: str, newest: int | None = None) -> list[Decision]:
+def read_decisions(day: str, newest: int | None = None) -> list[Decision]:
     """Those of a day, the newest so many, or all; oldest first."""
     state = StateBucket(get_settings(), PREFIX)
     if newest is not None and not day:

@@ -11,7 +11,7 @@ from facerec_tasks.errors import FacerecError
 
 
 @contextmanager
-def told_plainly(*others: type[Exception]) -> Iterator[None]:
+def friendly_errors(*others: type[Exception]) -> Iterator[None]:
     """Ends the command with one line for our own errors and those a command expects besides."""
     expected: tuple[type[Exception], ...] = (FacerecError, *others)
     try:

@@ -5,7 +5,7 @@ import click
 from facerec_tasks.app import app
 
 
-def announce() -> None:
+def broadcast_gallery_change() -> None:
     """Tells running workers; those who do not hear it look for themselves within a minute."""
     try:
         app.control.broadcast("refresh_gallery")

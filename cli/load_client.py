@@ -17,7 +17,7 @@ READ_TIMEOUT = 150
 
 
 @dataclass(frozen=True)
-class Sent:
+class RequestOutcome:
     """One request and how it went."""
 
     image: str
@@ -36,7 +36,7 @@ class Sent:
         return self.status == 200
 
 
-class Sender:
+class LoadClient:
     """Posts photos to one address over kept connections."""
 
     def __init__(self, url: str, at_once: int, api_key: str | None = None) -> None:
@@ -50,11 +50,11 @@ class Sender:
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
         )
 
-    def send(self, workload: Workload, done: Callable[[], None]) -> list[Sent]:
+    def send(self, workload: Workload, done: Callable[[], None]) -> list[RequestOutcome]:
         """Sends everything; every failure is a value. ``done`` is called after each answer."""
         start = time.monotonic()
 
-        def work() -> list[Sent]:
+        def work() -> list[RequestOutcome]:
             sent = []
             while turn := workload.next():
                 wait = turn.due - time.monotonic() if turn.due else 0.0
@@ -71,9 +71,9 @@ class Sender:
                 workload.end()  # on Ctrl-C the others send nothing more
         return sorted(sent, key=lambda one: one.began)
 
-    def _send(self, photo: Path, began: float, start: float) -> Sent:
+    def _send(self, photo: Path, began: float, start: float) -> RequestOutcome:
         status, answer = self._post(photo)
-        return Sent(photo.stem, began - start, time.monotonic() - began, status, answer)
+        return RequestOutcome(photo.stem, began - start, time.monotonic() - began, status, answer)
 
     def _post(self, photo: Path) -> tuple[int, str]:
         fields = {"inputFile": (photo.name, photo.read_bytes(), "application/octet-stream")}

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
-from cli.load_client import Sent
+from cli.load_client import RequestOutcome
 
 PERCENTILES = (50, 90, 95, 99)
 
 
 @dataclass(frozen=True)
-class Report:
+class LoadReport:
     """What a run came to."""
 
     requests: int
@@ -30,11 +30,13 @@ class Report:
     """How often each error came."""
 
 
-def summarise(sent: Sequence[Sent], predictions: Mapping[str, str], seconds: float) -> Report:
+def summarize(
+    sent: Sequence[RequestOutcome], predictions: Mapping[str, str], seconds: float
+) -> LoadReport:
     """Counts and percentiles. A photo without a prediction is neither right nor wrong."""
     completed = [one for one in sent if one.ok]
     judged = [one.answer == predictions[one.image] for one in completed if one.image in predictions]
-    return Report(
+    return LoadReport(
         requests=len(sent),
         completed=len(completed),
         failed=len(sent) - len(completed),
@@ -55,11 +57,11 @@ def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
     return {name: ordered[rank - 1] for name, rank in ranks.items()} | {"max": ordered[-1]}
 
 
-def _error(one: Sent) -> str:
+def _error(one: RequestOutcome) -> str:
     return f"{one.status or 'no answer'}: {one.answer.partition(':')[0]}"
 
 
-def lines(report: Report) -> str:
+def lines(report: LoadReport) -> str:
     """The report as the original users' generator prints it, then the percentiles."""
     percentiles = ", ".join(f"{name} {value:.3f}" for name, value in report.percentiles.items())
     return "\n".join(
@@ -76,18 +78,18 @@ def lines(report: Report) -> str:
     )
 
 
-def write(folder: Path, report: Report, sent: Sequence[Sent]) -> None:
+def write(folder: Path, report: LoadReport, sent: Sequence[RequestOutcome]) -> None:
     """``report.json``, ``requests.csv`` and ``latency.svg`` in a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     with (folder / "requests.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(field.name for field in fields(Sent))
+        rows.writerow(field.name for field in fields(RequestOutcome))
         rows.writerows(astuple(one) for one in sent)
     _plot(folder / "latency.svg", report, sent)
 
 
-def _plot(path: Path, report: Report, sent: Sequence[Sent]) -> None:
+def _plot(path: Path, report: LoadReport, sent: Sequence[RequestOutcome]) -> None:
     """Latency over time, a dot for each request, failures in red."""
     from matplotlib.figure import Figure  # heavy, and only needed here
 

@@ -5,8 +5,8 @@ import logging
 
 import click
 
-from cli.friendly_errors import told_plainly
-from local.processes.discovery import adopt
+from cli.friendly_errors import friendly_errors
+from local.processes.discovery import discover
 
 NOUNS = {
     "up": "run the whole system on this machine",
@@ -50,5 +50,5 @@ def main(context: click.Context) -> None:
     """
     logging.captureWarnings(True)
     if context.invoked_subcommand != "up":
-        with told_plainly():
-            adopt()
+        with friendly_errors():
+            discover()

@@ -15,7 +15,7 @@ from facerec_tasks.schemas import Face, Outcome
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.gallery_cache import GallerySource
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 
 
 class Engine:
@@ -24,9 +24,9 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         """Raises :class:`AwsError`, :class:`GalleryError` or :class:`ModelMissing`."""
         storage = Storage(settings)
-        self._networks = Networks(storage, settings)
+        self._model_files = ModelFiles(storage, settings)
         self.source = GallerySource(storage, settings.state_dir / "gallery")
-        self._loaded = self._recognizer = self._networks.recognizer(self.source.current())
+        self._loaded = self._recognizer = self._model_files.recognizer(self.source.current())
 
     def __call__(self, photo: bytes) -> dict[str, Any]:
         recognizer = self.current()
@@ -60,11 +60,11 @@ class Engine:
         return self._recognizer
 
     def _with(self, gallery: Gallery) -> Recognizer:
-        """Networks that a child loads are its own; those loaded before the fork cost it nothing."""
+        """Networks loaded before the fork are shared; those loaded later belong to one child."""
         for recognizer in (self._recognizer, self._loaded):
             if recognizer.fits(gallery):
                 return recognizer.with_gallery(gallery)
-        return self._networks.recognizer(gallery, self._loaded.detector)
+        return self._model_files.recognizer(gallery, self._loaded.detector)
 
 
 def _fields(seen: Recognition) -> dict[str, Any]:

@@ -14,15 +14,15 @@ EVERY = 5.0
 """Seconds between two touches. After a minute it is dead: no step waits for AWS that long."""
 
 
-class Pulse:
-    """``<folder>/<name>.pulse``"""
+class HeartbeatFile:
+    """``<folder>/<name>.heartbeat``"""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.path = folder / f"{name}.pulse"
+        self.path = folder / f"{name}.heartbeat"
         self._tried_at = float("-inf")
         self._failing = False
 
-    def beat(self) -> None:
+    def touch(self) -> None:
         """Touches the file if it is time. A disk that fails is said once, and ends nothing."""
         now = time.monotonic()
         if now - self._tried_at < EVERY:

@@ -61,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogLine:
     """One line of the journal."""
 
     at: int
@@ -76,15 +76,15 @@ class Entry:
 
 
 @dataclass
-class Batch:
+class LogBatch:
     """What one call may take."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LogLine] = field(default_factory=list)
     size: int = 0
     _oldest: int = 0
     _newest: int = 0
 
-    def add(self, entry: Entry) -> bool:
+    def add(self, entry: LogLine) -> bool:
         """False, and nothing is added, where the limits are reached."""
         oldest = min(self._oldest, entry.at) if self.entries else entry.at
         newest = max(self._newest, entry.at) if self.entries else entry.at
@@ -107,7 +107,7 @@ class Batch:
         return [{"timestamp": entry.at, "message": entry.text} for entry in ordered]
 
 
-def entry(line: bytes) -> Entry | None:
+def entry(line: bytes) -> LogLine | None:
     """From a line of ``journalctl --output=json``; none for what is no entry."""
     try:
         fields = json.loads(line)
@@ -122,7 +122,7 @@ def entry(line: bytes) -> Entry | None:
     text = _event(unit, message)
     if len(text.encode()) > LONGEST:  # a character takes six bytes at most, as \u001b does
         text = _event(unit[:256], message[: LONGEST // 6 - 512] + "…")
-    return Entry(at, text, cursor)
+    return LogLine(at, text, cursor)
 
 
 def _event(unit: str, message: str) -> str:
@@ -166,7 +166,7 @@ class Lines:
         yield from (bytes(line) for line in whole)
 
 
-class Place:
+class Cursor:
     """Where to go on from, in a file."""
 
     def __init__(self, path: Path) -> None:
@@ -197,7 +197,7 @@ class CloudWatch:
         self._settings = settings
         self._group, self._stream = settings.log_group, settings.machine
 
-    def put(self, batch: Batch) -> None:
+    def put(self, batch: LogBatch) -> None:
         """Raises :class:`FacerecError` and botocore's errors; then nothing of it may be there."""
         try:
             with translated():
@@ -207,7 +207,7 @@ class CloudWatch:
             with translated():
                 self._put(batch)
 
-    def _put(self, batch: Batch) -> None:
+    def _put(self, batch: LogBatch) -> None:
         logs = client(self._settings, "logs")
         try:
             done = logs.put_log_events(
@@ -238,11 +238,11 @@ class CloudWatch:
 class Shipper:
     """Reads, sends and waits, in one thread; :meth:`stop` is for a signal's handler."""
 
-    def __init__(self, cloudwatch: CloudWatch, place: Place, woken: int) -> None:
+    def __init__(self, cloudwatch: CloudWatch, place: Cursor, woken: int) -> None:
         """``woken`` can be read once :meth:`stop` was called."""
         self._cloudwatch, self._place, self._woken = cloudwatch, place, woken
         self._read_to = place.load()
-        self._batch = Batch()
+        self._batch = LogBatch()
         self._since = 0.0
         self._stopping = False
         self._journalctl: subprocess.Popen[bytes] | None = None
@@ -345,7 +345,7 @@ class Shipper:
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 self._place.save(self._batch.entries[-1].cursor)
-                self._batch = Batch()
+                self._batch = LogBatch()
 
     def _wait(self, seconds: float) -> None:
         """Less where we are to end."""
@@ -358,7 +358,7 @@ def main() -> None:
     if not settings.log_group:
         sys.exit("FACEREC_LOG_GROUP names no log group: nothing is shipped")
     woken, wake = os.pipe()
-    place = Place(settings.state_dir / "cursor")
+    place = Cursor(settings.state_dir / "cursor")
     shipper = Shipper(CloudWatch(settings), place, woken)
 
     def end(*_: object) -> None:

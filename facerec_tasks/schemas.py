@@ -8,9 +8,9 @@ from facerec_tasks.video.timeline import Person
 
 Outcome = Literal["named", "unknown", "no-face", "rejected", "poison", "cancelled"]
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
-LONGEST_RING = 200_000
+MAX_INLINE_RESULT = 200_000
 """Bytes of an answer that still travels; a longer one is read from its record."""
-ON_RECORD = "on-record"
+STORED = "on-record"
 """Stands in the place of the outcome of an answer that does not travel."""
 
 
@@ -97,11 +97,11 @@ class Answer:
             fields["people"] = [person.to_dict() for person in self.people]
         return fields
 
-    def ring(self) -> dict[str, Any]:
+    def to_message(self) -> dict[str, Any]:
         """What is sent to who waits: itself, or, if that is too much, that it is on record."""
-        if len(self.to_json()) <= LONGEST_RING:
+        if len(self.to_json()) <= MAX_INLINE_RESULT:
             return self.to_dict()
-        return {"task_id": self.task_id, "outcome": ON_RECORD}
+        return {"task_id": self.task_id, "outcome": STORED}
 
     def to_json(self) -> bytes:
         return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
@@ -136,6 +136,8 @@ class Answer:
 def _video_info(fields: dict[str, Any] | None) -> VideoInfo | None:
     if fields is None:
         return None
+    if "looks" in fields:  # the name of this field in records of release 0.1
+        fields = {"frames_analyzed": fields["looks"], **fields}
     return VideoInfo(**{k: v for k, v in fields.items() if k in VideoInfo.__dataclass_fields__})
 
 

@@ -17,13 +17,13 @@ from celery.worker.control import control_command
 from facerec_tasks.app import app
 from facerec_tasks.engine import Engine
 from facerec_tasks.errors import AwsError
-from facerec_tasks.heartbeat_file import EVERY, Pulse
+from facerec_tasks.heartbeat_file import EVERY, HeartbeatFile
 from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.tasks import people
-from facerec_tasks.tasks.recognition import use_engine
-from facerec_tasks.tasks.video import use_watcher
+from facerec_tasks.tasks.recognition import set_engine
+from facerec_tasks.tasks.video import set_video_analyzer
 from facerec_tasks.video.analyze import ShouldContinue, VideoAnalysis, analyze_video
 from facerec_tasks.video.limits import VideoLimits
 
@@ -52,9 +52,9 @@ def _load_engine(**_: Any) -> None:
         except (GalleryError, ModelMissing) as error:
             raise SystemExit(f"no engine: {error}") from error
         else:
-            use_engine(_loaded)
-            people.use_engine(_loaded)
-            use_watcher(_watch)
+            set_engine(_loaded)
+            people.set_engine(_loaded)
+            set_video_analyzer(_watch)
             return
     raise SystemExit("no engine: the gallery cannot be read")
 
@@ -72,26 +72,26 @@ def _watch(
     )
 
 
-class Beat(bootsteps.StartStopStep):
+class HeartbeatFileStep(bootsteps.StartStopStep):
     """Shows that the worker's event loop turns."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, c: Any, **kwargs: Any) -> None:
         super().__init__(c, **kwargs)
-        self._pulse = Pulse(get_settings().state_dir, "worker")
+        self._heartbeat = HeartbeatFile(get_settings().state_dir, "worker")
         self._timer: Any = None
 
     def start(self, c: Any) -> None:
-        self._pulse.beat()
-        self._timer = c.timer.call_repeatedly(EVERY, self._pulse.beat)
+        self._heartbeat.touch()
+        self._timer = c.timer.call_repeatedly(EVERY, self._heartbeat.touch)
 
     def stop(self, c: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
 
-app.steps["consumer"].add(Beat)
+app.steps["consumer"].add(HeartbeatFileStep)
 
 
 @control_command()

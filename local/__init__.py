@@ -1,1 +1,1 @@
-"""Everything on one machine: embedded AWS, hypervisor, supervisor."""
+"""Everything on one machine: embedded AWS, worker host, supervisor."""

@@ -8,11 +8,11 @@ import urllib3
 
 from facerec_tasks.settings import Settings
 from local.emulators import embedded_aws
-from local.processes.service import Definition, always
-from local.processes.supervisor import Ending
+from local.processes.service import ServiceSpec, always
+from local.processes.supervisor import ShutdownStep
 
-AWS, WEB, CONTROLLER, HYPERVISOR, FLOWER = (
-    "embedded AWS", "web", "controller", "hypervisor", "flower",
+AWS, WEB, CONTROLLER, WORKER_HOST, FLOWER = (
+    "embedded AWS", "web", "controller", "worker-host", "flower",
 )  # fmt: skip
 
 BOOTS = {"FACEREC_BOOT": "8", "FACEREC_BOOT_WORST": "40"}
@@ -20,14 +20,14 @@ BOOTS = {"FACEREC_BOOT": "8", "FACEREC_BOOT_WORST": "40"}
 some, and starts two for the first photo, which on one machine makes both slower."""
 WEB_GRACE = 2.5
 """Seconds the web tier has to answer those who wait when all ends: 10 s are for everything."""
-ENDINGS = (
-    Ending((WEB, CONTROLLER, FLOWER), WEB_GRACE + 0.5),  # workers still answer the web tier
-    Ending((HYPERVISOR,), 2.0),
-    Ending((AWS,), 0.5),
+SHUTDOWN_STEPS = (
+    ShutdownStep((WEB, CONTROLLER, FLOWER), WEB_GRACE + 0.5),  # workers still answer the web tier
+    ShutdownStep((WORKER_HOST,), 2.0),
+    ShutdownStep((AWS,), 0.5),
 )
 
 
-def aws_definition(settings: Settings, environment: Mapping[str, str]) -> Definition:
+def aws_spec(settings: Settings, environment: Mapping[str, str]) -> ServiceSpec:
     """The embedded AWS, which everything else needs first."""
     command = embedded_aws.command(
         settings.local_aws_port, pending=settings.local_pending, stopping=settings.local_stopping
@@ -39,14 +39,12 @@ def aws_definition(settings: Settings, environment: Mapping[str, str]) -> Defini
         # may be another's, started at the same moment.
         return log.exists() and log.read_text().startswith("http://")
 
-    definition = _definition(AWS, command, environment, folder, ready)
-    log = definition.log
-    return definition
+    spec = _spec(AWS, command, environment, folder, ready)
+    log = spec.log
+    return spec
 
 
-def service_definitions(
-    settings: Settings, environment: Mapping[str, str]
-) -> dict[str, Definition]:
+def service_specs(settings: Settings, environment: Mapping[str, str]) -> dict[str, ServiceSpec]:
     """Everything that runs on the embedded AWS, by name; may be started in any order."""
     python, folder = sys.executable, logs_folder(settings)
     flower = (
@@ -57,13 +55,13 @@ def service_definitions(
     web_ready = _answers(f"{web_url(settings)}/healthz")
     flower_ready = _answers(f"http://127.0.0.1:{settings.flower_port}/")
     controller = (python, "-m", "autoscale.controller")
-    definitions = (
-        _definition(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
-        _definition(CONTROLLER, controller, {**BOOTS, **environment}, folder),
-        _definition(HYPERVISOR, (python, "-m", "local.processes.worker_host"), environment, folder),
-        _definition(FLOWER, flower, environment, folder, flower_ready),
+    specs = (
+        _spec(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
+        _spec(CONTROLLER, controller, {**BOOTS, **environment}, folder),
+        _spec(WORKER_HOST, (python, "-m", "local.processes.worker_host"), environment, folder),
+        _spec(FLOWER, flower, environment, folder, flower_ready),
     )
-    return {definition.name: definition for definition in definitions}
+    return {spec.name: spec for spec in specs}
 
 
 def ports(settings: Settings) -> dict[str, tuple[str, int]]:
@@ -99,11 +97,11 @@ def _answers(url: str) -> Callable[[], bool]:
     return answers
 
 
-def _definition(
+def _spec(
     name: str,
     command: tuple[str, ...],
     environment: Mapping[str, str],
     folder: Path,
     ready: Callable[[], bool] = always,
-) -> Definition:
-    return Definition(name, command, environment, folder / f"{name.replace(' ', '-')}.log", ready)
+) -> ServiceSpec:
+    return ServiceSpec(name, command, environment, folder / f"{name.replace(' ', '-')}.log", ready)

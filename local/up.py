@@ -16,8 +16,8 @@ from local.emulators import embedded_aws
 from local.emulators.resources import create_resources
 from local.processes import discovery, ports
 from local.processes.child import Child
-from local.processes.gallery_persistence import GalleryKeeper
-from local.processes.shutdown import Ended, end_on_signals, ignore_signals
+from local.processes.gallery_persistence import GalleryPersistence
+from local.processes.shutdown import ShutdownRequested, end_on_signals, ignore_signals
 from local.processes.supervisor import ServiceFailed, Supervisor
 
 WATCH_EVERY = 0.1
@@ -41,51 +41,53 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
     system does not start or the embedded AWS dies.
     """
     began = time.monotonic()
-    with discovery.only_one(settings.state_dir):
+    with discovery.exclusive(settings.state_dir):
         _check_ports(settings)
         isolated = _isolate(settings)
         embedded_aws.check_region(isolated.region)
-        discovery.tell(isolated.state_dir)
+        discovery.advertise(isolated.state_dir)
         _put_away_logs(isolated)
-        keeper = GalleryKeeper(Storage(isolated), isolated.state_dir / "kept" / isolated.id)
-        with _supervised(keeper) as supervisor:
-            answer = _start(isolated, supervisor, keeper)
+        persistence = GalleryPersistence(
+            Storage(isolated), isolated.state_dir / "kept" / isolated.id
+        )
+        with _supervised(persistence) as supervisor:
+            answer = _start(isolated, supervisor, persistence)
             _say(f"its answer, {time.monotonic() - began:.1f} s after the start:")
             print(answer)
             print(f"ready: {system.web_url(isolated)}", flush=True)
             while parent in (None, os.getppid()):
-                supervisor.revive(irreplaceable=(system.AWS,))
+                supervisor.restart(irreplaceable=(system.AWS,))
                 time.sleep(WATCH_EVERY)
-            _say("the process that started this one has ended: ending as well")
+            _say("the process that started this one has ended: step as well")
 
 
 @contextmanager
-def _supervised(keeper: GalleryKeeper) -> Iterator[Supervisor]:
+def _supervised(persistence: GalleryPersistence) -> Iterator[Supervisor]:
     """A supervisor whose services have ended when the block has, also when a signal ends it."""
-    supervisor = Supervisor(system.ENDINGS)
+    supervisor = Supervisor(system.SHUTDOWN_STEPS)
     try:
         end_on_signals()
         yield supervisor
-    except Ended:
-        _say("ending")
+    except ShutdownRequested:
+        _say("step")
     except ServiceFailed as failure:
         if failure.name == system.AWS:
             supervisor.kill()  # nobody can finish anything without it
         raise
     finally:
         ignore_signals()
-        keeper.stop(LAST_SAVE)
+        persistence.stop(LAST_SAVE)
         supervisor.end(_say)
 
 
-def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) -> str:
+def _start(settings: Settings, supervisor: Supervisor, persistence: GalleryPersistence) -> str:
     """Starts everything, the slowest first; returns the answer to the sample photo.
 
     The photo is sent as soon as somebody listens, and people are enrolled while its machine boots.
     No worker starts before they are: it would not know them.
     """
     environment = dict(os.environ)
-    supervisor.start(system.aws_definition(settings, environment))
+    supervisor.start(system.aws_spec(settings, environment))
     _run("facerec_tasks.recognition.conversion.convert", "--out", str(settings.models_dir))
     photo = Child(
         (sys.executable, "-m", "local.samples.first_photo", system.web_url(settings)),
@@ -94,8 +96,8 @@ def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) ->
     try:
         supervisor.wait_ready(system.AWS)
         create_resources(settings)
-        keeper.restore()
-        keeper.watch()
+        persistence.restore()
+        persistence.watch()
         _say(
             "embedded AWS, buckets and queues are there; starting web, controller, workers, Flower"
         )
@@ -108,11 +110,11 @@ def _start(settings: Settings, supervisor: Supervisor, keeper: GalleryKeeper) ->
 def _start_services(
     settings: Settings, supervisor: Supervisor, environment: dict[str, str]
 ) -> None:
-    services = system.service_definitions(settings, environment)
+    services = system.service_specs(settings, environment)
     supervisor.start(services[system.WEB])
     supervisor.start(services[system.CONTROLLER])
     _run("local.samples.enrol")
-    supervisor.start(services[system.HYPERVISOR])
+    supervisor.start(services[system.WORKER_HOST])
     supervisor.start(services[system.FLOWER])
     supervisor.wait_ready(*services)
 
@@ -120,7 +122,7 @@ def _start_services(
 def _answer(photo: Child, supervisor: Supervisor) -> str:
     deadline = time.monotonic() + PHOTO_TIMEOUT
     while photo.exit_code is None and time.monotonic() < deadline:
-        supervisor.revive(irreplaceable=(system.AWS,))
+        supervisor.restart(irreplaceable=(system.AWS,))
         time.sleep(WATCH_EVERY)
     answer = photo.first_line(timeout=0) if photo.exit_code == 0 else None
     if answer is None:

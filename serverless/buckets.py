@@ -7,7 +7,7 @@ from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings
 from serverless.frames import SplitVideo, list_key
-from serverless.uploads import Upload
+from serverless.uploads import VideoUpload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,7 +25,7 @@ class VideoBuckets:
 
     # Videos
 
-    def identified(self, upload: Upload) -> Upload:
+    def identified(self, upload: VideoUpload) -> VideoUpload:
         """That upload with its version and size, which an event made by hand may lack.
 
         Raises :class:`NotFound` when there is no such video, and :class:`ConfigurationError` when
@@ -43,7 +43,7 @@ class VideoBuckets:
             raise ConfigurationError(f"bucket {self._settings.video_bucket} is not versioned")
         return replace(upload, version=version, size=found["ContentLength"])
 
-    def fetch(self, upload: Upload, file: IO[bytes]) -> None:
+    def fetch(self, upload: VideoUpload, file: IO[bytes]) -> None:
         """Writes that version of a video into ``file``. Raises :class:`NotFound`."""
         assert upload.version
         with translated():
@@ -77,7 +77,7 @@ class VideoBuckets:
                 ContentType="application/json",
             )
 
-    def get_split(self, upload: Upload) -> SplitVideo:
+    def get_split(self, upload: VideoUpload) -> SplitVideo:
         """What ``video-splitting`` left of that upload. Raises :class:`NotFound`."""
         with translated():
             found = self._s3.get_object(Bucket=self._settings.frame_bucket, Key=list_key(upload))

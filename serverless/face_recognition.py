@@ -21,7 +21,7 @@ from serverless.buckets import VideoBuckets
 from serverless.context import Context
 from serverless.frames import StoredFrame
 from serverless.record import Outcome, Record, Records
-from serverless.uploads import BadEvent, Upload
+from serverless.uploads import BadEvent, VideoUpload
 
 READERS = 8
 """Frames fetched at once; fetching is mostly waiting."""
@@ -35,7 +35,7 @@ def handler(event: Any, _context: Context) -> dict[str, Any]:
     Raises :class:`facerec_tasks.errors.FacerecError` when the event must come again, and
     :class:`BadEvent` for one that the other function cannot have sent.
     """
-    upload = Upload.from_dict(event.get("upload") if isinstance(event, dict) else None)
+    upload = VideoUpload.from_dict(event.get("upload") if isinstance(event, dict) else None)
     if not upload.version:
         raise BadEvent("which version of the video?")
     records = Records(get_settings())
@@ -47,7 +47,7 @@ def handler(event: Any, _context: Context) -> dict[str, Any]:
     return record.to_dict()
 
 
-def _answered(upload: Upload) -> Record:
+def _answered(upload: VideoUpload) -> Record:
     buckets = VideoBuckets(get_settings())
     split = buckets.get_split(upload)
     if split.refusal:

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from serverless.uploads import Upload
+from serverless.uploads import VideoUpload
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class StoredFrame:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class FrameRejection:
     """Why there are no frames: the video's fault, or more than Lambda can do."""
 
     code: str
@@ -38,14 +38,14 @@ class Refusal:
 class SplitVideo:
     """The frames of one upload, or why there are none."""
 
-    upload: Upload
+    upload: VideoUpload
     frames: tuple[StoredFrame, ...] = ()
     """Ascending in time."""
     seconds: float | None = None
     """Of the video, up to its last frame that was looked at."""
     complete: bool = True
     """False: cut short or damaged, and only what could be read was."""
-    refusal: Refusal | None = None
+    refusal: FrameRejection | None = None
 
     def to_json(self) -> bytes:
         fields = asdict(self) | {"upload": self.upload.to_dict()}
@@ -58,22 +58,22 @@ class SplitVideo:
             fields: dict[str, Any] = json.loads(data)
             refusal = fields.pop("refusal")
             return cls(
-                upload=Upload.from_dict(fields.pop("upload")),
+                upload=VideoUpload.from_dict(fields.pop("upload")),
                 frames=tuple(StoredFrame(**frame) for frame in fields.pop("frames")),
-                refusal=Refusal(**refusal) if refusal else None,
+                refusal=FrameRejection(**refusal) if refusal else None,
                 **fields,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not the frames of a video: {error!r}") from error
 
 
-def frame_key(upload: Upload, number: int) -> str:
+def frame_key(upload: VideoUpload, number: int) -> str:
     return f"{_folder(upload)}/output-{number:02d}.jpg"
 
 
-def list_key(upload: Upload) -> str:
+def list_key(upload: VideoUpload) -> str:
     return f"{_folder(upload)}/frames.json"
 
 
-def _folder(upload: Upload) -> str:
+def _folder(upload: VideoUpload) -> str:
     return f"{upload.name}/{upload.version}"

@@ -16,7 +16,7 @@ from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.video.timeline import Person
-from serverless.uploads import Upload
+from serverless.uploads import VideoUpload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -30,7 +30,7 @@ ATTEMPTS = 10
 class Record:
     """The answer to one upload of a video."""
 
-    upload: Upload
+    upload: VideoUpload
     outcome: Outcome
     people: tuple[Person, ...] = ()
     """Known people first, then who is seen longest."""
@@ -77,7 +77,7 @@ class Record:
             return cls(
                 **known
                 | {
-                    "upload": Upload.from_dict(fields["upload"]),
+                    "upload": VideoUpload.from_dict(fields["upload"]),
                     "people": tuple(map(Person.from_dict, fields["people"])),
                 }
             )

@@ -20,7 +20,7 @@ class BadEvent(ValueError):
 
 
 @dataclass(frozen=True)
-class Upload:
+class VideoUpload:
     """One version of one video in the input bucket."""
 
     key: str
@@ -43,7 +43,7 @@ class Upload:
         """The video's name: its key without the extension. Answers are found under it."""
         return posixpath.splitext(self.key)[0]
 
-    def supersedes(self, other: "Upload") -> bool:
+    def supersedes(self, other: "VideoUpload") -> bool:
         """Whether this one's answer takes the place of the other's.
 
         See "sequencer" in S3's "Event message structure": the shorter is filled up with zeros.
@@ -72,7 +72,7 @@ class Upload:
         return cls(**known)
 
 
-def uploads(event: Any, bucket: str) -> Iterator[Upload]:
+def uploads(event: Any, bucket: str) -> Iterator[VideoUpload]:
     """The videos an S3 event tells of. Other events of S3, and folders, are passed over.
 
     Raises :class:`BadEvent` for what is not S3's, or tells of another bucket than ours.
@@ -90,7 +90,7 @@ def uploads(event: Any, bucket: str) -> Iterator[Upload]:
             yield upload
 
 
-def _upload(record: Any, bucket: str) -> Upload | None:
+def _upload(record: Any, bucket: str) -> VideoUpload | None:
     try:
         if record.get("eventSource", "aws:s3") != "aws:s3":
             raise BadEvent(f"not an event of S3 but of {record['eventSource']}")
@@ -110,4 +110,4 @@ def _upload(record: Any, bucket: str) -> Upload | None:
         "time": record.get("eventTime"),
         "size": found.get("size"),
     }
-    return Upload.from_dict({"key": key, **{n: v for n, v in given.items() if v is not None}})
+    return VideoUpload.from_dict({"key": key, **{n: v for n, v in given.items() if v is not None}})

@@ -27,9 +27,9 @@ from facerec_tasks.video.reader import Frame, VideoReader
 from serverless import limits
 from serverless.buckets import VideoBuckets
 from serverless.context import Context
-from serverless.frames import Refusal, SplitVideo, StoredFrame, frame_key
+from serverless.frames import FrameRejection, SplitVideo, StoredFrame, frame_key
 from serverless.thinning import Thinning
-from serverless.uploads import Upload, uploads
+from serverless.uploads import VideoUpload, uploads
 
 FACE_RECOGNITION = "face-recognition"
 """Name of the function that is told."""
@@ -78,7 +78,7 @@ class _Splitting:
         self._deadline = deadline
         self._enough = enough
 
-    def run(self, upload: Upload) -> dict[str, Any]:
+    def run(self, upload: VideoUpload) -> dict[str, Any]:
         upload = self._buckets.identified(upload)
         try:
             split = self._buckets.get_split(upload)
@@ -90,7 +90,7 @@ class _Splitting:
         log.info("%s version %s: %s", upload.key, upload.version, found)
         return {"key": upload.key, "version": upload.version, "frames": len(split.frames)}
 
-    def _tell(self, upload: Upload) -> None:
+    def _tell(self, upload: VideoUpload) -> None:
         with translated():
             client(self._settings, "lambda").invoke(
                 FunctionName=FACE_RECOGNITION,
@@ -98,7 +98,7 @@ class _Splitting:
                 Payload=json.dumps({"upload": upload.to_dict()}).encode(),
             )
 
-    def _split(self, upload: Upload) -> SplitVideo:
+    def _split(self, upload: VideoUpload) -> SplitVideo:
         # One name for all runs: what a killed one left is written over. Lambda gives an
         # environment one event at a time.
         path = Path(tempfile.gettempdir()) / "video"
@@ -109,15 +109,15 @@ class _Splitting:
                 with path.open("wb") as file:
                     self._buckets.fetch(upload, file)
             except NotFound as error:
-                return SplitVideo(upload, refusal=Refusal("video-gone", str(error)))
+                return SplitVideo(upload, refusal=FrameRejection("video-gone", str(error)))
             return self._decoded(upload, path)
         except Rejected as rejected:
             detail = rejected.message + limits.remedy(rejected.code)
-            return SplitVideo(upload, refusal=Refusal(str(rejected.code), detail))
+            return SplitVideo(upload, refusal=FrameRejection(str(rejected.code), detail))
         finally:
             path.unlink(missing_ok=True)
 
-    def _decoded(self, upload: Upload, path: Path) -> SplitVideo:
+    def _decoded(self, upload: VideoUpload, path: Path) -> SplitVideo:
         remaining = self._deadline - time.monotonic()
         if remaining < self._enough:
             raise Unfinished(f"fetching {upload.key} left no time to decode it")
@@ -141,7 +141,7 @@ class _Splitting:
 class _Store:
     """Frames on their way to stage 1, a few at a time. Leaving it raises what storing raised."""
 
-    def __init__(self, buckets: VideoBuckets, upload: Upload) -> None:
+    def __init__(self, buckets: VideoBuckets, upload: VideoUpload) -> None:
         self._buckets = buckets
         self._upload = upload
         self._frames: list[StoredFrame] = []

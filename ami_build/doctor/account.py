@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 from facerec_tasks.aws import client
 
@@ -12,17 +12,17 @@ MAX_SKEW = 60.0
 """Seconds; AWS refuses signatures that are off by more than 300."""
 
 
-def check_stack(patient: Patient) -> Iterator[Finding]:
-    status = patient.state.status
+def check_stack(context: DeploymentContext) -> Iterator[Finding]:
+    status = context.state.status
     yield judge(
         "stack", status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"),
-        f"is {status} {patient.state.reason}".rstrip(), DEPLOY,
+        f"is {status} {context.state.reason}".rstrip(), DEPLOY,
     )  # fmt: skip
 
 
-def check_clock(patient: Patient) -> Iterator[Finding]:
+def check_clock(context: DeploymentContext) -> Iterator[Finding]:
     before = time.time()
-    answer = client(patient.settings, "sts").get_caller_identity()
+    answer = client(context.settings, "sts").get_caller_identity()
     said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
     here = (before + time.time()) / 2
     skew = here - parsedate_to_datetime(said).timestamp() if said else 0.0
@@ -32,10 +32,10 @@ def check_clock(patient: Patient) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def check_network(patient: Patient) -> Iterator[Finding]:
-    vpc = patient.state.parameters.get("VpcId", "")
+def check_network(context: DeploymentContext) -> Iterator[Finding]:
+    vpc = context.state.parameters.get("VpcId", "")
     filters = [{"Name": "vpc-id", "Values": [vpc]}]
-    subnets = patient.ec2.describe_subnets(Filters=filters)["Subnets"]  # type: ignore[arg-type]
+    subnets = context.ec2.describe_subnets(Filters=filters)["Subnets"]  # type: ignore[arg-type]
     public = [subnet for subnet in subnets if subnet["MapPublicIpOnLaunch"]]
     yield judge(
         "network", public, f"no subnet of {vpc} gives machines an address: none reaches AWS",

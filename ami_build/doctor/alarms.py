@@ -2,30 +2,30 @@
 
 from collections.abc import Iterator
 
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 from facerec_tasks.aws import client
 
 
-def check_topics(patient: Patient) -> Iterator[Finding]:
+def check_topics(context: DeploymentContext) -> Iterator[Finding]:
     found = {
         topic["TopicArn"]
-        for page in patient.sns.get_paginator("list_topics").paginate()
+        for page in context.sns.get_paginator("list_topics").paginate()
         for topic in page["Topics"]
     }
     for name in ("celeryev", "celery-pidbox", "alarms"):
-        topic = f"{patient.id}-{name}"
+        topic = f"{context.id}-{name}"
         yield judge(
-            f"topic {topic}", patient.arn("sns", topic) in found, "is gone",
+            f"topic {topic}", context.arn("sns", topic) in found, "is gone",
             f"aws sns create-topic --name {topic}, as ami_build/stack/stack.yaml has it",
         )  # fmt: skip
-    if patient.arn("sns", f"{patient.id}-alarms") in found:
-        yield _listeners(patient)
+    if context.arn("sns", f"{context.id}-alarms") in found:
+        yield _listeners(context)
 
 
-def _listeners(patient: Patient) -> Finding:
-    topic = patient.arn("sns", f"{patient.id}-alarms")
-    found = patient.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+def _listeners(context: DeploymentContext) -> Finding:
+    topic = context.arn("sns", f"{context.id}-alarms")
+    found = context.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     subject = "somebody is told of alarms"
     if not found:
         return Finding(subject, "advice", "nobody is", f"{DEPLOY} --email YOU@EXAMPLE.COM")
@@ -36,10 +36,10 @@ def _listeners(patient: Patient) -> Finding:
     )  # fmt: skip
 
 
-def check_alarms(patient: Patient) -> Iterator[Finding]:
-    names = [f"{patient.id}-dead-letters", f"{patient.id}-waiting"]
-    names += [f"{patient.id}-web-instance"] if patient.image else []
-    cloudwatch = client(patient.settings, "cloudwatch")
+def check_alarms(context: DeploymentContext) -> Iterator[Finding]:
+    names = [f"{context.id}-dead-letters", f"{context.id}-waiting"]
+    names += [f"{context.id}-web-instance"] if context.image else []
+    cloudwatch = client(context.settings, "cloudwatch")
     alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
     found = {alarm["AlarmName"]: alarm for alarm in alarms}
     for name in names:

@@ -7,21 +7,21 @@ from typing import Any
 from botocore.exceptions import ClientError
 from celery_sqs._aws.queues import MAX_RETENTION
 
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 
 DAY = 86_400
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def check_buckets(patient: Patient) -> Iterator[Finding]:
-    s = patient.settings
+def check_buckets(context: DeploymentContext) -> Iterator[Finding]:
+    s = context.settings
     for bucket in (s.in_bucket, s.out_bucket, s.state_bucket):
-        yield from _bucket(patient, bucket)
+        yield from _bucket(context, bucket)
 
 
-def _bucket(patient: Patient, bucket: str) -> Iterator[Finding]:
-    s3 = patient.s3
+def _bucket(context: DeploymentContext, bucket: str) -> Iterator[Finding]:
+    s3 = context.s3
     status = _or_none(lambda: s3.get_bucket_versioning(Bucket=bucket))
     there = status is not None
     yield judge(
@@ -59,7 +59,7 @@ def _bucket(patient: Patient, bucket: str) -> Iterator[Finding]:
         f"bucket {bucket}: old versions", days is not None, "keeps old versions for ever",
         "put back the lifecycle that ami_build/stack/stack.yaml has for it",
     )  # fmt: skip
-    if bucket == patient.settings.in_bucket:
+    if bucket == context.settings.in_bucket:
         yield judge(
             f"bucket {bucket}: outlives the queue", days is None or days * DAY > MAX_RETENTION,
             f"an overwritten photo is gone after {days} days, its task may wait for 14",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ami_build.stack.cloudformation import Stack, State
+from ami_build.stack.cloudformation import Stack, StackState
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Patient:
+class DeploymentContext:
     """One deployed system."""
 
     settings: Settings
-    state: State
+    state: StackState
     account: str
     partition: str
     """``aws``, or that of China or GovCloud."""
@@ -65,9 +65,9 @@ class Patient:
         return client(self.settings, "iam")
 
 
-def admit(settings: Settings) -> Patient:
+def load(settings: Settings) -> DeploymentContext:
     """Raises :class:`ami_build.errors.NoStack`."""
     with translated():
         caller = client(settings, "sts").get_caller_identity()["Arn"]
     _, partition, _, _, account, _ = caller.split(":", 5)
-    return Patient(settings, Stack(settings).get(), account, partition)
+    return DeploymentContext(settings, Stack(settings).get(), account, partition)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import Finding, judge
 from facerec_tasks.aws import client
 
@@ -10,12 +10,12 @@ TIERS = ("app-tier", "web-tier")
 DAYS = 30
 
 
-def check_log_groups(patient: Patient) -> Iterator[Finding]:
-    logs = client(patient.settings, "logs")
-    pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/{patient.id}/")
+def check_log_groups(context: DeploymentContext) -> Iterator[Finding]:
+    logs = client(context.settings, "logs")
+    pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/{context.id}/")
     found = {group["logGroupName"]: group for page in pages for group in page["logGroups"]}
     for tier in TIERS:
-        name = patient.log_group(tier)
+        name = context.log_group(tier)
         yield judge(
             f"log group {name}", name in found, "is gone: logs end with their machines",
             f"aws logs create-log-group --log-group-name {name}, and doctor again",

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
@@ -18,36 +18,36 @@ HEALTH_TIMEOUT = 5.0
 """Seconds."""
 
 
-def check_machines(patient: Patient) -> Iterator[Finding]:
+def check_machines(context: DeploymentContext) -> Iterator[Finding]:
     yield judge(
-        "image", patient.image, "none is baked: nothing runs", "facerec aws bake",
+        "image", context.image, "none is baked: nothing runs", "facerec aws bake",
     )  # fmt: skip
-    if not patient.image:
+    if not context.image:
         return
-    yield _image(patient)
-    yield from _template(patient)
-    yield from _web(patient)
-    yield _room(patient)
+    yield _image(context)
+    yield from _template(context)
+    yield from _web(context)
+    yield _room(context)
 
 
-def _image(patient: Patient) -> Finding:
+def _image(context: DeploymentContext) -> Finding:
     try:
-        found = patient.ec2.describe_images(ImageIds=[patient.image])["Images"]
+        found = context.ec2.describe_images(ImageIds=[context.image])["Images"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidAMIID.NotFound":
             raise
         found = []
     state = found[0]["State"] if found else "gone"
     return judge(
-        f"image {patient.image}", state == "available", f"is {state}: no worker can start",
+        f"image {context.image}", state == "available", f"is {state}: no worker can start",
         f"facerec aws bake, or an older one: {DEPLOY} --image ami-…",
     )  # fmt: skip
 
 
-def _template(patient: Patient) -> Iterator[Finding]:
-    name = f"{patient.id}-app-tier"
+def _template(context: DeploymentContext) -> Iterator[Finding]:
+    name = f"{context.id}-app-tier"
     try:
-        version = patient.ec2.describe_launch_template_versions(
+        version = context.ec2.describe_launch_template_versions(
             LaunchTemplateName=name, Versions=["$Default"]
         )["LaunchTemplateVersions"][0]
     except ClientError as error:
@@ -58,8 +58,8 @@ def _template(patient: Patient) -> Iterator[Finding]:
     data = version["LaunchTemplateData"]
     yield Finding(f"launch template {name}")
     yield judge(
-        f"launch template {name}: image", data.get("ImageId") == patient.image,
-        f"workers start from {data.get('ImageId')}, the stack says {patient.image}", DEPLOY,
+        f"launch template {name}: image", data.get("ImageId") == context.image,
+        f"workers start from {data.get('ImageId')}, the stack says {context.image}", DEPLOY,
     )  # fmt: skip
     yield judge(
         f"launch template {name}: IMDSv2",
@@ -68,10 +68,10 @@ def _template(patient: Patient) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _web(patient: Patient) -> Iterator[Finding]:
-    resources = Stack(patient.settings).resources()
+def _web(context: DeploymentContext) -> Iterator[Finding]:
+    resources = Stack(context.settings).resources()
     instance, address = resources.get("WebInstance"), resources.get("WebAddress")
-    state = _state(patient, instance.physical) if instance else "gone"
+    state = _state(context, instance.physical) if instance else "gone"
     yield judge(
         "web-instance", state == "running", f"is {state}",
         f"aws ec2 start-instances --instance-ids {instance.physical}" if instance and
@@ -83,9 +83,9 @@ def _web(patient: Patient) -> Iterator[Finding]:
         yield _health(f"http://{address.physical}:8000")
 
 
-def _state(patient: Patient, instance: str) -> str:
+def _state(context: DeploymentContext, instance: str) -> str:
     try:
-        found = patient.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+        found = context.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
             raise
@@ -111,14 +111,14 @@ def _health(url: str) -> Finding:
         )  # fmt: skip
 
 
-def _room(patient: Patient) -> Finding:
+def _room(context: DeploymentContext) -> Finding:
     """vCPUs of the account against those of web-instance and a whole fleet."""
-    kinds = [patient.state.parameters[f"{role}InstanceType"] for role in ("Worker", "Web")]
-    worker, web = (_vcpus(patient, kind) for kind in kinds)
-    needed = worker * int(patient.state.parameters["MaxInstances"]) + web
+    kinds = [context.state.parameters[f"{role}InstanceType"] for role in ("Worker", "Web")]
+    worker, web = (_vcpus(context, kind) for kind in kinds)
+    needed = worker * int(context.state.parameters["MaxInstances"]) + web
     subject = "quota of vCPUs"
     try:
-        quotas = client(patient.settings, "service-quotas")
+        quotas = client(context.settings, "service-quotas")
         quota: Any = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=QUOTA)["Quota"]
     except ClientError as error:
         return Finding(
@@ -134,6 +134,6 @@ def _room(patient: Patient) -> Finding:
     )
 
 
-def _vcpus(patient: Patient, kind: str) -> int:
-    found = patient.ec2.describe_instance_types(InstanceTypes=[kind])  # type: ignore[list-item]
+def _vcpus(context: DeploymentContext, kind: str) -> int:
+    found = context.ec2.describe_instance_types(InstanceTypes=[kind])  # type: ignore[list-item]
     return int(found["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import Finding, judge
 
 ROLES = {
@@ -39,12 +39,12 @@ class Need:
     """Condition keys that AWS would fill in."""
 
 
-def needs(patient: Patient, template: str) -> tuple[Need, ...]:
+def needs(context: DeploymentContext, template: str) -> tuple[Need, ...]:
     """All of them; ``template`` is the launch template's id."""
     return (
-        *_web(patient), *_controller(patient, template), *_flower(patient), *_worker(patient),
-        *_journal(patient, "web-journal", "web-tier"),
-        *_journal(patient, "worker-journal", "app-tier"),
+        *_web(context), *_controller(context, template), *_flower(context), *_worker(context),
+        *_journal(context, "web-journal", "web-tier"),
+        *_journal(context, "worker-journal", "app-tier"),
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ _TALK = (
 _FANOUT = ("sns:CreateTopic", "sns:ListSubscriptionsByTopic", "sns:Publish", "sns:Subscribe")
 
 
-def _web(p: Patient) -> Iterator[Need]:
+def _web(p: DeploymentContext) -> Iterator[Need]:
     s = p.settings
     state = p.arn("s3", s.state_bucket, regional=False)
     photos = p.arn("s3", s.in_bucket, regional=False)
@@ -101,7 +101,7 @@ def _web(p: Patient) -> Iterator[Need]:
     yield need("command workers", control, "sns:CreateTopic", "sns:Publish")
 
 
-def _controller(p: Patient, template: str) -> Iterator[Need]:
+def _controller(p: DeploymentContext, template: str) -> Iterator[Need]:
     s = p.settings
     state = p.arn("s3", s.state_bucket, regional=False)
     instance = p.arn("ec2", "instance/i-0")
@@ -155,7 +155,7 @@ def _controller(p: Patient, template: str) -> Iterator[Need]:
     )  # fmt: skip
 
 
-def _flower(p: Patient) -> Iterator[Need]:
+def _flower(p: DeploymentContext) -> Iterator[Need]:
     for queue in (p.settings.request_queue, p.settings.dead_letter_queue):
         count = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes")
         yield Need("flower", "count messages", count, p.arn("sqs", queue))
@@ -163,7 +163,7 @@ def _flower(p: Patient) -> Iterator[Need]:
     yield Need("flower", "stop hearing", ("sns:Unsubscribe",), ANY)
 
 
-def _talking(p: Patient, process: str) -> Iterator[Need]:
+def _talking(p: DeploymentContext, process: str) -> Iterator[Need]:
     """Ask workers and hear them, over queues and topics that are nobody else's."""
     for queue in (_pidbox(p), _events(p)):
         yield Need(process, "hear workers", _TALK, queue)
@@ -171,7 +171,7 @@ def _talking(p: Patient, process: str) -> Iterator[Need]:
         yield Need(process, "command workers", _FANOUT, p.arn("sns", f"{p.id}-{topic}"))
 
 
-def _worker(p: Patient) -> Iterator[Need]:
+def _worker(p: DeploymentContext) -> Iterator[Need]:
     s = p.settings
     photos, names, state = (
         p.arn("s3", bucket, regional=False)
@@ -206,49 +206,49 @@ def _worker(p: Patient) -> Iterator[Need]:
     yield need("stop hearing", ANY, "sns:Unsubscribe")
 
 
-def _journal(p: Patient, process: str, tier: str) -> Iterator[Need]:
+def _journal(p: DeploymentContext, process: str, tier: str) -> Iterator[Need]:
     stream = p.arn("logs", f"log-group:{p.log_group(tier)}:log-stream:i-0")
     yield Need(process, "ship logs", ("logs:CreateLogStream", "logs:PutLogEvents"), stream)
 
 
-def _pidbox(p: Patient) -> str:
+def _pidbox(p: DeploymentContext) -> str:
     return p.arn("sqs", f"{p.id}-worker-celery-pidbox")
 
 
-def _events(p: Patient) -> str:
+def _events(p: DeploymentContext) -> str:
     return p.arn("sqs", f"{p.id}-celeryev-1")
 
 
-def check_permissions(patient: Patient) -> Iterator[Finding]:
+def check_permissions(context: DeploymentContext) -> Iterator[Finding]:
     for role in sorted(set(ROLES.values())):
         yield judge(
-            f"role {patient.id}-{role}", _exists(patient, f"{patient.id}-{role}"),
+            f"role {context.id}-{role}", _exists(context, f"{context.id}-{role}"),
             "is gone", "aws iam create-role as ami_build/stack/stack.yaml has it",
         )  # fmt: skip
-    template = _template(patient)
+    template = _template(context)
     for process, role in ROLES.items():
-        if not _exists(patient, f"{patient.id}-{role}"):
+        if not _exists(context, f"{context.id}-{role}"):
             continue
-        wanted = [need for need in needs(patient, template) if need.process == process]
-        refused = [line for need in wanted for line in _refused(patient, need)]
+        wanted = [need for need in needs(context, template) if need.process == process]
+        refused = [line for need in wanted for line in _refused(context, need)]
         yield judge(
             f"permissions of {process}", not refused, f"may not {'; '.join(refused)}",
-            f"attach policy {patient.id}-{process}, as ami_build/stack/stack.yaml has it, to role "
-            f"{patient.id}-{role}; or ask the organisation's owner what forbids it",
+            f"attach policy {context.id}-{process}, as ami_build/stack/stack.yaml has it, to role "
+            f"{context.id}-{role}; or ask the organisation's owner what forbids it",
         )  # fmt: skip
 
 
-def _template(patient: Patient) -> str:
-    name = f"{patient.id}-app-tier"
-    found = patient.ec2.describe_launch_templates(
+def _template(context: DeploymentContext) -> str:
+    name = f"{context.id}-app-tier"
+    found = context.ec2.describe_launch_templates(
         Filters=[{"Name": "launch-template-name", "Values": [name]}]
     )["LaunchTemplates"]
     return found[0]["LaunchTemplateId"] if found else "lt-0"
 
 
-def _exists(patient: Patient, role: str) -> bool:
+def _exists(context: DeploymentContext, role: str) -> bool:
     try:
-        patient.iam.get_role(RoleName=role)
+        context.iam.get_role(RoleName=role)
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchEntity":
             return False
@@ -256,11 +256,11 @@ def _exists(patient: Patient, role: str) -> bool:
     return True
 
 
-def _refused(patient: Patient, need: Need) -> Iterator[str]:
+def _refused(context: DeploymentContext, need: Need) -> Iterator[str]:
     """What IAM does not allow, one phrase each."""
-    role = f"role/{patient.id}-{ROLES[need.process]}"
-    answer = patient.iam.simulate_principal_policy(
-        PolicySourceArn=patient.arn("iam", role, regional=False),
+    role = f"role/{context.id}-{ROLES[need.process]}"
+    answer = context.iam.simulate_principal_policy(
+        PolicySourceArn=context.arn("iam", role, regional=False),
         ActionNames=list(need.actions),
         ResourceArns=[need.resource],
         ContextEntries=[

@@ -7,7 +7,7 @@ from celery_sqs._aws import queues
 from celery_sqs._results.response_queue import ATTRIBUTES
 
 from ami_build.doctor.buckets import is_tls_only
-from ami_build.doctor.context import Patient
+from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import Finding, judge
 from facerec_tasks.settings import MAX_REQUEST_BYTES
 
@@ -18,26 +18,26 @@ REQUESTS = {
 }
 
 
-def check_queues(patient: Patient) -> Iterator[Finding]:
-    s = patient.settings
+def check_queues(context: DeploymentContext) -> Iterator[Finding]:
+    s = context.settings
     requests = {**REQUESTS, "VisibilityTimeout": str(s.visibility_timeout)}
     dead = {"MessageRetentionPeriod": str(queues.MAX_RETENTION)}
     wanted: dict[str, Mapping[str, str]] = {
         s.request_queue: requests, s.dead_letter_queue: dead, s.response_queue: ATTRIBUTES,
     }  # fmt: skip
     for queue, attributes in wanted.items():
-        yield from _queue(patient, queue, attributes)
+        yield from _queue(context, queue, attributes)
 
 
-def _queue(patient: Patient, queue: str, wanted: Mapping[str, str]) -> Iterator[Finding]:
-    url = queues.find_url(patient.sqs, queue)
+def _queue(context: DeploymentContext, queue: str, wanted: Mapping[str, str]) -> Iterator[Finding]:
+    url = queues.find_url(context.sqs, queue)
     yield judge(
         f"queue {queue}", url, "is gone",
         f"aws sqs create-queue --queue-name {queue}, and doctor again: it says what to set",
     )  # fmt: skip
     if url is None:
         return
-    found = patient.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    found = context.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     actual: Mapping[str, str] = found["Attributes"]  # type: ignore[assignment]
     for name, value in wanted.items():
         yield judge(
@@ -54,9 +54,9 @@ def _queue(patient: Patient, queue: str, wanted: Mapping[str, str]) -> Iterator[
         f"queue {queue}: TLS only", is_tls_only(actual.get("Policy", "{}")),
         "answers without TLS", "put back the policy that ami_build/stack/stack.yaml has for it",
     )  # fmt: skip
-    if queue == patient.settings.request_queue:
-        yield _redrive(patient, url, actual)
-    if queue == patient.settings.dead_letter_queue:
+    if queue == context.settings.request_queue:
+        yield _redrive(context, url, actual)
+    if queue == context.settings.dead_letter_queue:
         count = int(actual["ApproximateNumberOfMessages"])
         yield judge(
             "dead letters", not count, f"{count} photos were given up",
@@ -64,13 +64,13 @@ def _queue(patient: Patient, queue: str, wanted: Mapping[str, str]) -> Iterator[
         )  # fmt: skip
 
 
-def _redrive(patient: Patient, url: str, actual: Mapping[str, str]) -> Finding:
-    target = patient.arn("sqs", patient.settings.dead_letter_queue)
+def _redrive(context: DeploymentContext, url: str, actual: Mapping[str, str]) -> Finding:
+    target = context.arn("sqs", context.settings.dead_letter_queue)
     policy = json.loads(actual.get("RedrivePolicy") or "{}")
-    wish = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 100})
-    command = json.dumps({"RedrivePolicy": wish})
+    options = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": 100})
+    command = json.dumps({"RedrivePolicy": options})
     return judge(
-        f"queue {patient.settings.request_queue}: redrive",
+        f"queue {context.settings.request_queue}: redrive",
         policy.get("deadLetterTargetArn") == target,
         "has no dead-letter queue: what cannot be done is lost after 14 days",
         f"aws sqs set-queue-attributes --queue-url {url} --attributes '{command}'",

@@ -14,13 +14,13 @@ from ami_build.doctor import (
     permissions,
     queues,
 )
-from ami_build.doctor.context import Patient, admit
+from ami_build.doctor.context import DeploymentContext, load
 from ami_build.doctor.finding import Finding
 from facerec_tasks.aws import translated
 from facerec_tasks.errors import FacerecError
 from facerec_tasks.settings import Settings
 
-CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[DeploymentContext], Iterator[Finding]]] = {
     "the stack": account.check_stack,
     "the clock": account.check_clock,
     "the network": account.check_network,
@@ -34,18 +34,18 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
 }
 
 
-def examine(settings: Settings) -> list[Finding]:
+def run_checks(settings: Settings) -> list[Finding]:
     """Everything there is to say. Raises :class:`ami_build.errors.NoStack`."""
-    patient = admit(settings)
-    return [finding for name, check in CHECKS.items() for finding in _run(name, check, patient)]
+    context = load(settings)
+    return [finding for name, check in CHECKS.items() for finding in _run(name, check, context)]
 
 
 def _run(
-    name: str, check: Callable[[Patient], Iterator[Finding]], patient: Patient
+    name: str, check: Callable[[DeploymentContext], Iterator[Finding]], context: DeploymentContext
 ) -> Iterator[Finding]:
     try:
         with translated():
-            yield from check(patient)
+            yield from check(context)
     except (FacerecError, ClientError, BotoCoreError, ResponseParserError) as error:
         yield Finding(
             name, "fault", f"cannot be examined: {error}",

@@ -51,7 +51,7 @@ ENDING = 120.0
 POLL = 3.0
 DISK_GIB = 8
 
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 class BakeFailed(FacerecError):
@@ -59,7 +59,7 @@ class BakeFailed(FacerecError):
 
 
 @dataclass(frozen=True)
-class Order:
+class BakeOptions:
     """What to bake, on what, within which time."""
 
     base_image: str = ""
@@ -75,7 +75,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Baked:
+class BakeResult:
     """What came of it."""
 
     version: str
@@ -96,7 +96,9 @@ class Baked:
 class Bake:
     """One run. Use it once."""
 
-    def __init__(self, settings: Settings, order: Order, tell: Tell, poll: float = POLL) -> None:
+    def __init__(
+        self, settings: Settings, order: BakeOptions, tell: Progress, poll: float = POLL
+    ) -> None:
         """``tell`` hears of every step; ``poll``: seconds between two looks."""
         self._settings, self._order, self._tell, self._poll = settings, order, tell, poll
         self._ec2 = client(settings, "ec2")
@@ -107,7 +109,7 @@ class Bake:
         self.version = ""
         """Of the image: the moment of the bake and the sources' version. Nobody else has it."""
 
-    def run(self) -> Baked:
+    def run(self) -> BakeResult:
         """Raises :class:`BakeFailed`, or what AWS raises; the machine is told to end before.
 
         Whatever a signal handler raises here once is met the same way; a second may not come.
@@ -131,7 +133,7 @@ class Bake:
         self._tell(f"{IMAGE} is {self.version}")
         dropped = tuple(self._images.prune(self._order.keep))
         seconds = round(time.monotonic() - began, 1)
-        return Baked(self.version, image, source, base, dropped, seconds, report)
+        return BakeResult(self.version, image, source, base, dropped, seconds, report)
 
     # Before
 

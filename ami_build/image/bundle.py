@@ -28,7 +28,7 @@ WEIGHTS = "facenet.pt"
 
 
 @dataclass(frozen=True)
-class Version:
+class SourceVersion:
     """Which state of the sources."""
 
     described: str
@@ -40,7 +40,7 @@ class Version:
         return re.sub(r"[^a-z0-9]+", ".", self.described.lower()).strip(".")
 
 
-def version(root: Path = ROOT) -> Version:
+def version(root: Path = ROOT) -> SourceVersion:
     """The checkout's; raises :class:`ConfigurationError` where there is none."""
     try:
         said = _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--tags")
@@ -48,7 +48,7 @@ def version(root: Path = ROOT) -> Version:
         raise ConfigurationError(
             f"an image is baked from a git checkout of this project, and {root} is none"
         ) from error
-    return Version(re.sub(r"[^A-Za-z0-9.-]+", "-", said.strip()))
+    return SourceVersion(re.sub(r"[^A-Za-z0-9.-]+", "-", said.strip()))
 
 
 def pack(root: Path = ROOT, weights: Path | None = None) -> bytes:
@@ -96,7 +96,7 @@ def _copy(root: Path, target: Path) -> None:
             shutil.copy2(root / name, target / name)
 
 
-def _build_wheels(source: Path, built: Version, wheels: Path, epoch: str) -> None:
+def _build_wheels(source: Path, built: SourceVersion, wheels: Path, epoch: str) -> None:
     """``epoch``: the time its files bear, https://reproducible-builds.org/specs/source-date-epoch/"""
     projects = (source, source / "celery_sqs")
     for project in projects:

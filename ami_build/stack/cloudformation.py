@@ -31,7 +31,7 @@ PARAMETERS = frozenset(
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """States of the stack itself at the beginning of an operation."""
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class State:
+class StackState:
     """The stack as CloudFormation sees it."""
 
     id: str
@@ -72,7 +72,7 @@ class Stack:
     def client(self) -> "CloudFormationClient":
         return client(self.settings, "cloudformation")
 
-    def find(self) -> State | None:
+    def find(self) -> StackState | None:
         """The stack, or none; one that was deleted is none. Waits out a throttled AWS."""
         try:
             found = patiently(lambda: self.client.describe_stacks(StackName=self.name))["Stacks"][0]
@@ -82,7 +82,7 @@ class Stack:
             raise
         if found["StackStatus"] == "DELETE_COMPLETE":
             return None
-        return State(
+        return StackState(
             id=found["StackId"],
             status=found["StackStatus"],
             reason=found.get("StackStatusReason", ""),
@@ -92,7 +92,7 @@ class Stack:
             },
         )
 
-    def get(self) -> State:
+    def get(self) -> StackState:
         """The stack; raises :class:`NoStack`."""
         found = self.find()
         if found is None:
@@ -117,7 +117,7 @@ class Stack:
                 if found["LogicalResourceId"] and found["ResourceStatus"] != "DELETE_COMPLETE"
             }
 
-    def settle(self, deadline: float, say: Say) -> State | None:
+    def settle(self, deadline: float, say: Progress) -> StackState | None:
         """Waits until CloudFormation is through with it, telling each step.
 
         ``deadline`` in seconds of ``time.monotonic()``; raises :class:`TookTooLong`.

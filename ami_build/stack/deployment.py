@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ami_build.errors import (
+    BucketNameTaken,
     DefaultId,
-    NameTaken,
     NoDefaultVpc,
     StackFailed,
     Stuck,
     TookTooLong,
 )
 from ami_build.image.registry import ID_TAG, Images
-from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE, Say, Stack, State
-from ami_build.stack.plan import Plan, changes
+from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE, Progress, Stack, StackState
+from ami_build.stack.plan import ChangeSet, changes
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Forbidden, NotFound
 from facerec_tasks.settings import Settings
@@ -45,7 +45,7 @@ FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "I
 
 
 @dataclass(frozen=True)
-class Wish:
+class DeployOptions:
     """What the operator asked for; none means as it is, or the template's default."""
 
     image: str | None = None
@@ -70,7 +70,7 @@ _PARAMETERS = {
     "max_instances": "MaxInstances",
     "profile": "ScalingProfile",
 }
-"""Parameter of the template by field of the wish."""
+"""Parameter of the template by field of the options."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Deployed:
 class Deployment:
     """Of one id. Raises :class:`ami_build.errors.StackError`, and AWS's errors translated."""
 
-    def __init__(self, settings: Settings, say: Say) -> None:
+    def __init__(self, settings: Settings, say: Progress) -> None:
         if settings.id == Settings.model_fields["id"].default:
             raise DefaultId(
                 f"FACEREC_ID is {settings.id!r}, the default. Names of buckets are global: of all "
@@ -100,12 +100,12 @@ class Deployment:
 
     # Decide
 
-    def plan(self, wish: Wish) -> Plan:
-        """The change set of what this wish changes; waits for an operation that still runs."""
+    def plan(self, options: DeployOptions) -> ChangeSet:
+        """The change set of what this options changes; waits for an operation that still runs."""
         before = self._ready()
         if before is None:
             self._check_names()
-        parameters = self._parameters(wish, before)
+        parameters = self._parameters(options, before)
         name = f"facerec-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         with translated():
             made = self.stack.client.create_change_set(
@@ -119,7 +119,7 @@ class Deployment:
             )
         return self._described(made["Id"])
 
-    def _ready(self) -> State | None:
+    def _ready(self) -> StackState | None:
         """The stack to update, or none when it must be created."""
         found = self.stack.find()
         if found is not None and found.changing:
@@ -137,7 +137,7 @@ class Deployment:
             raise Stuck(_remedy(self.stack.name, found))
         return found
 
-    def _remove_failed(self, found: State) -> None:
+    def _remove_failed(self, found: StackState) -> None:
         with translated():
             self.stack.client.delete_stack(StackName=found.id)
         left = self.stack.settle(time.monotonic() + DEADLINE, self._say)
@@ -145,17 +145,17 @@ class Deployment:
             raise Stuck(_remedy(self.stack.name, left))
 
     def _check_names(self) -> None:
-        """Raises :class:`NameTaken` when the stack could not make a bucket."""
+        """Raises :class:`BucketNameTaken` when the stack could not make a bucket."""
         s = self._settings
         for bucket in (s.in_bucket, s.out_bucket, s.state_bucket):
             owner = self._owner(bucket)
             if owner == "ours":
-                raise NameTaken(
+                raise BucketNameTaken(
                     f"bucket {bucket} is in this account already, and no stack's. "
                     "`facerec aws destroy` removes what an earlier one left"
                 )
             if owner == "another's":
-                raise NameTaken(
+                raise BucketNameTaken(
                     f"bucket {bucket} is taken: names of buckets are global, and another account "
                     "(or another region of yours) has it. Choose another FACEREC_ID"
                 )
@@ -175,7 +175,9 @@ class Deployment:
             raise
         return "ours"
 
-    def _parameters(self, wish: Wish, before: State | None) -> list[dict[str, str]]:
+    def _parameters(
+        self, options: DeployOptions, before: StackState | None
+    ) -> list[dict[str, str]]:
         """What is not wished for stays as it is."""
         wanted = {
             **({k: v for k, v in before.parameters.items() if k in PARAMETERS} if before else {}),
@@ -183,11 +185,11 @@ class Deployment:
             "VpcId": self._vpc(),
             "VisibilityTimeout": str(self._settings.visibility_timeout),
         }
-        image = wish.image or published_image(self._settings)
+        image = options.image or published_image(self._settings)
         if image:  # else as it is: a machine that serves is never taken away for want of an image
             wanted["ImageId"] = image
-        for field in fields(wish):
-            value = getattr(wish, field.name)
+        for field in fields(options):
+            value = getattr(options, field.name)
             if field.name in _PARAMETERS and value is not None:
                 wanted[_PARAMETERS[field.name]] = str(value)
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
@@ -205,7 +207,7 @@ class Deployment:
     def _ec2(self) -> "EC2Client":
         return client(self._settings, "ec2")
 
-    def _described(self, change_set: str) -> Plan:
+    def _described(self, change_set: str) -> ChangeSet:
         deadline = time.monotonic() + PLAN_DEADLINE
         while True:
             with translated():
@@ -224,20 +226,20 @@ class Deployment:
                 raise TookTooLong(f"CloudFormation does not come to a plan: {found['Status']}")
             time.sleep(LOOK_EVERY)
 
-    def _worth_doing(self, change_set: str, found: Iterable[Any]) -> Plan:
-        plan = Plan(change_set, tuple(found))
+    def _worth_doing(self, change_set: str, found: Iterable[Any]) -> ChangeSet:
+        plan = ChangeSet(change_set, tuple(found))
         if plan.changes:
             return plan
         self.withdraw(plan)
-        return Plan("")
+        return ChangeSet("")
 
-    def _refused(self, change_set: str, reason: str) -> Plan:
-        self.withdraw(Plan(change_set))
+    def _refused(self, change_set: str, reason: str) -> ChangeSet:
+        self.withdraw(ChangeSet(change_set))
         if any(words in reason for words in NOTHING):
-            return Plan("")
+            return ChangeSet("")
         raise StackFailed(f"CloudFormation refuses the plan: {reason}")
 
-    def withdraw(self, plan: Plan) -> None:
+    def withdraw(self, plan: ChangeSet) -> None:
         """Leaves nothing of a plan that is not carried out."""
         if plan.change_set:
             with translated():
@@ -249,7 +251,7 @@ class Deployment:
 
     # Do
 
-    def apply(self, plan: Plan, *, versioning_delay: float = VERSIONING_DELAY) -> Deployed:
+    def apply(self, plan: ChangeSet, *, versioning_delay: float = VERSIONING_DELAY) -> Deployed:
         """Carries the plan out. ``versioning_delay``: seconds from the making of the buckets to
         the first machine that writes into them.
 
@@ -297,7 +299,7 @@ class Deployment:
             status = state.status if state else "gone"
             raise StackFailed(f"{self.stack.name} is {status}: {self._reason(state)}")
 
-    def _reason(self, state: State | None) -> str:
+    def _reason(self, state: StackState | None) -> str:
         """What failed first, in CloudFormation's words; the rest failed because of it."""
         if state is None:
             return "somebody removed it"
@@ -331,7 +333,7 @@ def published_image(settings: Settings) -> str | None:
     return next((kept.id for kept in images.kept() if kept.version == version), None)
 
 
-def _remedy(name: str, state: State) -> str:
+def _remedy(name: str, state: StackState) -> str:
     if state.status == "UPDATE_ROLLBACK_FAILED":
         remedy = f"aws cloudformation continue-update-rollback --stack-name {name}"
     else:

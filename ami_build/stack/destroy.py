@@ -14,7 +14,7 @@ from celery_sqs._aws import queues
 
 from ami_build.errors import PhotosRemain, Stuck, TookTooLong
 from ami_build.image.registry import ID_TAG, snapshots_of
-from ami_build.stack.cloudformation import Say, Stack
+from ami_build.stack.cloudformation import Progress, Stack
 from autoscale.fleet import MEMBER_TAG
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Forbidden, NotFound, Unavailable
@@ -75,10 +75,10 @@ class Inventory:
                 yield f"{len(found)} {kind}: {names}{more}"
 
 
-class Removal:
+class Destroyer:
     """Of one id. Raises :class:`ami_build.errors.StackError`, and AWS's errors translated."""
 
-    def __init__(self, settings: Settings, say: Say) -> None:
+    def __init__(self, settings: Settings, say: Progress) -> None:
         self._settings = settings
         self._say = say
         self._stack = Stack(settings)

@@ -65,7 +65,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChangeSet:
     """A change set that waits for a yes."""
 
     change_set: str

@@ -22,7 +22,7 @@ from benchmarks.accuracy.verification import (
     read_pairs,
     verify,
 )
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.embedding.precision import FP32
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
@@ -58,7 +58,7 @@ def main(
     Identification enrols everybody who has several photos from one of them. Photos are not sorted
     out: the quality gate of enrolment is not used.
     """
-    with told_plainly(NotAFolder, ModelMissing, ValueError, OSError):
+    with friendly_errors(NotAFolder, ModelMissing, ValueError, OSError):
         sorted_out = (folder / "people").is_dir()
         people_folder = folder / "people" if sorted_out else folder
         folds = read_pairs(pairs, people_folder) if pairs else None

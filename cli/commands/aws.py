@@ -6,20 +6,20 @@ from dataclasses import asdict
 import click
 from botocore.exceptions import ClientError
 
-from ami_build.doctor.runner import examine
-from ami_build.image.bake import Bake, Order
-from ami_build.stack.deployment import VERSIONING_DELAY, Deployed, Deployment, Wish
-from ami_build.stack.destroy import Removal, photos_remain
-from ami_build.stack.plan import Plan
+from ami_build.doctor.runner import run_checks
+from ami_build.image.bake import Bake, BakeOptions
+from ami_build.stack.deployment import VERSIONING_DELAY, Deployed, Deployment, DeployOptions
+from ami_build.stack.destroy import Destroyer, photos_remain
+from ami_build.stack.plan import ChangeSet
 from cli.commands.bake import bake
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import Settings, get_settings
-from local.processes.shutdown import Ended, end_on_signals
+from local.processes.shutdown import ShutdownRequested, end_on_signals
 
 
 @click.group()
 def aws() -> None:
-    """Deploy, examine and remove the system in an AWS account.
+    """Deploy, run_checks and remove the system in an AWS account.
 
     Region and credentials are the AWS SDK's own; FACEREC_ID begins every name.
     """
@@ -61,9 +61,9 @@ def deploy(
     What is not said stays as it is. Without an image (`facerec aws bake`) nothing runs yet. May be
     interrupted and run again at any time.
     """
-    with told_plainly(ClientError):
+    with friendly_errors(ClientError):
         deployment = Deployment(get_settings(), _say)
-        plan = deployment.plan(Wish(**wishes))  # type: ignore[arg-type]
+        plan = deployment.plan(DeployOptions(**wishes))  # type: ignore[arg-type]
         _show(deployment, plan)
         if plan.change_set and not (yes or click.confirm("Do this?", err=True)):
             deployment.withdraw(plan)
@@ -72,7 +72,7 @@ def deploy(
         done = deployment.apply(plan, versioning_delay=delay)
         if baking and done.image is None:
             _bake(get_settings())
-            plan = deployment.plan(Wish())
+            plan = deployment.plan(DeployOptions())
             _show(deployment, plan)
             done = deployment.apply(plan, versioning_delay=delay)
     if as_json:
@@ -84,12 +84,12 @@ def deploy(
 def _bake(settings: Settings) -> None:
     end_on_signals()
     try:
-        Bake(settings, Order(instance_type=settings.instance_type), tell=_say).run()
-    except Ended:  # the machine has been told to end
+        Bake(settings, BakeOptions(instance_type=settings.instance_type), tell=_say).run()
+    except ShutdownRequested:  # the machine has been told to end
         raise click.ClickException("interrupted; the same command goes on") from None
 
 
-def _show(deployment: Deployment, plan: Plan) -> None:
+def _show(deployment: Deployment, plan: ChangeSet) -> None:
     where = _where(get_settings())
     if not plan.change_set:
         _say(f"{deployment.stack.name} {where} is as it should be")
@@ -114,8 +114,8 @@ def doctor(as_json: bool) -> None:
 
     Ends with 1 when something is at fault. Advice alone is no fault.
     """
-    with told_plainly(ClientError):
-        findings = examine(get_settings())
+    with friendly_errors(ClientError):
+        findings = run_checks(get_settings())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -136,9 +136,9 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
 
     Refuses while photos are stored, unless told. May be interrupted and run again.
     """
-    with told_plainly(ClientError):
+    with friendly_errors(ClientError):
         settings = get_settings()
-        removal = Removal(settings, _say)
+        removal = Destroyer(settings, _say)
         found = removal.look()
         if found.empty:
             click.echo(f"nothing of {settings.id} is {_where(settings)}")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from ami_build.image.bake import Bake, Order
+from ami_build.image.bake import Bake, BakeOptions
 from ami_build.image.registry import KEEP
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
-from local.processes.shutdown import Ended, end_on_signals
+from local.processes.shutdown import ShutdownRequested, end_on_signals
 
 
 @click.command()
@@ -40,9 +40,9 @@ def bake(
     terminated in every case. The controller then replaces the machines that run: see `fleet roll`.
     """
     end_on_signals()
-    with told_plainly():
+    with friendly_errors():
         settings = get_settings()
-        order = Order(
+        order = BakeOptions(
             base_image=base_image,
             instance_type=instance_type or settings.instance_type,
             subnet=subnet,
@@ -52,7 +52,7 @@ def bake(
         )
         try:
             done = Bake(settings, order, tell=lambda line: click.echo(line, err=True)).run()
-        except Ended:  # the machine has been told to end
+        except ShutdownRequested:  # the machine has been told to end
             raise click.ClickException("interrupted; there is no new image") from None
     if as_json:
         click.echo(done.to_json())

@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 from cli.enrolment import enrol
-from cli.friendly_errors import told_plainly
-from cli.gallery_broadcast import announce
+from cli.friendly_errors import friendly_errors
+from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.gallery import accuracy
@@ -23,7 +23,7 @@ from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import DEFAULT_ENGINE, People
 
 Photo = Callable[[str], bytes | None]
@@ -91,7 +91,7 @@ def calibrate(
     all others: as a new photo of its person, and with its person left out as a photo of a stranger.
     Several photos of at least some people are needed for the first.
     """
-    with told_plainly(GalleryError, ModelMissing, NotAFolder, OSError):
+    with friendly_errors(GalleryError, ModelMissing, NotAFolder, OSError):
         gallery, photo = _of_folder(folder) if folder else _enrolled()
         trials = accuracy.hold_against_each_other(gallery)
         if strangers:
@@ -126,8 +126,8 @@ def _of_folder(folder: Path) -> tuple[Gallery, Photo]:
 
 
 def _of_strangers(gallery: Gallery, folder: Path) -> Trials:
-    networks = Networks(Storage(get_settings()), get_settings())
-    enroller = Enroller(networks.recognizer(gallery))
+    model_files = ModelFiles(Storage(get_settings()), get_settings())
+    enroller = Enroller(model_files.recognizer(gallery))
     looked_at = [enroller.examine(p.read_bytes(), strict=False) for p in photos_in(folder)]
     embeddings = [found.embedding for found in looked_at if isinstance(found, Sample)]
     if not embeddings:
@@ -196,7 +196,7 @@ def _apply(found: Calibration) -> None:
         raise click.ClickException("there is nothing to apply")
     threshold = found.proposed.threshold
     People(Storage(get_settings())).edit(lambda gallery: _with_threshold(gallery, found, threshold))
-    announce()
+    broadcast_gallery_change()
     click.echo(f"the threshold is {threshold:g} now", err=True)
 
 

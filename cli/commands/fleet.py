@@ -19,8 +19,8 @@ from autoscale.state import PREFIX
 from cli.commands.fleet_report import report
 from cli.commands.fleet_rollout import roll, rollout
 from cli.commands.fleet_simulation import simulate
-from cli.decision_archive import DAY, JSON, kept_decisions
-from cli.friendly_errors import told_plainly
+from cli.decision_archive import DAY, JSON, read_decisions
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.state_bucket import StateBucket
 
@@ -40,7 +40,7 @@ def fleet() -> None:
 @JSON
 def status(watch: bool, as_json: bool) -> None:
     """Every machine, and what the controller decided last."""
-    with told_plainly():
+    with friendly_errors():
         if as_json:
             click.echo(json.dumps(_status()))
         elif watch:
@@ -116,8 +116,8 @@ def _table(status: dict[str, Any]) -> Table:
 @JSON
 def explain(last: int, every: bool, day: str, as_json: bool) -> None:
     """Explain the last decisions: what was read, what was decided, and why."""
-    with told_plainly():
-        kept = kept_decisions(day, newest=last if every else None)
+    with friendly_errors():
+        kept = read_decisions(day, newest=last if every else None)
     chosen = [d for d in kept if every or d.start or d.launch or d.stop or d.replace or d.retire][
         -last:
     ]
@@ -136,7 +136,7 @@ def explain(last: int, every: bool, day: str, as_json: bool) -> None:
 @fleet.command()
 def metrics() -> None:
     """Print the last decision as Prometheus metrics, for a text-file collector."""
-    with told_plainly():
+    with friendly_errors():
         latest = _latest()
     found = ControllerMetrics()
     if latest is None:

@@ -7,8 +7,8 @@ import click
 
 from autoscale.report import CostReport
 from autoscale.report import report as make_report
-from cli.decision_archive import DAY, JSON, kept_decisions
-from cli.friendly_errors import told_plainly
+from cli.decision_archive import DAY, JSON, read_decisions
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 
 
@@ -19,8 +19,8 @@ from facerec_tasks.settings import get_settings
 def report(hourly: float | None, day: str, as_json: bool) -> None:
     """Show billed machine time and its cost, split by use."""
     settings = get_settings()
-    with told_plainly():
-        kept = kept_decisions(day)
+    with friendly_errors():
+        kept = read_decisions(day)
     found = make_report(kept, settings.instance_type, hourly)
     if as_json:
         click.echo(json.dumps(asdict(found) | {"ratio": found.ratio}))

@@ -14,7 +14,7 @@ from autoscale.fleet import NAME, Ec2Fleet, Fleet
 from autoscale.model import Machine
 from autoscale.state import PREFIX
 from cli.decision_archive import JSON
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.errors import AwsError, FacerecError
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.state_bucket import StateBucket
@@ -100,7 +100,7 @@ def rollout(version: str, deadline: float, as_json: bool) -> None:
     is published first. While nothing runs, only stopped machines are replaced.
     """
     settings = get_settings()
-    with told_plainly():
+    with friendly_errors():
         images = Images(settings)
         if version and images.publish(version):
             click.echo(f"published {version}", err=True)

@@ -14,8 +14,8 @@ from autoscale.simulation.comparison import simulate as run
 from autoscale.simulation.simulator import Environment
 from autoscale.simulation.traces import TRACES
 from autoscale.simulation.traces import recorded as arrivals_in
-from cli.decision_archive import DAY, JSON, kept_decisions
-from cli.friendly_errors import told_plainly
+from cli.decision_archive import DAY, JSON, read_decisions
+from cli.friendly_errors import friendly_errors
 
 FORMER_NAMES = {"course": "one-per-backlog"}
 
@@ -86,7 +86,7 @@ def simulate(
     """Compare scaling policies and settings on the same traffic, in simulated time."""
     environment = _environment(**options)
     policies = tuple(FORMER_NAMES.get(policy, policy) for policy in policies)
-    with told_plainly():
+    with friendly_errors():
         arrivals = _traffic(recorded, log, day)
     name = trace if arrivals is None else "recorded"
     cases = [Case(name, policy, environment, seeds, arrivals) for policy in policies]
@@ -128,7 +128,7 @@ def _traffic(seen: bool, log: Path | None, day: str) -> tuple[float, ...] | None
         kept = (
             [Decision.from_json(line) for line in log.read_text().splitlines()]
             if log
-            else (kept_decisions(day))
+            else (read_decisions(day))
         )
     except ValueError as error:
         raise click.ClickException(f"{log}: {error}") from error

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
 from webapp.services.keys import SCOPES, ApiKey, Keys, make
@@ -34,7 +34,7 @@ def keys() -> None:
 @click.option("--json", "as_json", is_flag=True)
 def add(label: str, scopes: tuple[str, ...], as_json: bool) -> None:
     """Make a key for LABEL and show it, this once."""
-    with told_plainly():
+    with friendly_errors():
         key, token = make(label, scopes, time.time())
         _keys().add(key)
     if as_json:
@@ -48,7 +48,7 @@ def add(label: str, scopes: tuple[str, ...], as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def list_(as_json: bool) -> None:
     """Show the keys there are, not their secrets."""
-    with told_plainly():
+    with friendly_errors():
         found = _keys().all()
     if as_json:
         rows = [{**asdict(key), "created_at": _day(key)} for key in found]
@@ -66,7 +66,7 @@ def list_(as_json: bool) -> None:
 @click.argument("id_", metavar="ID")
 def remove(id_: str) -> None:
     """Make a key worthless; web processes know within half a minute."""
-    with told_plainly():
+    with friendly_errors():
         if not _keys().remove(id_):
             raise click.ClickException(f"no key {id_}")
     click.echo(f"removed {id_}")

@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cli.load_client import Sender, Sent
-from cli.load_report import lines, summarise, write
+from cli.load_client import LoadClient, RequestOutcome
+from cli.load_report import lines, summarize, write
 from cli.workload import Workload, photos, read_predictions
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -65,8 +65,8 @@ def load(
     url = url if "://" in url else f"http://{url}"
     began = time.monotonic()
     workload = Workload(found, requests=num_request, duration=duration, rate=rate)
-    sent = _send(Sender(url, concurrency, api_key), workload, num_request)
-    report = summarise(sent, predictions, time.monotonic() - began)
+    sent = _send(LoadClient(url, concurrency, api_key), workload, num_request)
+    report = summarize(sent, predictions, time.monotonic() - began)
     if out is not None:
         write(out, report, sent)
     click.echo(json.dumps(asdict(report)) if as_json else lines(report))
@@ -74,7 +74,7 @@ def load(
         sys.exit(1)
 
 
-def _send(sender: Sender, workload: Workload, total: int | None) -> list[Sent]:
+def _send(sender: LoadClient, workload: Workload, total: int | None) -> list[RequestOutcome]:
     """With a progress bar on standard error: standard output holds the report alone."""
     columns = (
         TextColumn("{task.description}"),

@@ -8,8 +8,8 @@ import click
 from cli.commands.calibrate import calibrate
 from cli.commands.precision import precision
 from cli.enrolment import enrol
-from cli.friendly_errors import told_plainly
-from cli.gallery_broadcast import announce
+from cli.friendly_errors import friendly_errors
+from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.embedding.embedder import load_embedder
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
@@ -20,7 +20,7 @@ from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 
 EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
@@ -42,7 +42,7 @@ people.add_command(precision)
 @click.option("--force", is_flag=True, help="Also small, blurred and look-alike faces.")
 def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
     """Enrol one person from one or more photos."""
-    with told_plainly(*EXPECTED):
+    with friendly_errors(*EXPECTED):
         _enrol([(name, photo) for photo in photos], force=force)
 
 
@@ -62,7 +62,7 @@ def import_(
     A data.pt (a list of 1x512 tensors and a list of names) is used as its makers did: always the
     nearest name, unless --threshold is given.
     """
-    with told_plainly(*EXPECTED):
+    with friendly_errors(*EXPECTED):
         if source.is_dir():
             _enrol(photos_of(source), force=force)
         else:
@@ -76,7 +76,7 @@ def import_(
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def list_(as_json: bool) -> None:
     """Everybody, with the number of photos."""
-    with told_plainly(*EXPECTED):
+    with friendly_errors(*EXPECTED):
         gallery = _people().gallery()
     counts = {name: len(gallery.photos_of(name)) for name in sorted(gallery.names)}
     if as_json:
@@ -93,11 +93,11 @@ def list_(as_json: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 def remove(names: tuple[str, ...]) -> None:
     """Forget people: embeddings, photos and every old version of both."""
-    with told_plainly(*EXPECTED):
+    with friendly_errors(*EXPECTED):
         for name in names:
             _people().remove(name)
             click.echo(f"removed {name}")
-        announce()
+        broadcast_gallery_change()
 
 
 @people.command()
@@ -105,10 +105,10 @@ def remove(names: tuple[str, ...]) -> None:
 @click.argument("new")
 def rename(old: str, new: str) -> None:
     """Give a person another name."""
-    with told_plainly(*EXPECTED):
+    with friendly_errors(*EXPECTED):
         _people().rename(old, new)
         click.echo(f"{old} is now {new}")
-        announce()
+        broadcast_gallery_change()
 
 
 def _people() -> People:
@@ -119,13 +119,13 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     for name, _ in photos:
         checked_name(name)
     known = _people().gallery()
-    networks = Networks(Storage(get_settings()), get_settings())
-    batch = Batch(Enroller(networks.recognizer(known)), known, strict=not force)
+    model_files = ModelFiles(Storage(get_settings()), get_settings())
+    batch = Batch(Enroller(model_files.recognizer(known)), known, strict=not force)
     refused = enrol(batch, photos, lambda: _save(batch))
     if refused == len(photos):
         raise click.ClickException(f"none of {refused} photos was taken")
     _save(batch)
-    announce()
+    broadcast_gallery_change()
     new = len(set(_people().gallery().photos) - set(known.photos))
     there = len(photos) - refused - new
     click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
@@ -145,4 +145,4 @@ def _take_over(gallery: Gallery, *, replace: bool) -> None:
         )
     _people().replace(gallery)
     click.echo(f"took over {len(gallery.photos)} faces of {len(gallery)} people")
-    announce()
+    broadcast_gallery_change()

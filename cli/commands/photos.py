@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.photos import Choice, Photos
+from facerec_tasks.storage.photos import Photos, Selection
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -40,7 +40,7 @@ def photos() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
 def list_(prefix: str, as_json: bool) -> None:
     """Show each photo with the name that was found; of photos of one name, the newest."""
-    with told_plainly():
+    with friendly_errors():
         archive = Photos(get_settings())
         names = archive.names(PurePosixPath(prefix).stem)
         rows = [
@@ -85,8 +85,8 @@ def purge(
         raise click.UsageError("say which: NAMES, --older-than or --all")
     if not (yes or dry_run):
         click.confirm("Remove these photos for good?", abort=True)
-    with told_plainly():
-        done = Photos(get_settings()).purge(Choice(frozenset(names), before), dry=dry_run)
+    with friendly_errors():
+        done = Photos(get_settings()).purge(Selection(frozenset(names), before), dry=dry_run)
     if as_json:
         counts = {"photos": done.photos, "names": done.names, "records": done.records}
         click.echo(json.dumps({**counts, "dry_run": dry_run}))

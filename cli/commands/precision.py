@@ -12,8 +12,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.friendly_errors import told_plainly
-from cli.gallery_broadcast import announce
+from cli.friendly_errors import friendly_errors
+from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.recognition.embedding.embedder import ResNet128
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32, INT8
@@ -24,7 +24,7 @@ from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 
 
@@ -48,12 +48,12 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
     photos and tried on them first: when accuracy falls by more than a point, or there are too few
     photos to tell, nothing changes. Running workers follow by themselves.
     """
-    with told_plainly(GalleryError, ModelMissing, OSError):
+    with friendly_errors(GalleryError, ModelMissing, OSError):
         storage = Storage(get_settings())
-        people, networks = People(storage), Networks(storage, get_settings())
+        people, model_files = People(storage), ModelFiles(storage, get_settings())
         known = people.gallery()
-        name = FP32 if wanted == FP32 else _made(people, networks, known, network)
-        recognizer = networks.recognizer(Gallery.empty(known.engine, precision=name))
+        name = FP32 if wanted == FP32 else _made(people, model_files, known, network)
+        recognizer = model_files.recognizer(Gallery.empty(known.engine, precision=name))
         seen: list[Accuracy] = []
 
         def approve(before: Gallery, after: Gallery) -> None:
@@ -63,37 +63,37 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
                 click.echo(precision_check.table(*seen))
             if against and not force:
                 raise Refused(f"not switched to {name}: {against} (--force switches all the same)")
-            networks.publish(after)
+            model_files.publish(after)
 
         with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:
             gallery = people.recompute(name, _embedder(recognizer, shown.update), approve)
-        networks.forget_others(gallery)
-        announce()
+        model_files.forget_others(gallery)
+        broadcast_gallery_change()
         click.echo(_as_json(gallery, *seen) if as_json else f"{len(gallery)} people are in {name}")
 
 
-def _made(people: People, networks: Networks, known: Gallery, network: Path | None) -> str:
+def _made(people: People, model_files: ModelFiles, known: Gallery, network: Path | None) -> str:
     """The precision of an int8 network, which only this machine has yet."""
     if known.engine != ResNet128.name:
         raise GalleryError(
             f"int8 is offered for {ResNet128.name} only, the gallery has {known.engine}"
         )
     if network:
-        return networks.stage(known.engine, network.read_bytes())
+        return model_files.stage(known.engine, network.read_bytes())
     from facerec_tasks.recognition.conversion import quantization  # with onnx: only this needs it
 
     try:
-        data = quantization.quantized(get_settings().models_dir, _faces(people, networks, known))
+        data = quantization.quantized(get_settings().models_dir, _faces(people, model_files, known))
     except quantization.TooFewFaces as few:
         raise GalleryError(f"no int8 network can be made: {few}") from few
-    return networks.stage(known.engine, data)
+    return model_files.stage(known.engine, data)
 
 
-def _faces(people: People, networks: Networks, known: Gallery) -> NDArray[np.uint8]:
+def _faces(people: People, model_files: ModelFiles, known: Gallery) -> NDArray[np.uint8]:
     """Aligned faces of as many enrolled photos as an int8 network is made from."""
     from facerec_tasks.recognition.conversion import quantization
 
-    recognizer = networks.recognizer(Gallery.empty(known.engine))
+    recognizer = model_files.recognizer(Gallery.empty(known.engine))
     kept = [photo for photo in known.photos if photo]
     drawn = quantization.drawn(kept)
     return quantization.faces_of(recognizer, (people.photo(photo_id) for photo_id in drawn))

@@ -13,7 +13,7 @@ from celery_sqs._broker import codec
 from celery_sqs._ops.redrive import redrive as redrive_messages
 from celery_sqs._results.response_queue import ABANDONED_AFTER
 
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.attempts import Attempts
@@ -42,7 +42,7 @@ def status(as_json: bool) -> None:
 
     SQS calls its counts approximate: right after a change they may be off.
     """
-    with told_plainly(*EXPECTED), translated():
+    with friendly_errors(*EXPECTED), translated():
         settings = get_settings()
         found = _status(settings, client(settings, "sqs"))
     if as_json:
@@ -93,7 +93,7 @@ def redrive(limit: int | None, as_json: bool) -> None:
     A buried task begins anew: its record and its count of starts are removed, so that the next run
     answers. What was answered otherwise keeps its answer.
     """
-    with told_plainly(*EXPECTED), translated():
+    with friendly_errors(*EXPECTED), translated():
         settings = get_settings()
         sqs = client(settings, "sqs")
         storage = Storage(settings)
@@ -130,7 +130,7 @@ def purge(dead_letters: bool, force: bool, yes: bool, as_json: bool) -> None:
 
     Refuses to purge requests while the web tier is up: people wait for their answers.
     """
-    with told_plainly(WebTierIsUp, *EXPECTED), translated():
+    with friendly_errors(WebTierIsUp, *EXPECTED), translated():
         settings = get_settings()
         sqs = client(settings, "sqs")
         name = settings.dead_letter_queue if dead_letters else settings.request_queue

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.enrolment import enrolled
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
@@ -47,7 +47,7 @@ def recognize(
     Prints a line a file as the service answers it: its name without extension, a colon, the name of
     the largest face, or of who is seen longest. Ends with status 1 when one was refused.
     """
-    with told_plainly(GalleryError, CheckpointError, ModelMissing, NotAFolder):
+    with friendly_errors(GalleryError, CheckpointError, ModelMissing, NotAFolder):
         gallery = _gallery(source)
         if threshold is not None:
             gallery = gallery.with_threshold(threshold)

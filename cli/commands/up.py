@@ -5,7 +5,7 @@ import os
 
 import click
 
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from local.processes.supervisor import ServiceFailed
 
@@ -39,7 +39,7 @@ def up(with_parent: bool, **options: str | int | float | None) -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # full pools are no news
     from local.up import up as run  # --help must not wait for boto3
 
-    with told_plainly(ServiceFailed):
+    with friendly_errors(ServiceFailed):
         run(get_settings(), parent=parent)
 
 

@@ -4,9 +4,9 @@ from typing import Any, BinaryIO
 
 from facerec_tasks.aws import translated
 from facerec_tasks.errors import ConfigurationError, NotFound
-from facerec_tasks.storage.state_bucket import Entry, StateBucket, Stored
+from facerec_tasks.storage.state_bucket import ObjectInfo, StateBucket, Stored
 
-__all__ = ["Entry", "Storage", "Stored"]
+__all__ = ["ObjectInfo", "Storage", "Stored"]
 
 
 CHUNK = 1 << 20

@@ -21,7 +21,7 @@ from facerec_tasks.storage.people import ORPHAN_AGE
 STORED = "gallery/networks/"
 
 
-class Networks:
+class ModelFiles:
     """Loads what is here, fetches what is not."""
 
     def __init__(self, storage: Storage, settings: Settings) -> None:

@@ -33,7 +33,7 @@ READERS = 16
 
 
 @dataclass(frozen=True)
-class Version:
+class ObjectVersion:
     """One version of an object, or the mark of its deletion."""
 
     key: str
@@ -46,7 +46,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """What to purge: photos of these names, or what was stored before that moment, or both."""
 
     names: frozenset[str] = frozenset()
@@ -57,14 +57,14 @@ class Choice:
     def stems(self) -> frozenset[str]:
         return frozenset(PurePosixPath(name).stem for name in self.names)
 
-    def takes(self, version: Version, names: frozenset[str]) -> bool:
+    def takes(self, version: ObjectVersion, names: frozenset[str]) -> bool:
         """Whether a version goes; ``names`` are those of its bucket, and empty means any."""
         named = not self.names or version.key in names
         return named and (self.before is None or version.modified < self.before)
 
 
 @dataclass(frozen=True)
-class Purged:
+class PurgeReport:
     """How many versions went."""
 
     photos: int
@@ -83,7 +83,7 @@ class Photos:
     def _s3(self) -> "S3Client":
         return client(self._settings, "s3")
 
-    def photos(self, prefix: str = "") -> Iterator[Version]:
+    def photos(self, prefix: str = "") -> Iterator[ObjectVersion]:
         """The photos as they are now, by name; older versions and marks are left out."""
         versions = self._versions(self._settings.in_bucket, prefix)
         return (version for version in versions if version.latest and not version.mark)
@@ -100,11 +100,11 @@ class Photos:
             found = self._s3.get_object(Bucket=self._settings.out_bucket, Key=stem)
             return found["Body"].read().decode()
 
-    def purge(self, choice: Choice, *, dry: bool = False) -> Purged:
+    def purge(self, choice: Selection, *, dry: bool = False) -> PurgeReport:
         """Removes what is chosen, all versions of it; with ``dry`` it only counts."""
         settings = self._settings
         records = self._records(choice)  # first: they say which records are a photo's
-        return Purged(
+        return PurgeReport(
             photos=self._remove(settings.in_bucket, "", choice.names, choice, dry),
             names=self._remove(settings.out_bucket, "", choice.stems, choice, dry),
             records=sum(
@@ -113,7 +113,7 @@ class Photos:
             ),
         )
 
-    def _records(self, choice: Choice) -> frozenset[str]:
+    def _records(self, choice: Selection) -> frozenset[str]:
         """Keys of the records about photos of the chosen names."""
         if not choice.names:
             return frozenset()
@@ -130,7 +130,7 @@ class Photos:
             if version.key.split("/")[1] in ids
         )
 
-    def _about(self, prefix: str, choice: Choice) -> set[tuple[str, str]]:
+    def _about(self, prefix: str, choice: Selection) -> set[tuple[str, str]]:
         """Name and task id of the records of a kind that are about chosen photos."""
 
         def read(name: str) -> tuple[str, str] | None:
@@ -143,7 +143,7 @@ class Photos:
             return {one for one in found if one}
 
     def _remove(
-        self, bucket: str, prefix: str, names: frozenset[str], choice: Choice, dry: bool
+        self, bucket: str, prefix: str, names: frozenset[str], choice: Selection, dry: bool
     ) -> int:
         chosen = (v for v in self._versions(bucket, prefix) if choice.takes(v, names))
         count = 0
@@ -153,7 +153,7 @@ class Photos:
                 self._delete(bucket, batch)
         return count
 
-    def _delete(self, bucket: str, versions: Iterable[Version]) -> None:
+    def _delete(self, bucket: str, versions: Iterable[ObjectVersion]) -> None:
         objects = [{"Key": version.key, "VersionId": version.id} for version in versions]
         with translated():
             done = self._s3.delete_objects(
@@ -163,17 +163,17 @@ class Photos:
         if failed := done.get("Errors"):
             raise Unavailable(f"{len(failed)} objects not deleted: {failed[0].get('Message')}")
 
-    def _versions(self, bucket: str, prefix: str) -> Iterator[Version]:
+    def _versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
         with translated():
             pages = self._s3.get_paginator("list_object_versions").paginate(
                 Bucket=bucket, Prefix=prefix
             )
             for page in pages:
                 for v in page.get("Versions", ()):
-                    yield Version(
+                    yield ObjectVersion(
                         v["Key"], v["VersionId"], v["LastModified"], v["Size"], v["IsLatest"]
                     )
                 for m in page.get("DeleteMarkers", ()):
-                    yield Version(
+                    yield ObjectVersion(
                         m["Key"], m["VersionId"], m["LastModified"], 0, m["IsLatest"], mark=True
                     )

@@ -22,7 +22,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ObjectInfo:
     """One line of a listing."""
 
     name: str
@@ -108,7 +108,7 @@ class StateBucket:
                             Bucket=self._bucket, Key=key, VersionId=found["VersionId"]
                         )
 
-    def list(self, prefix: str) -> Iterator[Entry]:
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """The objects whose name begins with ``prefix``, in the order of their names."""
         with translated():
             pages = self._s3.get_paginator("list_objects_v2").paginate(
@@ -116,7 +116,7 @@ class StateBucket:
             )
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield Entry(
+                    yield ObjectInfo(
                         found["Key"].removeprefix(self._prefix),
                         found["Size"],
                         found["LastModified"],

@@ -15,7 +15,7 @@ SPARE = 512 * 1024**2
 """Bytes that stay free on the disk."""
 
 
-class VideoFiles:
+class VideoCache:
     """A folder of files named after their tasks; shared by the processes of a machine."""
 
     def __init__(self, storage: Storage, folder: Path, most: int) -> None:

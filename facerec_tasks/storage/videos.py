@@ -12,7 +12,7 @@ from facerec_tasks.video.timeline import Person
 PREFIX = "video/"
 
 
-class VideoFolder:
+class VideoStore:
     """Checkpoint and progress while it is looked at, pictures for ever after."""
 
     def __init__(self, storage: Storage, task_id: str) -> None:
@@ -48,7 +48,8 @@ class VideoFolder:
             return there.etag  # our own write, of which the answer was lost
 
     def progress(self) -> dict[str, Any]:
-        """What was told last: percent (0 to 99, or none), time in seconds, people, looks, at."""
+        """What was told last: percent (0 to 99, or none), time in seconds, people,
+        frames_analyzed, at."""
         found = self._storage.find(f"{self._prefix}progress.json")
         told = json.loads(found.data) if found else {}
         return told if isinstance(told, dict) else {}

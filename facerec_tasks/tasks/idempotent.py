@@ -25,7 +25,7 @@ from facerec_tasks.storage.results import Results
 log = logging.getLogger(__name__)
 
 
-class Job:
+class IdempotentTask:
     """One delivery of a task about one object of the in-bucket. Not for use by two threads."""
 
     def __init__(self, task: Any, key: str, version: str | None) -> None:
@@ -72,7 +72,7 @@ class Job:
         answer = self._show(results().create(poison))
         log.error("buried %s after %d starts", self.key, len(history) + 1)
         self._task.backend.store_result(
-            self._id, answer.ring(), states.SUCCESS, request=self._task.request
+            self._id, answer.to_message(), states.SUCCESS, request=self._task.request
         )
         raise Reject("poison", requeue=False)
 

@@ -36,7 +36,7 @@ UPLOADS = "uploads/"
 Value = dict[str, Any]
 
 
-class Engine(Protocol):
+class LoadedEngine(Protocol):
     """What a worker has loaded."""
 
     source: GallerySource
@@ -46,10 +46,10 @@ class Engine(Protocol):
         ...
 
 
-_engine: Engine | None = None
+_engine: LoadedEngine | None = None
 
 
-def use_engine(engine: Engine) -> None:
+def set_engine(engine: LoadedEngine) -> None:
     """Called once in the parent, inherited by the children."""
     global _engine
     _engine = engine
@@ -163,7 +163,7 @@ def _photo(upload: str, number: int) -> bytes:
     return stored.data
 
 
-def _loaded() -> Engine:
+def _loaded() -> LoadedEngine:
     if _engine is None:
         raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")
     return _engine

@@ -1,7 +1,7 @@
 """The tasks: fetch a photo or a video, recognize who is on it, record the answer, answer.
 
 A web process imports this module to send the task, so nothing here imports the engine: the worker
-hands it over with :func:`use_engine` before it forks its children.
+hands it over with :func:`set_engine` before it forks its children.
 """
 
 import logging
@@ -16,19 +16,19 @@ from facerec_tasks.errors import AwsError, ConfigurationError, NotFound
 from facerec_tasks.logs import request_id
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks.idempotent import Job, storage
-from facerec_tasks.tasks.video import VideoJob
+from facerec_tasks.tasks.idempotent import IdempotentTask, storage
+from facerec_tasks.tasks.video import VideoTask
 
 log = logging.getLogger(__name__)
 
-Engine = Callable[[bytes], dict[str, Any]]
+RecognizePhoto = Callable[[bytes], dict[str, Any]]
 """Photo bytes -> the fields of an Answer that depend on the photo alone. Raises nothing for a
 photo's fault; an :class:`AwsError` when the gallery cannot be read."""
 
-_engine: Engine | None = None
+_engine: RecognizePhoto | None = None
 
 
-def use_engine(engine: Engine) -> None:
+def set_engine(engine: RecognizePhoto) -> None:
     """Gives this worker its eyes; called once in the parent, inherited by the children."""
     global _engine
     _engine = engine
@@ -41,7 +41,7 @@ def recognize(self: Any, key: str, version: str | None = None) -> dict[str, Any]
     Runs at least once, takes effect once: the first record written is the answer. Raises
     :class:`celery.exceptions.Reject`: to be tried again later, or, without requeue, to be buried.
     """
-    return _done(_PhotoJob(self, key, version))
+    return _done(PhotoTask(self, key, version))
 
 
 @app.task(
@@ -52,17 +52,17 @@ def recognize(self: Any, key: str, version: str | None = None) -> dict[str, Any]
 def recognize_video(self: Any, key: str, version: str | None = None) -> dict[str, Any]:
     """Finds who is seen when in that version of a video of the in-bucket.
 
-    Returns :meth:`.messages.Answer.ring`. A long video takes several runs of this task, see
+    Returns :meth:`.messages.Answer.to_message`. A long video takes several runs of this task, see
     :mod:`facerec_tasks.tasks.video`. Raises as :func:`recognize`, and
     :class:`celery.exceptions.Ignore` when another run goes on.
     """
-    return _done(VideoJob(self, key, version))
+    return _done(VideoTask(self, key, version))
 
 
-def _done(job: Job) -> dict[str, Any]:
+def _done(job: IdempotentTask) -> dict[str, Any]:
     request_id.set(job.request_id)
     try:
-        return job.run().ring()
+        return job.run().to_message()
     except (AwsError, ConfigurationError) as error:
         log.warning("not now, back to the queue: %s", error)
         job.forget_start()
@@ -74,7 +74,7 @@ def _done(job: Job) -> dict[str, Any]:
         raise Reject(repr(error), requeue=True) from error
 
 
-class _PhotoJob(Job):
+class PhotoTask(IdempotentTask):
     """A photo: looked at in one go."""
 
     def _work(self) -> Answer:

@@ -32,9 +32,9 @@ from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.schemas import Answer, Outcome, VideoInfo
 from facerec_tasks.settings import get_settings
 from facerec_tasks.shutdown import stopping
-from facerec_tasks.storage.video_cache import VideoFiles
-from facerec_tasks.storage.videos import VideoFolder
-from facerec_tasks.tasks.idempotent import Job, results, storage
+from facerec_tasks.storage.video_cache import VideoCache
+from facerec_tasks.storage.videos import VideoStore
+from facerec_tasks.tasks.idempotent import IdempotentTask, results, storage
 from facerec_tasks.video.timeline import Person
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ Watcher = Callable[[Path, bytes | None, "ShouldContinue"], "VideoAnalysis | None
 _watcher: Watcher | None = None
 
 
-def use_watcher(watcher: Watcher) -> None:
+def set_video_analyzer(watcher: Watcher) -> None:
     """Gives this worker its analyzer for videos; called once in the parent."""
     global _watcher
     _watcher = watcher
 
 
-class VideoJob(Job):
+class VideoTask(IdempotentTask):
     """One run over a video."""
 
     def run(self) -> Answer:
@@ -94,9 +94,9 @@ class VideoJob(Job):
         if run.overtaken:
             log.info("%s is looked at by another run", self.key)
             raise Ignore
-        raise self._moved_on()
+        raise self._continue_in_new_run()
 
-    def _moved_on(self) -> Ignore:
+    def _continue_in_new_run(self) -> Ignore:
         """Another run is on its way; this message has done its work."""
         if self._again:
             self._clear_starts()
@@ -145,20 +145,18 @@ class VideoJob(Job):
         except AwsError as error:
             log.warning("remains of %s stay: %s", self._id, error)
 
-    def _folder(self) -> VideoFolder:
-        return VideoFolder(storage(), self._id)
+    def _folder(self) -> VideoStore:
+        return VideoStore(storage(), self._id)
 
-    def _files(self) -> VideoFiles:
+    def _files(self) -> VideoCache:
         settings = get_settings()
-        return VideoFiles(storage(), settings.state_dir / "videos", settings.max_video_bytes)
+        return VideoCache(storage(), settings.state_dir / "videos", settings.max_video_bytes)
 
 
 class _Run:
     """What is decided after every look, by the clock: go on, tell how far it is, or stop."""
 
-    def __init__(
-        self, task: Any, folder: VideoFolder, checkpoint: str | None, begin: float
-    ) -> None:
+    def __init__(self, task: Any, folder: VideoStore, checkpoint: str | None, begin: float) -> None:
         """``checkpoint``: ETag of the one it goes on from. ``begin``: when the download began."""
         self._task, self._folder, self._etag = task, folder, checkpoint
         self._begun = time.monotonic()

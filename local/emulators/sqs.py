@@ -33,7 +33,7 @@ def _seconds(_: Any = None) -> float:
     return time.time()
 
 
-class Queue(models.Queue):
+class EmulatedQueue(models.Queue):
     """One pass over the messages per question, and every change under the queue's lock."""
 
     @property
@@ -153,7 +153,7 @@ def install() -> None:
     """Puts all of this in the place of moto's own, before its server starts."""
     models.unix_time_millis = _milliseconds
     models.unix_time = _seconds
-    models.Queue = Queue
+    models.Queue = EmulatedQueue
     models.SQSBackend.receive_message = _receive
     models.SQSBackend.change_message_visibility = _change
     models.SQSBackend.is_message_valid_based_on_retention_period = _within_retention

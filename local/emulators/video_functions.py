@@ -19,10 +19,10 @@ from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings, get_settings
 from local.emulators.lambda_runtime import Function
 from local.emulators.lambda_service import RETRIES, LambdaService
-from local.processes.discovery import adopt
-from local.processes.shutdown import Ended, end_on_signals
+from local.processes.discovery import discover
+from local.processes.shutdown import ShutdownRequested, end_on_signals
 from serverless.record import Records
-from serverless.uploads import Upload
+from serverless.uploads import VideoUpload
 
 SPLITTING, RECOGNITION = "video-splitting", "face-recognition"
 TIMEOUTS = {SPLITTING: 900.0, RECOGNITION: 900.0}
@@ -110,7 +110,7 @@ def answers(settings: Settings, videos: Sequence[Path]) -> Iterator[str]:
 
 
 def _answer(settings: Settings, key: str, version: str) -> str | None:
-    record = Records(settings).find(Upload(key).name)
+    record = Records(settings).find(VideoUpload(key).name)
     if record is None or record.upload.version != version:
         return None
     return record.text or f"refused: {record.code}: {record.detail}"
@@ -122,14 +122,14 @@ def main() -> int:
     )
     parser.add_argument("videos", nargs="*", type=Path, help="put these, say who is on them, end")
     options = parser.parse_args()
-    if adopt() is None:
+    if discover() is None:
         print("no `facerec up` runs in this folder", file=sys.stderr)
         return 1
     end_on_signals()
     settings = get_settings()
     logs.configure("lambda")
     folder = settings.state_dir / "lambda"
-    with suppress(Ended), video_functions(settings, folder):
+    with suppress(ShutdownRequested), video_functions(settings, folder):
         if options.videos:
             for line in answers(settings, options.videos):
                 print(line, flush=True)

@@ -20,7 +20,7 @@ _TOLD = ("AWS_ENDPOINT_URL", "AWS_REGION", "PORT", "FACEREC_PORT", "FACEREC_ID")
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """Holds the state directory for this process, also against one that starts at this moment."""
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def tell(folder: Path) -> None:
+def advertise(folder: Path) -> None:
     """Writes down how this process's AWS is reached; called by who holds the directory."""
     known = {name: os.environ[name] for name in _TOLD if name in os.environ}
     (folder / _LOCK).write_text(json.dumps(known))
@@ -66,7 +66,7 @@ def _read(text: str) -> dict[str, str] | None:
     return known if isinstance(known, dict) else None
 
 
-def adopt() -> str | None:
+def discover() -> str | None:
     """Points this process at the system that runs here, unless the environment names an endpoint.
 
     Returns its endpoint URL, or none when there is nothing to point at.

@@ -18,7 +18,7 @@ EVERY = 5.0
 """Seconds between two looks at what has changed."""
 
 
-class GalleryKeeper:
+class GalleryPersistence:
     """The objects below ``gallery/`` of the state bucket, and their copy in a folder."""
 
     def __init__(self, storage: Storage, folder: Path) -> None:
@@ -60,7 +60,7 @@ class GalleryKeeper:
 
     def watch(self) -> None:
         """Saves every few seconds, in a thread of its own, until :meth:`stop`."""
-        self._thread = threading.Thread(target=self._watch, name="gallery-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="gallery-persistence", daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:

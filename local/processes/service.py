@@ -28,7 +28,7 @@ def always() -> bool:
 
 
 @dataclass(frozen=True)
-class Definition:
+class ServiceSpec:
     """What to run."""
 
     name: str
@@ -40,10 +40,10 @@ class Definition:
 
 
 class Service:
-    """A :class:`Definition` and the process that runs it, if one does."""
+    """A :class:`ServiceSpec` and the process that runs it, if one does."""
 
-    def __init__(self, definition: Definition) -> None:
-        self.definition = definition
+    def __init__(self, spec: ServiceSpec) -> None:
+        self.spec = spec
         self._child: Child | None = None
         self._early_deaths = 0
         self._due: float | None = None
@@ -51,7 +51,7 @@ class Service:
 
     @property
     def name(self) -> str:
-        return self.definition.name
+        return self.spec.name
 
     @property
     def pid(self) -> int | None:
@@ -68,11 +68,11 @@ class Service:
 
     def start(self) -> None:
         """Starts the command, whose output goes to the end of the log."""
-        d = self.definition
+        d = self.spec
         self._child = Child(d.command, environment=d.environment, log=d.log)
         self._due = None
 
-    def revive(self, now: float) -> bool:
+    def restart(self, now: float) -> bool:
         """Starts it again if it has died and the delay is over; whether it did.
 
         What its death left behind of its process group is killed first.
@@ -94,7 +94,7 @@ class Service:
         self._due = now + delay
         log.warning(
             "%s (process %s) ended with %s; starting it again in %.1f s; see %s",
-            self.name, child.pid, child.exit_code, delay, self.definition.log,
+            self.name, child.pid, child.exit_code, delay, self.spec.log,
         )  # fmt: skip
 
     def signal(self, number: int) -> None:
@@ -110,7 +110,7 @@ class Service:
     def last_lines(self, count: int = 15) -> str:
         """The end of its log."""
         try:
-            lines = self.definition.log.read_text(errors="replace").splitlines()
+            lines = self.spec.log.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return ""
         return "\n".join(lines[-count:])

@@ -7,12 +7,12 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Ended(BaseException):
+class ShutdownRequested(BaseException):
     """Raised in the main thread by the first such signal, wherever it is waiting."""
 
 
 def end_on_signals() -> None:
-    """From here on the first signal raises :class:`Ended` and all that follow are ignored."""
+    """Raise :class:`ShutdownRequested` at the first signal and ignore later ones."""
     # Set even where they are ignored, as SIGINT is in a shell's background job; only nohup's
     # ignored SIGHUP is meant.
     for number in SIGNALS:
@@ -28,4 +28,4 @@ def ignore_signals() -> None:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     ignore_signals()
-    raise Ended
+    raise ShutdownRequested

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from facerec_tasks.errors import FacerecError
-from local.processes.service import Definition, Service
+from local.processes.service import Service, ServiceSpec
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ class ServiceFailed(FacerecError):
     def __init__(self, service: Service, what: str) -> None:
         lines = service.last_lines()
         super().__init__(
-            f"{service.name} {what}; its log {service.definition.log}"
+            f"{service.name} {what}; its log {service.spec.log}"
             + (f" ends with:\n{lines}" if lines else " is empty")
         )
         self.name = service.name
 
 
 @dataclass(frozen=True)
-class Ending:
+class ShutdownStep:
     """One step of the way down: these get SIGTERM, and so many seconds."""
 
     names: tuple[str, ...]
@@ -39,14 +39,14 @@ class Ending:
 class Supervisor:
     """Runs services. Use it in one thread, which lives as long as they shall."""
 
-    def __init__(self, endings: Sequence[Ending]) -> None:
-        """``endings`` lists the services in the order they are ended; others are killed last."""
-        self._endings = endings
+    def __init__(self, steps: Sequence[ShutdownStep]) -> None:
+        """``steps`` lists the services in the order they are ended; others are killed last."""
+        self._endings = steps
         self._services: dict[str, Service] = {}
 
-    def start(self, definition: Definition) -> None:
+    def start(self, spec: ServiceSpec) -> None:
         """Starts a service; :meth:`wait_ready` waits for it."""
-        service = self._services[definition.name] = Service(definition)
+        service = self._services[spec.name] = Service(spec)
         service.start()
 
     def pid(self, name: str) -> int | None:
@@ -69,9 +69,9 @@ class Supervisor:
     def _is_ready(self, service: Service) -> bool:
         if service.ended:
             raise ServiceFailed(service, f"ended with {service.exit_code} while starting")
-        return service.definition.ready()
+        return service.spec.ready()
 
-    def revive(self, *, irreplaceable: Sequence[str] = ()) -> None:
+    def restart(self, *, irreplaceable: Sequence[str] = ()) -> None:
         """Starts again what has died, each with its own growing delay.
 
         Raises :class:`ServiceFailed` for the death of one of the ``irreplaceable``.
@@ -80,13 +80,13 @@ class Supervisor:
         for service in self._services.values():
             if service.ended and service.name in irreplaceable:
                 raise ServiceFailed(service, f"ended with {service.exit_code}")
-            service.revive(now)
+            service.restart(now)
 
     def end(self, report: Callable[[str], None] = log.info) -> None:
         """Ends all services in order, none of them surviving; takes as long as their graces."""
         try:
-            for ending in self._endings:
-                self._end_some(ending, report)
+            for step in self._endings:
+                self._run_step(step, report)
         finally:
             self.kill()
 
@@ -95,14 +95,14 @@ class Supervisor:
         for service in self._services.values():
             service.kill()
 
-    def _end_some(self, ending: Ending, report: Callable[[str], None]) -> None:
-        services = [self._services[name] for name in ending.names if name in self._services]
+    def _run_step(self, step: ShutdownStep, report: Callable[[str], None]) -> None:
+        services = [self._services[name] for name in step.names if name in self._services]
         for service in services:
             service.signal(signal.SIGTERM)
-        deadline = time.monotonic() + ending.grace
+        deadline = time.monotonic() + step.grace
         while any(not s.ended for s in services) and time.monotonic() < deadline:
             time.sleep(POLL)
         for service in services:
             if not service.ended:
-                report(f"{service.name} did not end within {ending.grace:.0f} s: killed")
+                report(f"{service.name} did not end within {step.grace:.0f} s: killed")
             service.kill()

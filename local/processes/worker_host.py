@@ -19,12 +19,12 @@ from pathlib import Path
 from autoscale.fleet import MEMBER_TAG, NAME
 from facerec_tasks import aws, logs
 from facerec_tasks.errors import AwsError
-from facerec_tasks.heartbeat_file import Pulse
+from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.settings import Settings, get_settings
-from local.processes.service import Definition, Service, wait_until
-from local.processes.shutdown import Ended, end_on_signals
+from local.processes.service import Service, ServiceSpec, wait_until
+from local.processes.shutdown import ShutdownRequested, end_on_signals
 
-log = logging.getLogger("hypervisor")
+log = logging.getLogger("worker-host")
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at EC2."""
@@ -35,25 +35,25 @@ STOP_GRACE = 30.0
 POLL_SECONDS = "1"
 """Of the workers' long polls, which a stopping worker awaits; calls cost nothing here."""
 END_GRACE = 1.0
-"""Seconds all workers have when the hypervisor itself ends."""
+"""Seconds all workers have when the worker host itself ends."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorkerChanges:
     """What to do with workers, by instance id."""
 
     start: tuple[str, ...]
     stop: tuple[str, ...]
 
 
-def plan(running: Mapping[str, str], hosted: Mapping[str, bool]) -> Plan:
+def plan(running: Mapping[str, str], hosted: Mapping[str, bool]) -> WorkerChanges:
     """Compares machines with workers.
 
     ``running`` maps the ids of running machines to their names, ``hosted`` those of machines we
     have a worker for to whether it is being stopped. A machine that was started again waits until
     its old worker has ended.
     """
-    return Plan(
+    return WorkerChanges(
         start=tuple(sorted(running.keys() - hosted.keys(), key=lambda i: (running[i], i))),
         stop=tuple(
             sorted(i for i, stopping in hosted.items() if i not in running and not stopping)
@@ -91,8 +91,8 @@ class Machines:
 class Host:
     """One machine's worker, from its first start until its last process has ended."""
 
-    def __init__(self, definition: Definition) -> None:
-        self.service = Service(definition)
+    def __init__(self, spec: ServiceSpec) -> None:
+        self.service = Service(spec)
         self.kill_at: float | None = None
         """``time.monotonic()`` at which a worker that was told to stop is killed."""
 
@@ -115,7 +115,7 @@ class Host:
         return True
 
 
-class Hypervisor:
+class WorkerHost:
     """Keeps workers and machines in step. Use it in one thread, which lives as long as it."""
 
     def __init__(self, settings: Settings, machines: Machines) -> None:
@@ -154,19 +154,19 @@ class Hypervisor:
                 shutil.rmtree(self._disk(machine), ignore_errors=True)
                 del self._hosts[machine]
             elif not host.stopping:
-                host.service.revive(now)
+                host.service.restart(now)
 
     def _boot(self, machine: str, name: str) -> None:
         self._next_start = time.monotonic() + START_EVERY
         (self._disk(machine) / "tmp").mkdir(parents=True, exist_ok=True)
-        host = self._hosts[machine] = Host(self._definition(machine, name))
+        host = self._hosts[machine] = Host(self._spec(machine, name))
         host.service.start()
         log.info("%s runs, process %s", host.service.name, host.service.pid)
 
-    def _definition(self, machine: str, name: str) -> Definition:
+    def _spec(self, machine: str, name: str) -> ServiceSpec:
         concurrency = str(self._settings.local_concurrency)
         node = f"{name or 'app-tier-instance'}@{machine}"
-        return Definition(
+        return ServiceSpec(
             name=node,
             command=(
                 sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker",
@@ -205,22 +205,22 @@ class Hypervisor:
 
 
 def main() -> None:
-    logs.configure("hypervisor")
+    logs.configure("worker-host")
     settings = get_settings()
     (settings.state_dir / "logs").mkdir(parents=True, exist_ok=True)
-    hypervisor = Hypervisor(settings, Machines(settings))
-    pulse = Pulse(settings.state_dir, "hypervisor")
+    worker_host = WorkerHost(settings, Machines(settings))
+    heartbeat = HeartbeatFile(settings.state_dir, "worker-host")
     try:
         end_on_signals()
         log.info("looking after the app-tier machines of %s", settings.endpoint_url)
         while True:
-            pulse.beat()
-            hypervisor.step()
-            time.sleep(LOOK_EVERY if hypervisor.settled else START_EVERY / 2)
-    except Ended:
+            heartbeat.touch()
+            worker_host.step()
+            time.sleep(LOOK_EVERY if worker_host.settled else START_EVERY / 2)
+    except ShutdownRequested:
         log.info("ending")
     finally:
-        hypervisor.end(END_GRACE)
+        worker_host.end(END_GRACE)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from local.samples import portraits
 
@@ -21,7 +21,7 @@ def main() -> int:
     storage = Storage(settings)
     people = People(storage)
     try:
-        enrolled = portraits.enrol(people, Networks(storage, settings))
+        enrolled = portraits.enrol(people, ModelFiles(storage, settings))
         known = len(people.gallery())
     except (FacerecError, GalleryError, ModelMissing) as error:
         print(f"the sample people cannot be enrolled: {error}", file=sys.stderr)

@@ -11,15 +11,15 @@ import urllib3
 
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.photos import Choice, Photos
-from local.samples.portraits import Probe, probe
+from facerec_tasks.storage.photos import Photos, Selection
+from local.samples.portraits import SamplePhoto, sample_photo
 
 TIMEOUT = 120.0
-"""Seconds for the answer: a machine starts, a worker boots, a photo is recognised."""
+"""Seconds for the answer: a machine starts, a worker boots, a photo is recognized."""
 POLL = 0.05
 
 
-def send(url: str, sample: Probe) -> tuple[int, str]:
+def send(url: str, sample: SamplePhoto) -> tuple[int, str]:
     """Status and text of the answer; raises urllib3's errors."""
     _wait_for(url)
     print(
@@ -50,7 +50,7 @@ def _wait_for(url: str) -> None:
 
 def main(arguments: list[str]) -> int:
     (url,) = arguments
-    sample = probe()
+    sample = sample_photo()
     try:
         status, text = send(url, sample)
     except urllib3.exceptions.HTTPError as error:
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         return 1
     print(text)
     try:
-        Photos(get_settings()).purge(Choice(names=frozenset({sample.file_name})))
+        Photos(get_settings()).purge(Selection(names=frozenset({sample.file_name})))
     except AwsError as error:
         print(f"the first photo stays in the buckets: {error}", file=sys.stderr)
     return 0

@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 
 
@@ -26,7 +26,7 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class Probe:
+class SamplePhoto:
     """A photo to send: another picture of a sample person than the enrolled one."""
 
     name: str
@@ -47,7 +47,7 @@ def portraits() -> tuple[Portrait, ...]:
     return tuple(Portrait(name, _located(*where)) for name, where in _FILES.items())
 
 
-def enrol(people: People, networks: Networks) -> tuple[str, ...]:
+def enrol(people: People, networks: ModelFiles) -> tuple[str, ...]:
     """Makes the sample people known, if nobody is; returns who was enrolled.
 
     Raises :class:`ConfigurationError`, and ``ModelMissing`` before the models are converted.
@@ -62,7 +62,7 @@ def enrol(people: People, networks: Networks) -> tuple[str, ...]:
     return tuple(batch.samples)
 
 
-def probe(name: str = "Grace_Hopper") -> Probe:
+def sample_photo(name: str = "Grace_Hopper") -> SamplePhoto:
     """A sample person's portrait cropped, turned, darkened and compressed again."""
     (portrait,) = (p for p in portraits() if p.name == name)
     with Image.open(portrait.path) as opened:
@@ -73,7 +73,7 @@ def probe(name: str = "Grace_Hopper") -> Probe:
     darkened = ImageEnhance.Brightness(cropped).enhance(0.6)
     file = io.BytesIO()
     darkened.save(file, "JPEG", quality=80)
-    return Probe(name, "sample_00.jpg", file.getvalue())
+    return SamplePhoto(name, "sample_00.jpg", file.getvalue())
 
 
 def _located(package: str, path: str) -> Path:

@@ -13,7 +13,7 @@ import pytest
 import urllib3
 
 from local.processes.ports import free_port
-from local.samples.portraits import probe
+from local.samples.portraits import sample_photo
 
 READY = 120.0
 """Seconds; 7 on an idle machine."""
@@ -92,7 +92,7 @@ class System:
         answer = urllib3.request(
             "POST",
             f"http://127.0.0.1:{self.port}/",
-            fields={"inputFile": ("photo.jpg", probe().data, "image/jpeg")},
+            fields={"inputFile": ("photo.jpg", sample_photo().data, "image/jpeg")},
             timeout=60,
             retries=False,
         )

@@ -15,7 +15,7 @@ from celery_sqs._aws import queues
 from autoscale.image import IMAGE
 from facerec_tasks.settings import Settings
 from local.emulators.embedded_aws import isolated
-from local.samples.portraits import probe
+from local.samples.portraits import sample_photo
 
 CAP = 4
 AT_ONCE, LOOK = 3, 2.0
@@ -30,7 +30,7 @@ class Senders:
 
     def __init__(self, port: int) -> None:
         self._url, self._ended = f"http://127.0.0.1:{port}/", threading.Event()
-        self._sample = probe()
+        self._sample = sample_photo()
         self.wrong: list[str] = []
         self.answered = 0
         self._threads = [threading.Thread(target=self._send, args=(n,)) for n in range(AT_ONCE)]

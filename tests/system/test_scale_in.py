@@ -18,7 +18,7 @@ from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
 from local.emulators.embedded_aws import isolated
-from local.samples.portraits import probe
+from local.samples.portraits import sample_photo
 
 PHOTOS = 1000
 AT_ONCE = 40
@@ -53,7 +53,7 @@ def test_a_thousand_photos_under_random_scale_in(
         monkeypatch.setenv(name, value)
     settings = Settings()
     http = urllib3.PoolManager(maxsize=AT_ONCE, retries=False, timeout=150)
-    sample = probe()
+    sample = sample_photo()
 
     def post(number: int) -> str:
         for _ in range(20):

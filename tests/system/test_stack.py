@@ -21,7 +21,7 @@ from celery_sqs._aws import queues
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks.settings import Settings
 from local.emulators.embedded_aws import isolated
-from local.samples.portraits import probe
+from local.samples.portraits import sample_photo
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -100,7 +100,7 @@ def test_a_burst_is_named_by_machines_that_come_and_go(
     stack: Settings, s3: "S3Client", machines: Machines, eventually: Wait
 ) -> None:
     eventually(lambda: machines.live == 0, within=SLOW)
-    sample = probe()
+    sample = sample_photo()
     names = [f"burst_{number:02d}" for number in range(PHOTOS)]
     with ThreadPoolExecutor(PHOTOS) as pool:
         answers = list(pool.map(lambda name: post(f"{name}.jpg", sample.data), names))
@@ -131,7 +131,7 @@ def recognised() -> list[str]:
 def test_what_is_no_picture_is_refused_and_leaves_nothing(stack: Settings, s3: "S3Client") -> None:
     stem = f"refused_{time.time_ns()}"
     assert post(f"{stem}.jpg", b"GIF89a, or so it says").startswith("4")
-    assert post(f"{stem}.jpg", probe().data[:2000]).startswith("422")
+    assert post(f"{stem}.jpg", sample_photo().data[:2000]).startswith("422")
     kept = s3.list_objects_v2(Bucket=stack.out_bucket, Prefix=stem)
     assert kept["KeyCount"] == 0
 

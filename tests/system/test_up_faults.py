@@ -20,7 +20,7 @@ from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
 from local.emulators.embedded_aws import isolated
-from local.samples.portraits import portraits, probe
+from local.samples.portraits import portraits, sample_photo
 
 System = Any
 """``System`` of conftest.py, which cannot be imported."""
@@ -38,7 +38,7 @@ class Clients:
         self.tally: Counter[str] = Counter()
         self._url = url
         self._stopped = threading.Event()
-        self._probes = [probe(portrait.name) for portrait in portraits()]
+        self._probes = [sample_photo(portrait.name) for portrait in portraits()]
         self._threads = [threading.Thread(target=self._post, args=(i,)) for i in range(CLIENTS)]
         for thread in self._threads:
             thread.start()

@@ -1,4 +1,4 @@
-"""The pulse of a process, and the health check of the images that reads it."""
+"""The heartbeat of a process, and the health check of the images that reads it."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks import heartbeat_file
-from facerec_tasks.heartbeat_file import Pulse
+from facerec_tasks.heartbeat_file import HeartbeatFile
 from tests.answering import Silent, serving
 
 HEALTHY = Path("docker/healthy.py").resolve()
@@ -28,18 +28,18 @@ def healthy(place: str, **environment: str) -> "subprocess.CompletedProcess[str]
 
 
 def test_a_beat_is_a_touch_and_a_file_that_is_touched_is_healthy(tmp_path: Path) -> None:
-    Pulse(tmp_path / "state", "worker").beat()
-    assert healthy("$STATE/worker.pulse", STATE=str(tmp_path / "state")).returncode == 0
+    HeartbeatFile(tmp_path / "state", "worker").touch()
+    assert healthy("$STATE/worker.heartbeat", STATE=str(tmp_path / "state")).returncode == 0
 
 
 def test_beats_in_between_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = Pulse(tmp_path, "worker")
-    one.beat()
+    one = HeartbeatFile(tmp_path, "worker")
+    one.touch()
     os.utime(one.path, (0, 0))
-    one.beat()
+    one.touch()
     assert one.path.stat().st_mtime == 0
     monkeypatch.setattr(heartbeat_file, "EVERY", 0.0)
-    one.beat()
+    one.touch()
     assert one.path.stat().st_mtime > 0
 
 
@@ -48,14 +48,14 @@ def test_a_disk_that_fails_is_said_once_and_ends_nothing(
 ) -> None:
     monkeypatch.setattr(heartbeat_file, "EVERY", 0.0)
     (tmp_path / "file").touch()
-    one = Pulse(tmp_path / "file" / "state", "worker")
-    one.beat()
-    one.beat()
+    one = HeartbeatFile(tmp_path / "file" / "state", "worker")
+    one.touch()
+    one.touch()
     assert len(caplog.records) == 1
 
 
 def test_a_process_that_hangs_or_never_came_up_is_not_healthy(tmp_path: Path) -> None:
-    file = tmp_path / "worker.pulse"
+    file = tmp_path / "worker.heartbeat"
     assert healthy(str(file)).returncode != 0
     file.touch()
     os.utime(file, (time.time() - 90, time.time() - 90))

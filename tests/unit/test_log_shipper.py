@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from facerec_tasks import log_shipper
-from facerec_tasks.log_shipper import Batch, Entry, Lines, Place, entry
+from facerec_tasks.log_shipper import Cursor, Lines, LogBatch, LogLine, entry
 
 DAY = 24 * 3600 * 1000
 
@@ -68,17 +68,17 @@ def test_a_line_that_is_too_long_is_cut_to_what_an_event_may_have(letter: str) -
 
 
 def test_a_batch_ends_with_ten_thousand_events() -> None:
-    batch = Batch()
-    taken = sum(batch.add(Entry(i, "x", "c")) for i in range(log_shipper.MAX_EVENTS + 5))
+    batch = LogBatch()
+    taken = sum(batch.add(LogLine(i, "x", "c")) for i in range(log_shipper.MAX_EVENTS + 5))
     assert taken == len(batch.events) == 10_000
 
 
 def test_a_batch_counts_bytes_and_26_for_each() -> None:
-    batch, half = Batch(), "é" * ((log_shipper.MAX_BYTES // 2 - 26) // 2)
-    assert batch.add(Entry(1, half, "c"))
-    assert batch.add(Entry(2, half, "c"))
+    batch, half = LogBatch(), "é" * ((log_shipper.MAX_BYTES // 2 - 26) // 2)
+    assert batch.add(LogLine(1, half, "c"))
+    assert batch.add(LogLine(2, half, "c"))
     assert batch.size == log_shipper.MAX_BYTES
-    assert not batch.add(Entry(3, "", "c"))
+    assert not batch.add(LogLine(3, "", "c"))
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_a_batch_counts_bytes_and_26_for_each() -> None:
     [((0, DAY), 2), ((0, DAY + 1), 1), ((DAY + 1, 0), 1), ((DAY, 0, DAY), 3), ((5, DAY + 5, 4), 2)],
 )
 def test_a_batch_spans_a_day_at_most(times: tuple[int, ...], taken: int) -> None:
-    batch = Batch()
-    assert sum(batch.add(Entry(at, "x", "c")) for at in times) == taken
+    batch = LogBatch()
+    assert sum(batch.add(LogLine(at, "x", "c")) for at in times) == taken
 
 
 def test_events_are_in_the_order_of_time_though_the_clock_was_set_back() -> None:
-    batch = Batch()
+    batch = LogBatch()
     for at, text in ((5, "a"), (3, "b"), (5, "c")):
-        batch.add(Entry(at, text, "c"))
+        batch.add(LogLine(at, text, "c"))
     assert [event["message"] for event in batch.events] == ["b", "a", "c"]
     assert batch.entries[-1].text == "c", "the place is the journal's"
 
@@ -132,7 +132,7 @@ def test_a_line_without_an_end_takes_no_memory(
 
 @pytest.mark.parametrize("spoilt", [b"", b"\xff\xfe", b"--since=today", b"x" * 5000, b"a\nb"])
 def test_a_spoilt_place_is_the_beginning(tmp_path, spoilt: bytes) -> None:
-    place = Place(tmp_path / "cursor")
+    place = Cursor(tmp_path / "cursor")
     assert place.load() == ""
     place.save("s=1;i=2")
     assert place.load() == "s=1;i=2"

@@ -67,10 +67,10 @@ def test_an_answer_to_a_video_survives_json() -> None:
     footage = VideoInfo("video/mp4", "h264", 8.0, 25.0, 16, True, "video/id/sheet.jpg")
     answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(person,), video=footage)
     assert Answer.from_json(answer.to_json()) == answer
-    assert answer.ring() == answer.to_dict()
+    assert answer.to_message() == answer.to_dict()
 
 
 def test_an_answer_that_does_not_fit_into_a_message_is_read_from_its_record() -> None:
     spans = tuple((float(2 * n), 2 * n + 1.0) for n in range(20_000))
     answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(Person("A", True, 1, spans, 1),))
-    assert answer.ring() == {"task_id": "id", "outcome": "on-record"}
+    assert answer.to_message() == {"task_id": "id", "outcome": "on-record"}

@@ -16,11 +16,11 @@ from celery.utils import uuid
 from celery_sqs._results.backend import ResponseQueueLost
 
 from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
-from facerec_tasks.schemas import ON_RECORD, Answer
+from facerec_tasks.schemas import STORED, Answer
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
-from facerec_tasks.storage.videos import VideoFolder
+from facerec_tasks.storage.videos import VideoStore
 from facerec_tasks.tasks import recognize, recognize_video
 from webapp.http.uploads import Upload
 from webapp.services.idempotency import Claim, Claims, InProgress, KeyReused, fingerprint
@@ -182,7 +182,7 @@ class Recogniser:
         try:
             for until in (half_way, deadline):
                 reply = self._doorbell.rung(sent, until, gone)
-                if reply is None or reply.get("outcome") == ON_RECORD:
+                if reply is None or reply.get("outcome") == STORED:
                     answer = self._on_record(sent.task_id)
                 else:
                     answer = Answer.from_dict(reply)
@@ -221,11 +221,11 @@ class Recogniser:
 
     def progress(self, task_id: str) -> dict[str, Any]:
         """How far a video is, as its worker told last; nothing when it told nothing."""
-        return VideoFolder(self._storage, task_id).progress()
+        return VideoStore(self._storage, task_id).progress()
 
     def picture(self, task_id: str, name: str) -> bytes | None:
         """A picture of a video's answer, or none."""
-        return VideoFolder(self._storage, task_id).picture(name)
+        return VideoStore(self._storage, task_id).picture(name)
 
     def cancel(self, task_id: str) -> bool:
         """Ends a task by giving it an answer; false when it was never accepted.

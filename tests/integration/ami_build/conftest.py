@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ami_build.image.registry import ID_TAG, VERSION_TAG
-from ami_build.stack.deployment import Deployed, Deployment, Wish
+from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
@@ -47,13 +47,13 @@ def system() -> Iterator[System]:
 
 @pytest.fixture
 def deploy(settings: Settings) -> Callable[..., Deployed]:
-    """``deploy(field=value, ...)``: plans and applies a wish for the test's own id."""
+    """``deploy(field=value, ...)``: plans and applies a options for the test's own id."""
     return lambda **wishes: put(settings, **wishes)
 
 
 def put(settings: Settings, **wishes: object) -> Deployed:
     deployment = Deployment(settings, lambda line: None)
-    return deployment.apply(deployment.plan(Wish(**wishes)), versioning_delay=0)  # type: ignore[arg-type]
+    return deployment.apply(deployment.plan(DeployOptions(**wishes)), versioning_delay=0)  # type: ignore[arg-type]
 
 
 def make_image(settings: Settings, version: str = "1") -> str:

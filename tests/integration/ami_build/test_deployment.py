@@ -11,10 +11,10 @@ from celery_sqs._aws import queues
 from celery_sqs._results.response_queue import ATTRIBUTES
 from click.testing import CliRunner
 
-from ami_build.errors import DefaultId, NameTaken
+from ami_build.errors import BucketNameTaken, DefaultId
 from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
-from ami_build.stack.deployment import Deployed, Deployment, Wish
+from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
 from autoscale.fleet import Ec2Fleet
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
@@ -216,8 +216,8 @@ def test_the_default_id_is_refused_with_the_reason(settings: Settings) -> None:
 
 def test_a_bucket_that_is_no_stack_of_ours_is_named(settings: Settings) -> None:
     client(settings, "s3").create_bucket(Bucket=settings.out_bucket)
-    with pytest.raises(NameTaken, match=settings.out_bucket):
-        Deployment(settings, lambda line: None).plan(Wish())
+    with pytest.raises(BucketNameTaken, match=settings.out_bucket):
+        Deployment(settings, lambda line: None).plan(DeployOptions())
     assert Stack(settings).find() is None
 
 

@@ -11,9 +11,9 @@ import pytest
 from celery_sqs._aws import queues
 from click.testing import CliRunner
 
-from ami_build.doctor.context import admit
+from ami_build.doctor.context import load
 from ami_build.doctor.permissions import ROLES, needs
-from ami_build.doctor.runner import examine
+from ami_build.doctor.runner import run_checks
 from ami_build.stack.deployment import Deployed
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
@@ -34,7 +34,7 @@ MAX_POLICY = 6144
 
 
 def faults(settings: Settings) -> set[str]:
-    return {finding.subject for finding in examine(settings) if finding.level == "fault"}
+    return {finding.subject for finding in run_checks(settings) if finding.level == "fault"}
 
 
 def is_up(url: str) -> bool:
@@ -73,13 +73,13 @@ def test_it_finds_exactly_what_was_broken_by_hand(
     requests = queues.queue_url(sqs, settings.request_queue)
     policy = sqs.get_queue_attributes(QueueUrl=requests, AttributeNames=["Policy"])["Attributes"]
     elsewhere = {
-        "deadLetterTargetArn": admit(settings).arn("sqs", settings.response_queue),
+        "deadLetterTargetArn": load(settings).arn("sqs", settings.response_queue),
         "maxReceiveCount": 3,
     }
     sqs.set_queue_attributes(  # moto forgets the policy of whoever does not repeat it
         QueueUrl=requests, Attributes={**policy, "RedrivePolicy": json.dumps(elsewhere)}
     )
-    permissions = admit(settings).arn("iam", f"policy/{id_}-controller", regional=False)
+    permissions = load(settings).arn("iam", f"policy/{id_}-controller", regional=False)
     client(settings, "iam").detach_role_policy(
         RoleName=f"{id_}-web-instance", PolicyArn=permissions
     )
@@ -89,7 +89,7 @@ def test_it_finds_exactly_what_was_broken_by_hand(
     sqs.send_message(
         QueueUrl=queues.queue_url(sqs, settings.dead_letter_queue), MessageBody="a dead letter"
     )
-    found = examine(settings)
+    found = run_checks(settings)
     assert {finding.subject for finding in found if finding.level == "fault"} == {
         f"bucket {settings.out_bucket}: versions",
         f"queue {settings.request_queue}: redrive",
@@ -110,13 +110,13 @@ def test_it_finds_exactly_what_was_broken_by_hand(
 @on_embedded_aws
 def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System) -> None:
     """The needs that doctor asks about are all that the template allows, action by action."""
-    patient = admit(system.settings)
+    context = load(system.settings)
     iam = client(system.settings, "iam")
     template = client(system.settings, "ec2").describe_launch_templates(
-        LaunchTemplateNames=[f"{patient.id}-app-tier"]
+        LaunchTemplateNames=[f"{context.id}-app-tier"]
     )["LaunchTemplates"][0]["LaunchTemplateId"]
     for process in ROLES:
-        arn = patient.arn("iam", f"policy/{patient.id}-{process}", regional=False)
+        arn = context.arn("iam", f"policy/{context.id}-{process}", regional=False)
         document = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"][
             "Document"
         ]
@@ -126,11 +126,11 @@ def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System)
             for action in _each(statement["Action"])
         }
         assert not [action for action in allowed if "*" in action]
-        wanted = needs(patient, template)
+        wanted = needs(context, template)
         used = {a for need in wanted if need.process == process for a in need.actions}
         assert allowed == used, process
         plain = json.dumps(document, separators=(",", ":"))
-        longest = len(plain) + plain.count(patient.id) * (MAX_ID - len(patient.id))
+        longest = len(plain) + plain.count(context.id) * (MAX_ID - len(context.id))
         assert longest < MAX_POLICY, process
 
 
@@ -155,19 +155,19 @@ def _each(value: str | list[str]) -> list[str]:
 def test_the_controller_may_not_touch_what_is_not_its_fleets(
     system: System, action: str, resource: str, context: dict[str, str]
 ) -> None:
-    patient = admit(system.settings)
+    context = load(system.settings)
     entries = [
         {
             "ContextKeyName": key,
-            "ContextKeyValues": [value.replace("ID", patient.id)],
+            "ContextKeyValues": [value.replace("ID", context.id)],
             "ContextKeyType": "string",
         }
         for key, value in context.items()
     ]
-    (result,) = patient.iam.simulate_principal_policy(
-        PolicySourceArn=patient.arn("iam", f"role/{patient.id}-web-instance", regional=False),
+    (result,) = context.iam.simulate_principal_policy(
+        PolicySourceArn=context.arn("iam", f"role/{context.id}-web-instance", regional=False),
         ActionNames=[action],
-        ResourceArns=[patient.arn("ec2", resource)],
+        ResourceArns=[context.arn("ec2", resource)],
         ContextEntries=entries,  # type: ignore[arg-type]
     )["EvaluationResults"]
     assert result["EvalDecision"] == "implicitDeny"
@@ -180,11 +180,11 @@ def test_the_controller_may_not_touch_what_is_not_its_fleets(
 def test_nobody_may_delete_or_empty_the_queues_of_the_stack(
     system: System, role: str, action: str, queue: str
 ) -> None:
-    patient = admit(system.settings)
-    (result,) = patient.iam.simulate_principal_policy(
-        PolicySourceArn=patient.arn("iam", f"role/{patient.id}-{role}", regional=False),
+    context = load(system.settings)
+    (result,) = context.iam.simulate_principal_policy(
+        PolicySourceArn=context.arn("iam", f"role/{context.id}-{role}", regional=False),
         ActionNames=[action],
-        ResourceArns=[patient.arn("sqs", f"{patient.id}-{queue}")],
+        ResourceArns=[context.arn("sqs", f"{context.id}-{queue}")],
     )["EvaluationResults"]
     assert result["EvalDecision"] == "implicitDeny"
 

@@ -7,8 +7,8 @@ import pytest
 
 from ami_build.errors import StackFailed, Stuck
 from ami_build.stack.cloudformation import Stack
-from ami_build.stack.deployment import Deployed, Deployment, Wish
-from ami_build.stack.destroy import Removal
+from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
+from ami_build.stack.destroy import Destroyer
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 
@@ -32,9 +32,9 @@ def test_what_failed_first_is_named_and_the_next_deploy_starts_from_nothing(
     iam.delete_role(RoleName=in_the_way)
     # LocalStack keeps buckets of a creation that was undone, and then cannot delete its own stack.
     with pytest.raises(Stuck, match="facerec aws destroy"):
-        Deployment(settings, lambda line: None).plan(Wish())
-    Removal(settings, lambda line: None).remove(with_photos=False)
-    assert Removal(settings, lambda line: None).look().empty
+        Deployment(settings, lambda line: None).plan(DeployOptions())
+    Destroyer(settings, lambda line: None).remove(with_photos=False)
+    assert Destroyer(settings, lambda line: None).look().empty
     assert deploy().changed > 20
 
 
@@ -42,7 +42,7 @@ def test_two_deploys_at_once_end_in_one_stack(
     settings: Settings, deploy: Callable[..., Deployed]
 ) -> None:
     first, second = (Deployment(settings, lambda line: None) for _ in range(2))
-    plans = first.plan(Wish()), second.plan(Wish())
+    plans = first.plan(DeployOptions()), second.plan(DeployOptions())
     first.apply(plans[0], versioning_delay=0)
     second.withdraw(plans[1])
     assert Stack(settings).get().status == "CREATE_COMPLETE"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from ami_build.doctor.context import Patient, admit
+from ami_build.doctor.context import DeploymentContext, load
 from ami_build.doctor.permissions import ROLES
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks.settings import Settings
@@ -35,10 +35,10 @@ def recorder(system: System) -> Iterator[Recorder]:
     proxy.stop()
 
 
-def allowed(patient: Patient, process: str, call: Call) -> bool:
+def allowed(context: DeploymentContext, process: str, call: Call) -> bool:
     """Whether the process's own policy, and not its machine's others, allows the call."""
-    arn = patient.arn("iam", f"policy/{patient.id}-{process}", regional=False)
-    version = patient.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    arn = context.arn("iam", f"policy/{context.id}-{process}", regional=False)
+    version = context.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
     document: Any = version["Document"]
     resource = call.resource
     context: dict[str, list[str]] = {}
@@ -46,14 +46,14 @@ def allowed(patient: Patient, process: str, call: Call) -> bool:
         context.setdefault(key.lower(), []).append(value)
     if "launch template" in context:
         (name,) = context.pop("launch template")
-        found = patient.ec2.describe_launch_templates(LaunchTemplateNames=[name])
+        found = context.ec2.describe_launch_templates(LaunchTemplateNames=[name])
         template = found["LaunchTemplates"][0]["LaunchTemplateId"]
-        context["ec2:launchtemplate"] = [patient.arn("ec2", f"launch-template/{template}")]
+        context["ec2:launchtemplate"] = [context.arn("ec2", f"launch-template/{template}")]
     if resource.startswith("i-"):
-        tags = patient.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
+        tags = context.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
         for tag in tags["Tags"]:
             context[f"aws:resourcetag/{tag['Key']}".lower()] = [tag["Value"]]
-        resource = patient.arn("ec2", f"instance/{resource}")
+        resource = context.arn("ec2", f"instance/{resource}")
     return decide([document], call.action, resource, context) == "allowed"
 
 
@@ -111,13 +111,13 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     for child in reversed(running):
         child.end(grace=30.0)
 
-    patient = admit(settings)
+    context = load(settings)
     calls = recorder.seen
     assert {call.who for call in calls} == {*ROLES}
     refused = sorted(
         f"{call.who}: {call.action} on {call.resource} {call.context or ''}"
         for call in calls
-        if not allowed(patient, call.who, call)
+        if not allowed(context, call.who, call)
     )
     assert not refused, "\n".join(refused)
     end_fleet(settings)
@@ -133,11 +133,14 @@ def shipping(recorder: Recorder) -> set[str]:
 
 def use(web: str, flower: str, eventually: Callable[..., None]) -> None:
     """What people do: photos, people, pages, a look at the workers."""
-    probe = portraits.probe()
+    sample_photo = portraits.sample_photo()
     portrait = portraits.portraits()[0].path.read_bytes()
     json_wish: Mapping[str, str] = {"Accept": "application/json", "Idempotency-Key": "once"}
     first = HTTP.request(
-        "POST", web, fields={"inputFile": (probe.file_name, probe.data)}, headers=json_wish
+        "POST",
+        web,
+        fields={"inputFile": (sample_photo.file_name, sample_photo.data)},
+        headers=json_wish,
     )
     assert first.status == 200, first.data
     assert HTTP.request("GET", f"{web}/results/{first.json()['task_id']}").status == 200

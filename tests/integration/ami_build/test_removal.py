@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ami_build.errors import PhotosRemain
 from ami_build.stack.cloudformation import Stack
 from ami_build.stack.deployment import Deployed
-from ami_build.stack.destroy import Removal
+from ami_build.stack.destroy import Destroyer
 from autoscale.fleet import Ec2Fleet
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
@@ -32,7 +32,7 @@ def live_machines(settings: Settings) -> list[str]:
         for page in pages
         for reservation in page["Reservations"]
         for one in reservation["Instances"]
-        if one["State"]["Name"] not in ("terminated", "shutting-down")
+        if one["StackState"]["Name"] not in ("terminated", "shutting-down")
     ]
 
 
@@ -64,7 +64,7 @@ def test_nothing_is_left_and_another_system_stays_as_it_is(
     )["Instances"]
 
     with pytest.raises(PhotosRemain, match="4 photos"):
-        Removal(settings, print).remove(with_photos=False)
+        Destroyer(settings, print).remove(with_photos=False)
     assert len(live_machines(settings)) == 4  # web-instance, two workers, the stranger
 
     told = CliRunner().invoke(aws, ["destroy"], input=f"{settings.id}\n")
@@ -127,11 +127,11 @@ def test_the_stack_of_videos_goes_too_but_no_bucket_that_has_but_the_name(
     s3.put_object(Bucket=f"{settings.id}-input", Key="a.mp4", Body=b"video")
     s3.create_bucket(Bucket=f"{settings.id}-output")
     with pytest.raises(PhotosRemain, match="1 photos, videos"):
-        Removal(settings, print).remove(with_photos=False)
+        Destroyer(settings, print).remove(with_photos=False)
     told = CliRunner().invoke(aws, ["destroy", "--with-photos", "--confirm", settings.id])
     assert told.exit_code == 0, told.output
     assert "the stack of videos" in told.output
-    assert Removal(settings, print).look().empty
+    assert Destroyer(settings, print).look().empty
     left = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     assert f"{settings.id}-input" not in left
     assert f"{settings.id}-output" in left
@@ -150,5 +150,5 @@ def test_what_an_interrupted_run_left_is_found_by_the_next(
     assert "facerec aws destroy" in told.output
     told = CliRunner().invoke(aws, ["destroy", "--confirm", settings.id])
     assert told.exit_code == 0, told.output
-    assert Removal(settings, print).look().empty
+    assert Destroyer(settings, print).look().empty
     deploy()

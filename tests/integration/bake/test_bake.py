@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ami_build.image.bake import Bake, Baked, BakeFailed, Order
+from ami_build.image.bake import Bake, BakeFailed, BakeOptions, BakeResult
 from ami_build.image.registry import Images, ImageTaken
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks import aws
@@ -31,10 +31,12 @@ pytestmark = pytest.mark.usefixtures("private_endpoint")
 
 def baker(settings: Settings, base_image: str, told: list[str] | None = None, **order: Any) -> Bake:
     wanted = {"base_image": base_image, "instance_type": "t3.small", "deadline": 30.0} | order
-    return Bake(settings, Order(**wanted), (told if told is not None else []).append, poll=0.1)
+    return Bake(
+        settings, BakeOptions(**wanted), (told if told is not None else []).append, poll=0.1
+    )
 
 
-def bake(settings: Settings, base_image: str, **order: Any) -> Baked:
+def bake(settings: Settings, base_image: str, **order: Any) -> BakeResult:
     return baker(settings, base_image, **order).run()
 
 

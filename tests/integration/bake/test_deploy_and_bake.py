@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import cli.commands.aws
-from ami_build.image.bake import Order
+from ami_build.image.bake import BakeOptions
 from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
@@ -40,7 +40,9 @@ def test_one_command_brings_everything_and_another_takes_it_away(
 ) -> None:
     ec2 = client(settings, "ec2")
     base = ec2.register_image(Name="debian", Architecture="x86_64", RootDeviceName="/dev/xvda")
-    monkeypatch.setattr(cli.commands.aws, "Order", partial(Order, base_image=base["ImageId"]))
+    monkeypatch.setattr(
+        cli.commands.aws, "BakeOptions", partial(BakeOptions, base_image=base["ImageId"])
+    )
     done = json.loads(run("deploy", "--bake", "--yes", "--no-wait", "--json"))
     (kept,) = Images(settings).kept()
     assert done["image"] == kept.id

@@ -1,4 +1,4 @@
-"""The hypervisor with the emulated EC2, real workers in it."""
+"""The worker host with the emulated EC2, real workers in it."""
 
 import os
 import signal
@@ -22,16 +22,16 @@ BOOT = 45.0
 
 
 class Host:
-    """A hypervisor on an EC2, and what it runs."""
+    """A worker host on an EC2, and what it runs."""
 
     def __init__(self, settings: Settings, spawn: Spawn) -> None:
         self.settings = settings
         self.ec2 = aws.client(settings, "ec2")
         self._spawn = spawn
-        self.hypervisor = self.start()
+        self.worker_host = self.start()
 
     def start(self) -> Child:
-        return self._spawn((sys.executable, "-m", "local.processes.worker_host"), log="hypervisor")
+        return self._spawn((sys.executable, "-m", "local.processes.worker_host"), log="worker_host")
 
     def launch(self, name: str, **tags: str) -> str:
         """Launches one machine; its id."""
@@ -101,12 +101,12 @@ def test_a_worker_that_is_killed_comes_back_and_leaves_no_children(
     assert not set(before) & set(host.processes(machine))
 
 
-def test_a_killed_hypervisor_takes_its_workers_along_and_the_next_one_starts_them_again(
+def test_a_killed_worker_host_takes_its_workers_along_and_the_next_one_starts_them_again(
     host: Host, eventually: Wait
 ) -> None:
     machine = host.launch("app-tier-instance-1")
     eventually(lambda: host.ready(machine), within=BOOT)
-    os.kill(host.hypervisor.pid, signal.SIGKILL)
+    os.kill(host.worker_host.pid, signal.SIGKILL)
     eventually(lambda: not host.processes(), within=5)
     host.start()
     eventually(lambda: host.ready(machine, times=2), within=BOOT)
@@ -118,9 +118,9 @@ def test_it_outlives_an_aws_that_is_gone_and_ends_in_time(
     machine = host.launch("app-tier-instance-1")
     eventually(lambda: host.ready(machine), within=BOOT)
     private_aws.close()
-    log = host.settings.state_dir.parent / "hypervisor.log"
+    log = host.settings.state_dir.parent / "worker_host.log"
     eventually(lambda: "does not answer" in log.read_text(), within=30)
     assert host.processes(machine), "no answer is no reason to stop a worker"
-    host.hypervisor.signal(signal.SIGTERM)
-    assert host.hypervisor.wait(8)
+    host.worker_host.signal(signal.SIGTERM)
+    assert host.worker_host.wait(8)
     assert not host.processes()

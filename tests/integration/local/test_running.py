@@ -12,8 +12,8 @@ from local.processes import discovery
 
 HOLD = """
 import signal, sys; from pathlib import Path; from local.processes import discovery
-with discovery.only_one(Path(sys.argv[1])):
-    discovery.tell(Path(sys.argv[1])); signal.pause()
+with discovery.exclusive(Path(sys.argv[1])):
+    discovery.advertise(Path(sys.argv[1])); signal.pause()
 """
 
 
@@ -51,7 +51,7 @@ def test_what_runs_is_found_and_what_was_killed_is_not(held, eventually) -> None
 def test_a_second_one_is_kept_out(held, eventually) -> None:
     _, folder = held
     eventually(lambda: discovery.find(folder), within=20)
-    with pytest.raises(ConfigurationError, match="runs already"), discovery.only_one(folder):
+    with pytest.raises(ConfigurationError, match="runs already"), discovery.exclusive(folder):
         pass
 
 
@@ -65,7 +65,7 @@ def test_adopting_leaves_nothing_of_a_real_account(
     os.environ.update(FACEREC_STATE_DIR=str(folder), AWS_PROFILE="mine", AWS_SECRET_ACCESS_KEY="s")
     get_settings.cache_clear()
     try:
-        assert discovery.adopt() == "http://127.0.0.1:1"
+        assert discovery.discover() == "http://127.0.0.1:1"
         assert "AWS_PROFILE" not in os.environ
         assert os.environ["AWS_SECRET_ACCESS_KEY"] != "s"
         assert os.environ["AWS_REGION"] == "eu-west-1"

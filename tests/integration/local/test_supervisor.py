@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local.processes.service import Definition
-from local.processes.supervisor import Ending, ServiceFailed, Supervisor
+from local.processes.service import ServiceSpec
+from local.processes.supervisor import ServiceFailed, ShutdownStep, Supervisor
 
 Wait = Callable[..., None]
 POLITE = """
@@ -26,15 +26,15 @@ time.sleep(60)
 
 @pytest.fixture
 def supervisor() -> Iterator[Supervisor]:
-    supervisor = Supervisor([Ending(("web",), 3.0), Ending(("workers",), 3.0)])
+    supervisor = Supervisor([ShutdownStep(("web",), 3.0), ShutdownStep(("workers",), 3.0)])
     yield supervisor
     supervisor.end()
 
 
-def polite(name: str, folder: Path) -> Definition:
+def polite(name: str, folder: Path) -> ServiceSpec:
     """Writes its name when it is told to end."""
     started = folder / f"{name}.started"
-    return Definition(
+    return ServiceSpec(
         name,
         (sys.executable, "-c", POLITE, str(folder / "ended"), name, str(started)),
         dict(os.environ),
@@ -43,8 +43,8 @@ def polite(name: str, folder: Path) -> Definition:
     )
 
 
-def failing(folder: Path, code: str) -> Definition:
-    return Definition(
+def failing(folder: Path, code: str) -> ServiceSpec:
+    return ServiceSpec(
         "web", (sys.executable, "-c", code), dict(os.environ), folder / "log", lambda: False
     )
 
@@ -72,7 +72,7 @@ def test_a_service_that_is_killed_comes_back(
     os.kill(first, signal.SIGKILL)
 
     def back() -> bool:
-        supervisor.revive()
+        supervisor.restart()
         return supervisor.pid("web") not in (first, None)
 
     eventually(back, within=5)
@@ -85,7 +85,7 @@ def test_a_service_that_dies_at_once_is_started_ever_more_slowly(
     supervisor.start(failing(tmp_path, "print('start')"))
     until = time.monotonic() + 4.0  # starts at 0, about 0.3, 0.7, 1.6, 3.3
     while time.monotonic() < until:
-        supervisor.revive()
+        supervisor.restart()
         time.sleep(0.02)
     assert 3 <= (tmp_path / "log").read_text().count("start") <= 5
 
@@ -98,7 +98,7 @@ def test_the_death_of_the_irreplaceable_is_told(
     os.kill(pid(supervisor, "web"), signal.SIGKILL)
     eventually(lambda: supervisor.has_ended("web"))
     with pytest.raises(ServiceFailed, match="web ended with -9"):
-        supervisor.revive(irreplaceable=("web",))
+        supervisor.restart(irreplaceable=("web",))
 
 
 def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(

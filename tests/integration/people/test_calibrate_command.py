@@ -24,7 +24,7 @@ def variants(name: str) -> list[bytes]:
     file = io.BytesIO()
     with Image.open(portrait.path) as picture:
         picture.convert("L").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file, "PNG")
-    return [portrait.path.read_bytes(), portraits.probe(name).data, file.getvalue()]
+    return [portrait.path.read_bytes(), portraits.sample_photo(name).data, file.getvalue()]
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from cli.commands.people import people
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from local.emulators.resources import create_buckets
 from local.samples import portraits
@@ -52,7 +52,7 @@ def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_p
         (tmp_path / name).mkdir()
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
     (tmp_path / "Grace" / "2.jpg").write_text("no photo")
-    (tmp_path / "Grace" / "3.jpg").write_bytes(portraits.probe("Eileen_Collins").data)
+    (tmp_path / "Grace" / "3.jpg").write_bytes(portraits.sample_photo("Eileen_Collins").data)
     (tmp_path / "Eileen" / "notes.txt").write_text("not looked at")
     result = run("import", tmp_path)
     assert result.stdout.splitlines()[-1] == "enrolled 2 photos, 0 were there already, 2 not taken"
@@ -155,7 +155,7 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
 
 def test_the_sample_people_are_enrolled_when_nobody_is_known(settings: Settings) -> None:
     storage = Storage(settings)
-    known_people, networks = People(storage), Networks(storage, settings)
+    known_people, networks = People(storage), ModelFiles(storage, settings)
     assert set(portraits.enrol(known_people, networks)) == {
         "Eileen_Collins",
         "Grace_Hopper",

@@ -22,7 +22,7 @@ from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, G
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage, Stored
-from facerec_tasks.storage.model_files import STORED, Networks
+from facerec_tasks.storage.model_files import STORED, ModelFiles
 from facerec_tasks.storage.people import People
 from local.emulators.resources import create_buckets
 from local.processes.child import Child
@@ -31,7 +31,7 @@ from tests import own_people
 from tests.data_pt import saved
 
 EACH = 6
-PHOTO = portraits.probe("Grace_Hopper").data
+PHOTO = portraits.sample_photo("Grace_Hopper").data
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_edits_meanwhile_are_kept(
 ) -> None:
     """Somebody is enrolled and somebody removed while the embeddings are computed, and somebody is
     renamed between the last reading of the gallery and its writing."""
-    networks = Networks(storage, settings)
+    networks = ModelFiles(storage, settings)
     name = networks.stage("resnet128", network.read_bytes())
     recognizer = networks.recognizer(Gallery.empty("resnet128", precision=name))
     others = People(storage)
@@ -241,7 +241,7 @@ def test_while_s3_fails_the_network_is_fetched_later(
     assert run("int8", "--network", network, "--force").exit_code == 0
     shutil.rmtree(settings.state_dir / "networks")
     with pytest.raises(Unavailable):
-        Networks(Failing(settings), settings).recognizer(people.gallery())
+        ModelFiles(Failing(settings), settings).recognizer(people.gallery())
 
 
 def test_a_copy_damaged_on_disk_is_fetched_again(
@@ -250,7 +250,7 @@ def test_a_copy_damaged_on_disk_is_fetched_again(
     assert run("int8", "--network", network, "--force").exit_code == 0
     (copy,) = (settings.state_dir / "networks").iterdir()
     copy.write_bytes(b"")
-    assert Networks(storage, settings).recognizer(people.gallery())
+    assert ModelFiles(storage, settings).recognizer(people.gallery())
     assert copy.read_bytes() == network.read_bytes()
 
 

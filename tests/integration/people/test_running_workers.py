@@ -15,7 +15,7 @@ from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.tasks import recognize
 
-data = portraits.probe("Grace_Hopper").data
+data = portraits.sample_photo("Grace_Hopper").data
 version = Storage(get_settings()).put_photo("test_00.jpg", data, "image/jpeg")
 print("begun", flush=True)
 while True:

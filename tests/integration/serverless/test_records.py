@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from facerec_tasks.settings import Settings
 from facerec_tasks.video.timeline import Person
 from serverless.record import Record, Records
-from serverless.uploads import Upload
+from serverless.uploads import VideoUpload
 
 from .conftest import Buckets
 
@@ -15,7 +15,7 @@ UPLOADS = 12
 
 def answer(number: int) -> Record:
     """Of the ``number``-th upload: a person of that name, or a refusal; names repeat."""
-    upload = Upload("clip.mp4", f"v{number}", f"{number:04X}", "2026-11-24T15:00:00.000Z")
+    upload = VideoUpload("clip.mp4", f"v{number}", f"{number:04X}", "2026-11-24T15:00:00.000Z")
     if number % 3 == 0:
         return Record(upload, "refused", code="empty", detail="The file is empty.")
     return Record(upload, "named", (Person(f"P{number % 2}", True, 1.0, ((0.0, 1.0),), 2),))

@@ -13,11 +13,11 @@ from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.attempts import Attempts
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.photos import Choice, Photos
 from facerec_tasks.storage.results import Results
-from facerec_tasks.storage.videos import VideoFolder
+from facerec_tasks.storage.videos import VideoStore
 from local.processes.child import Child
 from local.samples import portraits
 from local.samples.videos import Coding, Shot, write
@@ -81,7 +81,7 @@ class Fleet:
         return self._spawn(command, log=f"send-{number}")
 
     def photo(self) -> Child:
-        version = self.storage.put_photo("p.jpg", portraits.probe().data, "image/jpeg")
+        version = self.storage.put_photo("p.jpg", portraits.sample_photo().data, "image/jpeg")
         return self._spawn([sys.executable, "-c", PHOTO, "p.jpg", version], log="photo")
 
     def printed(self, log: str) -> str:
@@ -115,7 +115,7 @@ def _quick_times(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fleet(resources: Settings, spawn: Callable[..., Child], tmp_path: Path) -> Fleet:
     fleet = Fleet(resources, spawn, tmp_path)
-    portraits.enrol(People(fleet.storage), Networks(fleet.storage, resources))
+    portraits.enrol(People(fleet.storage), ModelFiles(fleet.storage, resources))
     return fleet
 
 
@@ -161,7 +161,7 @@ def test_kill_9_costs_the_looks_since_the_last_checkpoint_and_no_more(
     assert people(answer) == [HOPPER, COLLINS]
     assert answer is not None
     assert answer.video is not None
-    again = fleet.counted() - answer.video.looks
+    again = fleet.counted() - answer.video.frames_analyzed
     assert 0 <= again <= 1 + 0.5 / PAUSE + 1, f"{before} looks before the kill"
 
 
@@ -182,7 +182,7 @@ def test_a_worker_that_is_told_to_stop_hands_the_video_on_and_no_look_is_repeate
     assert people(answer) == [HOPPER, COLLINS]
     assert answer is not None
     assert answer.video is not None
-    assert fleet.counted() == answer.video.looks
+    assert fleet.counted() == answer.video.frames_analyzed
     assert len(set(fleet.looks.read_text().split())) == 2, "two processes shared the work"
 
 
@@ -202,7 +202,7 @@ def test_a_long_video_takes_turns_with_photos(
     assert people(answer) == [HOPPER, COLLINS]
     assert answer is not None
     assert answer.video is not None
-    assert fleet.counted() == answer.video.looks, "no run repeats another's looks"
+    assert fleet.counted() == answer.video.frames_analyzed, "no run repeats another's looks"
 
 
 def test_of_two_deliveries_at_once_one_goes_on(
@@ -215,12 +215,12 @@ def test_of_two_deliveries_at_once_one_goes_on(
     answer = fleet.answer()
     assert answer is not None
     assert answer.video is not None
-    assert fleet.counted() <= 1.5 * answer.video.looks, "one of them has ended early"
+    assert fleet.counted() <= 1.5 * answer.video.frames_analyzed, "one of them has ended early"
     eventually(lambda: any(client.exit_code is not None for client in clients), within=20)
 
 
 def test_runs_that_know_the_same_are_told_apart(fleet: Fleet) -> None:
-    one, other = (VideoFolder(fleet.storage, task_id(1)) for _ in range(2))
+    one, other = (VideoStore(fleet.storage, task_id(1)) for _ in range(2))
     etag = one.put_state(b"the same", None)
     with pytest.raises(PreconditionFailed):
         other.put_state(b"the same", None)
@@ -236,7 +236,7 @@ def test_a_cancel_ends_a_run_within_seconds(
     client = fleet.send(film)
     fleet.worker()
     eventually(lambda: fleet.counted() >= 3, within=60)
-    folder = VideoFolder(fleet.storage, task_id(1))
+    folder = VideoStore(fleet.storage, task_id(1))
     eventually(lambda: folder.progress().get("percent", 0) > 0)
     assert folder.progress()["people"] == []
     cancelled = Answer(task_id(1), "clip.mp4", None, "cancelled")
@@ -250,7 +250,7 @@ def test_a_cancel_ends_a_run_within_seconds(
     eventually(lambda: fleet.printed("events"), within=20)
     event = json.loads(fleet.printed("events").splitlines()[0])
     assert (event["type"], event["uuid"]) == ("task-progress", task_id(1))
-    assert {"percent", "time", "people", "looks"} <= event.keys()
+    assert {"percent", "time", "people", "frames_analyzed"} <= event.keys()
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_what_is_no_video_is_an_answer(fleet: Fleet, data: bytes, code: str) -> 
 
 
 def test_a_checkpoint_goes_in_the_place_of_the_one_its_run_began_from(fleet: Fleet) -> None:
-    mine = VideoFolder(fleet.storage, task_id(1))
+    mine = VideoStore(fleet.storage, task_id(1))
     first = mine.put_state(b"one", None)
     second = mine.put_state(b"two", first)
     assert mine.put_state(b"two", first) == second, "our own write, of which the answer was lost"

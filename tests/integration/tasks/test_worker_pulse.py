@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from facerec_tasks.heartbeat_file import EVERY, Pulse
+from facerec_tasks.heartbeat_file import EVERY, HeartbeatFile
 from facerec_tasks.settings import Settings
 from local.processes.child import Child
 
@@ -18,12 +18,12 @@ def test_a_worker_beats_until_it_hangs(
         [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker", "-c", "1"],
         log="worker",
     )
-    pulse = Pulse(resources.state_dir, "worker").path
-    eventually(pulse.exists, within=60)
-    os.utime(pulse, (0, 0))
-    eventually(lambda: pulse.stat().st_mtime > 0, within=30)
+    heartbeat = HeartbeatFile(resources.state_dir, "worker").path
+    eventually(heartbeat.exists, within=60)
+    os.utime(heartbeat, (0, 0))
+    eventually(lambda: heartbeat.stat().st_mtime > 0, within=30)
 
     worker.signal(signal.SIGSTOP)
-    os.utime(pulse, (0, 0))
+    os.utime(heartbeat, (0, 0))
     time.sleep(EVERY + 1)  # in which it would have beaten
-    assert pulse.stat().st_mtime == 0
+    assert heartbeat.stat().st_mtime == 0

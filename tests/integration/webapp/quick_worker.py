@@ -17,7 +17,7 @@ from celery.signals import worker_init
 
 from facerec_tasks.app import app
 from facerec_tasks.errors import Unavailable
-from facerec_tasks.tasks.recognition import use_engine
+from facerec_tasks.tasks.recognition import set_engine
 
 BEGIN = b"\xff\xd8\xff"
 
@@ -51,7 +51,7 @@ def fail(wish: dict[str, Any]) -> None:
 
 @worker_init.connect
 def _use_engine(**_: Any) -> None:
-    use_engine(engine)
+    set_engine(engine)
 
 
 if __name__ == "__main__":

@@ -46,15 +46,15 @@ def test_every_operation_keeps_its_word(
     web = start_web()
     command = [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker"]
     spawn([*command, "--concurrency", "1"], log="worker")
-    probe = portraits.probe("Grace_Hopper").data
-    assert web.post(probe).status == 200  # the worker is there
+    sample_photo = portraits.sample_photo("Grace_Hopper").data
+    assert web.post(sample_photo).status == 200  # the worker is there
     schema = from_url(f"http://127.0.0.1:{web.port}/openapi.json")
     for operation in schema.get_all_operations():
         for mode in GenerationMode:
             # Nothing can be wrong with a request that has no parameters.
             with suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext():
                 _try(operation.ok(), mode)
-    _try_photos(schema, probe)
+    _try_photos(schema, sample_photo)
 
 
 def _try(operation: schemathesis.APIOperation, mode: GenerationMode) -> None:
@@ -75,14 +75,14 @@ def _try(operation: schemathesis.APIOperation, mode: GenerationMode) -> None:
     attempt()
 
 
-def _try_photos(schema: schemathesis.BaseSchema, probe: bytes) -> None:
+def _try_photos(schema: schemathesis.BaseSchema, sample_photo: bytes) -> None:
     """What random bytes do not reach: photos with a face, and a person on them."""
     enrol, verify = schema["/people"]["POST"], schema["/people/{name}/verify"]["POST"]
     for operation, body, path in (
-        (enrol, {"name": "Grace", "inputFile": [probe]}, {}),
-        (verify, {"inputFile": probe}, {"name": "Grace"}),
-        (schema["/"]["POST"], {"inputFile": [probe]}, {}),
-        (schema["/"]["POST"], {"inputFile": [probe, b"hello"]}, {}),
+        (enrol, {"name": "Grace", "inputFile": [sample_photo]}, {}),
+        (verify, {"inputFile": sample_photo}, {"name": "Grace"}),
+        (schema["/"]["POST"], {"inputFile": [sample_photo]}, {}),
+        (schema["/"]["POST"], {"inputFile": [sample_photo, b"hello"]}, {}),
         (schema["/people/{name}"]["DELETE"], None, {"name": "Grace"}),
     ):
         made = {"body": body, "media_type": "multipart/form-data"} if body else {}

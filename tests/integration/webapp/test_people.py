@@ -45,7 +45,7 @@ def test_a_person_is_enrolled_named_verified_and_forgotten(
 ) -> None:
     web = start_web()
     assert web.json("/people") == {"people": []}
-    probe = portraits.probe("Grace_Hopper").data
+    sample_photo = portraits.sample_photo("Grace_Hopper").data
 
     made = enrol(web, NAME, GRACE, b"\xff\xd8\xff broken")
     assert made.status == 201
@@ -56,16 +56,16 @@ def test_a_person_is_enrolled_named_verified_and_forgotten(
     assert enrol(web, NAME, GRACE).json()["enrolled"] == 0  # known already
     assert list(Storage(resources).list(people_service.UPLOADS)) == []
 
-    assert web.post(probe, name="p.jpg").data.decode() == f"p:{NAME}"
+    assert web.post(sample_photo, name="p.jpg").data.decode() == f"p:{NAME}"
     where = f"/people/{quote(NAME)}"
-    for photo, outcome in ((probe, "same"), (EILEEN, "different")):
+    for photo, outcome in ((sample_photo, "same"), (EILEEN, "different")):
         assert web.post(photo, path=f"{where}/verify").data.decode() == outcome
-    assert web.post(probe, path="/people/Nobody/verify").status == 404
+    assert web.post(sample_photo, path="/people/Nobody/verify").status == 404
 
     assert web.request("DELETE", where).status == 204
     assert web.request("DELETE", where).status == 404
     assert web.json("/people") == {"people": []}
-    eventually(lambda: web.post(probe, name="p.jpg").data == b"p:unknown")
+    eventually(lambda: web.post(sample_photo, name="p.jpg").data == b"p:unknown")
     assert web.json("/internal/ledger")["outstanding"] == 0
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.model_files import Networks
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from local.processes.child import Child
 from local.samples import portraits
@@ -35,7 +35,7 @@ def start_watcher(
     resources: Settings, spawn: Callable[..., Child], tmp_path: Path
 ) -> Callable[[float], Child]:
     storage = Storage(resources)
-    portraits.enrol(People(storage), Networks(storage, resources))
+    portraits.enrol(People(storage), ModelFiles(storage, resources))
 
     def start(pause: float) -> Child:
         environment = {

@@ -18,7 +18,7 @@ from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
-from local.samples.portraits import probe
+from local.samples.portraits import sample_photo
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(1800)]
 
@@ -53,7 +53,7 @@ def answers(storage: Storage, tasks: list[str]) -> list[Answer]:
 
 def crowd(rows: int = 10) -> bytes:
     """A photo that takes a worker seconds: a hundred portraits."""
-    portrait = Image.open(io.BytesIO(probe().data)).convert("RGB").resize((160, 160))
+    portrait = Image.open(io.BytesIO(sample_photo().data)).convert("RGB").resize((160, 160))
     sheet = Image.new("RGB", (160 * rows, 160 * rows))
     for i in range(rows * rows):
         sheet.paste(portrait, (160 * (i % rows), 160 * (i // rows)))
@@ -71,7 +71,7 @@ def test_an_app_tier_instance_boots_to_its_first_task(
     boot: Boot, storage: Storage, metadata: Metadata, eventually: Eventually,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
-    (task,) = send(storage, probe().data)
+    (task,) = send(storage, sample_photo().data)
     machine = boot("app")
     eventually(lambda: answers(storage, [task]), within=UP)
     seconds = time.monotonic() - machine.booted_at
@@ -95,11 +95,11 @@ def test_a_killed_worker_is_started_again_and_a_machine_comes_back_by_itself(
     machine.run("kill", "-9", str(first))
     eventually(lambda: machine.pid(WORKER) not in (0, first), within=UP)
     assert int(machine.shows(WORKER, "NRestarts")) == 1
-    (task,) = send(storage, probe().data)
+    (task,) = send(storage, sample_photo().data)
     eventually(lambda: answers(storage, [task]), within=UP)
 
     machine.reboot()  # an instance that is stopped and started has no user data run again
-    (task,) = send(storage, probe().data)
+    (task,) = send(storage, sample_photo().data)
     eventually(lambda: answers(storage, [task]), within=UP)
 
 

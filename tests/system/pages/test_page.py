@@ -65,7 +65,7 @@ def test_from_an_empty_gallery_to_a_recognised_face(
 
     page.get_by_role("button", name="Look again at 1 photo").click()
     assert visitor.verdict("grace.jpg") == "Grace Hopper"
-    visitor.drop(("next.jpg", portraits.probe("Grace_Hopper").data))
+    visitor.drop(("next.jpg", portraits.sample_photo("Grace_Hopper").data))
     assert visitor.verdict("next.jpg") == "Grace Hopper"
     expect(page.locator("#tally")).to_have_text("3 photos · 3 named")
 

@@ -10,7 +10,7 @@ from facerec_tasks.settings import Settings
 
 UNITS = Path("ami_build/image/units")
 SERVICES = ("worker", "web", "controller", "flower", "journal")
-SHARED = "facerec-log_shipper.service"
+SHARED = "facerec-journal.service"
 """Of either tier."""
 
 
@@ -38,7 +38,7 @@ def test_a_web_process_has_time_for_those_who_wait() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_services_are_started_again_for_ever_and_stopped_gently(name: str) -> None:
+def test_services_restart_always_and_stop_with_sigterm(name: str) -> None:
     found = unit(f"facerec-{name}.service")
     assert found["Unit"]["StartLimitIntervalSec"] == "0"
     assert found["Service"]["Restart"] == "always"
@@ -58,7 +58,7 @@ def test_every_service_belongs_to_one_tier() -> None:
     assert {p.name for p in UNITS.glob("*.service")} == {*wanted, "facerec-machine.service"}
 
 
-def test_the_logs_of_every_unit_are_shipped_its_last_words_too() -> None:
+def test_the_log_shipper_covers_every_unit_and_stops_last() -> None:
     assert {f"facerec-{name}.service" for name in log_shipper.UNITS} == {
         p.name for p in UNITS.glob("*.service")
     }

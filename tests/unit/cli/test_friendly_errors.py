@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from cli.friendly_errors import told_plainly
+from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import Settings
 
 
@@ -23,6 +23,6 @@ def test_a_wrong_setting_is_told_by_its_name_in_the_environment(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(click.ClickException) as told, told_plainly():
+    with pytest.raises(click.ClickException) as told, friendly_errors():
         Settings()
     assert told.value.message.startswith(line)

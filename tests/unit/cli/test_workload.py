@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.load_client import Sent
-from cli.load_report import lines, summarise, write
+from cli.load_client import RequestOutcome
+from cli.load_report import lines, summarize, write
 from cli.workload import Turn, Workload, photos, read_predictions
 
 
-def sent(image: str, answer: str, status: int = 200, seconds: float = 1.0) -> Sent:
-    return Sent(image, began=0.0, seconds=seconds, status=status, answer=answer)
+def sent(image: str, answer: str, status: int = 200, seconds: float = 1.0) -> RequestOutcome:
+    return RequestOutcome(image, began=0.0, seconds=seconds, status=status, answer=answer)
 
 
 def test_photos_are_the_pictures_of_a_folder_by_name(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_csv_without_the_columns_is_an_error(tmp_path: Path) -> None:
 
 def test_right_wrong_and_failed_are_counted_apart() -> None:
     outcomes = [sent("a", "Paul"), sent("b", "Paul"), sent("c", "Paul"), sent("a", "late", 504)]
-    report = summarise(outcomes, {"a": "Paul", "b": "Emily"}, seconds=2.0)
+    report = summarize(outcomes, {"a": "Paul", "b": "Emily"}, seconds=2.0)
     counts = (report.requests, report.completed, report.failed, report.correct, report.wrong)
     assert counts == (4, 3, 1, 1, 1)
     assert report.errors == {"504: late": 1}
@@ -71,12 +71,12 @@ def test_right_wrong_and_failed_are_counted_apart() -> None:
 
 def test_percentiles_are_of_the_completed_by_nearest_rank() -> None:
     outcomes = [sent("a", "Paul", seconds=n) for n in range(1, 101)]
-    report = summarise([*outcomes, sent("a", "", 0, seconds=999)], {}, seconds=1.0)
+    report = summarize([*outcomes, sent("a", "", 0, seconds=999)], {}, seconds=1.0)
     assert report.percentiles == {"p50": 50, "p90": 90, "p95": 95, "p99": 99, "max": 100}
 
 
 def test_the_lines_are_those_of_the_original_generator() -> None:
-    report = summarise([sent("a", "Paul"), sent("b", "x", 503)], {"a": "Paul"}, seconds=12.34)
+    report = summarize([sent("a", "Paul"), sent("b", "x", 503)], {"a": "Paul"}, seconds=12.34)
     assert lines(report).splitlines()[:6] == [
         "Total number of requests: 2",
         "Total number of requests completed successfully: 1",
@@ -89,7 +89,7 @@ def test_the_lines_are_those_of_the_original_generator() -> None:
 
 def test_a_run_can_be_kept(tmp_path: Path) -> None:
     outcomes = [sent("a", "Paul"), sent("b", "late", 504)]
-    write(tmp_path / "run", summarise(outcomes, {}, seconds=1.0), outcomes)
+    write(tmp_path / "run", summarize(outcomes, {}, seconds=1.0), outcomes)
     with (tmp_path / "run" / "requests.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["image"], row["status"]) for row in rows] == [("a", "200"), ("b", "504")]

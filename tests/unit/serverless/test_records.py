@@ -7,11 +7,11 @@ import pytest
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.video.timeline import Person
 from serverless import limits
-from serverless.frames import Refusal, SplitVideo, StoredFrame, frame_key, list_key
+from serverless.frames import FrameRejection, SplitVideo, StoredFrame, frame_key, list_key
 from serverless.record import Record
-from serverless.uploads import Upload
+from serverless.uploads import VideoUpload
 
-UPLOAD = Upload("a/漢.mp4", "v1", "0A", "2026-11-24T15:00:00.000Z", 7)
+UPLOAD = VideoUpload("a/漢.mp4", "v1", "0A", "2026-11-24T15:00:00.000Z", 7)
 ADA = Person("Ada", True, 0.9, ((0.0, 1.5), (4.0, 5.0)), 6)
 
 
@@ -25,7 +25,7 @@ def test_frames_of_two_uploads_of_a_name_lie_apart() -> None:
     "split",
     [
         SplitVideo(UPLOAD, (StoredFrame("k", 0.5, True),), 1.0, complete=False),
-        SplitVideo(UPLOAD, refusal=Refusal("empty", "The file is empty.")),
+        SplitVideo(UPLOAD, refusal=FrameRejection("empty", "The file is empty.")),
     ],
 )
 def test_the_list_of_frames_survives_its_json(split: SplitVideo) -> None:

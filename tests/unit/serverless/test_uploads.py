@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serverless.uploads import MAX_KEY_BYTES, BadEvent, Upload, uploads
+from serverless.uploads import MAX_KEY_BYTES, BadEvent, VideoUpload, uploads
 
 
 def record(key: str = "clip.mp4", **changes: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def record(key: str = "clip.mp4", **changes: Any) -> dict[str, Any]:
     }
 
 
-def found(*records: dict[str, Any]) -> list[Upload]:
+def found(*records: dict[str, Any]) -> list[VideoUpload]:
     return list(uploads({"Records": list(records)}, "t-input"))
 
 
@@ -61,7 +61,7 @@ def test_folders_other_events_and_s3s_test_are_passed_over() -> None:
 
 def test_an_event_made_by_hand_may_say_less() -> None:
     event = {"Records": [{"s3": {"bucket": {"name": "t-input"}, "object": {"key": "clip.mp4"}}}]}
-    assert list(uploads(event, "t-input")) == [Upload("clip.mp4")]
+    assert list(uploads(event, "t-input")) == [VideoUpload("clip.mp4")]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_an_event_of_another_bucket_is_refused() -> None:
         list(uploads({"Records": [record()]}, "t-output"))
 
 
-def version(number: str, sequencer: str) -> Upload:
-    return Upload("clip.mp4", number, sequencer, "2026-11-24T15:00:00.000Z", 1)
+def version(number: str, sequencer: str) -> VideoUpload:
+    return VideoUpload("clip.mp4", number, sequencer, "2026-11-24T15:00:00.000Z", 1)
 
 
 @pytest.mark.parametrize(
@@ -108,24 +108,24 @@ def version(number: str, sequencer: str) -> Upload:
     ],
 )
 def test_the_sequencer_says_which_upload_of_a_key_is_newer(
-    one: Upload, other: Upload, newer: bool
+    one: VideoUpload, other: VideoUpload, newer: bool
 ) -> None:
     assert one.supersedes(other) is newer
 
 
 def test_uploads_of_two_keys_with_one_name_are_ordered_by_time() -> None:
-    early = Upload("clip.mp4", "1", "0F", "2026-11-24T15:00:00.000Z")
-    late = Upload("clip.mov", "1", "0A", "2026-11-24T15:00:01.000Z")
+    early = VideoUpload("clip.mp4", "1", "0F", "2026-11-24T15:00:00.000Z")
+    late = VideoUpload("clip.mov", "1", "0A", "2026-11-24T15:00:01.000Z")
     assert late.supersedes(early)
     assert not early.supersedes(late)
 
 
 def test_an_upload_survives_its_json() -> None:
-    for upload in (Upload("a.mp4"), version("1", "0A")):
-        assert Upload.from_dict(upload.to_dict()) == upload
+    for upload in (VideoUpload("a.mp4"), version("1", "0A")):
+        assert VideoUpload.from_dict(upload.to_dict()) == upload
 
 
 @pytest.mark.parametrize("fields", [None, [], {}, {"key": 1}, {"key": "a", "size": True}])
 def test_what_is_no_upload_is_refused(fields: Any) -> None:
     with pytest.raises(BadEvent):
-        Upload.from_dict(fields)
+        VideoUpload.from_dict(fields)

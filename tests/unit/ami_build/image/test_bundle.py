@@ -1,6 +1,7 @@
-"""What a machine is provisioned from: what git knows of, and nothing that lies about."""
+"""The bundle that a machine is provisioned from holds what git tracks, and nothing else."""
 
 import io
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -10,39 +11,60 @@ import pytest
 from ami_build.image import bundle
 from facerec_tasks.errors import ConfigurationError
 
+IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+
 
 def names(packed: bytes) -> set[str]:
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         return {member.name for member in archive}
 
 
-def test_the_same_sources_give_the_same_bytes_named_after_them() -> None:
-    first, second = bundle.pack(), bundle.pack()
+def wheels(packed: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        found = {m.name: archive.extractfile(m) for m in archive if m.name.endswith(".whl")}
+        return {name: file.read() for name, file in found.items() if file is not None}
+
+
+def git(root: Path, *arguments: str) -> None:
+    subprocess.run(("git", "-C", str(root), *IDENTITY, *arguments), check=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git checkout of these sources, also where the tests run from an archive without git."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    root = tmp_path_factory.mktemp("bundle") / "checkout"
+    ignored = shutil.ignore_patterns(".git", ".venv*", "models", ".local", "*.egg-info", "*_cache")
+    shutil.copytree(bundle.ROOT, root, ignore=ignored)
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "sources")
+    return root
+
+
+def test_the_same_sources_give_the_same_bytes_named_after_them(checkout: Path) -> None:
+    first, second = bundle.pack(checkout), bundle.pack(checkout)
     assert first == second
-    (wheel,) = (name for name in names(first) if name.endswith(".whl"))
-    assert f"+{bundle.version().local}-" in wheel
+    assert {name.split("-")[0] for name in wheels(first)} == {"facerec", "celery_sqs"}
+    assert all(f"+{bundle.version(checkout).local}-" in wheel for wheel in wheels(first))
     assert {"provision.sh", "cloud-init.cfg", "bin/machine.py", "requirements/worker.txt"} <= names(
         first
     )
     assert "units/facerec-.service.d/sandbox.conf" in names(first)
 
 
-def test_a_stray_file_is_not_in_it(tmp_path: Path) -> None:
-    """In a checkout of its own: a secret that somebody left beside the sources."""
+def test_untracked_files_are_not_packed(checkout: Path, tmp_path: Path) -> None:
     root = tmp_path / "checkout"
-    subprocess.run(("git", "clone", "-q", ".", root), check=True, timeout=60)
+    subprocess.run(("git", "clone", "-q", checkout, root), check=True, timeout=60)
     (root / "facerec_tasks" / "secret.py").write_text("KEY = 1\n")
-    (root / "ami_build" / "units" / "secret.service").write_text("[Service]\n")
+    (root / bundle.FOLDER / "units" / "secret.service").write_text("[Service]\n")
     packed = bundle.pack(root)
     assert "units/secret.service" not in names(packed)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        (wheel,) = (m for m in archive if m.name.endswith(".whl"))
-        found = archive.extractfile(wheel)
-        assert found is not None
-        assert b"secret.py" not in found.read()
+    assert all(b"secret.py" not in wheel for wheel in wheels(packed).values())
 
 
-def test_without_a_checkout_it_says_so(tmp_path: Path) -> None:
+def test_packing_outside_a_git_checkout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="git checkout"):
         bundle.pack(tmp_path)
 
@@ -51,5 +73,5 @@ def test_without_a_checkout_it_says_so(tmp_path: Path) -> None:
     ("described", "local"),
     [("3aa6b51f0c12", "3aa6b51f0c12"), ("v0.1.0-3-g3aa6b51-dirty", "v0.1.0.3.g3aa6b51.dirty")],
 )
-def test_a_version_is_one_for_python_too(described: str, local: str) -> None:
-    assert bundle.Version(described).local == local
+def test_a_source_version_is_a_python_local_version(described: str, local: str) -> None:
+    assert bundle.SourceVersion(described).local == local

@@ -3,7 +3,7 @@
 import re
 
 from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE
-from ami_build.stack.plan import PHRASES, Plan, changes
+from ami_build.stack.plan import PHRASES, ChangeSet, changes
 
 
 def described(action: str, logical: str, **more: str) -> dict[str, object]:
@@ -39,8 +39,8 @@ def test_a_replacement_is_told_apart_from_a_change() -> None:
 
 
 def test_only_a_new_or_replaced_web_instance_waits_for_the_buckets() -> None:
-    def plan(action: str, **more: str) -> Plan:
-        return Plan("arn", changes([described(action, "WebInstance", **more)]))
+    def plan(action: str, **more: str) -> ChangeSet:
+        return ChangeSet("arn", changes([described(action, "WebInstance", **more)]))
 
     assert plan("Add").adds("WebInstance")
     assert plan("Modify", Replacement="True").adds("WebInstance")

@@ -14,9 +14,9 @@ from local.samples.videos import Coding, Shot, write
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    probe = portraits.probe()
-    path = tmp_path / probe.file_name
-    path.write_bytes(probe.data)
+    sample_photo = portraits.sample_photo()
+    path = tmp_path / sample_photo.file_name
+    path.write_bytes(sample_photo.data)
     return path
 
 

@@ -1,21 +1,21 @@
 """Which workers to start and which to stop."""
 
-from local.processes.worker_host import Plan, plan
+from local.processes.worker_host import WorkerChanges, plan
 
 
 def test_every_running_machine_gets_a_worker_in_the_order_of_their_names() -> None:
     running = {"i-b": "app-tier-instance-1", "i-a": "app-tier-instance-2"}
-    assert plan(running, {}) == Plan(start=("i-b", "i-a"), stop=())
+    assert plan(running, {}) == WorkerChanges(start=("i-b", "i-a"), stop=())
 
 
 def test_a_machine_with_a_worker_is_left_alone() -> None:
-    assert plan({"i-a": "x"}, {"i-a": False}) == Plan(start=(), stop=())
+    assert plan({"i-a": "x"}, {"i-a": False}) == WorkerChanges(start=(), stop=())
 
 
 def test_a_machine_that_runs_no_more_loses_its_worker_once() -> None:
-    assert plan({}, {"i-a": False, "i-b": True}) == Plan(start=(), stop=("i-a",))
+    assert plan({}, {"i-a": False, "i-b": True}) == WorkerChanges(start=(), stop=("i-a",))
 
 
 def test_a_machine_started_again_waits_until_its_old_worker_has_ended() -> None:
-    assert plan({"i-a": "x"}, {"i-a": True}) == Plan(start=(), stop=())
-    assert plan({"i-a": "x"}, {}) == Plan(start=("i-a",), stop=())
+    assert plan({"i-a": "x"}, {"i-a": True}) == WorkerChanges(start=(), stop=())
+    assert plan({"i-a": "x"}, {}) == WorkerChanges(start=("i-a",), stop=())

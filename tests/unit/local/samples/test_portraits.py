@@ -18,8 +18,8 @@ NAMES = [portrait.name for portrait in portraits.portraits()]
 
 def test_the_probe_is_another_picture_of_the_person() -> None:
     for portrait in portraits.portraits():
-        assert portraits.probe(portrait.name).data != portrait.path.read_bytes()
-        assert portraits.probe(portrait.name).data.startswith(b"\xff\xd8\xff")
+        assert portraits.sample_photo(portrait.name).data != portrait.path.read_bytes()
+        assert portraits.sample_photo(portrait.name).data.startswith(b"\xff\xd8\xff")
 
 
 def test_the_probe_is_recognised() -> None:
@@ -28,7 +28,7 @@ def test_the_probe_is_recognised() -> None:
         assert batch.add(portrait.name, portrait.path.read_bytes()) is None
     recognizer = Recognizer.load(Path("models"), batch.gallery)
     for name in NAMES:
-        (face,) = recognizer.recognize(portraits.probe(name).data).faces
+        (face,) = recognizer.recognize(portraits.sample_photo(name).data).faces
         assert face.name == name
         assert face.confidence is not None
         assert face.confidence > 0.9
@@ -36,7 +36,7 @@ def test_the_probe_is_recognised() -> None:
 
 def test_the_wheels_are_read_and_not_run() -> None:
     code = (
-        "import sys; from local.samples import portraits; portraits.probe()\n"
+        "import sys; from local.samples import portraits; portraits.sample_photo()\n"
         "print({'matplotlib', 'skimage'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
