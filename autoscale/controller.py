@@ -136,7 +136,7 @@ class Controller:
             self._poller.start()
         while not stopped.is_set():
             self._heartbeat.touch()
-            ledger = read_in_flight(self._settings.ledger_urls, time.time())
+            ledger = read_in_flight(self._settings.in_flight_urls, time.time())
             if self._due(ledger):
                 self._guarded(partial(self._step_if_leader, ledger))
                 self._last_step = time.monotonic()

@@ -4,15 +4,15 @@
 make one object, which is written anew while it grows.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 from autoscale.model import Demand, Machine, ScalingLimits, ScalingPlan
 from autoscale.state import StateStore
+from facerec_tasks.control_schemas import Decision as Decision
 
 PREFIX = "decisions/"
 CHUNK = 300.0
@@ -20,60 +20,6 @@ CHUNK = 300.0
 GONE = frozenset({"shutting-down", "terminated"})
 LATEST = "state.json"
 """The last decision that was written, for whoever asks how things stand."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One step: what was seen, the law's terms, what was decided and what was done."""
-
-    step: str
-    at: float
-    visible: int | None
-    in_flight: int | None
-    outstanding: int | None
-    bound: str | None
-    waiting: int | None
-    accepted: float | None
-    machines: dict[str, int]
-    """How many are in each state; ``ready`` and ``busy`` among the running ones as far as known,
-    ``outdated`` among all."""
-    unconfirmed: int
-    need: int
-    target: int
-    terms: dict[str, Any]
-    limits: dict[str, Any]
-    start: tuple[str, ...] = ()
-    launch: int = 0
-    stop: tuple[str, ...] = ()
-    replace: tuple[str, ...] = ()
-    retire: tuple[str, ...] = ()
-    not_more: str = ""
-    not_less: str = ""
-    done: dict[str, Any] = field(default_factory=dict)
-    """What EC2 accepted, or the error by action."""
-    ran: dict[str, float] = field(default_factory=dict)
-    """Seconds that the machines which end with this step have been running."""
-    answered: int | None = None
-    """Tasks the web tier has ever answered, by its ledger."""
-
-    def to_json(self) -> str:
-        fields = {k: v for k, v in asdict(self).items() if v not in (None, (), {}, "")}
-        return json.dumps(fields, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, line: str) -> Self:
-        """Raises :class:`ValueError`. Fields this version does not know are ignored."""
-        fields = json.loads(line)
-        if not isinstance(fields, dict):
-            raise ValueError("not a decision")
-        empty: dict[str, Any] = dict.fromkeys(
-            ("visible", "in_flight", "outstanding", "bound", "waiting", "accepted")
-        )
-        empty |= {"machines": {}, "terms": {}, "limits": {}, "unconfirmed": 0}
-        known = {k: v for k, v in fields.items() if k in cls.__dataclass_fields__}
-        if not {"step", "at", "need", "target"} <= known.keys():
-            raise ValueError("not a decision: step, at, need or target is missing")
-        return cls(**(empty | known))
 
 
 def states(machines: tuple[Machine, ...]) -> dict[str, int]:

@@ -1,22 +1,8 @@
 """Decisions in plain words: what was seen, what the law made of it, why not more, why not less."""
 
 from datetime import UTC, datetime
-from typing import Any
 
-from autoscale.decisions import Decision
-
-_REASONS = {
-    "rest": "there is nothing to do",
-    "one": "there is work, and one machine does it in time",
-    "hedge": "there is work and no machine is up; the slowest boot alone would miss {slo:g} s, "
-    "so two are started",
-    "rate": "{rate:.2f} photos arrive each second and a machine does {capacity:.2f}",
-    "backlog": "{backlog:.0f} photos will still wait when a new machine is up, to be done within "
-    "{slack:.0f} s at {capacity:.2f} a second each",
-    "profile": "the {profile} profile starts a machine for every few photos that wait",
-    "cap": "more are wanted than the cap of {cap}",
-    "unknown": "the readings are missing",
-}
+from facerec_tasks.control_schemas import Decision
 
 
 def explain(decision: Decision) -> str:
@@ -67,15 +53,8 @@ def _fleet(decision: Decision) -> str:
 
 
 def _law(decision: Decision) -> str:
-    values: dict[str, Any] = {
-        "rate": 0.0, "capacity": 0.0, "backlog": 0.0, "slack": 0.0, "slo": 0.0, "cap": 0,
-        "profile": "",
-    }  # fmt: skip
-    values |= decision.limits | decision.terms
-    bound = str(decision.terms.get("reason", "unknown"))
-    reason = _REASONS.get(bound, bound).format(**values)
     held = f", held at {decision.target}" if decision.target != decision.need else ""
-    return f"Needed: {decision.need} ({reason}){held}."
+    return f"Needed: {decision.need} ({decision.reason}){held}."
 
 
 def _done(decision: Decision) -> str:

@@ -139,7 +139,7 @@ def read_in_flight(urls: Sequence[str], now: float) -> InFlightReading | None:
 def _in_flight_of(url: str) -> list[WebProcess]:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"not a web address: {url}")
-    address = url.rstrip("/") + "/internal/ledger"
+    address = url.rstrip("/") + "/internal/in-flight"
     with urllib.request.urlopen(address, timeout=IN_FLIGHT_TIMEOUT) as answer:  # noqa: S310  checked above
         return [_process(fields) for fields in json.load(answer)["processes"]]
 

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
     """``course``, the second one's former name, is accepted."""
     web_urls: tuple[str, ...] = ()
-    """Addresses whose ``/internal/ledger`` the controller sums; default: this machine's."""
+    """Addresses whose ``/internal/in-flight`` the controller sums; default: this machine's."""
     slo: Seconds = 60.0
     """Latency objective of the ``slo`` profile, in seconds."""
     boot: Seconds = 36.6
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         return f"{self.id}-resp-queue"
 
     @property
-    def ledger_urls(self) -> tuple[str, ...]:
+    def in_flight_urls(self) -> tuple[str, ...]:
         return self.web_urls or (f"http://127.0.0.1:{self.port}",)
 
 

@@ -13,11 +13,11 @@ from facerec_tasks import logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
 from webapp.http.application import create_app
-from webapp.http.malloc import give_back_large_blocks
+from webapp.http.malloc import tune_malloc
 from webapp.http.server import Server
-from webapp.services.in_flight import Ledger
-from webapp.services.metrics import Metrics
-from webapp.services.task_client import Doorbell
+from webapp.services.in_flight import InFlight
+from webapp.services.metrics import WebMetrics
+from webapp.services.task_client import TaskClient
 
 log = logging.getLogger("webapp")
 
@@ -25,17 +25,17 @@ log = logging.getLogger("webapp")
 def main() -> int:
     """Serves; 0 after a drain, 1 when it cannot start."""
     logs.configure("web")
-    give_back_large_blocks()
+    tune_malloc()
     try:
         settings = get_settings()
     except ValidationError as error:
         print(error, file=sys.stderr)
         return 1
     slot = Slot(settings.state_dir, "web")
-    ledger = Ledger(f"{settings.machine}-{slot.number}")
-    doorbell = Doorbell(settings, ledger, Metrics(settings.state_dir / "metrics"))
+    in_flight = InFlight(f"{settings.machine}-{slot.number}")
+    task_client = TaskClient(settings, in_flight, WebMetrics(settings.state_dir / "metrics"))
     try:
-        server = Server(create_app(settings, doorbell), settings)
+        server = Server(create_app(settings, task_client), settings)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -44,15 +44,15 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     log.info("listening on http://%s:%s", server.effective_host, server.effective_port)
-    threading.Thread(target=_prepare, args=(doorbell,), name="prepare", daemon=True).start()
-    server.serve(draining=doorbell.stop, drain_timeout=settings.drain_timeout)
+    threading.Thread(target=_prepare, args=(task_client,), name="prepare", daemon=True).start()
+    server.serve(draining=task_client.stop, drain_timeout=settings.drain_timeout)
     return 0
 
 
-def _prepare(doorbell: Doorbell) -> None:
+def _prepare(task_client: TaskClient) -> None:
     """The first photo should not wait for the response queue; without AWS, it will have to."""
     try:
-        doorbell.start()
+        task_client.start()
     except AwsError as error:
         log.warning("no response queue yet: %s", error)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.buckets import Storage
-from webapp.services.keys import SCOPES, ApiKey, Keys, make
+from webapp.services.keys import DEPRECATED_SCOPES, SCOPES, ApiKey, ApiKeys, make
 
 
 @click.group()
@@ -25,9 +25,9 @@ def keys() -> None:
 @click.option(
     "--scope",
     "scopes",
-    type=click.Choice(SCOPES),
+    type=click.Choice((*SCOPES, *DEPRECATED_SCOPES)),
     multiple=True,
-    default=("recognise",),
+    default=("recognize",),
     show_default=True,
     help="What the key is good for; may be given several times.",
 )
@@ -76,5 +76,5 @@ def _day(key: ApiKey) -> str:
     return datetime.fromtimestamp(key.created_at, UTC).isoformat(timespec="seconds")
 
 
-def _keys() -> Keys:
-    return Keys(Storage(get_settings()))
+def _keys() -> ApiKeys:
+    return ApiKeys(Storage(get_settings()))

@@ -148,7 +148,7 @@ def purge(dead_letters: bool, force: bool, yes: bool, as_json: bool) -> None:
 
 
 def _refuse_while_web_is_up(settings: Settings, sqs: "SQSClient", *, force: bool) -> None:
-    for url in settings.ledger_urls:
+    for url in settings.in_flight_urls:
         if _answers(url):
             raise WebTierIsUp(f"the web tier at {url} is up: stop it first")
     if force:

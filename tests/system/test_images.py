@@ -74,7 +74,7 @@ def test_its_process_starts_on_a_file_system_that_cannot_be_written(role: str) -
     assert imported.returncode == 0, imported.stderr
 
 
-def test_the_worker_is_small_and_recognises_without_a_network(
+def test_the_worker_is_small_and_recognizes_without_a_network(
     role: str, eventually: Callable[..., None]
 ) -> None:
     if role != "worker":

@@ -112,9 +112,9 @@ def test_a_burst_is_named_by_machines_that_come_and_go(
         assert photo == sample.data
         written = s3.get_object(Bucket=stack.out_bucket, Key=name)["Body"].read()
         assert written.decode() == sample.name
-    eventually(lambda: len(recognised()) >= PHOTOS, within=SLOW)
+    eventually(lambda: len(recognized()) >= PHOTOS, within=SLOW)
     # One that booted before the controller named it has no number.
-    assert all(re.fullmatch(r"app-tier-instance(-\d+)?@i-\w+", each) for each in recognised())
+    assert all(re.fullmatch(r"app-tier-instance(-\d+)?@i-\w+", each) for each in recognized())
 
     eventually(lambda: machines.live == 0, within=SLOW)
     sqs = boto3.client("sqs", endpoint_url=ENDPOINT, region_name=stack.region)
@@ -122,7 +122,7 @@ def test_a_burst_is_named_by_machines_that_come_and_go(
     assert queues.counts(sqs, stack.dead_letter_queue).total == 0
 
 
-def recognised() -> list[str]:
+def recognized() -> list[str]:
     """The worker of each photo that Flower saw done."""
     tasks = flower("/api/tasks?state=SUCCESS").values()
     return [t["worker"] for t in tasks if t["name"] == "facerec_tasks.tasks.recognize"]

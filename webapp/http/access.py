@@ -6,8 +6,8 @@ import math
 
 from facerec_tasks.settings import Settings
 from webapp.http.errors import Problem
-from webapp.http.rate_limits import Rates
-from webapp.services.keys import ApiKey, Keys
+from webapp.http.rate_limits import RateLimiter
+from webapp.services.keys import ApiKey, ApiKeys
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +18,11 @@ GUESS_COST = 20
 class Access:
     """Decides for one process, by what it is bound to."""
 
-    def __init__(self, settings: Settings, keys: Keys) -> None:
+    def __init__(self, settings: Settings, keys: ApiKeys) -> None:
         self._keys = keys
         self._guarded = not _is_loopback(settings.host)
         self._open = settings.open
-        self._rates = Rates(settings.rate_limit, settings.rate_burst)
+        self._rates = RateLimiter(settings.rate_limit, settings.rate_burst)
 
     def warn(self) -> None:
         """Says once, at the start, when anybody who reaches this process may use it."""

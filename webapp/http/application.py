@@ -16,15 +16,15 @@ from webapp.http import errors, rendering
 from webapp.http.access import Access
 from webapp.http.errors import Problem
 from webapp.http.operations import Operations
-from webapp.http.people import People
-from webapp.http.views import Photos
+from webapp.http.people import PeopleViews
+from webapp.http.views import PhotoViews
 from webapp.pages.status import Status
 from webapp.pages.views import Pages
-from webapp.services.keys import Keys
-from webapp.services.metrics import Metrics
-from webapp.services.people import Registrar
-from webapp.services.recognition import Recogniser
-from webapp.services.task_client import ClientGone, Doorbell
+from webapp.services.keys import ApiKeys
+from webapp.services.metrics import WebMetrics
+from webapp.services.people import PeopleService
+from webapp.services.recognition import RecognitionService
+from webapp.services.task_client import ClientGone, TaskClient
 
 log = logging.getLogger(__name__)
 
@@ -38,57 +38,58 @@ SECURITY_HEADERS = {
 }
 """Of every response that does not set its own."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/internal/ledger"})
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/internal/in-flight", "/internal/ledger"})
 """Paths that are asked every few seconds: logged at DEBUG."""
 
 View = Callable[..., Response]
 
 
-def create_app(settings: Settings, doorbell: Doorbell) -> Flask:
-    """The application; ``doorbell`` is the process's only one."""
+def create_app(settings: Settings, task_client: TaskClient) -> Flask:
+    """The application; ``task_client`` is the process's only one."""
     app = Flask("webapp", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.largest_request
     storage = Storage(settings)
-    recogniser = Recogniser(settings, doorbell)
-    photos = Photos(settings, recogniser, doorbell)
-    people = People(settings, Registrar(storage, doorbell), recogniser, doorbell)
-    operations = Operations(settings, doorbell)
-    pages, status = Pages(settings), Status(settings, doorbell)
+    recognition = RecognitionService(settings, task_client)
+    photos = PhotoViews(settings, recognition, task_client)
+    people = PeopleViews(settings, PeopleService(storage, task_client), recognition, task_client)
+    operations = Operations(settings, task_client)
+    pages, status = Pages(settings), Status(settings, task_client)
     scopes = _add_routes(app, photos, people, operations, pages, status)
-    access = Access(settings, Keys(storage))
+    access = Access(settings, ApiKeys(storage))
     access.warn()
     app.before_request(_begin)
     app.before_request(lambda: _admit(access, scopes))
-    app.after_request(lambda response: _end(response, doorbell.metrics))
+    app.after_request(lambda response: _end(response, task_client.metrics))
     app.register_error_handler(Exception, _failed)
     return app
 
 
 def _add_routes(
     app: Flask,
-    photos: Photos,
-    people: People,
+    photos: PhotoViews,
+    people: PeopleViews,
     operations: Operations,
     pages: Pages,
     status: Status,
 ) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
     routes: list[tuple[str, str, View, str | None]] = [
-        ("POST", "/", photos.recognise, "recognise"),
-        ("GET", "/results/<task_id>", photos.result, "recognise"),
-        ("DELETE", "/results/<task_id>", photos.cancel, "recognise"),
-        ("GET", "/results/<task_id>/<picture>", photos.picture, "recognise"),
+        ("POST", "/", photos.recognize, "recognize"),
+        ("GET", "/results/<task_id>", photos.result, "recognize"),
+        ("DELETE", "/results/<task_id>", photos.cancel, "recognize"),
+        ("GET", "/results/<task_id>/<picture>", photos.picture, "recognize"),
         ("GET", "/people", people.listing, "people:read"),
         ("POST", "/people", people.enrol, "people:write"),
         ("PATCH", "/people/<path:name>", people.rename, "people:write"),
         ("DELETE", "/people/<path:name>", people.forget, "people:write"),
         ("GET", "/people/<path:name>/photos/<int:number>", people.photo, "people:read"),
-        ("POST", "/people/<path:name>/verify", people.verify, "recognise"),
+        ("POST", "/people/<path:name>/verify", people.verify, "recognize"),
         ("GET", "/healthz", operations.healthz, None),
         ("GET", "/readyz", operations.readyz, None),
         ("GET", "/openapi.json", operations.description, None),
         ("GET", "/metrics", operations.metrics, "operate"),
-        ("GET", "/internal/ledger", operations.ledger, "operate"),
+        ("GET", "/internal/in-flight", operations.in_flight, "operate"),
+        ("GET", "/internal/ledger", operations.in_flight, "operate"),  # deprecated in 0.2.0
         ("GET", "/", pages.photos, None),
         ("GET", "/who", pages.people, None),
         ("GET", "/status", pages.status, None),
@@ -122,7 +123,7 @@ def _admit(access: Access, scopes: dict[str, str]) -> None:
     g.client = key.id if key else ""
 
 
-def _end(response: Response, metrics: Metrics) -> Response:
+def _end(response: Response, metrics: WebMetrics) -> Response:
     response.headers["X-Request-ID"] = logs.request_id.get()
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)

@@ -10,7 +10,7 @@ from typing import Any
 
 from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
 from facerec_tasks.schemas import Answer
-from webapp.http.uploads import Refused
+from webapp.http.uploads import UploadRejected
 from webapp.services.idempotency import InProgress, KeyReused
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def of_exception(error: Exception) -> Problem | None:
     """The problem an expected exception stands for; none for a bug of ours."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, Refused):
+    if isinstance(error, UploadRejected):
         return Problem(error.code, error.detail)
     if isinstance(error, InProgress):
         return retry_later("in-progress", "the same request is being answered", 2)

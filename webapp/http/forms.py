@@ -7,7 +7,7 @@ from werkzeug.datastructures import FileStorage
 
 from webapp.http.errors import Problem
 from webapp.http.uploads import Upload, accept, accept_video
-from webapp.services.task_client import nobody_left
+from webapp.services.task_client import never_gone
 
 FIELD = "inputFile"
 
@@ -23,12 +23,12 @@ def files(max_files: int) -> list[FileStorage]:
 
 
 def read(file: FileStorage, max_bytes: int) -> Upload:
-    """The photo, judged; raises :class:`webapp.http.uploads.Refused`."""
+    """The photo, judged; raises :class:`webapp.http.uploads.UploadRejected`."""
     return accept(file.filename or "", file.read(), max_bytes)
 
 
 def read_any(file: FileStorage, max_photo_bytes: int, max_video_bytes: int) -> Upload:
-    """The photo or video, judged; raises :class:`webapp.http.uploads.Refused`."""
+    """The photo or video, judged; raises :class:`webapp.http.uploads.UploadRejected`."""
     video = accept_video(file.filename or "", file.stream, max_video_bytes)  # type: ignore[arg-type]
     return video or read(file, max_photo_bytes)
 
@@ -56,5 +56,5 @@ def drop_body() -> None:
 
 def client_gone() -> Callable[[], bool]:
     """Tells whether the client hung up; waitress knows, other servers do not say."""
-    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", nobody_left)
+    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", never_gone)
     return gone

@@ -11,7 +11,7 @@ ARENAS = 2
 """A thousand threads would otherwise spread what they free over eight heaps per core."""
 
 
-def give_back_large_blocks() -> bool:
+def tune_malloc() -> bool:
     """Whether the C library is one that can be told; to be called before threads start.
 
     Without it, 1,000 uploads of 100 KB that wait keep 100 MB that nobody uses.

@@ -25,7 +25,7 @@ def document() -> Schema:
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"header": []}, {}],
         "paths": {
-            "/": {"post": _recognise()},
+            "/": {"post": _recognize()},
             "/results/{task_id}": {"get": _result(), "delete": _cancel()},
             "/results/{task_id}/{picture}": {"get": _picture()},
             "/people": {"get": _people(), "post": _enrol()},
@@ -49,7 +49,7 @@ def document() -> Schema:
 # Operations
 
 
-def _recognise() -> Schema:
+def _recognize() -> Schema:
     answers = {
         "200": _content(
             "Who is on it.",
@@ -63,7 +63,7 @@ def _recognise() -> Schema:
         "202": _pending(),
     }
     return {
-        "operationId": "recognise",
+        "operationId": "recognize",
         "summary": "Who is on this photo, or in this video?",
         "description": "A video that takes longer than the request waits is answered 504 with the "
         "id of its result. Several photos are answered in lines of JSON, each when it is known.",

@@ -6,15 +6,15 @@ from facerec_tasks.settings import Settings
 from webapp.http.openapi import document
 from webapp.http.rendering import render
 from webapp.services.readiness import Readiness
-from webapp.services.task_client import Doorbell
+from webapp.services.task_client import TaskClient
 
 
 class Operations:
     """Views of the process itself."""
 
-    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
-        self._doorbell = doorbell
-        self._readiness = Readiness(settings, doorbell)
+    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
+        self._task_client = task_client
+        self._readiness = Readiness(settings, task_client)
 
     def healthz(self) -> Response:
         """``GET /healthz``: this process answers."""
@@ -28,9 +28,9 @@ class Operations:
         body = {"status": "not ready", "missing": list(missing)}
         return render(body, "not ready: " + "; ".join(missing), status=503)
 
-    def ledger(self) -> Response:
-        """``GET /internal/ledger``: accepted and not yet answered, per process."""
-        return jsonify(self._doorbell.ledger.report())
+    def in_flight(self) -> Response:
+        """``GET /internal/in-flight``: accepted and not yet answered, per process."""
+        return jsonify(self._task_client.in_flight.report())
 
     def description(self) -> Response:
         """``GET /openapi.json``: the API."""
@@ -38,5 +38,5 @@ class Operations:
 
     def metrics(self) -> Response:
         """``GET /metrics``: figures of all web processes of this machine."""
-        text, kind = self._doorbell.metrics.text()
+        text, kind = self._task_client.metrics.text()
         return Response(text, content_type=kind)

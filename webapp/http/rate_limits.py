@@ -7,7 +7,7 @@ MAX_CLIENTS = 10_000
 """Buckets kept; who has not come for longest is forgotten, which gives back a full bucket."""
 
 
-class Rates:
+class RateLimiter:
     """``rate`` requests a second for ever, ``burst`` at once. Safe to use from many threads."""
 
     def __init__(self, rate: float, burst: int) -> None:

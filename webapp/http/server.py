@@ -26,7 +26,7 @@ from webapp.pages.sampler import MAX_STREAMS
 log = logging.getLogger(__name__)
 
 SPARE_THREADS = 16
-"""Threads above those that wait, so that health, ledger and refusals are answered at once."""
+"""Threads above those that wait, so that health, in_flight and refusals are answered at once."""
 SPARE_CONNECTIONS = 1000
 """Connections above those that wait: idle ones kept alive, and slow ones."""
 RECEIVE_TIMEOUT = 30

@@ -1,7 +1,6 @@
 """Uploads, judged before anything is stored: size, kind, and a file name that is safe as an S3 key.
 
-Pure: no Flask, no AWS. What is wrong with one is a value of :class:`Refused`, raised here only
-to leave the reader of the form early.
+Pure: no Flask, no AWS. A rejection is an :class:`UploadRejected`.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ _FORBIDDEN = frozenset('/\\:"<>|?*')
 """Paths, and what stands for something else in answers (``stem:name``), headers and shells."""
 
 
-class Refused(Exception):
+class UploadRejected(Exception):
     """An upload that is not stored; ``code`` is of the closed list in :mod:`webapp.http.errors`."""
 
     def __init__(self, code: str, detail: str) -> None:
@@ -66,11 +65,11 @@ class Upload:
 
 
 def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
-    """The upload as it will be stored; raises :class:`Refused`."""
+    """The upload as it will be stored; raises :class:`UploadRejected`."""
     if not data:
-        raise Refused("empty", "the file is empty")
+        raise UploadRejected("empty", "the file is empty")
     if len(data) > max_bytes:
-        raise Refused("too-large", f"the photo has more than {max_bytes} bytes")
+        raise UploadRejected("too-large", f"the photo has more than {max_bytes} bytes")
     content_type = sniff(data)
     if content_type is None:
         raise _unreadable(data)
@@ -78,7 +77,7 @@ def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
 
 
 def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | None:
-    """A video as it will be stored; none for what is none. Raises :class:`Refused`."""
+    """A video as it will be stored; none for what is none. Raises :class:`UploadRejected`."""
     head = file.read(container.NEEDED)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -86,7 +85,7 @@ def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | Non
     if found is None or sniff(head) is not None:  # an animated GIF is taken as the photo it is, too
         return None
     if size > max_bytes:
-        raise Refused("too-large", f"the video has more than {max_bytes} bytes")
+        raise UploadRejected("too-large", f"the video has more than {max_bytes} bytes")
     return Upload(key=clean_name(file_name), content_type=found.media_type, file=file)
 
 
@@ -115,11 +114,11 @@ def sniff(data: bytes) -> str | None:
     return None
 
 
-def _unreadable(data: bytes) -> Refused:
+def _unreadable(data: bytes) -> UploadRejected:
     """Telephones send HEIC: its owner should hear more than that it is no picture."""
     if data[4:8] == b"ftyp":
-        return Refused("unsupported-format", "HEIC and AVIF are not read: send JPEG")
-    return Refused("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF, or a video")
+        return UploadRejected("unsupported-format", "HEIC and AVIF are not read: send JPEG")
+    return UploadRejected("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF, or a video")
 
 
 def clean_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Photos and videos over HTTP: reads requests, hands over to the recogniser, decides nothing."""
+"""Photos and videos over HTTP: parses requests and calls the recognition service."""
 
 import json
 import re
@@ -18,8 +18,8 @@ from facerec_tasks.settings import Settings
 from webapp.http import errors, forms
 from webapp.http.errors import Problem
 from webapp.http.rendering import document, render, show
-from webapp.services.recognition import Accepted, AnsweredAlready, Recogniser
-from webapp.services.task_client import ClientGone, Doorbell
+from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
+from webapp.services.task_client import ClientGone, TaskClient
 
 NDJSON = "application/x-ndjson"
 _TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -29,7 +29,7 @@ _PENDING = {"Retry-After": "2"}
 
 
 @dataclass(frozen=True)
-class _Turn:
+class _FormPhoto:
     """One photo of several: accepted, or already refused."""
 
     index: int
@@ -37,15 +37,17 @@ class _Turn:
     problem: Problem | None = None
 
 
-class Photos:
+class PhotoViews:
     """The views of photos and of their results."""
 
-    def __init__(self, settings: Settings, recogniser: Recogniser, doorbell: Doorbell) -> None:
+    def __init__(
+        self, settings: Settings, recognition: RecognitionService, task_client: TaskClient
+    ) -> None:
         self._settings = settings
-        self._recogniser = recogniser
-        self._doorbell = doorbell
+        self._recognition = recognition
+        self._task_client = task_client
 
-    def recognise(self) -> Response:
+    def recognize(self) -> Response:
         """``POST /``: the photo in the field ``inputFile``; answers who is on it.
 
         ``?wait=0`` answers 202 with the address of the result. Several photos are answered in lines
@@ -53,11 +55,11 @@ class Photos:
         """
         deadline = time.monotonic() + self._settings.answer_timeout
         wait = forms.flag("wait", default=True)
-        if self._doorbell.stopping:
+        if self._task_client.stopping:
             raise errors.retry_later("stopping", "this process stops; try again")
         with ExitStack() as places:
-            places.enter_context(self._doorbell.place())
-            with self._recogniser.intake():
+            places.enter_context(self._task_client.admission_slot())
+            with self._recognition.upload_slot():
                 files = forms.files(self._settings.max_files)
                 if len(files) > 1:
                     return self._many(files, wait, deadline, places)
@@ -65,7 +67,7 @@ class Photos:
                 forms.drop_body()
             g.task_id = accepted.task_id
             if wait:
-                return show(self._recogniser.wait(accepted, deadline, forms.client_gone()))
+                return show(self._recognition.wait(accepted, deadline, forms.client_gone()))
         return self._pending(accepted)
 
     def result(self, task_id: str) -> Response:
@@ -77,11 +79,11 @@ class Photos:
         if not _TASK_ID.fullmatch(task_id):
             raise Problem("result-unknown", "not the id of a task")
         g.task_id = task_id
-        answer = self._recogniser.result(task_id)
+        answer = self._recognition.result(task_id)
         if answer is not None:
             return show(answer)
-        if self._recogniser.expects(task_id):
-            return _not_yet(task_id, self._recogniser.progress(task_id))
+        if self._recognition.expects(task_id):
+            return _not_yet(task_id, self._recognition.progress(task_id))
         raise _unknown()
 
     def cancel(self, task_id: str) -> Response:
@@ -93,7 +95,7 @@ class Photos:
             raise _unknown()
         g.task_id = task_id
         try:
-            if not self._recogniser.cancel(task_id):
+            if not self._recognition.cancel(task_id):
                 raise _unknown()
         except AnsweredAlready as error:
             raise Problem("answered-already", "there is an answer already") from error
@@ -103,7 +105,7 @@ class Photos:
         """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: who is seen in a video."""
         if not _TASK_ID.fullmatch(task_id) or not _PICTURE.fullmatch(picture):
             raise _unknown()
-        found = self._recogniser.picture(task_id, picture)
+        found = self._recognition.picture(task_id, picture)
         if found is None:
             raise _unknown()
         return Response(found, content_type="image/jpeg")
@@ -113,10 +115,10 @@ class Photos:
     def _accept(self, file: FileStorage, idempotency_key: str | None) -> Accepted:
         settings = self._settings
         upload = forms.read_any(file, settings.max_upload_bytes, settings.max_video_upload_bytes)
-        return self._recogniser.accept(upload, idempotency_key)
+        return self._recognition.accept(upload, idempotency_key)
 
     def _pending(self, accepted: Accepted) -> Response:
-        self._recogniser.leave(accepted)
+        self._recognition.leave(accepted)
         return _not_yet(accepted.task_id)
 
     # Several
@@ -126,7 +128,7 @@ class Photos:
     ) -> Response:
         """Takes a place for each photo, stores all, and answers while the answers come."""
         for _ in files[1:]:
-            places.enter_context(self._doorbell.place())
+            places.enter_context(self._task_client.admission_slot())
         turns = [self._turn(*one) for one in enumerate(files)]
         forms.drop_body()
         lines = self._lines(turns, wait, deadline, forms.client_gone())
@@ -135,17 +137,17 @@ class Photos:
         response.call_on_close(places.pop_all().close)
         return response
 
-    def _turn(self, index: int, file: FileStorage) -> _Turn:
+    def _turn(self, index: int, file: FileStorage) -> _FormPhoto:
         key = _idempotency_key()
         try:
-            return _Turn(index, self._accept(file, f"{key}/{index}" if key else None))
+            return _FormPhoto(index, self._accept(file, f"{key}/{index}" if key else None))
         except Exception as error:  # noqa: BLE001 - one photo's fault, or ours, is not the others'
-            return _Turn(index, problem=errors.of_exception(error) or errors.internal(error))
+            return _FormPhoto(index, problem=errors.of_exception(error) or errors.internal(error))
 
     def _lines(
-        self, turns: list[_Turn], wait: bool, deadline: float, gone: Callable[[], bool]
+        self, turns: list[_FormPhoto], wait: bool, deadline: float, gone: Callable[[], bool]
     ) -> Iterator[bytes]:
-        def answer(turn: _Turn) -> dict[str, Any]:
+        def answer(turn: _FormPhoto) -> dict[str, Any]:
             return self._line(turn, wait, deadline, gone)
 
         with ThreadPoolExecutor(len(turns)) as pool:
@@ -154,7 +156,7 @@ class Photos:
                 yield json.dumps(done.result(), separators=(",", ":")).encode() + b"\n"
 
     def _line(
-        self, turn: _Turn, wait: bool, deadline: float, gone: Callable[[], bool]
+        self, turn: _FormPhoto, wait: bool, deadline: float, gone: Callable[[], bool]
     ) -> dict[str, Any]:
         try:
             return {"index": turn.index, **self._answered(turn, wait, deadline, gone)}
@@ -165,14 +167,14 @@ class Photos:
             return {"index": turn.index, **found.document(logs.request_id.get())}
 
     def _answered(
-        self, turn: _Turn, wait: bool, deadline: float, gone: Callable[[], bool]
+        self, turn: _FormPhoto, wait: bool, deadline: float, gone: Callable[[], bool]
     ) -> dict[str, Any]:
         if turn.problem or turn.accepted is None:
             raise turn.problem or Problem("internal", "neither accepted nor refused")
         if not wait:
-            self._recogniser.leave(turn.accepted)
+            self._recognition.leave(turn.accepted)
             return _pending_document(turn.accepted.task_id)
-        answer = self._recogniser.wait(turn.accepted, deadline, gone)
+        answer = self._recognition.wait(turn.accepted, deadline, gone)
         refusal = errors.of_answer(answer)
         if refusal is not None:
             raise refusal

@@ -12,7 +12,7 @@ MEMBER_TAG = "facerec-fleet"
 
 
 @dataclass(frozen=True)
-class Reading:
+class AwsReading:
     """One moment, in Unix seconds. None is what could not be had."""
 
     at: float
@@ -34,14 +34,14 @@ class Reading:
         return not (self.visible or self.in_flight or live)
 
 
-class Readings:
+class AwsReader:
     """For one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._urls: dict[str, str] = {}
 
-    def take(self, now: float) -> Reading:
+    def take(self, now: float) -> AwsReading:
         """Three calls to AWS; never raises what AWS refuses."""
         faults: list[str] = []
         visible: int | None = None
@@ -57,7 +57,7 @@ class Readings:
             machines = self._machines()
         except AwsError as error:
             faults.append(f"The machines are the controller's last word, EC2 refused ours: {error}")
-        return Reading(now, visible, in_flight, dead, machines, tuple(faults))
+        return AwsReading(now, visible, in_flight, dead, machines, tuple(faults))
 
     def _counts(self, queue: str) -> tuple[int, int]:
         sqs = client(self._settings, "sqs")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from facerec_tasks.control_schemas import Decision, read_decisions
 from facerec_tasks.storage.buckets import Storage
-from webapp.pages.decisions import Step, read
 
 PREFIX = "controller/decisions/"
 AT_ONCE = 12
@@ -23,14 +23,14 @@ class _Chunk:
     """What is remembered of one object."""
 
     etag: str
-    steps: tuple[Step, ...]
+    steps: tuple[Decision, ...]
     first: float
     last: float
     last_running: int
     billed: float
 
 
-class Journal:
+class DecisionHistory:
     """For one thread."""
 
     def __init__(self, storage: Storage) -> None:
@@ -53,7 +53,7 @@ class Journal:
 
     def _read(self, name: str, now: float) -> None:
         stored = self._storage.find(name)
-        steps = read(stored.data) if stored else ()
+        steps = tuple(read_decisions(stored.data)) if stored else ()
         if stored is None or not steps:
             return
         kept = steps
@@ -69,12 +69,12 @@ class Journal:
             billed=billed(steps),
         )
 
-    def steps(self, since: float) -> list[Step]:
+    def steps(self, since: float) -> list[Decision]:
         """The steps since then, oldest first."""
         found = (step for chunk in self._chunks.values() for step in chunk.steps)
         return sorted((step for step in found if step.at >= since), key=lambda step: step.at)
 
-    def changes(self, count: int) -> list[Step]:
+    def changes(self, count: int) -> list[Decision]:
         """The latest steps that changed something, oldest first."""
         found = (step for chunk in self._chunks.values() for step in chunk.steps if step.changes)
         return sorted(found, key=lambda step: step.at)[-count:]
@@ -93,11 +93,13 @@ class Journal:
         return between + sum(chunk.billed for chunk in chunks)
 
 
-def billed(steps: tuple[Step, ...]) -> float:
+def billed(steps: tuple[Decision, ...]) -> float:
     """Instance-seconds billed from the first to the last of these steps."""
     running = sum(
         a.machines.get("running", 0) * max(0.0, min(b.at - a.at, LONGEST_STEP))
         for a, b in pairwise(steps)
     )
-    minimum = sum(max(0.0, LEAST_BILLED - seconds) for step in steps for seconds in step.ran)
+    minimum = sum(
+        max(0.0, LEAST_BILLED - seconds) for step in steps for seconds in step.ran.values()
+    )
     return running + minimum

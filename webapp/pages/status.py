@@ -13,19 +13,19 @@ from facerec_tasks.prices import HOURLY
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from webapp.http.errors import retry_later
-from webapp.pages.aws_readings import Reading, Readings
-from webapp.pages.decision_log import Journal
+from webapp.pages.aws_readings import AwsReader, AwsReading
+from webapp.pages.decision_log import DecisionHistory
 from webapp.pages.sampler import Sampler
-from webapp.pages.status_snapshot import Sight, draw
+from webapp.pages.status_snapshot import SnapshotInputs, render_snapshot
 from webapp.services.recent_answers import SLOT, SLOTS
-from webapp.services.task_client import Doorbell
+from webapp.services.task_client import TaskClient
 
 WINDOW = SLOT * SLOTS
 JOURNAL_EVERY = 4.0
 """Seconds between two looks at the journal, which the controller writes every ten."""
 REST = 10.0
-"""Seconds between two questions to AWS while nothing is to be seen: the ledger tells of the first
-photo for nothing."""
+"""Seconds between two questions to AWS while nothing is to be seen: the requests in
+flight show the first photo for free."""
 DECISIONS = 12
 """Latest ones that are told."""
 LEASE = "controller/lease.json"
@@ -38,16 +38,16 @@ ALIVE_EVERY = 10.0
 EVENTS = "text/event-stream"
 
 
-class Watch:
+class StatusReader:
     """Looks at everything; for the sampler's one thread."""
 
-    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
         self._settings = settings
-        self._ledger = doorbell.ledger
+        self._in_flight = task_client.in_flight
         self._storage = Storage(settings)
-        self._readings = Readings(settings)
-        self._journal = Journal(self._storage)
-        self._kept: deque[Reading] = deque(maxlen=int(WINDOW / 2) + 10)
+        self._readings = AwsReader(settings)
+        self._history = DecisionHistory(self._storage)
+        self._kept: deque[AwsReading] = deque(maxlen=int(WINDOW / 2) + 10)
         self._asked_at = self._journal_at = float("-inf")
         self._journal_fault: tuple[str, ...] = ()
         self._controller_seen: float | None = None
@@ -57,41 +57,41 @@ class Watch:
         self._kept.append(self._read(now))
         resting = self._kept[-1].at_rest
         every = REST if resting else JOURNAL_EVERY
-        if now - self._journal_at >= every or not self._journal.complete:
-            self._read_journal(now)
-        recent = self._ledger.recent
+        if now - self._journal_at >= every or not self._history.complete:
+            self._read_history(now)
+        recent = self._in_flight.recent
         since = now - WINDOW
-        return draw(
-            Sight(
+        return render_snapshot(
+            SnapshotInputs(
                 now=now,
                 readings=[reading for reading in self._kept if reading.at >= since],
-                steps=self._journal.steps(since - SLOT),
-                changes=self._journal.changes(DECISIONS),
+                steps=self._history.steps(since - SLOT),
+                changes=self._history.changes(DECISIONS),
                 slots=recent.slots(now),
                 minute=recent.total(now, 60.0),
                 window=recent.total(now),
-                outstanding=self._ledger.outstanding,
+                outstanding=self._in_flight.outstanding,
                 controller_seen=self._controller_seen,
-                billed=self._journal.billed_today(now),
-                complete=self._journal.complete,
+                billed=self._history.billed_today(now),
+                complete=self._history.complete,
                 hourly=HOURLY.get(self._settings.instance_type),
                 instance_type=self._settings.instance_type,
                 faults=self._journal_fault,
             )
         )
 
-    def _read(self, now: float) -> Reading:
+    def _read(self, now: float) -> AwsReading:
         last = self._kept[-1] if self._kept else None
-        resting = last is not None and last.at_rest and not self._ledger.outstanding
+        resting = last is not None and last.at_rest and not self._in_flight.outstanding
         if last is not None and resting and now - self._asked_at < REST:
             return replace(last, at=now)
         self._asked_at = now
         return self._readings.take(now)
 
-    def _read_journal(self, now: float) -> None:
+    def _read_history(self, now: float) -> None:
         self._journal_at = now
         try:
-            self._journal.refresh(now)
+            self._history.refresh(now)
             for entry in self._storage.list(LEASE):
                 self._controller_seen = entry.modified.timestamp()
             self._journal_fault = ()
@@ -102,9 +102,9 @@ class Watch:
 class Status:
     """The view of the live picture."""
 
-    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
-        self._doorbell = doorbell
-        self._sampler = Sampler(Watch(settings, doorbell).look)
+    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
+        self._task_client = task_client
+        self._sampler = Sampler(StatusReader(settings, task_client).look)
 
     def events(self) -> Response:
         """``GET /status/events``: server-sent events, a whole picture each; JSON: one picture."""
@@ -123,7 +123,7 @@ class Status:
             yield b""
             yield b"retry: 2000\n\n"
             number, spoke = 0, time.monotonic()
-            while not self._doorbell.stopping and time.monotonic() < until:
+            while not self._task_client.stopping and time.monotonic() < until:
                 found = self._sampler.after(number, timeout=PATIENCE)
                 if found is not None:
                     number, picture = found

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from webapp.pages.aws_readings import Reading
-from webapp.pages.decisions import Step, words
-from webapp.services.recent_answers import SLOT, SLOTS, Answers, slot_of
+from facerec_tasks.control_schemas import Decision
+from webapp.pages.aws_readings import AwsReading
+from webapp.pages.decisions import summary
+from webapp.services.recent_answers import SLOT, SLOTS, AnswerStatistics, slot_of
 
 LONGEST_HOLD = 65.0
 """Seconds a reading stands for what follows; at rest the controller looks at EC2 once a minute."""
@@ -17,19 +18,19 @@ MACHINES = ("pending", "booting", "ready", "stopping")
 
 
 @dataclass(frozen=True)
-class Sight:
+class SnapshotInputs:
     """Everything a picture is made from."""
 
     now: float
-    readings: Sequence[Reading]
+    readings: Sequence[AwsReading]
     """Ours, oldest first; the last is of this moment."""
-    steps: Sequence[Step]
+    steps: Sequence[Decision]
     """The controller's, oldest first."""
-    changes: Sequence[Step]
+    changes: Sequence[Decision]
     """Its latest ones that changed something, oldest first, however old."""
-    slots: Sequence[Answers]
-    minute: Answers
-    window: Answers
+    slots: Sequence[AnswerStatistics]
+    minute: AnswerStatistics
+    window: AnswerStatistics
     outstanding: int
     controller_seen: float | None
     """When the controller last renewed its lease."""
@@ -42,33 +43,33 @@ class Sight:
     faults: tuple[str, ...] = ()
 
 
-def draw(sight: Sight) -> dict[str, Any]:
+def render_snapshot(inputs: SnapshotInputs) -> dict[str, Any]:
     """The picture as plain JSON types. Times are Unix seconds."""
-    latest = sight.readings[-1]
-    limits = sight.steps[-1].limits if sight.steps else {}
+    latest = inputs.readings[-1]
+    limits = inputs.steps[-1].limits if inputs.steps else {}
     return {
-        "at": round(sight.now, 1),
+        "at": round(inputs.now, 1),
         "queue": {"visible": latest.visible, "in_flight": latest.in_flight, "dead": latest.dead},
-        "outstanding": sight.outstanding,
-        "machines": _machines_now(sight) | {"cap": limits.get("cap")},
+        "outstanding": inputs.outstanding,
+        "machines": _machines_now(inputs) | {"cap": limits.get("cap")},
         "answers": {
-            "per_minute": sight.minute.count,
-            "count": sight.window.count,
-            "p50": _rounded(sight.window.p50),
-            "p95": _rounded(sight.window.p95),
-            "p99": _rounded(sight.window.p99),
+            "per_minute": inputs.minute.count,
+            "count": inputs.window.count,
+            "p50": _rounded(inputs.window.p50),
+            "p95": _rounded(inputs.window.p95),
+            "p99": _rounded(inputs.window.p99),
             "slo": limits.get("slo"),
         },
-        "cost": _cost(sight),
-        "controller": _controller(sight),
-        "series": _series(sight),
-        "faults": list((*latest.faults, *sight.faults)),
+        "cost": _cost(inputs),
+        "controller": _controller(inputs),
+        "series": _series(inputs),
+        "faults": list((*latest.faults, *inputs.faults)),
     }
 
 
-def _machines_now(sight: Sight) -> dict[str, int]:
-    last = sight.steps[-1] if sight.steps else Step(at=0)
-    live = sight.readings[-1].machines
+def _machines_now(inputs: SnapshotInputs) -> dict[str, int]:
+    last = inputs.steps[-1] if inputs.steps else Decision("", 0.0)
+    live = inputs.readings[-1].machines
     states = last.machines if live is None else live
     found = _stages(states, last.machines.get("ready", 0))
     return found | {"stopped": states.get("stopped", 0)}
@@ -86,47 +87,47 @@ def _stages(states: dict[str, int], ready: int) -> dict[str, int]:
     }
 
 
-def _cost(sight: Sight) -> dict[str, Any]:
-    hours = sight.billed / 3600
-    dollars = round(hours * sight.hourly, 4) if sight.hourly is not None else None
+def _cost(inputs: SnapshotInputs) -> dict[str, Any]:
+    hours = inputs.billed / 3600
+    dollars = round(hours * inputs.hourly, 4) if inputs.hourly is not None else None
     return {
         "hours": round(hours, 3),
         "dollars": dollars,
-        "type": sight.instance_type,
-        "complete": sight.complete,
+        "type": inputs.instance_type,
+        "complete": inputs.complete,
     }
 
 
-def _controller(sight: Sight) -> dict[str, Any]:
+def _controller(inputs: SnapshotInputs) -> dict[str, Any]:
     seen = max(
-        (t for t in (sight.controller_seen, sight.steps[-1].at if sight.steps else None) if t),
+        (t for t in (inputs.controller_seen, inputs.steps[-1].at if inputs.steps else None) if t),
         default=None,
     )
     return {
         "seen": seen,
-        "silent": seen is None or sight.now - seen > SILENT,
+        "silent": seen is None or inputs.now - seen > SILENT,
         "decisions": [
-            {"at": round(step.at, 1), "words": words(step)} for step in sight.changes[::-1]
+            {"at": round(step.at, 1), "words": summary(step)} for step in inputs.changes[::-1]
         ],
     }
 
 
-def _series(sight: Sight) -> dict[str, Any]:
-    last = slot_of(sight.now)
+def _series(inputs: SnapshotInputs) -> dict[str, Any]:
+    last = slot_of(inputs.now)
     ends = [(slot + 1) * SLOT for slot in range(last - SLOTS + 1, last + 1)]
-    moments = _moments(sight)
+    moments = _moments(inputs)
     times = [moment[0] for moment in moments]
-    held = [_held(moments, times, min(end, sight.now)) for end in ends]
+    held = [_held(moments, times, min(end, inputs.now)) for end in ends]
     names = ("visible", "in_flight", *MACHINES)
     found: dict[str, Any] = {name: [moment.get(name) for moment in held] for name in names}
     found["stopping"] = _most(found["stopping"], moments, last)
-    found["answered"] = [slot.count for slot in sight.slots]
-    found["p50"] = [_rounded(slot.p50) for slot in sight.slots]
-    found["p95"] = [_rounded(slot.p95) for slot in sight.slots]
+    found["answered"] = [slot.count for slot in inputs.slots]
+    found["p50"] = [_rounded(slot.p50) for slot in inputs.slots]
+    found["p95"] = [_rounded(slot.p95) for slot in inputs.slots]
     return {"start": ends[0] - SLOT, "step": SLOT, **found}
 
 
-def _after(step: Step, stages: dict[str, int]) -> dict[str, int]:
+def _after(step: Decision, stages: dict[str, int]) -> dict[str, int]:
     """What the step leaves: at rest the next reading comes only a while later."""
     ending = sum(
         step.changes.get(kind, 0) for kind in ("stop", "replace") if kind not in step.failures
@@ -152,11 +153,11 @@ def _most(
     return found
 
 
-def _moments(sight: Sight) -> list[tuple[float, dict[str, int | None]]]:
+def _moments(inputs: SnapshotInputs) -> list[tuple[float, dict[str, int | None]]]:
     """The controller's readings and ours in one line of time."""
     found: list[tuple[float, dict[str, int | None]]] = []
     ready: list[tuple[float, int]] = []
-    for step in sight.steps:
+    for step in inputs.steps:
         stages = _stages(step.machines, step.machines.get("ready", 0))
         counts = {"visible": step.visible, "in_flight": step.in_flight}
         found.append((step.at, {**counts, **stages}))
@@ -164,7 +165,7 @@ def _moments(sight: Sight) -> list[tuple[float, dict[str, int | None]]]:
         found.append((step.at, {**counts, **after}))
         ready.append((step.at, after["ready"]))
     times = [at for at, _ in ready]
-    for reading in sight.readings:
+    for reading in inputs.readings:
         if reading.machines is not None:
             before = bisect_right(times, reading.at) - 1
             stages = _stages(reading.machines, ready[before][1] if before >= 0 else 0)

@@ -25,7 +25,7 @@ class KeyReused(Exception):
 
 
 @dataclass(frozen=True)
-class Claim:
+class IdempotencyRecord:
     """What a key stands for."""
 
     task_id: str
@@ -36,27 +36,27 @@ class Claim:
     video: bool = False
 
 
-class Claims:
+class IdempotencyStore:
     """``idempotency/<digest>.json`` in the state bucket."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
-    def find(self, key: str) -> Claim | None:
+    def find(self, key: str) -> IdempotencyRecord | None:
         """What the key was claimed for; raises :class:`facerec_tasks.errors.AwsError`."""
         found = self._storage.find(_name(key))
-        return Claim(**json.loads(found.data)) if found else None
+        return IdempotencyRecord(**json.loads(found.data)) if found else None
 
-    def make(self, key: str, claim: Claim) -> Claim:
-        """Claims the key; returns the claim that holds, ours or the one that came first."""
+    def make(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
+        """Claims the key; returns the record that holds, ours or an earlier one."""
         try:
-            self._storage.put(_name(key), json.dumps(asdict(claim)).encode(), if_absent=True)
+            self._storage.put(_name(key), json.dumps(asdict(record)).encode(), if_absent=True)
         except PreconditionFailed:
             earlier = self.find(key)
             if earlier is None:  # purged between the two calls
                 raise
             return earlier
-        return claim
+        return record
 
 
 def fingerprint(name: str, pieces: Iterable[bytes]) -> str:

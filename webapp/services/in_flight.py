@@ -3,31 +3,12 @@
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass
 
-from webapp.services.recent_answers import Recent
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One process's line of ``GET /internal/ledger``."""
-
-    process: str
-    """``<machine>-<slot>``: the same after a restart."""
-    epoch: str
-    """Another one after a restart: counters began anew and what came before is not counted."""
-    started_at: float
-    """Unix seconds."""
-    accepted: int
-    answered: int
-    outstanding: int
-    videos: int
-    """Of the outstanding: they keep a process busy for long."""
-    oldest_accepted_at: float | None
-    """Unix seconds; none when nothing is outstanding."""
+from facerec_tasks.control_schemas import InFlightReport, ProcessReport
+from webapp.services.recent_answers import RecentAnswers
 
 
-class Ledger:
+class InFlight:
     """Accepted minus answered, exactly. Safe to use from many threads."""
 
     def __init__(self, process: str) -> None:
@@ -37,7 +18,7 @@ class Ledger:
         self._accepted = 0
         self._open: dict[str, float] = {}
         self._videos: set[str] = set()
-        self.recent = Recent()
+        self.recent = RecentAnswers()
         """How long answers took, from acceptance on."""
         self._lock = threading.Lock()
 
@@ -69,13 +50,13 @@ class Ledger:
         with self._lock:
             return len(self._open)
 
-    def entry(self) -> Entry:
+    def process_report(self) -> ProcessReport:
         """This moment's figures."""
         with self._lock:
             outstanding, videos = len(self._open), len(self._videos)
             oldest = next(iter(self._open.values()), None)
             accepted = self._accepted
-        return Entry(
+        return ProcessReport(
             process=self._process,
             epoch=self._epoch,
             started_at=self._started_at,
@@ -87,6 +68,5 @@ class Ledger:
         )
 
     def report(self) -> dict[str, object]:
-        """The body of ``GET /internal/ledger``."""
-        entry = self.entry()
-        return {"processes": [asdict(entry)], "outstanding": entry.outstanding}
+        """The body of ``GET /internal/in-flight``."""
+        return InFlightReport((self.process_report(),)).to_dict()

@@ -19,8 +19,10 @@ from facerec_tasks.storage.buckets import Storage, Stored
 log = logging.getLogger(__name__)
 
 NAME = "keys/current.json"
-SCOPES = ("recognise", "people:read", "people:write", "operate")
-"""What a key may be good for: photos and results; who is known; changing that; metrics, ledger."""
+SCOPES = ("recognize", "people:read", "people:write", "operate")
+"""Photos and results; list people; change people; metrics and requests in flight."""
+DEPRECATED_SCOPES = {"recognise": "recognize"}
+"""Old spelling of a scope, accepted in stored keys until 0.3.0."""
 MARK = "fr"
 """Begins every key, so that scanners of repositories and logs can know one."""
 REFRESH = 30.0
@@ -48,7 +50,7 @@ def make(label: str, scopes: Iterable[str], now: float) -> tuple[ApiKey, str]:
 
     Raises :class:`ValueError` for a scope there is not.
     """
-    chosen = tuple(sorted(set(scopes)))
+    chosen = tuple(sorted(set(_current_names(scopes))))
     unknown = set(chosen) - set(SCOPES)
     if unknown or not chosen:
         raise ValueError(f"scopes are {', '.join(SCOPES)}; not {', '.join(sorted(unknown))}")
@@ -70,7 +72,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-class Keys:
+class ApiKeys:
     """The keys of the system. Errors come as :class:`facerec_tasks.errors.AwsError`."""
 
     def __init__(self, storage: Storage) -> None:
@@ -132,9 +134,14 @@ class Keys:
                 return
 
 
+def _current_names(scopes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(DEPRECATED_SCOPES.get(scope, scope) for scope in scopes)
+
+
 def _decoded(stored: Stored | None) -> tuple[ApiKey, ...]:
     if stored is None:
         return ()
     return tuple(
-        ApiKey(**{**one, "scopes": tuple(one["scopes"])}) for one in json.loads(stored.data)
+        ApiKey(**{**one, "scopes": _current_names(one["scopes"])})
+        for one in json.loads(stored.data)
     )

@@ -25,7 +25,7 @@ PULSE = 5.0
 """Seconds between two readings of the receiver of answers."""
 
 
-class Metrics:
+class WebMetrics:
     """The process's figures. Every method is safe to call from many threads."""
 
     def __init__(self, directory: Path | None) -> None:
@@ -45,14 +45,14 @@ class Metrics:
             buckets=SECONDS, registry=own,
         )  # fmt: skip
         self._stages = Histogram(
-            "facerec_stage_seconds", "Stages of a photo: intake, store, send, answer", ["stage"],
+            "facerec_stage_seconds", "Stages: upload_slot, store, send, answer", ["stage"],
             buckets=SECONDS, registry=own,
         )  # fmt: skip
         self.waiting = Gauge(
             "facerec_waiting", "Photos with a place", multiprocess_mode="livesum", registry=own
         )
         self.outstanding = Gauge(
-            "facerec_ledger_outstanding", "Accepted and not answered",
+            "facerec_requests_in_flight", "Accepted and not answered",
             multiprocess_mode="livesum", registry=own,
         )  # fmt: skip
         self.accepted = Counter("facerec_accepted", "Tasks SQS has acknowledged", registry=own)

@@ -1,4 +1,4 @@
-"""Tasks nobody waits for any more, followed until they are answered: the ledger stays exact.
+"""Tasks nobody waits for any more, followed until they are answered: the in_flight stays exact.
 
 They come from requests that did not want to wait, that gave up at their deadline, or whose client
 went away. Their answers still arrive at this process's response queue; the record is looked at
@@ -21,7 +21,7 @@ ROUND = 1.0
 FIRST_LOOK = 30.0
 """Seconds until the record of a task is looked at; doubles each time."""
 GIVE_UP = 6 * 3600.0
-"""Seconds after which a task is dropped from the ledger; the queue's own count still has it."""
+"""Seconds after which a task is dropped from the in_flight; the queue's own count still has it."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Followed:
     next_look: float
 
 
-class Latecomers:
+class OrphanedTasks:
     """One thread follows them all; it starts with the first."""
 
     def __init__(
@@ -52,7 +52,9 @@ class Latecomers:
         with self._lock:
             self._followed[task_id] = _Followed(task_id, result, now, now + FIRST_LOOK)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="latecomers", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="orphaned-tasks", daemon=True
+                )
                 self._thread.start()
 
     def take(self, task_id: str) -> Any | None:

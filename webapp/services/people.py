@@ -17,7 +17,7 @@ from facerec_tasks.recognition.gallery.header import people
 from facerec_tasks.storage.buckets import Storage
 from webapp.http.errors import STATUS, Problem, retry_later
 from webapp.http.uploads import Upload
-from webapp.services.task_client import Doorbell, nobody_left
+from webapp.services.task_client import TaskClient, never_gone
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +29,12 @@ _TASKS = "facerec_tasks.people_tasks."
 Gone = Callable[[], bool]
 
 
-class Registrar:
+class PeopleService:
     """One per process. Refusals come as :class:`Problem`, others as ``AwsError``."""
 
-    def __init__(self, storage: Storage, doorbell: Doorbell) -> None:
+    def __init__(self, storage: Storage, task_client: TaskClient) -> None:
         self._storage = storage
-        self._doorbell = doorbell
+        self._task_client = task_client
         self._etag: str | None = None
         self._people: dict[str, tuple[str, ...]] = {}
         self._lock = threading.Lock()
@@ -72,19 +72,19 @@ class Registrar:
         arguments = (name, upload, len(photos), strict)
         reply = self._ask("enrol", arguments, deadline, gone)
         self._erase(upload, len(photos))
-        self._doorbell.announce("refresh_gallery")
+        self._task_client.announce("refresh_gallery")
         return _value(reply)
 
     def forget(self, name: str, deadline: float, gone: Gone) -> None:
         """Forgets a person and every photo of theirs."""
         reply = self._ask("forget", (name,), deadline, gone)
-        self._doorbell.announce("refresh_gallery")
+        self._task_client.announce("refresh_gallery")
         _value(reply)
 
     def rename(self, name: str, new: str, deadline: float, gone: Gone) -> dict[str, Any]:
         """Gives a person another name, which must be nobody else's."""
         reply = self._ask("rename", (name, new), deadline, gone)
-        self._doorbell.announce("refresh_gallery")
+        self._task_client.announce("refresh_gallery")
         return _value(reply)
 
     def verify(self, name: str, photo: Upload, deadline: float, gone: Gone) -> dict[str, Any]:
@@ -95,16 +95,16 @@ class Registrar:
         return _value(reply)
 
     def _ask(
-        self, task: str, arguments: tuple[Any, ...], deadline: float, gone: Gone = nobody_left
+        self, task: str, arguments: tuple[Any, ...], deadline: float, gone: Gone = never_gone
     ) -> dict[str, Any]:
-        sent = self._doorbell.send(_TASKS + task, arguments, uuid())
+        sent = self._task_client.send(_TASKS + task, arguments, uuid())
         try:
-            reply = self._doorbell.rung(sent, deadline, gone)
+            reply = self._task_client.wait_for_result(sent, deadline, gone)
         except ResponseQueueLost as error:
             raise retry_later("aws-unavailable", "the answer was lost; repeat it") from error
         finally:
             sent.result.forget()
-            self._doorbell.settle(sent.task_id)
+            self._task_client.mark_done(sent.task_id)
         if reply is None:
             raise Problem("late", "no answer yet; it may still be done, and may be repeated")
         return reply

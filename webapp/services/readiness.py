@@ -6,7 +6,7 @@ import time
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
-from webapp.services.task_client import Doorbell
+from webapp.services.task_client import TaskClient
 
 KEPT = 5.0
 """Seconds an examination holds: probes of many balancers cost no more calls than one's."""
@@ -15,16 +15,16 @@ KEPT = 5.0
 class Readiness:
     """Examines what a photo needs on its way: bucket, request queue, response queue."""
 
-    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
         self._settings = settings
-        self._doorbell = doorbell
+        self._task_client = task_client
         self._found: tuple[str, ...] = ()
         self._examined_at = float("-inf")
         self._lock = threading.Lock()
 
     def missing(self) -> tuple[str, ...]:
         """One sentence for each thing that is missing; empty when ready."""
-        if self._doorbell.stopping:
+        if self._task_client.stopping:
             return ("this process stops",)
         with self._lock:
             if time.monotonic() - self._examined_at > KEPT:
@@ -33,7 +33,7 @@ class Readiness:
             return self._found
 
     def _examine(self) -> tuple[str, ...]:
-        found = (self._bucket(), self._queue(), self._doorbell.fault())
+        found = (self._bucket(), self._queue(), self._task_client.fault())
         return tuple(fault for fault in found if fault)
 
     def _bucket(self) -> str | None:

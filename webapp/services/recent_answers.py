@@ -17,8 +17,8 @@ BOUNDS = tuple(0.01 * 1.15**n for n in range(80))
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers of a while. Percentiles in seconds; none when there was no answer."""
+class AnswerStatistics:
+    """AnswerStatistics of a while. Percentiles in seconds; none when there was no answer."""
 
     count: int
     p50: float | None
@@ -26,7 +26,7 @@ class Answers:
     p99: float | None
 
 
-class Recent:
+class RecentAnswers:
     """A window that slides by slots. Safe to use from many threads; times are Unix seconds."""
 
     def __init__(self) -> None:
@@ -43,14 +43,14 @@ class Recent:
                     del self._slots[old]
             self._slots[slot][bisect_left(BOUNDS, seconds)] += 1
 
-    def slots(self, now: float) -> list[Answers]:
+    def slots(self, now: float) -> list[AnswerStatistics]:
         """The window slot by slot, oldest first; the last one is not over yet."""
         last = slot_of(now)
         with self._lock:
             taken = [self._slots.get(slot, ()) for slot in range(last - SLOTS + 1, last + 1)]
             return [_answers(counts) for counts in taken]
 
-    def total(self, now: float, seconds: float = SLOT * SLOTS) -> Answers:
+    def total(self, now: float, seconds: float = SLOT * SLOTS) -> AnswerStatistics:
         """All answers of the last so many seconds, in whole slots."""
         first = slot_of(now - seconds)
         with self._lock:
@@ -63,13 +63,13 @@ def slot_of(now: float) -> int:
     return int(now // SLOT)
 
 
-def _answers(counts: Sequence[int]) -> Answers:
+def _answers(counts: Sequence[int]) -> AnswerStatistics:
     reached = list(accumulate(counts))
     total = reached[-1] if reached else 0
     if not total:
-        return Answers(0, None, None, None)
+        return AnswerStatistics(0, None, None, None)
     p50, p95, p99 = (_bound(bisect_left(reached, total * part)) for part in (0.5, 0.95, 0.99))
-    return Answers(total, p50, p95, p99)
+    return AnswerStatistics(total, p50, p95, p99)
 
 
 def _bound(index: int) -> float:

@@ -1,7 +1,7 @@
 """From an upload to its answer: the only module of the web tier that knows its way.
 
-S3 is the truth, the response queue is the doorbell: the photo is stored, the task is sent, the
-request waits for the doorbell and looks at the record itself half-way and once more at the end.
+S3 is the truth, the response queue is the task_client: the photo is stored, the task is sent, the
+request waits for the task_client and looks at the record itself half-way and once more at the end.
 """
 
 import logging
@@ -23,15 +23,22 @@ from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.videos import VideoStore
 from facerec_tasks.tasks import recognize, recognize_video
 from webapp.http.uploads import Upload
-from webapp.services.idempotency import Claim, Claims, InProgress, KeyReused, fingerprint
-from webapp.services.orphaned_tasks import Latecomers
-from webapp.services.task_client import RETRY_AFTER, Doorbell, Sent, nobody_left
+from webapp.services.idempotency import (
+    IdempotencyRecord,
+    IdempotencyStore,
+    InProgress,
+    KeyReused,
+    fingerprint,
+)
+from webapp.services.orphaned_tasks import OrphanedTasks
+from webapp.services.task_client import RETRY_AFTER, SentTask, TaskClient, never_gone
 
 log = logging.getLogger(__name__)
 
-INTAKES = 12
+UPLOAD_SLOTS = 12
 """Uploads read, stored and published at once: bounds memory, and the threads that compete with
-the one that receives. In a burst of 1,000 the ledger took 3.8 s to answer with 32 and 0.9 s with 8,
+the one that receives. In a burst of 1,000 the in-flight report
+took 3.8 s to answer with 32 and 0.9 s with 8,
 and photos were accepted as fast. At AWS's latencies 12 take about 200 photos a second."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between two looks at the record once the response queue is lost."""
@@ -47,37 +54,37 @@ class Accepted:
 
     task_id: str
     key: str
-    sent: Sent | None
+    sent: SentTask | None
     video: bool = False
     answer: Answer | None = None
     """In the place of ``sent``, when an earlier request with this idempotency key has it."""
 
 
-class Recogniser:
+class RecognitionService:
     """One per process. Its methods are called from as many threads as requests wait."""
 
-    def __init__(self, settings: Settings, doorbell: Doorbell) -> None:
+    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
         storage = Storage(settings)
-        self._doorbell = doorbell
+        self._task_client = task_client
         self._settings = settings
         self._storage = storage
         self._results = Results(storage)
-        self._claims = Claims(storage)
-        self._latecomers = Latecomers(self._results.get, self._answered_late)
-        self._intakes = threading.BoundedSemaphore(INTAKES)
+        self._idempotency = IdempotencyStore(storage)
+        self._orphaned = OrphanedTasks(self._results.get, self._answered_late)
+        self._upload_slots = threading.BoundedSemaphore(UPLOAD_SLOTS)
 
     # Accepting
 
     @contextmanager
-    def intake(self) -> Iterator[None]:
+    def upload_slot(self) -> Iterator[None]:
         """Leave to hold a photo's bytes; raises :class:`Overloaded` after half the deadline."""
-        with self._doorbell.metrics.stage("intake"):
-            if not self._intakes.acquire(timeout=self._settings.answer_timeout / 2):
+        with self._task_client.metrics.stage("upload_slot"):
+            if not self._upload_slots.acquire(timeout=self._settings.answer_timeout / 2):
                 raise Overloaded(RETRY_AFTER)
         try:
             yield
         finally:
-            self._intakes.release()
+            self._upload_slots.release()
 
     def accept(self, upload: Upload, idempotency_key: str | None = None) -> Accepted:
         """Stores the photo and sends its task; when this returns, the photo is never lost.
@@ -90,40 +97,42 @@ class Recogniser:
         return self._send(upload.key, self._store(upload), uuid(), upload.is_video)
 
     def _store(self, upload: Upload) -> str:
-        with self._doorbell.metrics.stage("store"):
+        with self._task_client.metrics.stage("store"):
             if upload.file is not None:
                 return self._storage.put_video(upload.key, upload.file, upload.content_type)
             return self._storage.put_photo(upload.key, upload.data, upload.content_type)
 
     def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
         digest = fingerprint(upload.key, upload.chunks())
-        claim = self._claims.find(idempotency_key)
-        if claim is None:
-            mine = Claim(uuid(), upload.key, self._store(upload), digest, upload.is_video)
-            claim = self._claims.make(idempotency_key, mine)
-            if claim == mine:
-                return self._send(claim.key, claim.version, claim.task_id, claim.video)
-        if claim.fingerprint != digest:
+        record = self._idempotency.find(idempotency_key)
+        if record is None:
+            mine = IdempotencyRecord(
+                uuid(), upload.key, self._store(upload), digest, upload.is_video
+            )
+            record = self._idempotency.make(idempotency_key, mine)
+            if record == mine:
+                return self._send(record.key, record.version, record.task_id, record.video)
+        if record.fingerprint != digest:
             raise KeyReused
-        return self._resume(claim)
+        return self._resume(record)
 
-    def _resume(self, claim: Claim) -> Accepted:
+    def _resume(self, record: IdempotencyRecord) -> Accepted:
         """The task of an earlier request. It is sent once more when nobody here follows it: that
         process may have died before it sent it, and a task that runs twice has one effect."""
-        answer = self._results.get(claim.task_id)
+        answer = self._results.get(record.task_id)
         if answer is not None:
-            return Accepted(claim.task_id, claim.key, None, answer=answer)
-        followed = self._latecomers.take(claim.task_id)
+            return Accepted(record.task_id, record.key, None, answer=answer)
+        followed = self._orphaned.take(record.task_id)
         if followed is not None:
-            sent = Sent(claim.task_id, followed)
-            return Accepted(claim.task_id, claim.key, sent, claim.video)
-        if self._doorbell.ledger.holds(claim.task_id):
+            sent = SentTask(record.task_id, followed)
+            return Accepted(record.task_id, record.key, sent, record.video)
+        if self._task_client.in_flight.holds(record.task_id):
             raise InProgress
-        return self._send(claim.key, claim.version, claim.task_id, claim.video)
+        return self._send(record.key, record.version, record.task_id, record.video)
 
     def _send(self, key: str, version: str, task_id: str, video: bool) -> Accepted:
         task = recognize_video if video else recognize
-        sent = self._doorbell.send(task, (key, version), task_id, video=video)
+        sent = self._task_client.send(task, (key, version), task_id, video=video)
         accepted = Accepted(task_id, key, sent, video)
         log.info("accepted %s", task_id)
         if video:  # it may take long: every process shall know of it, and who cancels what it is
@@ -133,18 +142,18 @@ class Recogniser:
     # Waiting
 
     def wait(
-        self, accepted: Accepted, deadline: float, gone: Callable[[], bool] = nobody_left
+        self, accepted: Accepted, deadline: float, gone: Callable[[], bool] = never_gone
     ) -> Answer:
-        """The answer. A lost doorbell costs time, never the answer.
+        """The answer. A lost task_client costs time, never the answer.
 
         ``deadline`` is in monotonic seconds; ``gone`` tells whether the client hung up. Raises
-        :class:`AnswerLate` and ``ClientGone``: the task goes on and stays in the ledger.
+        :class:`AnswerLate` and ``ClientGone``: the task goes on and stays in the in_flight.
         """
         if accepted.answer is not None:
             return accepted.answer
         assert accepted.sent is not None
         try:
-            with self._doorbell.metrics.stage("answer"):
+            with self._task_client.metrics.stage("answer"):
                 answer = self._awaited(accepted.sent, deadline, gone)
         except BaseException:  # whatever ends the wait, the task goes on
             self.leave(accepted)
@@ -153,15 +162,15 @@ class Recogniser:
         if accepted.video:
             self._answered_late(accepted.task_id)
         else:
-            self._doorbell.settle(accepted.task_id)
+            self._task_client.mark_done(accepted.task_id)
         return answer
 
     def leave(self, accepted: Accepted) -> None:
-        """Nobody waits for this task: it is followed for the ledger's sake, and a mark says that
+        """Nobody waits for this task: it is followed for the in_flight's sake, and a mark says that
         its answer is still to come, to whichever process is asked."""
         if accepted.sent is None:
             return
-        self._latecomers.follow(accepted.task_id, accepted.sent.result)
+        self._orphaned.follow(accepted.task_id, accepted.sent.result)
         self._mark(accepted)
 
     def _mark(self, accepted: Accepted) -> None:
@@ -171,17 +180,17 @@ class Recogniser:
             log.warning("%s not marked as accepted: %s", accepted.task_id, error)
 
     def _answered_late(self, task_id: str) -> None:
-        self._doorbell.settle(task_id)
+        self._task_client.mark_done(task_id)
         try:
             self._storage.delete(_mark(task_id))
         except AwsError as error:
             log.warning("mark of %s not removed: %s", task_id, error)
 
-    def _awaited(self, sent: Sent, deadline: float, gone: Callable[[], bool]) -> Answer:
+    def _awaited(self, sent: SentTask, deadline: float, gone: Callable[[], bool]) -> Answer:
         half_way = (time.monotonic() + deadline) / 2
         try:
             for until in (half_way, deadline):
-                reply = self._doorbell.rung(sent, until, gone)
+                reply = self._task_client.wait_for_result(sent, until, gone)
                 if reply is None or reply.get("outcome") == STORED:
                     answer = self._on_record(sent.task_id)
                 else:
@@ -192,14 +201,14 @@ class Recogniser:
             return self._watched(sent, deadline, gone)
         raise AnswerLate(sent.task_id)
 
-    def _watched(self, sent: Sent, deadline: float, gone: Callable[[], bool]) -> Answer:
-        """The doorbell is gone (somebody deleted the queue): only then is the record polled."""
+    def _watched(self, sent: SentTask, deadline: float, gone: Callable[[], bool]) -> Answer:
+        """The task_client is gone (somebody deleted the queue): only then is the record polled."""
         pause = FIRST_PAUSE
         while True:
             answer = self._on_record(sent.task_id)
             if answer is not None:
                 return answer
-            left = self._doorbell.left(sent, deadline, gone)
+            left = self._task_client.left(sent, deadline, gone)
             if left <= 0:
                 raise AnswerLate(sent.task_id)
             time.sleep(min(pause, left))
@@ -235,7 +244,7 @@ class Recogniser:
         """
         marked = self._storage.find(_mark(task_id))
         if marked is None and self._results.get(task_id) is None:
-            if self._doorbell.ledger.holds(task_id):
+            if self._task_client.in_flight.holds(task_id):
                 raise InProgress
             return False
         key = marked.data.decode() if marked else ""
@@ -248,7 +257,7 @@ class Recogniser:
 
     def expects(self, task_id: str) -> bool:
         """Whether the task was accepted, here or elsewhere, and its answer is still to come."""
-        known_here = self._doorbell.ledger.holds(task_id)
+        known_here = self._task_client.in_flight.holds(task_id)
         return known_here or self._storage.find(_mark(task_id)) is not None
 
 

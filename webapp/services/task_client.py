@@ -24,16 +24,16 @@ from facerec_tasks.aws import translated
 from facerec_tasks.errors import AnswerLate, Overloaded, Unavailable
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
-from webapp.services.in_flight import Ledger
-from webapp.services.metrics import Metrics
+from webapp.services.in_flight import InFlight
+from webapp.services.metrics import WebMetrics
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 5
 """Seconds; about what a worker needs from launch to its first answer."""
-LONGEST_SLICE = 4.0
+MAX_POLL_SECONDS = 4.0
 """Seconds after which a waiting thread sees whether the process stops or its client left."""
-LAST_WORDS = 1.0
+DRAIN_RESERVE_SECONDS = 1.0
 """Seconds of the drain kept for telling those who still wait that they waited in vain."""
 
 
@@ -41,12 +41,12 @@ class ClientGone(Exception):
     """Raised when the client hung up before its answer came."""
 
 
-def nobody_left() -> bool:
+def never_gone() -> bool:
     return False
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentTask:
     """A task on its way; the slot for its answer is open."""
 
     task_id: str
@@ -54,16 +54,16 @@ class Sent:
     """Celery's AsyncResult."""
 
 
-class Doorbell:
+class TaskClient:
     """One per process. Its methods are called from as many threads as requests wait."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, metrics: Metrics) -> None:
-        self.ledger = ledger
+    def __init__(self, settings: Settings, in_flight: InFlight, metrics: WebMetrics) -> None:
+        self.in_flight = in_flight
         self.metrics = metrics
         self._settings = settings
         self._places = threading.BoundedSemaphore(settings.max_waiting)
         self._drain_end = float("inf")
-        self._slice = min(LONGEST_SLICE, settings.drain_timeout / 4)
+        self._slice = min(MAX_POLL_SECONDS, settings.drain_timeout / 4)
 
     def start(self) -> None:
         """Takes the response queue before the first photo comes; raises an ``AwsError``."""
@@ -75,7 +75,7 @@ class Doorbell:
     def stop(self) -> None:
         """Those who wait go on waiting while the drain lasts; who is left at its end is told the
         id of the task."""
-        drain = max(0.0, self._settings.drain_timeout - LAST_WORDS)
+        drain = max(0.0, self._settings.drain_timeout - DRAIN_RESERVE_SECONDS)
         self._drain_end = time.monotonic() + drain
 
     @property
@@ -90,7 +90,7 @@ class Doorbell:
         return f"response queue {health.queue or 'not taken yet'}: not receiving"
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def admission_slot(self) -> Iterator[None]:
         """A place among those who wait; raises :class:`Overloaded` at once when all are taken."""
         if not self._places.acquire(blocking=False):
             raise Overloaded(RETRY_AFTER)
@@ -103,7 +103,7 @@ class Doorbell:
 
     def send(
         self, task: Task | str, arguments: tuple[Any, ...], task_id: str, *, video: bool = False
-    ) -> Sent:
+    ) -> SentTask:
         """Sends a task, given itself or by name; raises an ``AwsError``: not accepted."""
         signature = app.signature(task) if isinstance(task, str) else task
         try:
@@ -114,10 +114,10 @@ class Doorbell:
         except (OperationalError, SendFailed, TimeoutError) as error:
             AsyncResult(task_id, app=app).forget()
             raise Unavailable(str(error)) from error
-        self.ledger.accept(task_id, video=video)
+        self.in_flight.accept(task_id, video=video)
         self.metrics.accepted.inc()
-        self.metrics.outstanding.set(self.ledger.outstanding)
-        return Sent(task_id, result)
+        self.metrics.outstanding.set(self.in_flight.outstanding)
+        return SentTask(task_id, result)
 
     def announce(self, command: str) -> None:
         """Tells running workers; those who do not hear it find out by themselves."""
@@ -126,8 +126,8 @@ class Doorbell:
         except Exception as error:  # noqa: BLE001 - the work is done, and kombu raises anything
             log.warning("workers not told to %s: %s", command, error)
 
-    def rung(
-        self, sent: Sent, until: float, gone: Callable[[], bool] = nobody_left
+    def wait_for_result(
+        self, sent: SentTask, until: float, gone: Callable[[], bool] = never_gone
     ) -> dict[str, Any] | None:
         """What the task answered; none when it is silent until then, or answered no JSON object.
 
@@ -148,7 +148,7 @@ class Doorbell:
             return None
         return None
 
-    def left(self, sent: Sent, until: float, gone: Callable[[], bool]) -> float:
+    def left(self, sent: SentTask, until: float, gone: Callable[[], bool]) -> float:
         """Seconds left to wait; raises when there is no use in waiting."""
         if gone():
             raise ClientGone
@@ -157,7 +157,7 @@ class Doorbell:
             raise AnswerLate(sent.task_id)
         return min(until, self._drain_end) - now
 
-    def settle(self, task_id: str) -> None:
+    def mark_done(self, task_id: str) -> None:
         """The answer of this task is known: it is outstanding no more."""
-        self.ledger.answer(task_id)
-        self.metrics.outstanding.set(self.ledger.outstanding)
+        self.in_flight.answer(task_id)
+        self.metrics.outstanding.set(self.in_flight.outstanding)

@@ -14,7 +14,7 @@ from facerec_tasks import aws
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from local.processes.child import Child
-from webapp.services.keys import Keys, make
+from webapp.services.keys import ApiKeys, make
 
 from .conftest import Web, photo
 
@@ -31,7 +31,7 @@ def versions(settings: Settings) -> int:
     return len(s3.list_object_versions(Bucket=settings.in_bucket).get("Versions", []))
 
 
-def test_who_does_not_wait_is_told_where_the_answer_will_be(
+def test_wait_0_returns_result_location(
     web: Web,
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
@@ -45,16 +45,14 @@ def test_who_does_not_wait_is_told_where_the_answer_will_be(
     for one in (web, other):
         pending = one.request("GET", where)
         assert (pending.status, int(pending.headers["Retry-After"]) > 0) == (202, True)
-    assert web.json("/internal/ledger")["outstanding"] == 1
+    assert web.json("/internal/in-flight")["outstanding"] == 1
     start_worker()
     eventually(lambda: other.request("GET", where).data == b"test_00:Paul", within=20)
-    eventually(lambda: web.json("/internal/ledger")["outstanding"] == 0)
+    eventually(lambda: web.json("/internal/in-flight")["outstanding"] == 0)
     assert web.post(photo(name="Paul"), path="/?wait=never").status == 400
 
 
-def test_many_photos_are_answered_in_lines_as_they_finish(
-    web: Web, start_worker: Callable[..., Child]
-) -> None:
+def test_several_photos_stream_ndjson(web: Web, start_worker: Callable[..., Child]) -> None:
     start_worker("--concurrency", "2")
     wishes = [{"name": "Slow", "seconds": 2}, {"name": "Paul"}, {"outcome": "no-face"}]
     files = [("inputFile", (f"p{n}.jpg", photo(**wish))) for n, wish in enumerate(wishes)]
@@ -69,10 +67,10 @@ def test_many_photos_are_answered_in_lines_as_they_finish(
         (415, "not-a-picture"),
         (400, "empty"),
     ]
-    assert web.json("/internal/ledger")["outstanding"] == 0
+    assert web.json("/internal/in-flight")["outstanding"] == 0
 
 
-def test_several_photos_take_several_places(start_web: Callable[..., Web]) -> None:
+def test_several_photos_take_several_admission_slots(start_web: Callable[..., Web]) -> None:
     web = start_web(FACEREC_MAX_WAITING="2")
     files = [("inputFile", (f"p{n}.jpg", photo(name="x"))) for n in range(3)]
     for _ in range(2):  # the places of a refused request are free again
@@ -80,7 +78,7 @@ def test_several_photos_take_several_places(start_web: Callable[..., Web]) -> No
     assert web.request("POST", "/?wait=0", fields=files[:2]).status == 200
 
 
-def test_the_same_request_twice_is_one_photo(
+def test_idempotency_key_repeats_result(
     web: Web,
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
@@ -99,7 +97,7 @@ def test_the_same_request_twice_is_one_photo(
     assert versions(resources) == 1
 
 
-def test_of_the_same_request_at_once_all_get_one_answer(
+def test_idempotency_key_concurrent_requests_share_result(
     web: Web, start_web: Callable[..., Web], start_worker: Callable[..., Child]
 ) -> None:
     webs = [web, start_web()]
@@ -114,7 +112,7 @@ def test_of_the_same_request_at_once_all_get_one_answer(
     assert len({one.headers["X-Task-ID"] for one in answers if one.status == 200}) == 1
 
 
-def test_beyond_loopback_a_key_opens(
+def test_api_key_grants_access_beyond_loopback(
     start_web: Callable[..., Web], resources: Settings, eventually: Eventually
 ) -> None:
     command = [sys.executable, "-c", "from cli.main import main; main()", "keys", "add", "tests"]
@@ -125,7 +123,7 @@ def test_beyond_loopback_a_key_opens(
     assert web.post(b"hello", Authorization="Bearer fr_nobody_0").status == 401
     assert web.post(b"hello", Authorization=f"Bearer {token}").status == 415
     assert web.post(b"hello", X_API_Key=token).status == 415
-    keys = Keys(Storage(resources))
+    keys = ApiKeys(Storage(resources))
     reader, reads = make("reads only", ["people:read"], now=0.0)
     keys.add(reader)
     assert [key.label for key in keys.all()] == ["tests", "reads only"]
@@ -133,7 +131,9 @@ def test_beyond_loopback_a_key_opens(
     eventually(lambda: web.post(b"hello", X_API_Key=reads).status == 403, within=5)
 
 
-def test_ready_says_what_is_missing(web: Web, resources: Settings, eventually: Eventually) -> None:
+def test_readyz_lists_what_is_missing(
+    web: Web, resources: Settings, eventually: Eventually
+) -> None:
     eventually(lambda: web.json("/readyz") == {"status": "ready"})
     sqs = aws.client(resources, "sqs")
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=resources.request_queue)["QueueUrl"])

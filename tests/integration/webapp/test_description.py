@@ -40,7 +40,7 @@ EXAMPLES = 6
 """Requests of each operation."""
 
 
-def test_every_operation_keeps_its_word(
+def test_openapi_matches_responses(
     start_web: Callable[..., Web], resources: Settings, spawn: Callable[..., Child]
 ) -> None:
     web = start_web()

@@ -38,9 +38,7 @@ def stored(settings: Settings, bucket: str) -> dict[str, bytes]:
     return {o["Key"]: s3.get_object(Bucket=bucket, Key=o["Key"])["Body"].read() for o in found}
 
 
-def test_a_photo_is_answered_in_text_json_and_from_the_record(
-    web: Web, worker: Child, resources: Settings
-) -> None:
+def test_photo_result_as_text_json_and_stored(web: Web, worker: Child, resources: Settings) -> None:
     data = photo(name="Paul")
     text = web.post(data)
     assert (text.status, text.data) == (200, b"test_00:Paul")
@@ -55,10 +53,10 @@ def test_a_photo_is_answered_in_text_json_and_from_the_record(
     assert (again.status, again.data) == (200, b"test_00:Paul")
     assert stored(resources, resources.in_bucket) == {"test_00.jpg": data}
     assert stored(resources, resources.out_bucket) == {"test_00": b"Paul"}
-    assert web.json("/internal/ledger")["outstanding"] == 0
+    assert web.json("/internal/in-flight")["outstanding"] == 0
 
 
-def test_an_honest_no_is_an_answer_and_is_stored(
+def test_unknown_and_no_face_results_are_stored(
     web: Web, worker: Child, resources: Settings
 ) -> None:
     for outcome in ("unknown", "no-face"):
@@ -66,9 +64,7 @@ def test_an_honest_no_is_an_answer_and_is_stored(
         assert stored(resources, resources.out_bucket) == {"test_00": outcome.encode()}
 
 
-def test_a_photo_the_worker_refuses_leaves_no_name(
-    web: Web, worker: Child, resources: Settings
-) -> None:
+def test_rejected_photo_stores_no_name(web: Web, worker: Child, resources: Settings) -> None:
     refusals = {"broken-picture": 422, "not-a-picture": 415, "too-many-pixels": 422}
     for code, status in refusals.items():
         answer = web.post(photo(code=code))
@@ -78,7 +74,7 @@ def test_a_photo_the_worker_refuses_leaves_no_name(
     assert stored(resources, resources.out_bucket) == {}
 
 
-def test_photos_of_one_name_get_each_its_own_answer(web: Web, worker: Child) -> None:
+def test_same_file_name_gets_own_result(web: Web, worker: Child) -> None:
     names = [f"Person {n}" for n in range(60)]
 
     def send(name: str) -> str:
@@ -88,7 +84,7 @@ def test_photos_of_one_name_get_each_its_own_answer(web: Web, worker: Child) -> 
         assert list(pool.map(send, names)) == [f"photo:{name}" for name in names]
 
 
-def test_without_workers_the_wait_ends_in_504_and_the_answer_comes_later(
+def test_timeout_504_then_result_later(
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
     eventually: Eventually,
@@ -99,19 +95,19 @@ def test_without_workers_the_wait_ends_in_504_and_the_answer_comes_later(
     assert late.status == 504
     assert task_id in late.data.decode()
     assert web.request("GET", f"/results/{task_id}").status == 202
-    assert web.json("/internal/ledger")["outstanding"] == 1
+    assert web.json("/internal/in-flight")["outstanding"] == 1
     start_worker()
     eventually(lambda: web.request("GET", f"/results/{task_id}").data == b"test_00:Paul", within=20)
-    eventually(lambda: web.json("/internal/ledger")["outstanding"] == 0)
+    eventually(lambda: web.json("/internal/in-flight")["outstanding"] == 0)
 
 
-def test_beyond_the_bound_503_and_the_process_stays_answerable(
+def test_overload_503_and_health_stays_up(
     start_web: Callable[..., Web], eventually: Eventually
 ) -> None:
     web = start_web(FACEREC_MAX_WAITING="3", FACEREC_ANSWER_TIMEOUT="5", **SHORT)
     with ThreadPoolExecutor(3) as pool:
         waiting = [pool.submit(web.post, photo(name="x")) for _ in range(3)]
-        eventually(lambda: web.json("/internal/ledger")["outstanding"] == 3)
+        eventually(lambda: web.json("/internal/in-flight")["outstanding"] == 3)
         refused = web.post(photo(name="x"))
         assert refused.status == 503
         assert int(refused.headers["Retry-After"]) > 0
@@ -119,7 +115,7 @@ def test_beyond_the_bound_503_and_the_process_stays_answerable(
         assert {one.result().status for one in waiting} == {504}
 
 
-def test_a_lost_doorbell_costs_time_never_the_answer(
+def test_lost_result_message_is_read_from_record(
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
     resources: Settings,
@@ -129,13 +125,13 @@ def test_a_lost_doorbell_costs_time_never_the_answer(
     answers: list[Any] = []
     waiting = threading.Thread(target=lambda: answers.append(web.post(photo(name="Paul"))))
     waiting.start()
-    eventually(lambda: web.json("/internal/ledger")["outstanding"] == 1)
+    eventually(lambda: web.json("/internal/in-flight")["outstanding"] == 1)
     _record(resources, _steal(resources), name="Paul")
     waiting.join(timeout=20)
     assert answers[0].data == b"test_00:Paul"
 
 
-def test_the_response_queue_deleted_under_the_web_tier(
+def test_response_queue_deleted(
     web: Web, worker: Child, resources: Settings, eventually: Eventually
 ) -> None:
     """Whoever waits is answered by the record, whoever comes through a queue of a new name."""
@@ -144,7 +140,7 @@ def test_the_response_queue_deleted_under_the_web_tier(
         target=lambda: answers.append(web.post(photo(name="Paul", seconds=2)))
     )
     waiting.start()
-    eventually(lambda: web.json("/internal/ledger")["outstanding"] == 1)
+    eventually(lambda: web.json("/internal/in-flight")["outstanding"] == 1)
     sqs = aws.client(resources, "sqs")
     sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName=resources.response_queue)["QueueUrl"])
     waiting.join(timeout=30)

@@ -45,7 +45,7 @@ def load(web: Web, album: Path, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_a_hundred_at_once_are_counted_and_timed(
+def test_load_command_counts_and_times(
     start_web: Callable[..., Web], start_worker: Callable[..., Child], album: Path
 ) -> None:
     web = start_web()
@@ -66,7 +66,7 @@ def test_a_hundred_at_once_are_counted_and_timed(
     assert written == {"report.json", "requests.csv", "latency.svg"}
 
 
-def test_an_address_where_nobody_answers_is_a_failure_not_a_traceback(album: Path) -> None:
+def test_load_command_reports_unreachable_url(album: Path) -> None:
     nowhere = Web(9, child=None)  # type: ignore[arg-type]
     done = load(nowhere, album, "--num_request", "3")
     assert "Total number of failed requests: 3" in done.stdout
@@ -74,7 +74,7 @@ def test_an_address_where_nobody_answers_is_a_failure_not_a_traceback(album: Pat
     assert done.returncode == 1
 
 
-def test_a_number_or_a_duration_must_be_given(album: Path) -> None:
+def test_load_command_needs_number_or_duration(album: Path) -> None:
     done = load(Web(9, child=None), album)  # type: ignore[arg-type]
     assert done.returncode == 2
     assert "--duration" in done.stderr

@@ -20,7 +20,7 @@ def figures(web: Web) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_whichever_process_is_asked_gives_the_sum_of_all(
+def test_metrics_sum_over_processes(
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
     eventually: Callable[..., None],
@@ -38,7 +38,7 @@ def test_whichever_process_is_asked_gives_the_sum_of_all(
         assert found["facerec_stage_seconds_count", "answer"] == 2
         assert found["facerec_request_seconds_count", "/"] == 4
         assert found["facerec_aws_calls_total", "PutObject", "s3", "200"] == 2
-        assert found["facerec_ledger_outstanding",] == found["facerec_waiting",] == 0
+        assert found["facerec_requests_in_flight",] == found["facerec_waiting",] == 0
     eventually(lambda: figures(webs[0])["facerec_receivers_healthy",] == 2)
 
     webs[0].child.signal(signal.SIGKILL)

@@ -33,11 +33,11 @@ def enrol(web: Web, name: str, *photos: bytes, query: str = "") -> urllib3.BaseH
     return web.request("POST", f"/people{query}", fields=fields, headers=wish)
 
 
-def test_the_tier_and_the_workers_mean_the_same_gallery() -> None:
+def test_web_and_worker_use_the_same_gallery() -> None:
     assert people.CURRENT == people_service.GALLERY
 
 
-def test_a_person_is_enrolled_named_verified_and_forgotten(
+def test_person_enrol_verify_remove(
     start_web: Callable[..., Web],
     worker: Child,
     resources: Settings,
@@ -66,10 +66,10 @@ def test_a_person_is_enrolled_named_verified_and_forgotten(
     assert web.request("DELETE", where).status == 404
     assert web.json("/people") == {"people": []}
     eventually(lambda: web.post(sample_photo, name="p.jpg").data == b"p:unknown")
-    assert web.json("/internal/ledger")["outstanding"] == 0
+    assert web.json("/internal/in-flight")["outstanding"] == 0
 
 
-def test_what_cannot_be_enrolled_says_why(start_web: Callable[..., Web], worker: Child) -> None:
+def test_enrolment_refusals_have_reasons(start_web: Callable[..., Web], worker: Child) -> None:
     web = start_web()
     assert enrol(web, "", GRACE).json()["code"] == "bad-name"
     assert enrol(web, "unknown", GRACE).json()["code"] == "bad-name"

@@ -19,10 +19,10 @@ Eventually = Callable[..., None]
 
 
 def outstanding(web: Web) -> int:
-    return int(web.json("/internal/ledger")["outstanding"])
+    return int(web.json("/internal/in-flight")["outstanding"])
 
 
-def test_a_stop_answers_those_who_wait(
+def test_sigterm_answers_waiting_requests(
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
     eventually: Eventually,
@@ -40,7 +40,7 @@ def test_a_stop_answers_those_who_wait(
     assert web.child.exit_code == 0
 
 
-def test_a_stop_without_workers_tells_everybody_the_id_of_the_task(
+def test_sigterm_without_workers_returns_task_ids(
     start_web: Callable[..., Web], eventually: Eventually
 ) -> None:
     web = start_web(FACEREC_DRAIN_TIMEOUT="3")
@@ -57,7 +57,7 @@ def test_a_stop_without_workers_tells_everybody_the_id_of_the_task(
     assert time.monotonic() - began < 6
 
 
-def test_kill_9_loses_no_accepted_photo(
+def test_sigkill_loses_no_accepted_photo(
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
     resources: Settings,
@@ -84,7 +84,7 @@ def _post_until_cut(web: Web, name: str) -> int | None:
         return None
 
 
-def test_two_processes_give_each_client_its_own_answer(
+def test_two_web_processes_route_results(
     start_web: Callable[..., Web], start_worker: Callable[..., Child], resources: Settings
 ) -> None:
     webs = [start_web(), start_web()]
@@ -96,7 +96,7 @@ def test_two_processes_give_each_client_its_own_answer(
 
     with ThreadPoolExecutor(50) as pool:
         assert list(pool.map(send, range(100))) == [f"photo:{name}" for name in names]
-    processes = [web.json("/internal/ledger")["processes"][0] for web in webs]
+    processes = [web.json("/internal/in-flight")["processes"][0] for web in webs]
     assert [(p["process"], p["accepted"], p["outstanding"]) for p in processes] == [
         ("testmachine-0", 50, 0),
         ("testmachine-1", 50, 0),

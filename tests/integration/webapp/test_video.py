@@ -47,7 +47,7 @@ def start_watcher(
     return start
 
 
-def test_who_is_in_it_as_text_json_and_pictures(
+def test_video_result_as_text_json_and_pictures(
     start_web: Callable[..., Web], start_watcher: Callable[[float], Child], film: bytes
 ) -> None:
     web = start_web()
@@ -75,7 +75,7 @@ def test_who_is_in_it_as_text_json_and_pictures(
     assert once_more.data == answer.data
 
 
-def test_progress_and_cancel(
+def test_video_progress_and_cancel(
     start_web: Callable[..., Web],
     start_watcher: Callable[[float], Child],
     eventually: Eventually,
@@ -94,12 +94,12 @@ def test_progress_and_cancel(
     gone = web.request("GET", where, headers=JSON)
     assert (gone.status, gone.json()["code"]) == (410, "cancelled")
     assert other.request("DELETE", where).status == 200, "a second time is no harm"
-    eventually(lambda: web.json("/internal/ledger")["outstanding"] == 0, within=30)
+    eventually(lambda: web.json("/internal/in-flight")["outstanding"] == 0, within=30)
     unknown = "00000000-0000-4000-8000-000000000000"
     assert web.request("DELETE", f"/results/{unknown}").status == 404
 
 
-def test_what_is_no_video_after_all_is_refused(
+def test_invalid_video_is_rejected(
     start_web: Callable[..., Web], start_watcher: Callable[[float], Child], film: bytes
 ) -> None:
     web = start_web(FACEREC_MAX_VIDEO_UPLOAD_BYTES="10000")

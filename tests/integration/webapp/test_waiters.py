@@ -25,7 +25,7 @@ def memory_mb(web: Web) -> float:
 
 
 @pytest.mark.soak
-def test_a_thousand_wait_on_each_of_two_processes_and_get_their_own_answers(
+def test_thousand_waiting_requests_on_two_processes(
     start_web: Callable[..., Web],
     start_worker: Callable[..., Child],
     eventually: Callable[..., None],
@@ -42,7 +42,9 @@ def test_a_thousand_wait_on_each_of_two_processes_and_get_their_own_answers(
     with ThreadPoolExecutor(2 * EACH) as pool:
         right = [pool.submit(send, n) for n in range(2 * EACH)]
         for web in webs:
-            eventually(lambda w=web: w.json("/internal/ledger")["outstanding"] == EACH, within=180)
+            eventually(
+                lambda w=web: w.json("/internal/in-flight")["outstanding"] == EACH, within=180
+            )
             assert web.alive
         with capsys.disabled():
             print("MB with 1,000 waiting:", [round(memory_mb(web)) for web in webs])

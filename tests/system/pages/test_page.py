@@ -39,7 +39,7 @@ def together(*photos: bytes) -> bytes:
 
 
 @pytest.mark.usefixtures("nobody")
-def test_from_an_empty_gallery_to_a_recognised_face(
+def test_from_an_empty_gallery_to_a_recognized_face(
     visitor: Visitor, grace: bytes, eileen: bytes
 ) -> None:
     page = visitor.go("/")
@@ -88,7 +88,7 @@ REFUSALS: dict[str, tuple[bytes, str]] = {
 }
 
 
-def test_every_refusal_is_said_in_words(visitor: Visitor) -> None:
+def test_page_explains_every_rejection(visitor: Visitor) -> None:
     page = visitor.go("/")
     visitor.drop(*((name, data) for name, (data, _) in REFUSALS.items()))
     for name, (_, said) in REFUSALS.items():
@@ -98,7 +98,7 @@ def test_every_refusal_is_said_in_words(visitor: Visitor) -> None:
     visitor.accessible()
 
 
-def test_fifty_photos_survive_a_web_tier_that_dies_meanwhile(
+def test_page_retries_after_web_process_crash(
     visitor: Visitor, system: System, grace: bytes
 ) -> None:
     page = visitor.go("/")
@@ -113,7 +113,7 @@ def test_fifty_photos_survive_a_web_tier_that_dies_meanwhile(
     visitor.errors.clear()  # Chromium says that the connection was lost
 
 
-def test_photos_wait_for_the_connection(visitor: Visitor, grace: bytes) -> None:
+def test_page_retries_when_offline(visitor: Visitor, grace: bytes) -> None:
     page = visitor.go("/")
     page.context.set_offline(True)
     visitor.drop(("a.jpg", grace))
@@ -124,7 +124,7 @@ def test_photos_wait_for_the_connection(visitor: Visitor, grace: bytes) -> None:
     visitor.errors.clear()
 
 
-def test_the_keyboard_is_enough(visitor: Visitor, grace: bytes) -> None:
+def test_page_keyboard_navigation(visitor: Visitor, grace: bytes) -> None:
     page = visitor.go("/")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -143,7 +143,7 @@ def test_the_keyboard_is_enough(visitor: Visitor, grace: bytes) -> None:
     expect(page.locator(".face")).to_be_focused()
 
 
-def test_the_camera_gives_a_photo(visitor: Visitor) -> None:
+def test_page_camera_photo(visitor: Visitor) -> None:
     page = visitor.go("/")
     page.get_by_role("button", name="Use the camera").click()
     page.get_by_role("button", name="Take the photo").click()
@@ -154,9 +154,7 @@ def test_the_camera_gives_a_photo(visitor: Visitor) -> None:
 
 
 @pytest.mark.usefixtures("nobody")
-def test_a_video_shows_who_is_seen_when_and_can_be_cancelled(
-    visitor: Visitor, tmp_path: Path
-) -> None:
+def test_page_video_timeline_and_cancel(visitor: Visitor, tmp_path: Path) -> None:
     page = visitor.go("/")
     shots = [Shot(("Grace_Hopper",), 2.0), Shot(("Eileen_Collins",), 3.0)]
     film = write(tmp_path / "film.webm", shots, Coding(320, 240, rate=10, codec="libvpx"))
@@ -183,7 +181,7 @@ def test_a_video_shows_who_is_seen_when_and_can_be_cancelled(
 
 
 @pytest.mark.usefixtures("nobody")
-def test_people_are_added_renamed_and_removed(visitor: Visitor, grace: bytes) -> None:
+def test_page_people_add_rename_remove(visitor: Visitor, grace: bytes) -> None:
     page = visitor.go("/who")
     expect(page.locator("#tally")).to_contain_text("Nobody yet")
     page.get_by_label("Name").first.fill("Grace <b>Höpper</b>/1")
@@ -222,7 +220,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("visitor", LOOKS.values(), ids=LOOKS.keys(), indirect=True)
-def test_every_page_in_every_look(visitor: Visitor) -> None:
+def test_pages_in_every_viewport(visitor: Visitor) -> None:
     for path in ("/", "/who", "/status", "/privacy"):
         page = visitor.go(path)
         if path == "/status":
@@ -233,7 +231,7 @@ def test_every_page_in_every_look(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("visitor", [{"java_script_enabled": False}], indirect=True)
-def test_without_scripts_a_photo_is_answered_too(visitor: Visitor, grace: bytes) -> None:
+def test_form_without_javascript(visitor: Visitor, grace: bytes) -> None:
     page = visitor.go("/")
     visitor.drop(("grace.jpg", grace))
     page.get_by_role("button", name="Send").click()

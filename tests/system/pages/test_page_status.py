@@ -12,9 +12,7 @@ from .conftest import PATIENCE, Visitor
 MACHINES_UP = re.compile(r"^[1-9]\d* of \d+")
 
 
-def test_a_burst_is_seen_from_the_first_machine_to_the_last_answer(
-    visitor: Visitor, grace: bytes
-) -> None:
+def test_status_page_shows_burst(visitor: Visitor, grace: bytes) -> None:
     page = visitor.go("/status")
     expect(page.locator("#live")).to_have_text("live")
     sender = page.context.new_page()
@@ -38,9 +36,7 @@ def test_a_burst_is_seen_from_the_first_machine_to_the_last_answer(
     visitor.accessible()
 
 
-def test_ten_pages_are_all_live_and_the_server_dies_and_comes_back(
-    visitor: Visitor, system: System
-) -> None:
+def test_status_page_reconnects(visitor: Visitor, system: System) -> None:
     context = visitor.page.context
     pages = [visitor.page, *(context.new_page() for _ in range(9))]
     for page in pages:

@@ -38,8 +38,8 @@ def test_explain_a_burst() -> None:
     )
     assert words == (
         "2027-01-15 08:00:00 UTC, step r-1: 100 photos to do (the web tier waits for exactly 100; "
-        "the queue counts 100 visible and 0 in flight). Machines: none. Needed: 15 (more are "
-        "wanted than the cap of 15). Decided: launch 15. Not more: the cap is reached. "
+        "the queue counts 100 visible and 0 in flight). Machines: none. Needed: 15 (more would "
+        "help, but the limit is 15 machines). Decided: launch 15. Not more: the cap is reached. "
         "Not fewer: 15 are needed (cap)."
     )
 
@@ -63,13 +63,13 @@ def test_explain_scale_in_of_the_last_machine() -> None:
         (
             Demand(1, 1, 1.0, "lower"),
             ScalingLimits(cap=15, boot_worst=30),
-            "one machine does it in time",
+            "one machine does the work in time",
         ),
-        (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos will still wait"),
+        (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos are expected to wait"),
         (
             Demand(9, 9, 1.0, "lower"),
             ScalingLimits(cap=15, profile=ONE_PER_BACKLOG),
-            "the one-per-backlog profile",
+            "the profile one-per-backlog",
         ),
     ],
 )

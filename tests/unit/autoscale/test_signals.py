@@ -136,7 +136,7 @@ class _Web(Silent):
     status = 200
 
     def do_GET(self) -> None:
-        self.answer(self.status if self.path == "/internal/ledger" else 404, self.body)
+        self.answer(self.status if self.path == "/internal/in-flight" else 404, self.body)
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from webapp.http.access import Access
 from webapp.http.errors import Problem
-from webapp.services.keys import ApiKey, Keys, make
+from webapp.services.keys import ApiKey, ApiKeys, make
 
 STRANGER = "8.8.8.8"
 NEIGHBOUR = "10.0.0.7"
 
 
-class StoredKeys(Keys):
-    """Keys that were read a moment ago."""
+class StoredKeys(ApiKeys):
+    """ApiKeys that were read a moment ago."""
 
     def __init__(self, *known: ApiKey) -> None:
         super().__init__(Storage(Settings()))
@@ -21,7 +21,7 @@ class StoredKeys(Keys):
 
 
 READER, READER_TOKEN = make("reads", ["people:read"], now=0.0)
-SENDER, SENDER_TOKEN = make("sends", ["recognise"], now=0.0)
+SENDER, SENDER_TOKEN = make("sends", ["recognize"], now=0.0)
 
 
 def access(host: str = "0.0.0.0", **settings: object) -> Access:
@@ -35,36 +35,36 @@ def refusal(guard: Access, scope: str | None, token: str | None, address: str = 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_on_loopback_nothing_is_asked(host: str) -> None:
-    assert access(host, rate_burst=1).admit("recognise", None, "127.0.0.1", now=0.0) is None
+def test_loopback_needs_no_key(host: str) -> None:
+    assert access(host, rate_burst=1).admit("recognize", None, "127.0.0.1", now=0.0) is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
-def test_beyond_loopback_a_key_with_the_scope_is_needed(host: str) -> None:
+def test_key_with_scope_is_required_beyond_loopback(host: str) -> None:
     guard = access(host)
-    assert refusal(guard, "recognise", None) == "key-missing"
-    assert refusal(guard, "recognise", "fr_0_0") == "key-unknown"
-    assert refusal(guard, "recognise", READER_TOKEN) == "scope-missing"
-    assert guard.admit("recognise", SENDER_TOKEN, STRANGER, now=0.0) == SENDER
+    assert refusal(guard, "recognize", None) == "key-missing"
+    assert refusal(guard, "recognize", "fr_0_0") == "key-unknown"
+    assert refusal(guard, "recognize", READER_TOKEN) == "scope-missing"
+    assert guard.admit("recognize", SENDER_TOKEN, STRANGER, now=0.0) == SENDER
 
 
-def test_what_needs_no_scope_needs_no_key() -> None:
+def test_public_route_needs_no_key() -> None:
     assert access().admit(None, None, STRANGER, now=0.0) is None
 
 
-def test_opened_on_purpose_it_warns_once_and_asks_for_no_key(
+def test_open_access_warns_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     guard = access(open=True)
     with caplog.at_level(logging.WARNING):
         guard.warn()
     assert "FACEREC_OPEN" in caplog.text
-    assert guard.admit("recognise", None, STRANGER, now=0.0) is None
-    assert refusal(guard, "recognise", "fr_0_0") == "key-unknown"
-    assert refusal(guard, "recognise", READER_TOKEN) == "scope-missing"
+    assert guard.admit("recognize", None, STRANGER, now=0.0) is None
+    assert refusal(guard, "recognize", "fr_0_0") == "key-unknown"
+    assert refusal(guard, "recognize", READER_TOKEN) == "scope-missing"
 
 
-def test_figures_are_for_the_own_network_or_a_key() -> None:
+def test_operator_routes_need_private_network_or_key() -> None:
     guard = access()
     for near in (NEIGHBOUR, "::1", "fd00::7", f"::ffff:{NEIGHBOUR}"):
         assert guard.admit("operate", None, near, now=0.0) is None
@@ -72,19 +72,19 @@ def test_figures_are_for_the_own_network_or_a_key() -> None:
         assert refusal(guard, "operate", None, far) == "key-missing"
 
 
-def test_a_client_that_asks_too_often_is_told_when_to_come_back() -> None:
+def test_rate_limit_sets_retry_after() -> None:
     guard = access(rate_limit=0.5, rate_burst=2)
     for _ in range(2):
-        guard.admit("recognise", SENDER_TOKEN, STRANGER, now=0.0)
+        guard.admit("recognize", SENDER_TOKEN, STRANGER, now=0.0)
     with pytest.raises(Problem) as refused:
-        guard.admit("recognise", SENDER_TOKEN, STRANGER, now=0.0)
+        guard.admit("recognize", SENDER_TOKEN, STRANGER, now=0.0)
     assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "2"})
-    assert guard.admit("recognise", SENDER_TOKEN, STRANGER, now=2.0) == SENDER
+    assert guard.admit("recognize", SENDER_TOKEN, STRANGER, now=2.0) == SENDER
 
 
-def test_guessing_keys_is_slowed_down() -> None:
+def test_rate_limit_slows_key_guessing() -> None:
     guard = access(rate_limit=1.0, rate_burst=40)
-    assert [refusal(guard, "recognise", "fr_0_0") for _ in range(3)] == [
+    assert [refusal(guard, "recognize", "fr_0_0") for _ in range(3)] == [
         "key-unknown",
         "key-unknown",
         "rate-limited",

@@ -7,29 +7,30 @@ from facerec_tasks.settings import Settings
 from webapp.http.application import create_app
 from webapp.http.errors import STATUS
 from webapp.http.openapi import document
-from webapp.services.in_flight import Ledger
-from webapp.services.metrics import Metrics
-from webapp.services.task_client import Doorbell
+from webapp.services.in_flight import InFlight
+from webapp.services.metrics import WebMetrics
+from webapp.services.task_client import TaskClient
 
 NOT_OF_THE_API = {
     "/metrics",
-    "/internal/ledger",
+    "/internal/in-flight",
     "/who",
     "/status",
     "/status/events",
+    "/internal/ledger",  # deprecated
     "/privacy",
     "/static/{name}",
 }
 """Figures for machines, and pages for people; so is ``GET /``."""
 
 
-def test_the_description_is_an_openapi_document() -> None:
+def test_openapi_document_is_valid() -> None:
     validate(document())
 
 
-def test_every_operation_is_described_and_there_is_no_other(tmp_path: Path) -> None:
+def test_openapi_covers_every_route(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path)
-    app = create_app(settings, Doorbell(settings, Ledger("here-0"), Metrics(None)))
+    app = create_app(settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None)))
     served = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
@@ -40,6 +41,6 @@ def test_every_operation_is_described_and_there_is_no_other(tmp_path: Path) -> N
     assert described == served - pages
 
 
-def test_every_code_is_told() -> None:
+def test_openapi_lists_every_error_code() -> None:
     told = document()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
     assert told == sorted(STATUS)

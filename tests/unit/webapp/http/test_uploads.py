@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.http.uploads import MAX_NAME_BYTES, Refused, accept, clean_name, sniff, stem
+from webapp.http.uploads import MAX_NAME_BYTES, UploadRejected, accept, clean_name, sniff, stem
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
 
@@ -30,24 +30,24 @@ UNSAFE = {
 
 
 @pytest.mark.parametrize("name", SAFE)
-def test_a_safe_name_stays_as_it_is(name: str) -> None:
+def test_safe_file_name_is_unchanged(name: str) -> None:
     assert clean_name(name) == name
 
 
 @pytest.mark.parametrize(("name", "begin", "end"), UNSAFE.values(), ids=UNSAFE)
-def test_an_unsafe_name_is_cleaned_and_marked(name: str, begin: str, end: str) -> None:
+def test_unsafe_file_name_is_cleaned_and_marked(name: str, begin: str, end: str) -> None:
     cleaned = clean_name(name)
     assert cleaned.startswith(begin)
     assert cleaned.endswith(end)
     assert len(cleaned.encode()) <= MAX_NAME_BYTES
 
 
-def test_two_names_that_clean_alike_do_not_collide() -> None:
+def test_cleaned_file_names_do_not_collide() -> None:
     assert len({clean_name(n) for n in ("a.jpg", "x/a.jpg", "y/a.jpg", "a\x01.jpg", "a:.jpg")}) == 5
 
 
 @given(st.text())
-def test_every_name_becomes_one_safe_path_component(name: str) -> None:
+def test_file_name_becomes_one_safe_path_component(name: str) -> None:
     cleaned = clean_name(name)
     assert 0 < len(cleaned.encode()) <= MAX_NAME_BYTES
     assert not set(cleaned) & set('/\\:\r\n\x00"')
@@ -56,7 +56,7 @@ def test_every_name_becomes_one_safe_path_component(name: str) -> None:
     assert stem(cleaned)
 
 
-def test_the_stem_is_the_name_without_its_last_extension() -> None:
+def test_stem_drops_last_extension() -> None:
     assert stem("test_00.jpg") == "test_00"
     assert stem("archive.tar.gz") == "archive.tar"
     assert stem("photo") == "photo"
@@ -78,7 +78,7 @@ def test_the_stem_is_the_name_without_its_last_extension() -> None:
         (b"", None),
     ],
 )
-def test_the_kind_is_judged_by_the_first_bytes(begin: bytes, kind: str | None) -> None:
+def test_media_type_is_sniffed_from_first_bytes(begin: bytes, kind: str | None) -> None:
     assert sniff(begin + b"\x00" if begin else begin) == kind
 
 
@@ -91,12 +91,12 @@ def test_the_kind_is_judged_by_the_first_bytes(begin: bytes, kind: str | None) -
         (JPEG + bytes(100), "too-large"),
     ],
 )
-def test_what_is_not_stored_says_why(data: bytes, code: str) -> None:
-    with pytest.raises(Refused) as refused:
+def test_rejected_upload_has_code(data: bytes, code: str) -> None:
+    with pytest.raises(UploadRejected) as refused:
         accept("a.jpg", data, max_bytes=100)
     assert refused.value.code == code
 
 
-def test_an_accepted_upload_has_the_type_of_its_bytes() -> None:
+def test_accepted_upload_has_sniffed_type() -> None:
     upload = accept("a.png", JPEG, max_bytes=100)
     assert (upload.key, upload.stem, upload.content_type) == ("a.png", "a", "image/jpeg")

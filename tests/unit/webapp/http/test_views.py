@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
 from webapp.http.application import create_app
-from webapp.services.in_flight import Ledger
-from webapp.services.metrics import Metrics
-from webapp.services.task_client import Doorbell
+from webapp.services.in_flight import InFlight
+from webapp.services.metrics import WebMetrics
+from webapp.services.task_client import TaskClient
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def doorbell(settings: Settings) -> Doorbell:
-    return Doorbell(settings, Ledger("here-0"), Metrics(None))
+def task_client(settings: Settings) -> TaskClient:
+    return TaskClient(settings, InFlight("here-0"), WebMetrics(None))
 
 
 @pytest.fixture
-def client(settings: Settings, doorbell: Doorbell) -> FlaskClient:
-    return create_app(settings, doorbell).test_client()
+def client(settings: Settings, task_client: TaskClient) -> FlaskClient:
+    return create_app(settings, task_client).test_client()
 
 
 def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:
@@ -53,7 +53,7 @@ def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str
         (form(b"\xff\xd8\xff" + bytes(200_000)), 413, "too-large"),
     ],
 )
-def test_a_refusal_is_one_plain_line_or_a_problem_document(
+def test_problem_is_text_or_json(
     client: FlaskClient, body: dict[str, object], status: int, code: str
 ) -> None:
     text = client.post("/", data=body, content_type="multipart/form-data")
@@ -63,7 +63,7 @@ def test_a_refusal_is_one_plain_line_or_a_problem_document(
 
 
 @pytest.mark.parametrize("accepts", ["application/json", "application/problem+json"])
-def test_a_program_gets_a_problem_document(client: FlaskClient, accepts: str) -> None:
+def test_json_client_gets_problem_document(client: FlaskClient, accepts: str) -> None:
     answer = client.post("/", headers={"Accept": accepts, "X-Request-ID": "mine-1"})
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
     problem = json.loads(answer.data)
@@ -71,10 +71,8 @@ def test_a_program_gets_a_problem_document(client: FlaskClient, accepts: str) ->
     assert problem["instance"] == "urn:request:mine-1"
 
 
-def test_beyond_the_bound_a_photo_is_turned_away_at_once(
-    client: FlaskClient, doorbell: Doorbell
-) -> None:
-    with doorbell.place():
+def test_full_admission_slots_answer_503(client: FlaskClient, task_client: TaskClient) -> None:
+    with task_client.admission_slot():
         answer = client.post("/", data=form(b"\xff\xd8\xff"))
     assert answer.status_code == 503
     assert answer.text.startswith("overloaded: ")
@@ -82,10 +80,8 @@ def test_beyond_the_bound_a_photo_is_turned_away_at_once(
     assert client.post("/", data=form(b"")).status_code == 400  # the place is free again
 
 
-def test_a_stopping_process_takes_no_photos_but_is_alive(
-    client: FlaskClient, doorbell: Doorbell
-) -> None:
-    doorbell.stop()
+def test_draining_process_refuses_photos(client: FlaskClient, task_client: TaskClient) -> None:
+    task_client.stop()
     answer = client.post("/", data=form(b"\xff\xd8\xff"))
     assert (answer.status_code, answer.text.split(":")[0]) == (503, "stopping")
     assert client.get("/healthz").status_code == 200
@@ -95,14 +91,14 @@ def test_a_stopping_process_takes_no_photos_but_is_alive(
     ("method", "path", "status"),
     [("GET", "/nowhere", 404), ("PUT", "/", 405), ("GET", "/results/../etc", 404)],
 )
-def test_wrong_addresses_are_problems_too(
+def test_unknown_routes_are_problems(
     client: FlaskClient, method: str, path: str, status: int
 ) -> None:
     answer = client.open(path, method=method, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
 
 
-def test_a_method_that_is_not_allowed_names_those_that_are(client: FlaskClient) -> None:
+def test_method_not_allowed_sets_allow(client: FlaskClient) -> None:
     assert "POST" in client.put("/").headers["Allow"]
 
 
@@ -110,17 +106,13 @@ def test_a_method_that_is_not_allowed_names_those_that_are(client: FlaskClient) 
     ("given", "kept"),
     [("abc-1.2_3", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("ä", False)],
 )
-def test_a_request_id_is_kept_when_it_is_harmless(
-    client: FlaskClient, given: str, kept: bool
-) -> None:
+def test_valid_request_id_is_kept(client: FlaskClient, given: str, kept: bool) -> None:
     answered = client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"]
     assert (answered == given) is kept
     assert answered
 
 
-def test_every_log_line_of_a_request_has_its_id(
-    client: FlaskClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_log_lines_have_request_id(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[str] = []
     caplog.handler.addFilter(lambda record: seen.append(request_id.get()) or True)  # type: ignore[func-returns-value]
     with caplog.at_level(logging.INFO):
@@ -128,7 +120,7 @@ def test_every_log_line_of_a_request_has_its_id(
     assert set(seen) == {"mine-2"}
 
 
-def test_no_log_line_holds_a_name_or_bytes(
+def test_access_log_has_no_person_name(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
@@ -138,19 +130,19 @@ def test_no_log_line_holds_a_name_or_bytes(
     assert "secret" not in caplog.text
 
 
-def test_the_ledger_is_served(client: FlaskClient, doorbell: Doorbell) -> None:
-    doorbell.ledger.accept("a")
-    report = client.get("/internal/ledger").json
+def test_requests_in_flight_are_served(client: FlaskClient, task_client: TaskClient) -> None:
+    task_client.in_flight.accept("a")
+    report = client.get("/internal/in-flight").json
     assert report["outstanding"] == 1
     assert report["processes"][0]["outstanding"] == 1
 
 
-def test_a_refusal_is_counted_by_its_code(client: FlaskClient) -> None:
+def test_metrics_count_problem_codes(client: FlaskClient) -> None:
     client.post("/", data=form(b"hello"))
     assert 'outcome="not-a-picture",route="/",status="415"} 1.0' in client.get("/metrics").text
 
 
-def test_every_response_has_the_headers_of_a_careful_server(client: FlaskClient) -> None:
+def test_security_headers_on_every_response(client: FlaskClient) -> None:
     for answer in (client.get("/healthz"), client.post("/"), client.get("/nowhere")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]

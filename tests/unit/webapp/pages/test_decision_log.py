@@ -1,23 +1,26 @@
 """What a day is billed, from the controller's steps."""
 
+from facerec_tasks.control_schemas import Decision
 from webapp.pages.decision_log import billed
-from webapp.pages.decisions import Step
 
 
-def test_running_machines_are_billed_from_step_to_step() -> None:
+def test_billing_sums_running_instances() -> None:
     steps = (
-        Step(at=0, machines={"running": 2, "pending": 5}),
-        Step(at=10, machines={"running": 3}),
-        Step(at=20, machines={}),
+        Decision("s", 0, machines={"running": 2, "pending": 5}),
+        Decision("s", 10, machines={"running": 3}),
+        Decision("s", 20, machines={}),
     )
     assert billed(steps) == 2 * 10 + 3 * 10
 
 
-def test_a_gap_nobody_watched_counts_a_minute_at_most() -> None:
-    steps = (Step(at=0, machines={"running": 1}), Step(at=5000, machines={}))
+def test_billing_gap_counts_at_most_a_minute() -> None:
+    steps = (Decision("s", 0, machines={"running": 1}), Decision("s", 5000, machines={}))
     assert billed(steps) == 60
 
 
-def test_each_period_is_billed_a_minute_at_least() -> None:
-    steps = (Step(at=0, machines={"running": 1}), Step(at=20, ran=(20.0, 70.0)))
+def test_billing_minimum_is_a_minute() -> None:
+    steps = (
+        Decision("s", 0, machines={"running": 1}),
+        Decision("s", 20, ran={"i-1": 20.0, "i-2": 70.0}),
+    )
     assert billed(steps) == 20 + 40

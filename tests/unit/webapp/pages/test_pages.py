@@ -10,9 +10,9 @@ from flask.testing import FlaskClient
 from facerec_tasks.settings import Settings
 from webapp.http.application import create_app
 from webapp.pages.assets import FOLDER
-from webapp.services.in_flight import Ledger
-from webapp.services.metrics import Metrics
-from webapp.services.task_client import Doorbell
+from webapp.services.in_flight import InFlight
+from webapp.services.metrics import WebMetrics
+from webapp.services.task_client import TaskClient
 
 PAGES = ("/", "/who", "/status", "/privacy")
 HEAVIEST = 100_000
@@ -21,13 +21,13 @@ HEAVIEST = 100_000
 @pytest.fixture
 def client(tmp_path: Path) -> FlaskClient:
     settings = Settings(state_dir=tmp_path)
-    return create_app(settings, Doorbell(settings, Ledger("here-0"), Metrics(None))).test_client()
+    return create_app(
+        settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None))
+    ).test_client()
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_holds_no_script_no_style_and_nothing_from_elsewhere(
-    client: FlaskClient, page: str
-) -> None:
+def test_pages_have_no_inline_script_or_foreign_resource(client: FlaskClient, page: str) -> None:
     answer = client.get(page, headers={"Accept": "text/html"})
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     policy = answer.headers["Content-Security-Policy"]
@@ -38,19 +38,19 @@ def test_a_page_holds_no_script_no_style_and_nothing_from_elsewhere(
     assert all(at.startswith(("/", "#", "http://localhost:5555/")) for at in found)
 
 
-def test_all_of_it_together_is_lighter_than_one_page_may_be(client: FlaskClient) -> None:
+def test_static_files_size_limit(client: FlaskClient) -> None:
     pages = sum(len(client.get(page).data) for page in PAGES)
     files = sum(len(path.read_bytes()) for path in FOLDER.iterdir())
     assert pages + files < HEAVIEST
 
 
-def test_no_file_of_ours_names_another_host() -> None:
+def test_static_files_name_no_other_host() -> None:
     for path in FOLDER.iterdir():
         hosts = set(re.findall(r"https?://[^\s\"'`)]+", path.read_text()))
         assert hosts <= {"http://www.w3.org/2000/svg"}, path
 
 
-def test_a_file_comes_packed_and_is_not_sent_twice(client: FlaskClient) -> None:
+def test_static_file_is_gzipped_and_cached(client: FlaskClient) -> None:
     plain = client.get("/static/photos.js")
     packed = client.get("/static/photos.js", headers={"Accept-Encoding": "gzip"})
     assert gzip.decompress(packed.data) == plain.data
@@ -61,26 +61,26 @@ def test_a_file_comes_packed_and_is_not_sent_twice(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "../application.py", "..%2fapplication.py", ""])
-def test_only_files_of_the_folder_are_served(client: FlaskClient, name: str) -> None:
+def test_static_files_outside_folder_are_not_found(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code == 404
 
 
-def test_the_privacy_page_says_where_and_what_it_cannot_do(client: FlaskClient) -> None:
+def test_privacy_page_contents(client: FlaskClient) -> None:
     text = client.get("/privacy").text
     for said in ("facerec-in-bucket", "no liveness check", "facerec people remove"):
         assert said in text
 
 
-def test_a_page_of_another_site_cannot_make_a_browser_enrol(client: FlaskClient) -> None:
+def test_cross_site_request_is_refused(client: FlaskClient) -> None:
     for site, status in (("cross-site", 403), ("same-origin", 400), ("none", 400)):
         answer = client.post("/people", headers={"Sec-Fetch-Site": site})
         assert answer.status_code == status
 
 
-def test_pages_need_no_key_and_data_does(tmp_path: Path) -> None:
+def test_pages_need_no_key_but_data_does(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, host="0.0.0.0")
-    doorbell = Doorbell(settings, Ledger("here-0"), Metrics(None))
-    client = create_app(settings, doorbell).test_client()
+    task_client = TaskClient(settings, InFlight("here-0"), WebMetrics(None))
+    client = create_app(settings, task_client).test_client()
     outside = {"REMOTE_ADDR": "8.8.8.8"}  # not a documentation address: those count as private
     assert client.get("/", environ_base=outside).status_code == 200
     assert client.get("/status/events", environ_base=outside).status_code == 401

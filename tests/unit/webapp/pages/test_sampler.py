@@ -33,7 +33,7 @@ def running() -> bool:
     return any(thread.name == "sampler" for thread in threading.enumerate())
 
 
-def test_ten_watchers_cost_what_one_does(eventually: Callable[..., None]) -> None:
+def test_watchers_share_one_sample(eventually: Callable[..., None]) -> None:
     looks = Looks()
     shared = Sampler(looks, every=EVERY)
     assert looks.count == 0
@@ -61,7 +61,7 @@ def test_ten_watchers_cost_what_one_does(eventually: Callable[..., None]) -> Non
     assert looks.count == before, "nobody watches"
 
 
-def test_who_asks_later_gets_no_stale_picture(eventually: Callable[..., None]) -> None:
+def test_late_watcher_gets_no_stale_snapshot(eventually: Callable[..., None]) -> None:
     shared = Sampler(Looks(), every=EVERY)
     first = shared.after(0, timeout=5)
     eventually(lambda: not running())
@@ -73,7 +73,7 @@ def test_who_asks_later_gets_no_stale_picture(eventually: Callable[..., None]) -
     eventually(lambda: not running())
 
 
-def test_streams_are_bounded_and_places_are_given_back(eventually: Callable[..., None]) -> None:
+def test_event_streams_are_bounded(eventually: Callable[..., None]) -> None:
     shared = Sampler(Looks(), every=EVERY, most=1)
     for _ in range(2):
         with shared.stream(), pytest.raises(Overloaded), shared.stream():
@@ -82,7 +82,7 @@ def test_streams_are_bounded_and_places_are_given_back(eventually: Callable[...,
     eventually(lambda: not running())
 
 
-def test_a_look_that_fails_is_told_and_tried_again(eventually: Callable[..., None]) -> None:
+def test_failed_sample_is_reported_and_retried(eventually: Callable[..., None]) -> None:
     def look(now: float) -> dict[str, Any]:
         raise RuntimeError("a bug")
 

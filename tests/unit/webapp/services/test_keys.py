@@ -3,9 +3,9 @@ import pytest
 from webapp.services.keys import make, match
 
 
-def test_a_key_is_known_by_its_words_and_by_nothing_else() -> None:
-    key, token = make("tests", ["recognise"], now=0.0)
-    other, _ = make("others", ["recognise"], now=0.0)
+def test_api_key_matches_token_only() -> None:
+    key, token = make("tests", ["recognize"], now=0.0)
+    other, _ = make("others", ["recognize"], now=0.0)
     assert match([other, key], token) == key
     for wrong in (
         "",
@@ -20,14 +20,14 @@ def test_a_key_is_known_by_its_words_and_by_nothing_else() -> None:
     assert match([], token) is None
 
 
-def test_the_secret_is_not_stored() -> None:
-    key, token = make("tests", ["recognise"], now=0.0)
+def test_api_key_secret_is_not_stored() -> None:
+    key, token = make("tests", ["recognize"], now=0.0)
     secret = token.split("_")[2]
     assert secret not in repr(key)
     assert len(secret) == 64
 
 
-@pytest.mark.parametrize("scopes", [[], ["everything"], ["recognise", "root"]])
-def test_a_scope_there_is_not_is_refused(scopes: list[str]) -> None:
+@pytest.mark.parametrize("scopes", [[], ["everything"], ["recognize", "root"]])
+def test_unknown_scope_is_refused(scopes: list[str]) -> None:
     with pytest.raises(ValueError, match="scopes are"):
         make("tests", scopes, now=0.0)

@@ -1,23 +1,23 @@
-"""Answers of the last fifteen minutes, in constant memory."""
+"""AnswerStatistics of the last fifteen minutes, in constant memory."""
 
 import random
 
 import pytest
 
-from webapp.services.recent_answers import BOUNDS, SLOT, SLOTS, Recent
+from webapp.services.recent_answers import BOUNDS, SLOT, SLOTS, RecentAnswers
 
 NOW = 1_000_000.0
 
 
-def test_nothing_is_not_zero_seconds() -> None:
-    total = Recent().total(NOW)
+def test_percentiles_without_answers_are_none() -> None:
+    total = RecentAnswers().total(NOW)
     assert (total.count, total.p50, total.p99) == (0, None, None)
-    assert [slot.count for slot in Recent().slots(NOW)] == [0] * SLOTS
+    assert [slot.count for slot in RecentAnswers().slots(NOW)] == [0] * SLOTS
 
 
-def test_percentiles_are_at_most_15_percent_above_the_truth() -> None:
+def test_percentiles_within_15_percent() -> None:
     seconds = [random.Random(n).lognormvariate(0, 1) for n in range(1000)]
-    recent = Recent()
+    recent = RecentAnswers()
     for one in seconds:
         recent.add(NOW, one)
     total = recent.total(NOW)
@@ -27,8 +27,8 @@ def test_percentiles_are_at_most_15_percent_above_the_truth() -> None:
         assert truth <= found <= truth * 1.16
 
 
-def test_what_is_older_than_the_window_is_forgotten() -> None:
-    recent = Recent()
+def test_window_drops_old_answers() -> None:
+    recent = RecentAnswers()
     recent.add(NOW, 1.0)
     later = NOW + SLOT * SLOTS
     recent.add(later, 2.0)
@@ -37,8 +37,8 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert recent.total(later + SLOT * SLOTS).count == 0
 
 
-def test_a_shorter_while_counts_its_own_slots_only() -> None:
-    recent = Recent()
+def test_total_of_shorter_window() -> None:
+    recent = RecentAnswers()
     recent.add(NOW - 120, 1.0)
     recent.add(NOW, 1.0)
     assert recent.total(NOW, 60).count == 1
@@ -47,7 +47,7 @@ def test_a_shorter_while_counts_its_own_slots_only() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
-def test_the_scale_has_ends(seconds: float) -> None:
-    recent = Recent()
+def test_latency_bounds_are_clamped(seconds: float) -> None:
+    recent = RecentAnswers()
     recent.add(NOW, seconds)
     assert recent.total(NOW).p50 in (BOUNDS[0], BOUNDS[-1])

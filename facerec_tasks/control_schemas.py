@@ -1,0 +1,170 @@
+"""What the web tier and the controller exchange: requests in flight and scaling decisions.
+
+Both sides import this module, so a field has one name, one type and one parser. The web tier
+serves :class:`InFlightReport` as ``GET /internal/in-flight``; the controller writes one
+:class:`Decision` a line below ``controller/decisions/`` in the state bucket. Parsers raise
+:class:`ValueError` (:class:`pydantic.ValidationError` is one) and ignore unknown fields.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, field
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+_FROZEN = ConfigDict(extra="ignore", allow_inf_nan=False)
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class ProcessReport:
+    """Requests in flight of one web process. Times are Unix seconds."""
+
+    process: str
+    """``<machine>-<slot>``: the same after a restart."""
+    epoch: str
+    """Changes with every start of the process; the counters begin at zero then."""
+    started_at: float
+    accepted: Count
+    """Tasks that SQS has acknowledged since the start."""
+    answered: Count
+    outstanding: Count
+    """Accepted and not answered yet."""
+    videos: Count = 0
+    """Of the outstanding; a video occupies a worker process for long."""
+    oldest_accepted_at: float | None = None
+    """``None`` when nothing is outstanding."""
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class InFlightReport:
+    """The body of ``GET /internal/in-flight``."""
+
+    processes: tuple[ProcessReport, ...]
+
+    @property
+    def outstanding(self) -> int:
+        return sum(process.outstanding for process in self.processes)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "outstanding": self.outstanding}
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Self:
+        return _report.validate_json(data)  # type: ignore[return-value]
+
+
+_report = TypeAdapter(InFlightReport)
+
+
+@dataclass(frozen=True, config=_FROZEN)
+class Decision:
+    """One step of the controller: readings, terms of the scaling formula, decision, outcome."""
+
+    step: str
+    at: float
+    """Unix seconds."""
+    visible: int | None = None
+    in_flight: int | None = None
+    outstanding: int | None = None
+    bound: str | None = None
+    """Whether ``waiting`` is ``exact``, a ``lower`` or ``upper`` bound, or by ``counts`` alone."""
+    waiting: int | None = None
+    """Photos to do; ``None`` when it could not be read."""
+    accepted: float | None = None
+    machines: dict[str, int] = field(default_factory=dict)
+    """How many are in each state; ``ready`` and ``busy`` among the running ones as far as known,
+    ``outdated`` among all."""
+    unconfirmed: int = 0
+    need: int = 0
+    target: int = 0
+    terms: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+    start: tuple[str, ...] = ()
+    launch: int = 0
+    stop: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    retire: tuple[str, ...] = ()
+    not_more: str = ""
+    not_less: str = ""
+    done: dict[str, Any] = field(default_factory=dict)
+    """What EC2 accepted, or its error message, by action."""
+    ran: dict[str, float] = field(default_factory=dict)
+    """Seconds that the instances which end with this step have been running."""
+    answered: int | None = None
+    """Tasks the web tier has answered since it started."""
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """How many instances each action concerns; actions without any are left out."""
+        counts = {
+            "start": len(self.start),
+            "launch": self.launch,
+            "stop": len(self.stop),
+            "replace": len(self.replace),
+            "retire": len(self.retire),
+        }
+        return {action: count for action, count in counts.items() if count}
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """EC2's error message by action."""
+        return {action: text for action, text in self.done.items() if isinstance(text, str)}
+
+    @property
+    def booting(self) -> int:
+        """Running instances whose worker has not answered yet."""
+        return max(0, self.machines.get("running", 0) - self.machines.get("ready", 0))
+
+    @property
+    def reason(self) -> str:
+        """Why :attr:`need` is what it is, as a clause without a full stop."""
+        values = _DEFAULT_TERMS | self.limits | self.terms
+        reason = str(self.terms.get("reason", "unknown" if self.waiting is None else "rest"))
+        try:
+            return REASONS.get(reason, reason).format(**values)
+        except (ValueError, TypeError):  # a number that is none
+            return reason
+
+    def to_json(self) -> str:
+        fields = {k: v for k, v in asdict(self).items() if v not in (None, (), {}, "")}
+        return json.dumps(fields, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Self:
+        """Raises :class:`ValueError` for a line that is no decision."""
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or not {"step", "at", "need", "target"} <= fields.keys():
+            raise ValueError("not a decision: step, at, need or target is missing")
+        return _decision.validate_python(fields)  # type: ignore[return-value]
+
+
+_decision = TypeAdapter(Decision)
+
+REASONS = {
+    "rest": "there is nothing to do",
+    "one": "one machine does the work in time",
+    "hedge": "no machine is running, and the slowest boot alone would miss {slo:g} s, so two start",
+    "rate": "{rate:.2f} photos arrive each second and a machine does {capacity:.2f}",
+    "backlog": "{backlog:.0f} photos are expected to wait when a new machine is ready, and a "
+    "machine does {capacity:.2f} each second",
+    "profile": "the profile {profile} starts a machine for every few waiting photos",
+    "cap": "more would help, but the limit is {cap} machines",
+    "unknown": "the number of waiting photos could not be read",
+}
+"""Why a number of instances is needed, by ``terms.reason``. ``facerec fleet explain`` and the
+status page both show these."""
+_DEFAULT_TERMS: dict[str, Any] = {
+    "rate": 0.0, "capacity": 0.0, "backlog": 0.0, "slack": 0.0, "slo": 0.0, "cap": 0, "profile": "",
+}  # fmt: skip
+
+
+def read_decisions(data: bytes) -> Iterator[Decision]:
+    """The decisions of one object, oldest first; a line that is no decision is left out."""
+    for line in data.decode(errors="replace").splitlines():
+        try:
+            yield Decision.from_json(line)
+        except ValueError:
+            continue
