@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-localstack containers images check lint parity soak bench facenet models clean
+.PHONY: help run test test-localstack celery-suite compat containers images check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,10 @@ test-localstack: $(VENV)/.dev ## the SQS layer and the stack on a real LocalStac
 	@$(BIN)/python -m local.emulators.localstack $(BIN)/pytest -m "not soak" \
 		tests/integration/sqs tests/integration/ami_build
 
+celery-suite: $(VENV)-celery-suite/.installed ## Celery's and kombu's own tests, on Redis and on SQS (needs redis-server)
+	@cd celery_sqs/tests && $(abspath $(VENV)-celery-suite)/bin/python -m celery_suite \
+		--cache $(abspath $(VENV)-celery-suite)/sources --logs $(abspath $(VENV)-celery-suite)/logs $(SUITE)
+
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s
 
@@ -63,7 +67,7 @@ models: $(VENV)/.run ## convert the networks once
 	@$(BIN)/python -m facerec_tasks.recognition.conversion.convert --out models
 
 clean: ## remove everything that was made here
-	rm -rf $(VENV) $(VENV)-lint $(VENV)-localstack $(VENV)-parity models .local
+	rm -rf $(VENV) $(VENV)-celery-suite $(VENV)-compat $(VENV)-lint $(VENV)-localstack $(VENV)-parity models .local
 
 # A stamp a set of pins: a changed pin installs again, an unchanged one costs nothing.
 $(VENV)/bin/python:
@@ -83,6 +87,15 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@$(PIP) install --quiet --no-deps -r requirements/dev.txt
 	@touch $@
 
+$(VENV)-celery-suite/.installed: requirements/celery-suite.txt celery_sqs/pyproject.toml | $(VENV)/bin/python
+	@echo "installing what Celery's own tests need"
+	@$(PYTHON) -m venv $(VENV)-celery-suite
+	@$(VENV)-celery-suite/bin/pip --disable-pip-version-check install --quiet --no-compile --no-deps \
+		-r requirements/celery-suite.txt
+	@$(VENV)-celery-suite/bin/pip --disable-pip-version-check install --quiet --no-deps \
+		--no-build-isolation -e ./celery_sqs
+	@touch $@
+
 $(VENV)-lint/.lint: requirements/lint.txt | $(VENV)/bin/python
 	@echo "installing the linters"
 	@$(PYTHON) -m venv $(VENV)-lint
@@ -93,7 +106,7 @@ $(VENV)-lint/.lint: requirements/lint.txt | $(VENV)/bin/python
 .PHONY: pins
 pins: $(VENV)/.dev ## pin requirements/*.in again
 	@$(PIP) install --quiet pip-tools
-	@for role in worker web controller flower convert local dev integration lint lambda-video-splitting lambda-face-recognition; do \
+	@for role in worker web controller flower convert local dev integration lint celery-suite lambda-video-splitting lambda-face-recognition; do \
 		$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \
