@@ -79,7 +79,7 @@ def compare(size: Size, originals: Originals, engines: dict[str, Recognizer]) ->
             times.setdefault((REFERENCE, path), []).extend(once)
             data = path.read_bytes()
             for name, engine in engines.items():
-                look = partial(engine.look, data)
+                look = partial(engine.detect_and_embed, data)
                 times.setdefault((name, path), []).extend(_milliseconds(look) for _ in range(3))
     return [
         Row(
@@ -141,7 +141,7 @@ def measure(work: Path) -> dict[str, object]:
         reference_mb = originals("peak_mb")
     photo = sizes[1].files[0]
     forked = {
-        name: prefork.measure(partial(engines[name].look, photo.read_bytes()))
+        name: prefork.measure(partial(engines[name].detect_and_embed, photo.read_bytes()))
         for name in ("resnet128", INT8)
     }
     starts = {name: _coldest(work, empty, photo) for name, empty in galleries.items()}
