@@ -5,7 +5,7 @@ from facerec_tasks.settings import MAX_REQUEST_BYTES, get_settings
 _settings = get_settings()
 
 broker_url = "sqs://"
-broker_transport = "celery_sqs._broker.transport:Transport"
+broker_transport = "celery_sqs:Transport"
 broker_transport_options = {
     "region": _settings.region,
     "endpoint_url": _settings.endpoint_url,
@@ -20,14 +20,14 @@ broker_transport_options = {
 broker_connection_retry_on_startup = True
 broker_pool_limit = 50  # threads of the web tier that may send at once: their tasks share calls
 
-result_backend = "celery_sqs._results.backend.ResponseQueueBackend"
+result_backend = "celery_sqs:ResponseQueueBackend"
 result_backend_thread_safe = True  # one backend for all waiting threads, not one per thread
 result_backend_transport_options = {
     "region": _settings.region,
     "endpoint_url": _settings.endpoint_url,
     "response_queue": _settings.response_queue,
     "wait_time_seconds": _settings.poll_seconds,
-    "sweep_prefix": f"{_settings.id}-",
+    "cleanup_prefix": f"{_settings.id}-",
     "machine": _settings.machine,
     "state_dir": str(_settings.state_dir),
 }

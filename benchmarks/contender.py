@@ -31,9 +31,9 @@ def settings(name: str, prefix: str) -> dict[str, Any]:
 def _ours(prefix: str) -> dict[str, Any]:
     return {
         "broker_url": "sqs://",
-        "broker_transport": "celery_sqs._broker.transport:Transport",
+        "broker_transport": "celery_sqs:Transport",
         "broker_transport_options": {"region": REGION, "max_message_size": 1024},
-        "result_backend": "celery_sqs._results.backend:ResponseQueueBackend",
+        "result_backend": "celery_sqs:ResponseQueueBackend",
         "result_backend_transport_options": {
             "region": REGION,
             "response_queue": f"{prefix}-answers",

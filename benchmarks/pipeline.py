@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from celery_sqs._aws.queues import ensure_queue, ensure_request_queue
 
 from benchmarks import prices
 from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REGION, STOCK, TUNED
 from benchmarks.emulator import Emulator, emulator, emulator_with_ec2
 from benchmarks.pipeline_client import AT_ONCE, LOOP, WARM_UP
 from benchmarks.rest import Rest, measure_rest
+from celery_sqs import queues
 from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 
@@ -117,14 +117,14 @@ class Bench:
         prefix = f"bench-{uuid.uuid4().hex[:8]}"
         sqs = boto3.client("sqs", region_name=REGION)
         if contender in (OURS, LOOP):
-            ensure_request_queue(
+            queues.ensure_request_queue(
                 sqs,
                 f"{prefix}-requests",
                 f"{prefix}-dead",
                 max_message_bytes=1024,
                 visibility_timeout=30,
             )
-            ensure_queue(sqs, f"{prefix}-answers")
+            queues.ensure_queue(sqs, f"{prefix}-answers")
         else:
             boto3.client("s3", region_name=REGION).create_bucket(Bucket=f"{prefix}-results")
         return prefix

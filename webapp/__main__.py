@@ -6,9 +6,9 @@ import signal
 import sys
 import threading
 
-from celery_sqs._results.response_queue import Slot
 from pydantic import ValidationError
 
+from celery_sqs import ProcessSlot
 from facerec_tasks import logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
@@ -31,7 +31,7 @@ def main() -> int:
     except ValidationError as error:
         print(error, file=sys.stderr)
         return 1
-    slot = Slot(settings.state_dir, "web")
+    slot = ProcessSlot(settings.state_dir, "web")
     in_flight = InFlight(f"{settings.machine}-{slot.number}")
     task_client = TaskClient(settings, in_flight, WebMetrics(settings.state_dir / "metrics"))
     try:

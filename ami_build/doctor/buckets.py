@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
-from celery_sqs._aws.queues import MAX_RETENTION
 
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
+from celery_sqs import queues
 
 DAY = 86_400
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
@@ -61,7 +61,8 @@ def _bucket(context: DeploymentContext, bucket: str) -> Iterator[Finding]:
     )  # fmt: skip
     if bucket == context.settings.in_bucket:
         yield judge(
-            f"bucket {bucket}: outlives the queue", days is None or days * DAY > MAX_RETENTION,
+            f"bucket {bucket}: outlives the queue",
+            days is None or days * DAY > queues.MAX_RETENTION,
             f"an overwritten photo is gone after {days} days, its task may wait for 14",
             "put back the lifecycle that ami_build/stack/stack.yaml has for it",
         )  # fmt: skip

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from celery_sqs._aws import queues
-from celery_sqs._results.response_queue import ATTRIBUTES
-
 from ami_build.doctor.buckets import is_tls_only
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import Finding, judge
+from celery_sqs import queues
 from facerec_tasks.settings import MAX_REQUEST_BYTES
 
 REQUESTS = {
@@ -23,7 +21,9 @@ def check_queues(context: DeploymentContext) -> Iterator[Finding]:
     requests = {**REQUESTS, "VisibilityTimeout": str(s.visibility_timeout)}
     dead = {"MessageRetentionPeriod": str(queues.MAX_RETENTION)}
     wanted: dict[str, Mapping[str, str]] = {
-        s.request_queue: requests, s.dead_letter_queue: dead, s.response_queue: ATTRIBUTES,
+        s.request_queue: requests,
+        s.dead_letter_queue: dead,
+        s.response_queue: queues.RESPONSE_QUEUE_ATTRIBUTES,
     }  # fmt: skip
     for queue, attributes in wanted.items():
         yield from _queue(context, queue, attributes)

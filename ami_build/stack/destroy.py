@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from celery_sqs._aws import queues
 
 from ami_build.errors import PhotosRemain, Stuck, TookTooLong
 from ami_build.image.registry import ID_TAG, snapshots_of
 from ami_build.stack.cloudformation import Progress, Stack
 from autoscale.fleet import MEMBER_TAG
+from celery_sqs import queues
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Forbidden, NotFound, Unavailable
 from facerec_tasks.settings import Settings

@@ -8,11 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
-from celery_sqs._aws import queues
-from celery_sqs._broker import codec
-from celery_sqs._ops.redrive import redrive as redrive_messages
-from celery_sqs._results.response_queue import ABANDONED_AFTER
 
+from celery_sqs import decode_message, errors, queues
+from celery_sqs import redrive as redrive_messages
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
@@ -23,7 +21,7 @@ from facerec_tasks.storage.results import Results
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-EXPECTED = (queues.NoSuchQueue, queues.PurgeInProgress)
+EXPECTED = (errors.NoSuchQueue, errors.PurgeInProgress)
 
 
 class WebTierIsUp(Exception):
@@ -113,8 +111,8 @@ def redrive(limit: int | None, as_json: bool) -> None:
 def _reopen(settings: Settings, storage: Storage, body: str) -> None:
     """Lets a buried task run again: without this, its record would answer for it."""
     try:
-        task_id = codec.decode(body, settings.request_queue).get("headers", {}).get("id")
-    except codec.UnknownVersion:
+        task_id = decode_message(body, settings.request_queue).get("headers", {}).get("id")
+    except errors.UnknownVersion:
         return  # a newer release's; its workers will say what they think of it
     if task_id and Results(storage).reopen(task_id):
         Attempts(storage).clear(task_id)
@@ -155,7 +153,7 @@ def _refuse_while_web_is_up(settings: Settings, sqs: "SQSClient", *, force: bool
         return
     for name, response in _status(settings, sqs)["response_queues"].items():
         age = response["seconds_since_seen"]
-        if age is not None and age < ABANDONED_AFTER:
+        if age is not None and age < queues.ABANDONED_AFTER:
             raise WebTierIsUp(
                 f"{response['owner']} may still receive from {name} (seen {age // 60} min ago): "
                 "stop it first, or say --force if it is gone"

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore
-from celery_sqs._aws.sender import SendFailed
 from kombu.exceptions import OperationalError
 
 from facerec_tasks.aws import translated
@@ -106,7 +105,7 @@ class VideoTask(IdempotentTask):
         try:
             with translated():
                 signature.apply_async()
-        except (OperationalError, SendFailed, TimeoutError) as error:
+        except OperationalError as error:
             raise Unavailable(f"the task cannot be sent on: {error}") from error
         log.info("%s goes on in another run", self.key)
         return Ignore()

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from botocore.exceptions import ClientError
-from celery_sqs._aws import queues
 
+from celery_sqs import queues
 from facerec_tasks import aws
 from facerec_tasks.settings import MAX_REQUEST_BYTES, Settings, get_settings
 

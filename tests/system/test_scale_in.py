@@ -12,8 +12,8 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
-from celery_sqs._aws import queues
 
+from celery_sqs import queues
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results

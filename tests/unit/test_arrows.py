@@ -43,7 +43,7 @@ def test_what_turns_photos_into_answers_needs_no_celery() -> None:
 
 
 def test_the_sqs_layer_knows_nothing_of_faces() -> None:
-    found = loaded("celery_sqs._broker.transport, celery_sqs._results.backend")
+    found = loaded("celery_sqs; celery_sqs.Transport; celery_sqs.ResponseQueueBackend")
     assert not found & {"pydantic", *ENGINE}
 
 

@@ -12,9 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from celery_sqs._aws.client import make_client
-from celery_sqs._results.backend import Health
-
+from celery_sqs import ConsumerHealth, on_client_created
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 
@@ -83,10 +81,13 @@ class WebMetrics:
 
     def count_aws_calls(self, settings: Settings) -> None:
         """Counts every call of the clients this process uses."""
-        sqs = make_client("sqs", region=settings.region, endpoint_url=settings.endpoint_url)
-        for one in (client(settings, "s3"), client(settings, "sqs"), sqs):
-            one.meta.events.register("after-call", self._aws_answered)
-            one.meta.events.register("after-call-error", self._aws_failed)
+        for one in (client(settings, "s3"), client(settings, "sqs")):
+            self._count_calls_of(one)
+        on_client_created(self._count_calls_of)
+
+    def _count_calls_of(self, one: Any) -> None:
+        one.meta.events.register("after-call", self._aws_answered)
+        one.meta.events.register("after-call-error", self._aws_failed)
 
     def _aws_answered(self, event_name: str, http_response: Any, **_: Any) -> None:
         service, operation = event_name.split(".")[1:]
@@ -96,7 +97,7 @@ class WebMetrics:
         service, operation = event_name.split(".")[1:]
         self._aws_calls.labels(service, operation, "no answer").inc()
 
-    def watch(self, health: Callable[[], Health]) -> None:
+    def watch(self, health: Callable[[], ConsumerHealth]) -> None:
         """Reads the receiver's health now and then, in a thread of its own, for ever."""
 
         def pulse() -> None:
@@ -106,7 +107,7 @@ class WebMetrics:
 
         threading.Thread(target=pulse, name="metrics", daemon=True).start()
 
-    def _read(self, health: Health) -> None:
+    def _read(self, health: ConsumerHealth) -> None:
         self._receiving.set(health.ok and bool(health.queue))
         self._poll_age.set(health.poll_age or 0.0)
         for kind, count in health.counters.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery.utils import uuid
-from celery_sqs._results.backend import ResponseQueueLost
+from celery_sqs.errors import ResponseQueueLost
 
 from facerec_tasks.errors import AwsError, NotFound
 from facerec_tasks.recognition.gallery.header import people

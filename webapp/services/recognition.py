@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery.utils import uuid
-from celery_sqs._results.backend import ResponseQueueLost
+from celery_sqs.errors import ResponseQueueLost
 
 from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
 from facerec_tasks.schemas import STORED, Answer

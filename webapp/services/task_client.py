@@ -15,8 +15,7 @@ from typing import Any
 from celery import Task
 from celery.exceptions import TimeoutError as NotYet
 from celery.result import AsyncResult
-from celery_sqs._aws.sender import SendFailed
-from celery_sqs._results.backend import ResponseQueueLost
+from celery_sqs.errors import ResponseQueueLost
 from kombu.exceptions import OperationalError
 
 from facerec_tasks.app import app
@@ -111,7 +110,7 @@ class TaskClient:
                 result = signature.apply_async(
                     arguments, task_id=task_id, headers={"request_id": request_id.get()}
                 )
-        except (OperationalError, SendFailed, TimeoutError) as error:
+        except OperationalError as error:
             AsyncResult(task_id, app=app).forget()
             raise Unavailable(str(error)) from error
         self.in_flight.accept(task_id, video=video)

@@ -11,12 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from celery_sqs._aws.client import CallFailed, is_no_such_queue, make_client
-from celery_sqs._aws.publisher import Outbox
+from celery_sqs._aws.publisher import BackgroundPublisher
 from celery_sqs._aws.queues import find_url
 from celery_sqs._aws.sender import Sender
-from celery_sqs._broker.auto_delete import TemporaryQueues
+from celery_sqs._broker.auto_delete import AutoDeleteQueues
 from celery_sqs._broker.fanout import Fanout
-from celery_sqs._broker.reply_queues import Askers
+from celery_sqs._broker.reply_queues import ReplyQueuePool
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -27,25 +27,27 @@ if TYPE_CHECKING:
 REPLY_URLS = 64
 """URLs of reply queues that are remembered: Celery may name a new one at every call."""
 
-_shared: dict[tuple[str | None, str | None, str], "Outgoing"] = {}
+_shared: dict[tuple[str | None, str | None, str], "Session"] = {}
 _lock = threading.Lock()
 
 
-class Outgoing:
-    """Clients, sender, topics and outboxes of one account, region and namespace. Thread-safe."""
+class Session:
+    """Clients, sender, topics and publisher of one account, region and namespace. Thread-safe."""
 
     def __init__(self, region: str | None, endpoint_url: str | None, namespace: str) -> None:
         self._region = region
         self._endpoint_url = endpoint_url
         self._reply_urls: dict[str, str] = {}
-        self._events: dict[str, Outbox[str]] = {}
+        self._events: dict[str, BackgroundPublisher[str]] = {}
         self.queue_urls: dict[str, str] = {}
         self.sender = Sender(self.sqs)
         self.fanout = Fanout(self.sns, lambda name: f"{namespace}-{name.replace('.', '-')}")
-        self.askers = Askers([])
-        self.reply_queues = TemporaryQueues(self.sqs, self.fanout, 0)
+        self.reply_queue_pool = ReplyQueuePool([])
+        self.reply_queues = AutoDeleteQueues(self.sqs, self.fanout, 0)
         """Where replies to this process arrive; not a connection's, since any may be used next."""
-        self.replies: Outbox[tuple[str, str]] = Outbox(self._send_replies, "sqs-replies")
+        self.replies: BackgroundPublisher[tuple[str, str]] = BackgroundPublisher(
+            self._send_replies, "sqs-replies"
+        )
 
     def sqs(self) -> "SQSClient":
         return make_client("sqs", region=self._region, endpoint_url=self._endpoint_url)
@@ -60,19 +62,19 @@ class Outgoing:
     def sns(self) -> "SNSClient":
         return make_client("sns", region=self._region, endpoint_url=self._endpoint_url)
 
-    def events(self, exchange: str) -> Outbox[str]:
+    def events(self, exchange: str) -> BackgroundPublisher[str]:
         """Where the events of this process wait to be published."""
         with _lock:
             if exchange not in self._events:
                 publish = partial(self.fanout.publish_all, exchange)
-                self._events[exchange] = Outbox(publish, f"sns-{exchange}")
+                self._events[exchange] = BackgroundPublisher(publish, f"sns-{exchange}")
             return self._events[exchange]
 
     def flush(self) -> None:
         """Sends what waits, in the caller's thread."""
         self.replies.flush()
-        for outbox in tuple(self._events.values()):
-            outbox.flush()
+        for publisher in tuple(self._events.values()):
+            publisher.flush()
 
     def close(self) -> None:
         """For process exit."""
@@ -103,12 +105,12 @@ class Outgoing:
         return self._reply_urls[name]
 
 
-def outgoing(options: "Options") -> Outgoing:
+def get_session(options: "Options") -> Session:
     """The process's own, made anew after a fork."""
     key = (options.region, options.endpoint_url, options.namespace)
     with _lock:
         if key not in _shared:
-            _shared[key] = Outgoing(*key)
+            _shared[key] = Session(*key)
         return _shared[key]
 
 

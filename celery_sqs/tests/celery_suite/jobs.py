@@ -23,8 +23,8 @@ BROKERS = (REDIS, SQS)
 TEST_TIMEOUT = 60
 """Seconds a test may take."""
 JOB_TIMEOUT = 3600.0
-TRANSPORT = "celery_sqs._broker.transport:Transport"
-BACKEND = "celery_sqs._results.backend:ResponseQueueBackend"
+TRANSPORT = "celery_sqs:Transport"
+BACKEND = "celery_sqs:ResponseQueueBackend"
 RESPONSE_QUEUE = "suite-results"
 FOREIGN = ("AWS_", "CELERY_", "FACEREC_", "PYTHONPATH", "TEST_")
 """Variables that would change what is tested."""

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from celery_sqs._aws import queues
-from celery_sqs._results.response_queue import ATTRIBUTES
 from click.testing import CliRunner
 
 from ami_build.errors import BucketNameTaken, DefaultId
@@ -16,6 +14,7 @@ from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
 from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
 from autoscale.fleet import Ec2Fleet
+from celery_sqs import queues
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
@@ -105,7 +104,9 @@ def test_queues_are_as_the_code_makes_them(system: System) -> None:
     assert int(redrive["maxReceiveCount"]) == int(made["maxReceiveCount"])
     assert redrive["deadLetterTargetArn"].endswith(f":{settings.dead_letter_queue}")
     answers = attributes(settings, settings.response_queue)
-    assert {key: answers[key] for key in ATTRIBUTES} == ATTRIBUTES
+    assert {
+        key: answers[key] for key in queues.RESPONSE_QUEUE_ATTRIBUTES
+    } == queues.RESPONSE_QUEUE_ATTRIBUTES
     for queue in (settings.request_queue, settings.dead_letter_queue, settings.response_queue):
         found = attributes(settings, queue)
         assert found["SqsManagedSseEnabled"] == "true"

@@ -8,13 +8,13 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from celery_sqs._aws import queues
 from click.testing import CliRunner
 
 from ami_build.doctor.context import load
 from ami_build.doctor.permissions import ROLES, needs
 from ami_build.doctor.runner import run_checks
 from ami_build.stack.deployment import Deployed
+from celery_sqs import queues
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings

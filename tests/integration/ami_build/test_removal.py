@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable
 
 import pytest
-from celery_sqs._aws.queues import ensure_queue, queue_arn
 from celery_sqs._broker.fanout import Fanout
 from click.testing import CliRunner
 
@@ -13,6 +12,7 @@ from ami_build.stack.cloudformation import Stack
 from ami_build.stack.deployment import Deployed
 from ami_build.stack.destroy import Destroyer
 from autoscale.fleet import Ec2Fleet
+from celery_sqs import queues
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
@@ -42,10 +42,10 @@ def use_it(settings: Settings) -> None:
         2, f"token-{settings.id}"
     )
     sqs, sns = client(settings, "sqs"), client(settings, "sns")
-    ensure_queue(sqs, f"{settings.id}-resp-queue-i-0-1")
-    url = ensure_queue(sqs, f"{settings.id}-worker_i-0-celery-pidbox")
+    queues.ensure_queue(sqs, f"{settings.id}-resp-queue-i-0-1")
+    url = queues.ensure_queue(sqs, f"{settings.id}-worker_i-0-celery-pidbox")
     fanout = Fanout(lambda: sns, lambda exchange: f"{settings.id}-{exchange}")
-    fanout.subscribe("celery-pidbox", queue_arn(sqs, url))
+    fanout.subscribe("celery-pidbox", queues.queue_arn(sqs, url))
     for _ in range(3):
         Storage(settings).put_photo("test_00.jpg", b"photo", "image/jpeg")
     client(settings, "s3").delete_object(Bucket=settings.in_bucket, Key="test_00.jpg")
@@ -144,7 +144,7 @@ def test_what_an_interrupted_run_left_is_found_by_the_next(
     deploy()
     state = Stack(settings).get()
     client(settings, "cloudformation").delete_stack(StackName=state.id)
-    ensure_queue(client(settings, "sqs"), f"{settings.id}-celeryev-1")
+    queues.ensure_queue(client(settings, "sqs"), f"{settings.id}-celeryev-1")
     told = CliRunner().invoke(aws, ["deploy", "--yes"])
     assert told.exit_code == 1
     assert "facerec aws destroy" in told.output

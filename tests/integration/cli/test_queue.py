@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from celery_sqs._aws.queues import OWNER_TAG, SEEN_TAG, counts, queue_url
 from click.testing import CliRunner, Result
 
+from celery_sqs import queues
 from cli.commands.queue import queue
 from facerec_tasks.aws import client
 from facerec_tasks.schemas import Answer
@@ -46,12 +46,12 @@ def run(*arguments: str, answer: str = "") -> Result:
 
 def send(sqs: "SQSClient", name: str, *bodies: str) -> None:
     for body in bodies:
-        sqs.send_message(QueueUrl=queue_url(sqs, name), MessageBody=body)
+        sqs.send_message(QueueUrl=queues.queue_url(sqs, name), MessageBody=body)
 
 
 def mark_seen(sqs: "SQSClient", settings: Settings, seconds_ago: int) -> None:
-    tags = {OWNER_TAG: "web-1", SEEN_TAG: str(int(time.time()) - seconds_ago)}
-    sqs.tag_queue(QueueUrl=queue_url(sqs, settings.response_queue), Tags=tags)
+    tags = {queues.OWNER_TAG: "web-1", queues.SEEN_TAG: str(int(time.time()) - seconds_ago)}
+    sqs.tag_queue(QueueUrl=queues.queue_url(sqs, settings.response_queue), Tags=tags)
 
 
 def test_status_tells_what_waits_and_who_receives(sqs: "SQSClient", resources: Settings) -> None:
@@ -88,7 +88,7 @@ def test_a_redriven_task_begins_anew(sqs: "SQSClient", resources: Settings) -> N
     send(sqs, resources.dead_letter_queue, "no task at all")
     told = json.loads(run("redrive", "--json").output)
     assert told == {"moved": 3, "refused": 0}
-    assert counts(sqs, resources.request_queue).visible == 3
+    assert queues.counts(sqs, resources.request_queue).visible == 3
     assert results.get("buried") is None
     assert attempts.starts("buried") == []
     assert results.get("answered") is not None
@@ -98,10 +98,10 @@ def test_a_redriven_task_begins_anew(sqs: "SQSClient", resources: Settings) -> N
 def test_purge_asks_and_deletes(sqs: "SQSClient", resources: Settings) -> None:
     send(sqs, resources.request_queue, "a", "b")
     assert run("purge", answer="n\n").exit_code == 1
-    assert counts(sqs, resources.request_queue).visible == 2
+    assert queues.counts(sqs, resources.request_queue).visible == 2
     told = run("purge", "--yes", "--json")
     assert json.loads(told.output) == {"queue": resources.request_queue, "about": 2}
-    assert counts(sqs, resources.request_queue).visible == 0
+    assert queues.counts(sqs, resources.request_queue).visible == 0
 
 
 def test_purge_refuses_while_the_web_tier_answers(
@@ -110,7 +110,7 @@ def test_purge_refuses_while_the_web_tier_answers(
     send(sqs, resources.request_queue, "a")
     result = run("purge", "--yes", "--force")
     assert (result.exit_code, "is up: stop it first" in result.output) == (1, True)
-    assert counts(sqs, resources.request_queue).visible == 1
+    assert queues.counts(sqs, resources.request_queue).visible == 1
 
 
 def test_purge_refuses_while_a_web_tier_elsewhere_may_receive(
@@ -120,9 +120,9 @@ def test_purge_refuses_while_a_web_tier_elsewhere_may_receive(
     mark_seen(sqs, resources, 600)
     result = run("purge", "--yes")
     assert (result.exit_code, "web-1 may still receive" in result.output) == (1, True)
-    assert counts(sqs, resources.request_queue).visible == 1
+    assert queues.counts(sqs, resources.request_queue).visible == 1
     assert run("purge", "--yes", "--force").exit_code == 0
-    assert counts(sqs, resources.request_queue).visible == 0
+    assert queues.counts(sqs, resources.request_queue).visible == 0
 
 
 def test_dead_letters_can_be_purged_at_any_time(
@@ -130,4 +130,4 @@ def test_dead_letters_can_be_purged_at_any_time(
 ) -> None:
     send(sqs, resources.dead_letter_queue, "c")
     assert run("purge", "--dead-letters", "--yes").exit_code == 0
-    assert counts(sqs, resources.dead_letter_queue).total == 0
+    assert queues.counts(sqs, resources.dead_letter_queue).total == 0

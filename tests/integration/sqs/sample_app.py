@@ -96,9 +96,9 @@ def _add_tasks(app: Celery) -> None:
         if self.request.sqs_receive_count < until:
             raise Reject("not yet", requeue=True)
 
-    @app.task(name="sample.bury", shared=False, bind=True)
-    def bury(self: Any, label: str) -> None:
-        note("bury", label)
+    @app.task(name="sample.dead_letter", shared=False, bind=True)
+    def dead_letter(self: Any, label: str) -> None:
+        note("dead_letter", label)
         raise Reject("poison", requeue=False)
 
     @app.task(name="sample.crash", shared=False, bind=True)

@@ -27,9 +27,8 @@ from celery_sqs._results.backend import (
     MAX_RESULT_BYTES,
     Options,
     ResponseQueueBackend,
-    ResponseQueueLost,
-    ResultTooLarge,
 )
+from celery_sqs.errors import ResponseQueueLost, ResultTooLarge
 
 from facerec_tasks.settings import Settings
 

@@ -131,7 +131,7 @@ def test_a_browser_shows_it(sample: Any, flower: Flower, tmp_path: Path) -> None
     worker = sample.start("-c2")
     for n in range(8):
         sample.send("work", f"photo_{n:02}.jpg", 0.1 * n)
-    sample.send("bury", "poison.jpg")
+    sample.send("dead_letter", "poison.jpg")
     sample.eventually(lambda: len(sample.notes("end")) == 8, within=20)
     sample.eventually(lambda: len(flower.json("/api/tasks")) == 9, within=15)
     address = flower.url.replace("//", f"//{PASSWORD}@")
@@ -152,7 +152,7 @@ def browse(address: str, picture: Path) -> str:
     common = [
         str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
         "--no-first-run", f"--user-data-dir={picture.parent / 'chromium'}",
-        "--window-size=1400,900", "--virtual-time-budget=8000",
+        "--flow-size=1400,900", "--virtual-time-budget=8000",
     ]  # fmt: skip
     subprocess.run(
         [*common, f"--screenshot={picture}", address], check=True, capture_output=True, timeout=90

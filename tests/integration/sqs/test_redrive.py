@@ -35,7 +35,7 @@ def dead(sqs: "SQSClient", facerec_id: str) -> tuple[str, str]:
     return queue_url(sqs, f"{facerec_id}-dlq"), url
 
 
-def bury(sqs: "SQSClient", url: str, *bodies: str) -> None:
+def dead_letter(sqs: "SQSClient", url: str, *bodies: str) -> None:
     for body in bodies:
         sqs.send_message(QueueUrl=url, MessageBody=body)
         time.sleep(0.002)  # SQS tells milliseconds
@@ -53,7 +53,7 @@ def test_the_oldest_go_first_and_none_stays(
 ) -> None:
     graves, url = dead
     bodies = [f"letter {i:02}" for i in range(25)]
-    bury(sqs, graves, *bodies)
+    dead_letter(sqs, graves, *bodies)
     prepared: list[str] = []
     assert redrive(sqs, graves, url, prepare=prepared.append) == Redriven(moved=25, refused=0)
     assert prepared == bodies
@@ -65,7 +65,7 @@ def test_a_limit_takes_the_first_and_leaves_the_rest(
     sqs: "SQSClient", dead: tuple[str, str], facerec_id: str
 ) -> None:
     graves, url = dead
-    bury(sqs, graves, "a", "b", "c")
+    dead_letter(sqs, graves, "a", "b", "c")
     assert redrive(sqs, graves, url, limit=2).moved == 2
     assert received(sqs, url) == ["a", "b"]
     assert counts(sqs, f"{facerec_id}-dlq").visible == 1
@@ -75,7 +75,7 @@ def test_what_the_queue_refuses_stays_a_dead_letter(
     sqs: "SQSClient", dead: tuple[str, str], facerec_id: str
 ) -> None:
     graves, url = dead
-    bury(sqs, graves, "a", "x" * 1025, "b")
+    dead_letter(sqs, graves, "a", "x" * 1025, "b")
     assert redrive(sqs, graves, url) == Redriven(moved=2, refused=1)
     assert received(sqs, url) == ["a", "b"]
     assert counts(sqs, f"{facerec_id}-dlq").visible == 1
@@ -89,7 +89,7 @@ def test_a_purge_leaves_nothing_and_the_next_one_has_to_wait(
     sqs: "SQSClient", facerec_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = ensure_queue(sqs, facerec_id)
-    bury(sqs, url, "a", "b")
+    dead_letter(sqs, url, "a", "b")
     purge(sqs, url)
     assert counts(sqs, facerec_id).total == 0
 

@@ -154,11 +154,11 @@ def test_events_reach_who_listens_and_cost_nothing_otherwise(
         return [line for line in seen.read_text().splitlines() if kind in line]
 
     sample.eventually(lambda: lines("heartbeat:"), within=20)
-    sample.send("work", "heard")
+    sample.send("work", "has_subscribers")
     sample.eventually(lambda: lines("task succeeded"), within=15)
     (started,) = lines("task started")
     assert worker.name in started
-    assert "args=('heard',)" in started
+    assert "args=('has_subscribers',)" in started
     assert len(subscriptions(settings, "celeryev")) == 1
     listener.signal(2)
     sample.eventually(lambda: listener.exit_code is not None, within=30)

@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from celery_sqs._aws.client import make_client
 from celery_sqs._aws.queues import SEEN_TAG, ensure_queue, find_url, queue_arn
-from celery_sqs._ops.cleanup import is_abandoned, sweep
+from celery_sqs._ops.cleanup import cleanup, is_abandoned
 from celery_sqs._results.response_queue import ABANDONED_AFTER
 
 from facerec_tasks.settings import Settings
@@ -70,7 +70,7 @@ def test_a_queue_that_may_not_be_looked_at_stops_no_sweep(
         return asked(QueueUrl=QueueUrl)
 
     monkeypatch.setattr(sqs, "list_queue_tags", denied)
-    assert sweep(sqs, sns, facerec_id).queues == (f"{facerec_id}-b",)
+    assert cleanup(sqs, sns, facerec_id).queues == (f"{facerec_id}-b",)
 
 
 def test_abandoned_queues_go_and_all_others_stay(
@@ -82,7 +82,7 @@ def test_abandoned_queues_go_and_all_others_stay(
     make(sqs, f"{base}-alive-1", str(NOW))
     make(sqs, f"{base}-free-1", "0")
     make(sqs, f"{facerec_id}-req-queue", None)
-    swept = sweep(sqs, sns, facerec_id, keep={base})
+    swept = cleanup(sqs, sns, facerec_id, keep={base})
     assert (swept.queues, swept.subscriptions) == ((f"{base}-dead-1",), 0)
     left = [base, f"{base}-alive-1", f"{base}-free-1", f"{facerec_id}-req-queue"]
     assert all(find_url(sqs, name) for name in left)
@@ -100,9 +100,9 @@ def test_subscriptions_of_queues_that_are_gone_go_with_them(
         subscribe(sqs, sns, topic, url)
     kept = subscribe(sqs, sns, topic, alive)
     sqs.delete_queue(QueueUrl=deleted)
-    sqs.delete_queue(QueueUrl=other)  # not ours to sweep
-    assert sweep(sqs, sns, facerec_id).subscriptions == 2
+    sqs.delete_queue(QueueUrl=other)  # not ours to cleanup
+    assert cleanup(sqs, sns, facerec_id).subscriptions == 2
     left = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert kept in [found["SubscriptionArn"] for found in left]
     assert len(left) == 2
-    assert sweep(sqs, sns, facerec_id).subscriptions == 0
+    assert cleanup(sqs, sns, facerec_id).subscriptions == 0

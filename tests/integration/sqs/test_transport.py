@@ -68,13 +68,13 @@ def test_given_back_twenty_times_it_still_runs(sample: Any) -> None:
 
 
 def test_rejected_it_is_buried_as_it_was(sample: Any) -> None:
-    sample.send("bury", "x")
+    sample.send("dead_letter", "x")
     (sent,) = raw_messages(sample, sample.queue)
     sample.start()
     sample.eventually(lambda: sample.counts(sample.graveyard).visible == 1, within=20)
     assert raw_messages(sample, sample.graveyard) == [sent]
     sample.eventually(sample.empty)
-    assert len(sample.notes("bury")) == 1
+    assert len(sample.notes("dead_letter")) == 1
 
 
 @pytest.mark.parametrize("task", ["crash", "overrun"])
@@ -213,7 +213,7 @@ def test_the_commands_of_celery_work(sample: Any) -> None:
 
 
 def test_slots_do_not_idle(sample: Any) -> None:
-    """Stock Celery looks once a second whether a full prefetch window has room: 20 s for these."""
+    """Stock Celery looks once a second whether a full prefetch flow has room: 20 s for these."""
     sample.start()
     for n in range(20):
         sample.send("work", n, 0.05)
@@ -249,7 +249,7 @@ def test_sends_of_many_threads_share_calls(sample: Any) -> None:
         thread.join(30)
     assert sample.counts().visible == 60
     with sample.app.connection_for_write() as connection:
-        assert connection.transport.outgoing.sender.calls < 40
+        assert connection.transport.session.sender.calls < 40
 
 
 def test_a_process_without_an_event_loop_consumes_too(sample: Any) -> None:

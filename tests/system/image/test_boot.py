@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import urllib3
-from celery_sqs._aws import queues
 from PIL import Image
 
+from celery_sqs import queues
 from facerec_tasks import aws
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings

@@ -8,26 +8,32 @@ from pathlib import Path
 import pytest
 from celery_sqs._aws.queues import OWNER_TAG, SEEN_TAG
 from celery_sqs._results import response_queue as module
-from celery_sqs._results.response_queue import ABANDONED_AFTER, NoFreeSlot, Slot, is_free, own_name
+from celery_sqs._results.response_queue import (
+    ABANDONED_AFTER,
+    NoFreeSlot,
+    ProcessSlot,
+    is_free,
+    own_name,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from celery_sqs._results.response_queue import Slot
-print(Slot(Path(sys.argv[1]), "resp").number, flush=True)
+from celery_sqs._results.response_queue import ProcessSlot
+print(ProcessSlot(Path(sys.argv[1]), "resp").number, flush=True)
 time.sleep(60)
 """
 NOW = 1_800_000_000.0
 
 
 def test_slots_are_never_shared_and_reused_when_free(tmp_path: Path) -> None:
-    first, second = Slot(tmp_path / "new", "resp"), Slot(tmp_path / "new", "resp")
+    first, second = ProcessSlot(tmp_path / "new", "resp"), ProcessSlot(tmp_path / "new", "resp")
     assert (first.number, second.number) == (0, 1)
-    assert Slot(tmp_path / "new", "other").number == 0
+    assert ProcessSlot(tmp_path / "new", "other").number == 0
     first.release()
-    assert Slot(tmp_path / "new", "resp").number == 0
+    assert ProcessSlot(tmp_path / "new", "resp").number == 0
 
 
 def test_a_killed_process_frees_its_slot(tmp_path: Path) -> None:
@@ -36,25 +42,25 @@ def test_a_killed_process_frees_its_slot(tmp_path: Path) -> None:
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "0\n"
-        held = Slot(tmp_path, "resp")
+        held = ProcessSlot(tmp_path, "resp")
         holder.kill()
     assert held.number == 1
-    assert Slot(tmp_path, "resp").number == 0
+    assert ProcessSlot(tmp_path, "resp").number == 0
 
 
 def test_a_forked_child_does_not_free_its_parents_slot(tmp_path: Path) -> None:
-    slot = Slot(tmp_path, "resp")
+    slot = ProcessSlot(tmp_path, "resp")
     assert slot._held is not None
     copy = os.dup(slot._held)  # what a child inherits
     os.close(copy)
-    assert Slot(tmp_path, "resp").number == 1
+    assert ProcessSlot(tmp_path, "resp").number == 1
 
 
 def test_slots_end_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SLOTS", 1)
-    held = Slot(tmp_path, "resp")
+    held = ProcessSlot(tmp_path, "resp")
     with pytest.raises(NoFreeSlot):
-        Slot(tmp_path, "resp")
+        ProcessSlot(tmp_path, "resp")
     held.release()
 
 

@@ -5,30 +5,30 @@ from collections.abc import Sequence
 
 import pytest
 from celery_sqs._broker import receiver as module
-from celery_sqs._broker.prefetch import PATIENCE, Anteroom
-from celery_sqs._broker.receiver import MAX_MESSAGES, Raw, Receiver, Window
-from celery_sqs._broker.visibility import Lease
-from celery_sqs._worker.circuit_breaker import Breaker
+from celery_sqs._broker.prefetch import PATIENCE, PrefetchBuffer
+from celery_sqs._broker.receiver import MAX_MESSAGES, FlowControl, Raw, Receiver
+from celery_sqs._broker.visibility import HeldMessage
+from celery_sqs._worker.circuit_breaker import CircuitBreaker
 
 
-def lease(receipt: str) -> Lease:
-    return Lease("q", "u", receipt, "body", 1)
+def held(receipt: str) -> HeldMessage:
+    return HeldMessage("q", "u", receipt, "body", 1)
 
 
-def window_after(*holds: float, capacity: int = 2) -> Window:
-    """A window whose last tasks were held so many seconds."""
-    window = Window()
-    window.resize(capacity)
+def window_after(*holds: float, capacity: int = 2) -> FlowControl:
+    """A flow whose last tasks were held so many seconds."""
+    flow = FlowControl()
+    flow.resize(capacity)
     for hold in holds:
-        window.take(1)
-        assert window.start()
-        window._started_at[-1] -= hold
-        window.release()
-    return window
+        flow.take(1)
+        assert flow.start()
+        flow._started_at[-1] -= hold
+        flow.release()
+    return flow
 
 
 @pytest.mark.parametrize(
-    ("window", "ahead"),
+    ("flow", "ahead"),
     [
         (window_after(), 0),  # nothing is known
         (window_after(0.001), MAX_MESSAGES),
@@ -40,59 +40,62 @@ def window_after(*holds: float, capacity: int = 2) -> Window:
         (window_after(0.001, capacity=0), 0),  # no limit: nothing is ahead of it
     ],
 )
-def test_how_many(window: Window, ahead: int) -> None:
-    assert window.ahead() == ahead
+def test_how_many(flow: FlowControl, ahead: int) -> None:
+    assert flow.ahead() == ahead
 
 
 def test_they_start_in_the_order_of_their_coming_as_slots_become_free() -> None:
-    window = window_after(capacity=2)
-    anteroom = Anteroom(window)
-    assert window.take(4, ahead=2) == 4
+    flow = window_after(capacity=2)
+    prefetch_buffer = PrefetchBuffer(flow)
+    assert flow.take(4, ahead=2) == 4
     for receipt in "abcd":
-        anteroom.enter(lease(receipt))
-    assert [one.receipt for one in (anteroom.next(), anteroom.next()) if one] == ["a", "b"]
-    assert anteroom.next() is None
-    assert window.free == 0
-    window.release()
-    third = anteroom.next()
+        prefetch_buffer.enter(held(receipt))
+    assert [one.receipt for one in (prefetch_buffer.next(), prefetch_buffer.next()) if one] == [
+        "a",
+        "b",
+    ]
+    assert prefetch_buffer.next() is None
+    assert flow.free == 0
+    flow.release()
+    third = prefetch_buffer.next()
     assert third is not None
     assert third.receipt == "c"
-    assert len(anteroom) == 1
+    assert len(prefetch_buffer) == 1
 
 
 def test_who_leaves_frees_no_slot_but_his_place() -> None:
-    window = window_after(capacity=1)
-    anteroom = Anteroom(window)
-    window.take(3, ahead=2)
+    flow = window_after(capacity=1)
+    prefetch_buffer = PrefetchBuffer(flow)
+    flow.take(3, ahead=2)
     for receipt in "abc":
-        anteroom.enter(lease(receipt))
-    assert anteroom.next()
-    assert anteroom.leave("b")
-    assert not anteroom.leave("b")
-    assert not anteroom.leave("a")  # it has started
-    window.leave()
-    assert anteroom.next() is None
-    anteroom.clear(lambda one: (anteroom.leave(one.receipt), window.leave()))  # type: ignore[func-returns-value]
-    assert len(anteroom) == 0
-    window.release()
-    assert window.free == 1
+        prefetch_buffer.enter(held(receipt))
+    assert prefetch_buffer.next()
+    assert prefetch_buffer.leave("b")
+    assert not prefetch_buffer.leave("b")
+    assert not prefetch_buffer.leave("a")  # it has started
+    flow.leave()
+    assert prefetch_buffer.next() is None
+    prefetch_buffer.clear(lambda one: (prefetch_buffer.leave(one.receipt), flow.leave()))  # type: ignore[func-returns-value]
+    assert len(prefetch_buffer) == 0
+    flow.release()
+    assert flow.free == 1
 
 
 def test_overdue_is_who_waits_too_long() -> None:
-    anteroom = Anteroom(window_after())
-    anteroom.enter(lease("a"))
+    prefetch_buffer = PrefetchBuffer(window_after())
+    prefetch_buffer.enter(held("a"))
     now = time.monotonic()
-    assert anteroom.overdue(now) == []
-    assert [one.receipt for one in anteroom.overdue(now + PATIENCE)] == ["a"]
+    assert prefetch_buffer.overdue(now) == []
+    assert [one.receipt for one in prefetch_buffer.overdue(now + PATIENCE)] == ["a"]
 
 
 class Source:
     """A queue that has so many messages."""
 
-    def __init__(self, messages: int, window: Window) -> None:
-        self.left, self.window = messages, window
+    def __init__(self, messages: int, flow: FlowControl) -> None:
+        self.left, self.flow = messages, flow
         self.asked: list[int] = []
-        self.anteroom = Anteroom(window)
+        self.prefetch_buffer = PrefetchBuffer(flow)
 
     def poll(self, queue: str, at_most: int) -> Sequence[Raw]:
         self.asked.append(at_most)
@@ -104,10 +107,10 @@ class Source:
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
         for n, _ in enumerate(messages):
-            self.anteroom.enter(lease(str(n)))
-        while self.anteroom:
-            while self.anteroom.next():
-                self.window.release()  # tasks that do nothing
+            self.prefetch_buffer.enter(held(str(n)))
+        while self.prefetch_buffer:
+            while self.prefetch_buffer.next():
+                self.flow.release()  # tasks that do nothing
 
     def give_back(self, messages: Sequence[Raw]) -> None:
         raise AssertionError("nothing to give back")
@@ -115,9 +118,9 @@ class Source:
 
 def test_a_backlog_of_short_tasks_needs_few_receives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_TICK", 0.1)
-    window = window_after(capacity=2)
-    source = Source(50, window)
-    receiver = Receiver("q", source, window, Breaker())
+    flow = window_after(capacity=2)
+    source = Source(50, flow)
+    receiver = Receiver("q", source, flow, CircuitBreaker())
     receiver.start()
     deadline = time.monotonic() + 10
     while (source.left or len(source.asked) < 8) and time.monotonic() < deadline:

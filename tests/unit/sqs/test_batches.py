@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from celery_sqs._aws import batching as module
-from celery_sqs._aws.batching import Batches
+from celery_sqs._aws.batching import BatchProcessor
 from celery_sqs._aws.queues import MAX_BATCH_BYTES
 
 Eventually = Callable[..., None]
@@ -33,8 +33,8 @@ class Calls:
         return answer
 
 
-def make(calls: Calls, patience: float = 60.0) -> Batches[str, str]:
-    return Batches(calls, name="test", patience=patience)
+def make(calls: Calls, patience: float = 60.0) -> BatchProcessor[str, str]:
+    return BatchProcessor(calls, name="test", patience=patience)
 
 
 def refusal(code: str, status: int = 400) -> ClientError:
@@ -216,14 +216,14 @@ def test_entries_of_many_threads_arrive_once() -> None:
 
 FORKED = """
 import os
-from celery_sqs._aws.batching import Batches
+from celery_sqs._aws.batching import BatchProcessor
 
 def carry(line, items):
     carried.extend(items)
     return {}
 
 carried = []
-batches = Batches(carry, name="test", patience=60)
+batches = BatchProcessor(carry, name="test", patience=60)
 batches.add("q", "parents", linger=60)
 child = os.fork()
 batches.add("q", "childs" if child == 0 else "parents too", linger=60)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from celery_sqs._worker import circuit_breaker as module
-from celery_sqs._worker.circuit_breaker import IN_A_ROW, Breaker
+from celery_sqs._worker.circuit_breaker import IN_A_ROW, CircuitBreaker
 
 
 def never() -> bool:
@@ -18,19 +18,19 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_PAUSE", 0.2)
 
 
-def opened() -> Breaker:
-    breaker = Breaker()
+def opened() -> CircuitBreaker:
+    breaker = CircuitBreaker()
     for _ in range(IN_A_ROW):
         breaker.failed()
     return breaker
 
 
 def test_closed_it_lets_everything_through_at_once() -> None:
-    assert Breaker().admit(7, never) == 7
+    assert CircuitBreaker().admit(7, never) == 7
 
 
 def test_a_few_failures_between_successes_do_not_open_it() -> None:
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(5):
         for _ in range(IN_A_ROW - 1):
             breaker.failed()

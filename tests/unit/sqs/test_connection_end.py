@@ -4,19 +4,19 @@ import os
 import threading
 
 import pytest
-from celery_sqs._aws.publisher import Outbox
-from celery_sqs._broker.transport import _end_of_process
+from celery_sqs._aws.publisher import BackgroundPublisher
+from celery_sqs._broker.transport import finalize
 
 
 class Ending:
     """The three things to end, as one; it needs a lock its caller holds."""
 
     def __init__(self) -> None:
-        self.outbox: Outbox[str] = Outbox(lambda _: None, "test")
+        self.publisher: BackgroundPublisher[str] = BackgroundPublisher(lambda _: None, "test")
         self.closed = threading.Event()
 
     def flush(self) -> None:
-        self.outbox.flush()
+        self.publisher.flush()
 
     def close(self) -> None:
         self.closed.set()
@@ -24,8 +24,8 @@ class Ending:
 
 def collected_while_sending(pid: int) -> Ending:
     ending = Ending()
-    with ending.outbox._sending:
-        ended = threading.Thread(target=_end_of_process, args=(pid, ending, ending, ending))
+    with ending.publisher._sending:
+        ended = threading.Thread(target=finalize, args=(pid, ending, ending, ending))
         ended.start()
         ended.join(timeout=5)
         assert not ended.is_alive()  # it did not wait for the lock

@@ -6,66 +6,68 @@ from collections.abc import Sequence
 
 import pytest
 from celery_sqs._broker import receiver as module
-from celery_sqs._broker.receiver import Raw, Receiver, Window
-from celery_sqs._worker.circuit_breaker import Breaker
+from celery_sqs._broker.receiver import FlowControl, Raw, Receiver
+from celery_sqs._worker.circuit_breaker import CircuitBreaker
 
 
-def held(window: Window, seconds: float) -> None:
-    """Teaches the window how long messages are held."""
+def held(flow: FlowControl, seconds: float) -> None:
+    """Teaches the flow how long messages are held."""
     for _ in range(20):
-        window.take(1)
-        window.start()
-        window._started_at[-1] -= seconds
-        window.release()
+        flow.take(1)
+        flow.start()
+        flow._started_at[-1] -= seconds
+        flow.release()
 
 
-def gathering(window: Window) -> tuple[int, float]:
+def capture_results(flow: FlowControl) -> tuple[int, float]:
     began = time.monotonic()
-    return window.gather(), time.monotonic() - began
+    return flow.gather(), time.monotonic() - began
 
 
 @pytest.fixture
-def window() -> Window:
-    window = Window()
-    window.resize(2)
-    return window
+def flow() -> FlowControl:
+    flow = FlowControl()
+    flow.resize(2)
+    return flow
 
 
-def test_a_free_slot_waits_for_the_other(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_free_slot_waits_for_the_other(
+    flow: FlowControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "GATHER_MOST", 10.0)
-    held(window, 20.0)
-    window.take(1)
-    threading.Timer(0.05, window.release).start()
-    assert window.gather() == 2
+    held(flow, 20.0)
+    flow.take(1)
+    threading.Timer(0.05, flow.release).start()
+    assert flow.gather() == 2
 
 
-def test_it_waits_no_longer_than_a_share_of_what_a_task_takes(window: Window) -> None:
-    held(window, 0.004)
-    window.take(1)
-    free, waited = gathering(window)
+def test_it_waits_no_longer_than_a_share_of_what_a_task_takes(flow: FlowControl) -> None:
+    held(flow, 0.004)
+    flow.take(1)
+    free, waited = capture_results(flow)
     assert free == 1
     assert waited < 0.5
 
 
-def test_it_never_waits_long_for_long_tasks(window: Window) -> None:
-    held(window, 3600.0)
-    window.take(1)
-    free, waited = gathering(window)
+def test_it_never_waits_long_for_long_tasks(flow: FlowControl) -> None:
+    held(flow, 3600.0)
+    flow.take(1)
+    free, waited = capture_results(flow)
     assert free == 1
     assert 0.005 < waited < 0.5
 
 
-def test_all_free_slots_wait_for_nothing(window: Window) -> None:
-    held(window, 3600.0)
-    assert window.gather() == 2
+def test_all_free_slots_wait_for_nothing(flow: FlowControl) -> None:
+    held(flow, 3600.0)
+    assert flow.gather() == 2
 
 
 class Source:
     """A queue that always has more, and remembers how much it was asked for."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, flow: FlowControl) -> None:
         self.asked: list[int] = []
-        self.window = window
+        self.flow = flow
         self.done = threading.Event()
 
     def poll(self, queue: str, at_most: int) -> Sequence[Raw]:
@@ -76,20 +78,20 @@ class Source:
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
         for delay, _ in enumerate(messages):  # the second task takes a little longer
-            self.window.start()
-            threading.Timer(0.02 + 0.002 * delay, self.window.release).start()
+            self.flow.start()
+            threading.Timer(0.02 + 0.002 * delay, self.flow.release).start()
 
     def give_back(self, queue: str, messages: Sequence[Raw]) -> None:
         raise AssertionError("nothing to give back")
 
 
 def test_a_backlog_is_received_by_full_windows(
-    window: Window, monkeypatch: pytest.MonkeyPatch
+    flow: FlowControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GATHER_MOST", 1.0)
-    held(window, 2.0)
-    source = Source(window)
-    receiver = Receiver("q", source, window, Breaker())
+    held(flow, 2.0)
+    source = Source(flow)
+    receiver = Receiver("q", source, flow, CircuitBreaker())
     receiver.start()
     assert source.done.wait(10)
     receiver.stop()

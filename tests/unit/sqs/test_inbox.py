@@ -11,8 +11,8 @@ import pytest
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery_sqs._aws.queues import OWNER_TAG
 from celery_sqs._results import consumer as module
-from celery_sqs._results.consumer import Inbox
-from celery_sqs._results.response_queue import Address
+from celery_sqs._results.consumer import ResultConsumer
+from celery_sqs._results.response_queue import ResponseQueue
 
 Eventually = Callable[..., None]
 
@@ -62,67 +62,67 @@ def sqs() -> Sqs:
 
 
 @pytest.fixture
-def inbox(sqs: Sqs, tmp_path: Path) -> Iterator[Inbox]:
+def consumer(sqs: Sqs, tmp_path: Path) -> Iterator[ResultConsumer]:
     def client() -> Any:
         return sqs
 
-    address = Address(client, base="resp", machine="here", state_dir=tmp_path)
-    inbox = Inbox(client, address)
-    yield inbox
-    inbox.close()
+    address = ResponseQueue(client, base="resp", machine="here", state_dir=tmp_path)
+    consumer = ResultConsumer(client, address)
+    yield consumer
+    consumer.close()
 
 
-def waiting(inbox: Inbox, *task_ids: str) -> list[threading.Thread]:
-    threads = [threading.Thread(target=inbox.wait, args=(task_id, 10)) for task_id in task_ids]
+def waiting(consumer: ResultConsumer, *task_ids: str) -> list[threading.Thread]:
+    threads = [threading.Thread(target=consumer.wait, args=(task_id, 10)) for task_id in task_ids]
     for thread in threads:
         thread.start()
     return threads
 
 
 def test_slots_nobody_waits_at_do_not_grow_for_ever(
-    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(module, "MAX_UNAWAITED", 3)
-    inbox.open("waited for")
-    (thread,) = waiting(inbox, "waited for")
-    eventually(lambda: inbox.health().waiting == 1)
+    consumer.open("waited for")
+    (thread,) = waiting(consumer, "waited for")
+    eventually(lambda: consumer.health().waiting == 1)
     for number in range(5):
-        inbox.open(f"task {number}")
-    open_ = [f"task {n}" for n in range(5) if inbox.is_open(f"task {n}")]
+        consumer.open(f"task {number}")
+    open_ = [f"task {n}" for n in range(5) if consumer.is_open(f"task {n}")]
     assert open_ == ["task 3", "task 4"]
-    assert inbox.is_open("waited for")
+    assert consumer.is_open("waited for")
     sqs.put("waited for\n1", "task 0\n1")
     thread.join(10)
-    eventually(lambda: inbox.health().counters.get("late") == 1)
+    eventually(lambda: consumer.health().counters.get("late") == 1)
 
 
 def test_the_queue_is_said_to_be_in_use_again_and_again(
-    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(module, "RENEW_AFTER", 0.0)
-    inbox.start()
+    consumer.start()
     eventually(lambda: sqs.tagged > 3)
 
 
 def test_a_single_waiter_is_never_delayed(
-    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GATHER_EACH", 5.0)
     monkeypatch.setattr(module, "GATHER_MOST", 5.0)
     for number in range(3):
         task_id = f"task {number}"
-        inbox.open(task_id)
+        consumer.open(task_id)
         sqs.put(f"{task_id}\n1")
-        assert inbox.wait(task_id, 1.0) == "1"
+        assert consumer.wait(task_id, 1.0) == "1"
 
 
 def test_while_many_wait_answers_gather(
-    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(module, "GATHER_EACH", 0.2)
     monkeypatch.setattr(module, "GATHER_MOST", 0.4)
-    threads = waiting(inbox, "a", "b", "c")
-    eventually(lambda: inbox.health().waiting == 3)
+    threads = waiting(consumer, "a", "b", "c")
+    eventually(lambda: consumer.health().waiting == 3)
     sqs.put("a\n1")
     threads[0].join(10)
     polls = len(sqs.polls)
@@ -134,18 +134,18 @@ def test_while_many_wait_answers_gather(
 
 
 def test_closing_flushes_the_deletions(
-    inbox: Inbox, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inbox.open("a")
+    consumer.open("a")
     sqs.put("a\n1")
-    assert inbox.wait("a", 10) == "1"
+    assert consumer.wait("a", 10) == "1"
     assert sqs.deleted == 0
-    inbox.close()
+    consumer.close()
     assert sqs.deleted == 1
 
 
-def test_what_is_called_between_is_called_at_its_interval(inbox: Inbox) -> None:
+def test_what_is_called_between_is_called_at_its_interval(consumer: ResultConsumer) -> None:
     calls: list[int] = []
     with pytest.raises(CeleryTimeoutError):
-        inbox.wait("a", 0.25, interval=0.05, on_interval=lambda: calls.append(1))
+        consumer.wait("a", 0.25, interval=0.05, on_interval=lambda: calls.append(1))
     assert 2 <= len(calls) <= 5

@@ -1,11 +1,11 @@
-"""An outbox keeps order and never stops, whatever becomes of single messages."""
+"""An publisher keeps order and never stops, whatever becomes of single messages."""
 
 import threading
 from collections.abc import Callable
 
 import pytest
 from celery_sqs._aws import publisher as module
-from celery_sqs._aws.publisher import Outbox
+from celery_sqs._aws.publisher import BackgroundPublisher
 
 
 def test_order_is_kept_and_failures_end_nothing(eventually: Callable[..., None]) -> None:
@@ -18,11 +18,11 @@ def test_order_is_kept_and_failures_end_nothing(eventually: Callable[..., None])
             raise OSError("gone")
         sent.extend(messages)
 
-    outbox = Outbox(send, "test")
-    outbox.put(0)
+    publisher = BackgroundPublisher(send, "test")
+    publisher.put(0)
     assert failed.wait(5)
     for n in range(1, 100):
-        outbox.put(n)
+        publisher.put(n)
     eventually(lambda: len(sent) >= 99)
     assert sent == list(range(1, 100))
 
@@ -36,19 +36,19 @@ def test_flush_sends_what_waits_and_awaits_what_is_being_sent() -> None:
         go.wait(5)
         sent.extend(messages)
 
-    outbox = Outbox(send, "test")
-    outbox.put(1)
+    publisher = BackgroundPublisher(send, "test")
+    publisher.put(1)
     assert begun.wait(5)
-    outbox.put(2)
+    publisher.put(2)
     go.set()
-    outbox.flush()
+    publisher.flush()
     assert sent == [1, 2]
 
 
 def test_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 3)
     sent: list[int] = []
-    outbox = Outbox(sent.extend, "test")
-    outbox._waiting.extend(range(10))
-    outbox.flush()
+    publisher = BackgroundPublisher(sent.extend, "test")
+    publisher._waiting.extend(range(10))
+    publisher.flush()
     assert sent == [7, 8, 9]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from celery_sqs._broker import receiver as module
-from celery_sqs._broker.receiver import MAX_MESSAGES, Raw, Receiver, Window
-from celery_sqs._worker.circuit_breaker import Breaker
+from celery_sqs._broker.receiver import MAX_MESSAGES, FlowControl, Raw, Receiver
+from celery_sqs._worker.circuit_breaker import CircuitBreaker
 
 
 class Script:
@@ -47,8 +47,8 @@ def receive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Receiver]
     monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
     started: list[Receiver] = []
 
-    def start(script: Script, window: Window) -> Receiver:
-        started.append(Receiver("q", script, window, Breaker()))
+    def start(script: Script, flow: FlowControl) -> Receiver:
+        started.append(Receiver("q", script, flow, CircuitBreaker()))
         started[-1].start()
         return started[-1]
 
@@ -60,10 +60,10 @@ def receive(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Receiver]
         assert not one.is_alive()
 
 
-def window_of(capacity: int) -> Window:
-    window = Window()
-    window.resize(capacity)
-    return window
+def window_of(capacity: int) -> FlowControl:
+    flow = FlowControl()
+    flow.resize(capacity)
+    return flow
 
 
 def test_no_failure_of_a_poll_ends_it(receive: Callable[..., Receiver]) -> None:
@@ -76,34 +76,34 @@ def test_no_failure_of_a_poll_ends_it(receive: Callable[..., Receiver]) -> None:
 
 
 def test_it_asks_for_what_fits(receive: Callable[..., Receiver]) -> None:
-    script, window = Script(["a", "b"], ["c"]), window_of(3)
-    receive(script, window)
+    script, flow = Script(["a", "b"], ["c"]), window_of(3)
+    receive(script, flow)
     while len(script.handed) < 3:
         time.sleep(0.01)
     time.sleep(0.05)
     assert script.asked == [3, 1]
-    assert window.free == 0
+    assert flow.free == 0
 
 
 def test_it_wakes_when_a_slot_is_free(receive: Callable[..., Receiver]) -> None:
-    script, window = Script(["a"], ["b"]), window_of(1)
-    receive(script, window)
+    script, flow = Script(["a"], ["b"]), window_of(1)
+    receive(script, flow)
     while not script.handed:
         time.sleep(0.01)
     released = time.monotonic()
-    window.release()
+    flow.release()
     while len(script.handed) < 2:
         time.sleep(0.001)
     assert time.monotonic() - released < 0.5
 
 
 def test_what_does_not_fit_any_more_is_given_back(receive: Callable[..., Receiver]) -> None:
-    script, window = Script(["a", "b", "c"]), window_of(3)
+    script, flow = Script(["a", "b", "c"]), window_of(3)
     script.hold = threading.Event()
-    receive(script, window)
+    receive(script, flow)
     while not script.asked:
         time.sleep(0.01)
-    assert window.take(2) == 2  # another queue of this channel was quicker
+    assert flow.take(2) == 2  # another queue of this channel was quicker
     script.hold.set()
     while not script.returned:
         time.sleep(0.01)
@@ -128,7 +128,7 @@ def test_a_full_window_is_no_reason_to_call_it_stuck(receive: Callable[..., Rece
     running = receive(Script(["a"]), window_of(1))
     while running.health.received < 1:
         time.sleep(0.01)
-    assert not running.starving
+    assert not running.has_capacity
 
 
 def test_pauses_grow_to_a_limit() -> None:
@@ -139,24 +139,24 @@ def test_pauses_grow_to_a_limit() -> None:
 
 
 def test_a_shrunk_window_is_full_until_enough_is_released() -> None:
-    window = window_of(3)
-    window.take(3)
-    window.resize(1)
-    window.release()
-    assert window.free == 0
-    window.release(2)
-    assert window.free == 1
+    flow = window_of(3)
+    flow.take(3)
+    flow.resize(1)
+    flow.release()
+    assert flow.free == 0
+    flow.release(2)
+    assert flow.free == 1
 
 
 def test_no_limit_means_as_much_as_a_poll_can_bring() -> None:
-    window = Window()
-    assert window.take(50) == MAX_MESSAGES
-    assert window.free == MAX_MESSAGES
+    flow = FlowControl()
+    assert flow.take(50) == MAX_MESSAGES
+    assert flow.free == MAX_MESSAGES
 
 
 def test_waiting_for_a_slot_has_an_end() -> None:
-    window = window_of(1)
-    window.take(1)
+    flow = window_of(1)
+    flow.take(1)
     begin = time.monotonic()
-    assert window.wait_free(0.05, unless=lambda: False) == 0
+    assert flow.wait_free(0.05, unless=lambda: False) == 0
     assert time.monotonic() - begin < 1

@@ -4,7 +4,7 @@ import json
 import threading
 from typing import Any
 
-from celery_sqs._broker.reply_queues import Askers
+from celery_sqs._broker.reply_queues import ReplyQueuePool
 
 
 def command(ticket: str = "t") -> dict[str, Any]:
@@ -12,23 +12,28 @@ def command(ticket: str = "t") -> dict[str, Any]:
     return {"content-type": "application/json", "body": json.dumps(body)}
 
 
-def asked_by(askers: Askers) -> str:
+def asked_by(reply_queue_pool: ReplyQueuePool) -> str:
     message = command()
-    askers.address(message)
+    reply_queue_pool.address(message)
     return str(json.loads(message["body"])["reply_to"]["routing_key"])
 
 
 def test_the_command_names_the_queue_its_thread_reads() -> None:
-    askers = Askers([])
-    assert askers.queue("any.reply.celery.pidbox") == f"{asked_by(askers)}.reply.celery.pidbox"
-    assert askers.queue("other.reply.celery.pidbox") == askers.queue("any.reply.celery.pidbox")
+    reply_queue_pool = ReplyQueuePool([])
+    assert (
+        reply_queue_pool.queue("any.reply.celery.pidbox")
+        == f"{asked_by(reply_queue_pool)}.reply.celery.pidbox"
+    )
+    assert reply_queue_pool.queue("other.reply.celery.pidbox") == reply_queue_pool.queue(
+        "any.reply.celery.pidbox"
+    )
 
 
 def test_threads_have_their_own_and_leave_them_to_others() -> None:
-    askers, names, both = Askers([]), list[str](), threading.Barrier(2)
+    reply_queue_pool, names, both = ReplyQueuePool([]), list[str](), threading.Barrier(2)
 
     def ask() -> None:
-        names.append(asked_by(askers))
+        names.append(asked_by(reply_queue_pool))
         both.wait(5)
 
     for _ in range(3):
@@ -42,28 +47,28 @@ def test_threads_have_their_own_and_leave_them_to_others() -> None:
 
 
 def test_only_replies_to_the_last_question_count() -> None:
-    askers = Askers([])
-    askers.address(command("first"))
-    askers.address(command("second"))
-    assert askers.expects({"headers": {"ticket": "second"}})
-    assert not askers.expects({"headers": {"ticket": "first"}})
-    assert not askers.expects({"body": "nothing"})
+    reply_queue_pool = ReplyQueuePool([])
+    reply_queue_pool.address(command("first"))
+    reply_queue_pool.address(command("second"))
+    assert reply_queue_pool.expects({"headers": {"ticket": "second"}})
+    assert not reply_queue_pool.expects({"headers": {"ticket": "first"}})
+    assert not reply_queue_pool.expects({"body": "nothing"})
 
 
 def test_a_lost_queue_gets_another_name() -> None:
-    askers = Askers([])
-    before = asked_by(askers)
-    askers.lost()
-    assert asked_by(askers) != before
+    reply_queue_pool = ReplyQueuePool([])
+    before = asked_by(reply_queue_pool)
+    reply_queue_pool.lost()
+    assert asked_by(reply_queue_pool) != before
 
 
 def test_commands_without_replies_and_of_other_formats_stay_as_they_are() -> None:
-    askers = Askers([])
+    reply_queue_pool = ReplyQueuePool([])
     for message in (
         {"content-type": "application/json", "body": json.dumps({"method": "shutdown"})},
         {"content-type": "application/json", "body": json.dumps(["odd"])},
         {"content-type": "application/x-yaml", "body": "method: ping"},
     ):
         given = dict(message)
-        askers.address(message)
+        reply_queue_pool.address(message)
         assert message == given

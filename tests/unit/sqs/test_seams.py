@@ -76,7 +76,7 @@ def test_consuming_starts_from_the_event_loop() -> None:
 
 
 def test_an_ack_is_put_off_by_what_the_giveback_step_replaces() -> None:
-    """See :class:`bootsteps.GiveBack`."""
+    """See :class:`bootsteps.RequeuePrefetched`."""
     assert callable(Consumer.call_soon_ack)
     source = inspect.getsource(Consumer.create_task_handler)
     assert "call_soon_ack = self.call_soon_ack" in source, "once its steps have started"
@@ -142,13 +142,15 @@ def test_workers_are_equipped_before_their_steps_are_made() -> None:
     places = [source.index(step) for step in order]
     assert places == sorted(places)
     assert "transport.implements" in inspect.getsource(WorkController.should_use_eventloop)
-    assert any("_equip" in repr(receiver) for receiver in signals.worker_init.receivers)
+    assert any(
+        "install_worker_components" in repr(receiver) for receiver in signals.worker_init.receivers
+    )
 
 
 def test_boot_steps_are_where_we_hook_in() -> None:
     assert Consumer.Blueprint.default_steps.index("celery.worker.consumer.tasks:Tasks")
     assert inspect.signature(Heart.__init__).parameters["heartbeat_interval"].default is None
-    assert Tasks in bootsteps.GiveBack.requires
+    assert Tasks in bootsteps.RequeuePrefetched.requires
     assert Control is not None
     for name in ("should_stop", "should_terminate", "active_requests", "all_total_count"):
         assert hasattr(state, name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from celery_sqs._aws import batching
-from celery_sqs._broker.acknowledgements import Settlement
+from celery_sqs._broker.acknowledgements import Acknowledger
 
 Eventually = Callable[..., None]
 
@@ -45,9 +45,9 @@ def sqs() -> Sqs:
 
 
 @pytest.fixture
-def settlement(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> Settlement:
+def acknowledger(sqs: Sqs, monkeypatch: pytest.MonkeyPatch) -> Acknowledger:
     monkeypatch.setattr(batching, "RETRY_PAUSE", 0.01)
-    return Settlement(lambda: sqs, lambda url: "grave")  # type: ignore[arg-type, return-value]
+    return Acknowledger(lambda: sqs, lambda url: "grave")  # type: ignore[arg-type, return-value]
 
 
 def outage() -> Exception:
@@ -58,91 +58,93 @@ def no_queue() -> Exception:
     return ClientError({"Error": {"Code": "QueueDoesNotExist"}}, "DeleteMessageBatch")
 
 
-def test_deletes_share_a_call(sqs: Sqs, settlement: Settlement, eventually: Eventually) -> None:
+def test_deletes_share_a_call(sqs: Sqs, acknowledger: Acknowledger, eventually: Eventually) -> None:
     for n in range(12):
-        settlement.delete("u", str(n))
+        acknowledger.delete("u", str(n))
     eventually(lambda: sum(len(what) for _, what in sqs.calls) == 12)
     assert len(sqs.calls) <= 3
-    settlement.close()
+    acknowledger.close()
 
 
-def test_a_give_back_does_not_wait_for_others(sqs: Sqs, settlement: Settlement) -> None:
-    settlement.postpone("u", "a", 0)
-    settlement.close()
+def test_a_give_back_does_not_wait_for_others(sqs: Sqs, acknowledger: Acknowledger) -> None:
+    acknowledger.change_visibility("u", "a", 0)
+    acknowledger.close()
     assert sqs.calls == [("hide", [("a", 0)])]
 
 
-def test_an_outage_loses_nothing(sqs: Sqs, settlement: Settlement, eventually: Eventually) -> None:
+def test_an_outage_loses_nothing(
+    sqs: Sqs, acknowledger: Acknowledger, eventually: Eventually
+) -> None:
     sqs.trouble = [outage(), outage()]
-    settlement.delete("u", "a")
+    acknowledger.delete("u", "a")
     eventually(lambda: sqs.calls)
     assert sqs.calls == [("delete", ["a"])]
-    settlement.close()
+    acknowledger.close()
 
 
 def test_a_failed_entry_alone_is_tried_again(
-    sqs: Sqs, settlement: Settlement, eventually: Eventually
+    sqs: Sqs, acknowledger: Acknowledger, eventually: Eventually
 ) -> None:
     sqs.failed = [{"Id": "1", "Code": "InternalError", "SenderFault": False}]
     for receipt in "abcd":
-        settlement.delete("u", receipt)
+        acknowledger.delete("u", receipt)
     eventually(lambda: len(sqs.calls) == 2)
     assert sqs.calls == [("delete", ["a", "b", "c", "d"]), ("delete", ["b"])]
-    settlement.close()
+    acknowledger.close()
 
 
-def test_an_outdated_receipt_is_final(sqs: Sqs, settlement: Settlement) -> None:
+def test_an_outdated_receipt_is_final(sqs: Sqs, acknowledger: Acknowledger) -> None:
     sqs.failed = [{"Id": "0", "Code": "ReceiptHandleIsInvalid", "SenderFault": True}]
-    settlement.delete("u", "a")
-    settlement.close()
+    acknowledger.delete("u", "a")
+    acknowledger.close()
     assert sqs.calls == [("delete", ["a"])]
 
 
 def test_a_deleted_queue_has_nothing_to_settle(
-    sqs: Sqs, settlement: Settlement, caplog: pytest.LogCaptureFixture
+    sqs: Sqs, acknowledger: Acknowledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     sqs.trouble = [no_queue()]
-    settlement.delete("u", "a")
-    settlement.close()
+    acknowledger.delete("u", "a")
+    acknowledger.close()
     assert sqs.calls == []
     assert not caplog.records
 
 
-def test_the_grave_first(sqs: Sqs, settlement: Settlement) -> None:
-    settlement.bury("u", "a", "body")
-    settlement.close()
+def test_the_grave_first(sqs: Sqs, acknowledger: Acknowledger) -> None:
+    acknowledger.dead_letter("u", "a", "body")
+    acknowledger.close()
     assert sqs.calls == [("send", ("grave", "body")), ("delete", ["a"])]
 
 
 def test_no_delete_while_the_grave_is_closed(
-    sqs: Sqs, settlement: Settlement, eventually: Eventually
+    sqs: Sqs, acknowledger: Acknowledger, eventually: Eventually
 ) -> None:
     sqs.trouble = [outage()]
-    settlement.bury("u", "a", "body")
+    acknowledger.dead_letter("u", "a", "body")
     eventually(lambda: len(sqs.calls) == 2)
     assert sqs.calls == [("send", ("grave", "body")), ("delete", ["a"])]
-    settlement.close()
+    acknowledger.close()
 
 
 def test_without_a_grave_the_rejected_are_deleted(sqs: Sqs) -> None:
-    settlement = Settlement(lambda: sqs, lambda url: None)  # type: ignore[arg-type, return-value]
-    settlement.bury("u", "a", "body")
-    settlement.close()
+    acknowledger = Acknowledger(lambda: sqs, lambda url: None)  # type: ignore[arg-type, return-value]
+    acknowledger.dead_letter("u", "a", "body")
+    acknowledger.close()
     assert sqs.calls == [("delete", ["a"])]
 
 
 def test_too_late_is_given_up(
     sqs: Sqs, caplog: pytest.LogCaptureFixture, eventually: Eventually
 ) -> None:
-    settlement = Settlement(lambda: sqs, patience=0.0)  # type: ignore[arg-type, return-value]
+    acknowledger = Acknowledger(lambda: sqs, patience=0.0)  # type: ignore[arg-type, return-value]
     sqs.trouble = [outage()]
-    settlement.postpone("u", "a")
+    acknowledger.change_visibility("u", "a")
     eventually(lambda: any("given up" in r.getMessage() for r in caplog.records))
-    settlement.close()
+    acknowledger.close()
     assert sqs.calls == []
 
 
-def test_after_the_end_it_still_settles(sqs: Sqs, settlement: Settlement) -> None:
-    settlement.close()
-    settlement.delete("u", "a")
+def test_after_the_end_it_still_settles(sqs: Sqs, acknowledger: Acknowledger) -> None:
+    acknowledger.close()
+    acknowledger.delete("u", "a")
     assert sqs.calls == [("delete", ["a"])]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from celery_sqs._broker.receiver import Health
+from celery_sqs._broker.receiver import ConsumerHealth
 from celery_sqs._worker.watchdog import Watchdog, is_stuck
 
 
@@ -16,13 +16,13 @@ class Patient:
 
     last_poll: float = 0.0
     stopping: bool = False
-    starving: bool = True
+    has_capacity: bool = True
     alive: bool = True
     queue: str = "q"
-    health: Health = field(init=False)
+    health: ConsumerHealth = field(init=False)
 
     def __post_init__(self) -> None:
-        self.health = Health(self.last_poll)
+        self.health = ConsumerHealth(self.last_poll)
 
     def is_alive(self) -> bool:
         return self.alive
@@ -33,8 +33,8 @@ class Patient:
     [
         (Patient(), 0, True),
         (Patient(last_poll=45), 0, False),
-        (Patient(starving=False), 0, False),
-        (Patient(starving=False, alive=False), 0, True),
+        (Patient(has_capacity=False), 0, False),
+        (Patient(has_capacity=False, alive=False), 0, True),
         (Patient(stopping=True), 0, False),
         (Patient(), 50, False),
     ],

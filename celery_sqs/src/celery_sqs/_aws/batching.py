@@ -28,7 +28,7 @@ FLUSH = 10.0
 
 L = TypeVar("L", bound=Hashable)
 T = TypeVar("T")
-Carry = Callable[[L, Sequence[T]], Mapping[int, bool]]
+Flush = Callable[[L, Sequence[T]], Mapping[int, bool]]
 """One call for entries of one line. Returns those that failed, by their index, and whether they may
 pass another time; raises botocore's errors when the call failed as a whole."""
 
@@ -46,7 +46,7 @@ class _Entry(Generic[T]):
     """When it may go again, after it failed."""
 
 
-class Batches(Generic[L, T]):
+class BatchProcessor(Generic[L, T]):
     """Lines of entries, and the thread that carries them. Thread-safe.
 
     Entries of one line share calls: at most ten and 256 KiB. A call is made when ten have gathered
@@ -54,9 +54,9 @@ class Batches(Generic[L, T]):
     child starts empty: what its parent gathered stays the parent's.
     """
 
-    def __init__(self, carry: Carry[L, T], *, name: str, patience: float) -> None:
+    def __init__(self, carry: Flush[L, T], *, name: str, patience: float) -> None:
         """``patience``: seconds until an entry that keeps failing is given up."""
-        self._carry = carry
+        self._flush = carry
         self._name = name
         self._patience = patience
         self._reset()
@@ -208,7 +208,7 @@ class Batches(Generic[L, T]):
     ) -> None:
         self.calls += 1
         try:
-            failed = self._carry(line, [entry.item for entry in batch])
+            failed = self._flush(line, [entry.item for entry in batch])
         except Exception as error:
             if is_refusal(error) and len(batch) > 1:  # it may be one entry's fault
                 for entry in batch:
@@ -255,7 +255,7 @@ def _call(then: Callable[[], None] | None) -> None:
         logger.exception("what was to follow failed")
 
 
-_all: "weakref.WeakSet[Batches[Any, Any]]" = weakref.WeakSet()
+_all: "weakref.WeakSet[BatchProcessor[Any, Any]]" = weakref.WeakSet()
 
 
 def _after_fork() -> None:

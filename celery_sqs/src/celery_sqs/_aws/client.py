@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
@@ -26,6 +27,7 @@ CallFailed = (ClientError, BotoCoreError)
 
 _clients: dict[tuple[str, str | None, str | None, int], Any] = {}
 _lock = threading.Lock()
+_hooks: list[Callable[[Any], None]] = []
 
 
 def _after_fork() -> None:
@@ -78,7 +80,21 @@ def make_client(
                     max_pool_connections=POOL_CONNECTIONS,
                 ),
             )
+            for hook in _hooks:
+                hook(_clients[key])
         return _clients[key]
+
+
+def on_client_created(hook: Callable[[Any], None]) -> None:
+    """Calls ``hook`` with every boto3 client of this library, those that exist already included.
+
+    For metrics and tracing: a client's ``meta.events`` reports each call.
+    """
+    with _lock:
+        _hooks.append(hook)
+        clients = tuple(_clients.values())
+    for client in clients:
+        hook(client)
 
 
 def error_code(error: Exception) -> str:

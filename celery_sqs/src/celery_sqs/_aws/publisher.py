@@ -17,7 +17,7 @@ LIMIT = 2000
 """Messages that wait at most; the oldest go first."""
 
 
-class Outbox(Generic[T]):
+class BackgroundPublisher(Generic[T]):
     """Hands what is put in to ``send``, in order, as lists of what gathered meanwhile."""
 
     def __init__(self, send: Callable[[list[T]], None], name: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from celery_sqs._aws.client import error_code, is_no_such_queue
+from celery_sqs.errors import NoSuchQueue, PurgeInProgress
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -27,20 +28,25 @@ MAX_BATCH_BYTES = 262_144
 https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 """
 MAX_QUEUE_NAME = 80
+RENEW_AFTER = 3600.0
+"""Seconds between two renewals of the tag that says that a queue is in use."""
+ABANDONED_AFTER = 3 * RENEW_AFTER
+"""Seconds after which a queue whose user has not renewed its tag counts as abandoned."""
+
+RESPONSE_QUEUE_ATTRIBUTES = {
+    # Short, because SQS may hand results to the open poll of a client that was killed: until they
+    # are visible again, the next client of this queue cannot see them.
+    "VisibilityTimeout": "10",
+    "MessageRetentionPeriod": "3600",
+    "ReceiveMessageWaitTimeSeconds": str(MAX_WAIT),
+}
+"""Attributes of every response queue."""
 
 OWNER_TAG = "celery-owner"
 """Who uses a queue that only one client may use."""
 SEEN_TAG = "celery-seen"
 """Unix second at which the user of a queue last said that it lives. Queues without it are never
 swept."""
-
-
-class NoSuchQueue(Exception):
-    """Raised when a named queue does not exist."""
-
-
-class PurgeInProgress(Exception):
-    """Raised when a queue was purged within the last 60 s, which is all that AWS allows."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from celery_sqs._aws.client import CallFailed, is_refusal
 from celery_sqs._aws.queues import MAX_BATCH, MAX_BATCH_BYTES
+from celery_sqs.errors import SendFailed, SendTimeout
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -40,19 +41,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class SendFailed(Exception):
-    """Raised when SQS did not acknowledge this one message; the rest of its batch is not concerned.
-
-    ``code`` is AWS's (``InvalidParameterValue``, ``InternalError``, …); ``sender_fault`` tells
-    whether sending the same again is pointless.
-    """
-
-    def __init__(self, code: str, message: str, *, sender_fault: bool) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.sender_fault = sender_fault
 
 
 @dataclass(eq=False)
@@ -100,7 +88,7 @@ class Sender:
         ``fields`` are further members of a batch entry, such as ``DelaySeconds`` or
         ``MessageAttributes``. Raises :class:`SendFailed` when SQS refused this message,
         botocore's error when the call as a whole failed (it may have been sent all the same),
-        and :class:`TimeoutError` after :data:`DEADLINE`.
+        and :class:`SendTimeout` after :data:`DEADLINE`.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             entry = _Entry(body, fields, _size(body, fields))
@@ -133,7 +121,7 @@ class Sender:
                 return
             if entry in line.waiting:
                 line.waiting.remove(entry)
-        raise TimeoutError(f"no acknowledgement within {DEADLINE:.0f} s")
+        raise SendTimeout(f"no acknowledgement within {DEADLINE:.0f} s")
 
     def _lead(self, queue_url: str, line: _Line) -> None:
         """Makes one call for the head of the line (the caller is the head), then hands over."""

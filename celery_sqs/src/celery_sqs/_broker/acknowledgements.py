@@ -1,6 +1,6 @@
-"""Settles deliveries from a thread, in batches: delete, make visible again, bury.
+"""Settles deliveries from a thread, in batches: delete, make visible again, dead_letter.
 
-The worker's event loop never waits for AWS. A settlement that fails is tried again for a while;
+The worker's event loop never waits for AWS. A acknowledger that fails is tried again for a while;
 one that is lost costs a second run of the task, never the task.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from celery.utils.log import get_logger
 
-from celery_sqs._aws.batching import Batches
+from celery_sqs._aws.batching import BatchProcessor
 from celery_sqs._aws.client import CallFailed, is_no_such_queue
 from celery_sqs._aws.queues import MAX_BATCH
 
@@ -23,7 +23,7 @@ logger = get_logger(__name__)
 LINGER = 0.5
 """Seconds a delete waits for others to share its call."""
 PATIENCE = 60.0
-"""Seconds until a settlement that keeps failing is given up."""
+"""Seconds until a acknowledger that keeps failing is given up."""
 
 Failed = Mapping[int, bool]
 
@@ -31,12 +31,12 @@ Failed = Mapping[int, bool]
 class Line(NamedTuple):
     """What may share a call: the same to be done in the same queue."""
 
-    kind: Literal["delete", "visibility", "bury"]
+    kind: Literal["delete", "visibility", "dead_letter"]
     url: str
 
 
 @dataclass(frozen=True)
-class Settled:
+class Acknowledgement:
     """One delivery and what becomes of it."""
 
     receipt: str
@@ -46,8 +46,8 @@ class Settled:
     """The raw message, to be buried."""
 
 
-class Settlement:
-    """The outgoing settlements of one connection, or of one response queue. Thread-safe."""
+class Acknowledger:
+    """The session settlements of one connection, or of one response queue. Thread-safe."""
 
     def __init__(
         self,
@@ -62,19 +62,21 @@ class Settlement:
         self._client = client
         self._grave = grave
         self._linger = linger
-        self._batches: Batches[Line, Settled] = Batches(self._carry, name=name, patience=patience)
+        self._batches: BatchProcessor[Line, Acknowledgement] = BatchProcessor(
+            self._flush, name=name, patience=patience
+        )
 
     def delete(self, url: str, receipt: str) -> None:
         """The message was dealt with."""
-        self._batches.add(Line("delete", url), Settled(receipt), linger=self._linger)
+        self._batches.add(Line("delete", url), Acknowledgement(receipt), linger=self._linger)
 
-    def postpone(self, url: str, receipt: str, seconds: int = 0) -> None:
+    def change_visibility(self, url: str, receipt: str, seconds: int = 0) -> None:
         """The message shall be visible again in so many seconds."""
-        self._batches.add(Line("visibility", url), Settled(receipt, seconds=seconds))
+        self._batches.add(Line("visibility", url), Acknowledgement(receipt, seconds=seconds))
 
-    def bury(self, url: str, receipt: str, body: str) -> None:
+    def dead_letter(self, url: str, receipt: str, body: str) -> None:
         """The message goes to the dead-letter queue, and only then from its own."""
-        self._batches.add(Line("bury", url), Settled(receipt, body=body))
+        self._batches.add(Line("dead_letter", url), Acknowledgement(receipt, body=body))
 
     def flush(self) -> bool:
         """Sends what is pending in the caller's thread; false when some of it was dropped."""
@@ -93,9 +95,9 @@ class Settlement:
             "delete_calls": batches.calls,
         }
 
-    def _carry(self, line: Line, batch: Sequence[Settled]) -> Failed:
+    def _flush(self, line: Line, batch: Sequence[Acknowledgement]) -> Failed:
         try:
-            if line.kind == "bury":
+            if line.kind == "dead_letter":
                 return self._bury(line.url, batch)
             if line.kind == "delete":
                 return self._delete(line.url, batch)
@@ -105,14 +107,14 @@ class Settlement:
                 return {}  # nothing left to settle
             raise
 
-    def _delete(self, url: str, batch: Sequence[Settled]) -> Failed:
+    def _delete(self, url: str, batch: Sequence[Acknowledgement]) -> Failed:
         answer = self._client().delete_message_batch(
             QueueUrl=url,
             Entries=[{"Id": str(n), "ReceiptHandle": one.receipt} for n, one in enumerate(batch)],
         )
         return _failed(answer.get("Failed", ()))
 
-    def _set_visibility(self, url: str, batch: Sequence[Settled]) -> Failed:
+    def _set_visibility(self, url: str, batch: Sequence[Acknowledgement]) -> Failed:
         answer = self._client().change_message_visibility_batch(
             QueueUrl=url,
             Entries=[
@@ -122,7 +124,7 @@ class Settlement:
         )
         return _failed(answer.get("Failed", ()))
 
-    def _bury(self, url: str, batch: Sequence[Settled]) -> Failed:
+    def _bury(self, url: str, batch: Sequence[Acknowledgement]) -> Failed:
         """The copy in the grave first: a crash between the two leaves two messages, never none."""
         grave = self._grave(url)
         if grave is None:
@@ -135,7 +137,7 @@ class Settlement:
                 if 0 in (refused := self._delete(url, [one])):
                     failed[n] = refused[0]
             except CallFailed as error:
-                logger.warning("cannot bury a message of %s: %r", url, error)
+                logger.warning("cannot dead_letter a message of %s: %r", url, error)
                 failed[n] = True
         return failed
 

@@ -3,7 +3,7 @@
 AMQP deletes an ``auto_delete`` queue with its consumer. SQS has no such thing, and refuses a
 deleted name for 60 s, so a worker that restarts at once must find its control queue again. Here
 replies and events are deleted when their process ends, a worker's control queue stays, and each is
-tagged with the time its owner was last seen, so that a sweep can tell the abandoned ones.
+tagged with the time its owner was last seen, so that a cleanup can tell the abandoned ones.
 """
 
 import time
@@ -65,7 +65,7 @@ class _Queue:
     subscription: str | None = None
 
 
-class TemporaryQueues:
+class AutoDeleteQueues:
     """Those of one connection, or the process's for replies, by kombu's name."""
 
     def __init__(
@@ -121,7 +121,7 @@ class TemporaryQueues:
             self._queues[queue].url = None
 
     def delete(self, queue: str) -> None:
-        """Deletes the queue and its subscription; failures leave them to the sweep."""
+        """Deletes the queue and its subscription; failures leave them to the cleanup."""
         known = self._queues.pop(queue, None)
         if known is None or known.url is None:
             return
@@ -130,7 +130,7 @@ class TemporaryQueues:
                 self._fanout.unsubscribe(known.subscription)
             self._client().delete_queue(QueueUrl=known.url)
         except (*CallFailed, KeyError) as error:  # KeyError: an answer that is not AWS's XML
-            logger.info("left to the sweep: %s: %r", known.name, error)
+            logger.info("left to the cleanup: %s: %r", known.name, error)
 
     def close(self) -> None:
         """Deletes replies and events; control queues stay for the worker's next start."""

@@ -1,8 +1,8 @@
 """kombu channel on SQS: its consumers, their receivers, and the messages it holds.
 
 A message is received by a thread in a worker (:mod:`.receiver`) or by the caller elsewhere, held
-under a lease (:mod:`.leases`), handed to kombu as it was before it was sent (:mod:`.wire`), and
-settled in the end (:mod:`.settlement`).
+under a held (:mod:`.messages`), handed to kombu as it was before it was sent (:mod:`.wire`), and
+settled in the end (:mod:`.acknowledger`).
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from kombu.transport.virtual.base import queue_declare_ok_t
 
 from celery_sqs._aws.client import CallFailed, is_no_such_queue, may_pass
 from celery_sqs._aws.queues import MAX_QUEUE_NAME, ensure_queue, find_url
-from celery_sqs._aws.sender import SendFailed
 from celery_sqs._broker import acknowledgements, codec
 from celery_sqs._broker.auto_delete import is_control, is_reply
 from celery_sqs._broker.fanout import queue_arn, queue_policy
-from celery_sqs._broker.prefetch import PATIENCE, Anteroom
-from celery_sqs._broker.receiver import MAX_MESSAGES, Raw, Receiver, Window
-from celery_sqs._broker.visibility import Lease, Leases
+from celery_sqs._broker.prefetch import PATIENCE, PrefetchBuffer
+from celery_sqs._broker.receiver import MAX_MESSAGES, FlowControl, Raw, Receiver
+from celery_sqs._broker.visibility import HeldMessage, VisibilityExtender
 from celery_sqs._results import sender
-from celery_sqs._worker.circuit_breaker import Breaker
+from celery_sqs._worker.circuit_breaker import CircuitBreaker
+from celery_sqs.errors import BrokerUnavailable, SendFailed, UnknownVersion
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -44,12 +44,8 @@ EVENT_EXCHANGE = "celeryev"
 """Celery's ``event_exchange``, a topic exchange; on SNS it is a fanout, as it is on Redis."""
 
 
-class BrokerUnavailable(ConnectionError):
-    """Raised when AWS throttles, fails or refuses credentials; Celery then connects again later."""
-
-
 @contextmanager
-def _edge() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turns failures that pass into :class:`BrokerUnavailable`, which Celery survives."""
     try:
         yield
@@ -77,13 +73,13 @@ class Channel(SQS.Channel):
     def __init__(self, connection: "Transport", **kwargs: Any) -> None:
         self._transport = connection  # closing forgets ``connection``; open polls still need it
         super().__init__(connection, **kwargs)
-        self._window = Window()
-        self._breaker = Breaker()
-        self._anteroom = Anteroom(self._window)
+        self._flow = FlowControl()
+        self._breaker = CircuitBreaker()
+        self._prefetch_buffer = PrefetchBuffer(self._flow)
         self._receivers: dict[str, Receiver] = {}
         self._handed_back: dict[str, str] = {}
         options = connection.options
-        self._leases = Leases(
+        self._extender = VisibilityExtender(
             lambda url, receipts, seconds: acknowledgements.extend(
                 self.sqs(), url, receipts, seconds
             ),
@@ -102,7 +98,7 @@ class Channel(SQS.Channel):
     # Clients and names
 
     def sqs(self, queue: str | None = None) -> "SQSClient":
-        return self._transport.outgoing.sqs()
+        return self._transport.session.sqs()
 
     def entity_name(self, name: str, table: Any = SQS.CHARS_REPLACE_TABLE) -> str:
         """A legal SQS name of at most 80 characters; long ones end with a digest."""
@@ -116,7 +112,7 @@ class Channel(SQS.Channel):
         return self.entity_name(f"{self._transport.options.namespace}-{name}")
 
     def _sqs_name(self, queue: str) -> str:
-        if is_reply(queue) or is_control(queue) or queue in self._transport.temporary:
+        if is_reply(queue) or is_control(queue) or queue in self._transport.auto_delete:
             return self._temporary_name(queue)
         return str(self.canonical_queue_name(queue))
 
@@ -127,13 +123,13 @@ class Channel(SQS.Channel):
 
     def _new_queue(self, queue: str, auto_delete: bool = False, **kwargs: Any) -> str:
         """URL of a queue, which is made if there is none."""
-        with _edge():
+        with translate_errors():
             if is_reply(queue):
-                own = self._transport.outgoing.askers.queue(queue)
-                replies = self._transport.outgoing.reply_queues
+                own = self._transport.session.reply_queue_pool.queue(queue)
+                replies = self._transport.session.reply_queues
                 return replies.declare(own, self._temporary_name(own), None)
-            if auto_delete or queue in self._transport.temporary:
-                return self._transport.temporary.declare(
+            if auto_delete or queue in self._transport.auto_delete:
+                return self._transport.auto_delete.declare(
                     queue, self._temporary_name(queue), self._some_fanout_exchange()
                 )
             return self._find(queue) or self._create(queue)
@@ -158,10 +154,10 @@ class Channel(SQS.Channel):
 
     def _forget_url(self, queue: str) -> None:
         if is_reply(queue):
-            self._transport.outgoing.askers.lost()
+            self._transport.session.reply_queue_pool.lost()
             return
         self._queue_cache.pop(self._sqs_name(queue), None)
-        self._transport.temporary.forget(queue)
+        self._transport.auto_delete.forget(queue)
 
     def queue_declare(self, queue: str | None = None, passive: bool = False, **kwargs: Any) -> Any:
         """As kombu's, but a queue is counted only when somebody asks, by declaring it passively."""
@@ -171,14 +167,14 @@ class Channel(SQS.Channel):
         return queue_declare_ok_t(queue, 0, 0)
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
-        with _edge():
+        with translate_errors():
             return self._find(queue) is not None
 
     def _delete(self, queue: str, exchange: str | None = None, *args: Any, **kwargs: Any) -> None:
         if is_reply(queue):
             return  # the next call takes it
-        if queue in self._transport.temporary:
-            self._transport.temporary.delete(queue)
+        if queue in self._transport.auto_delete:
+            self._transport.auto_delete.delete(queue)
             return
         url = self._find(queue)
         if url is not None:
@@ -203,28 +199,28 @@ class Channel(SQS.Channel):
     def _subscribe_queue_to_fanout_exchange_if_required(self, queue_name: str) -> None:
         for exchange, _, _ in self.state.queue_bindings(queue_name):
             if self._exchange_is_fanout(exchange):
-                with _edge():
+                with translate_errors():
                     self._subscribe(queue_name, exchange)
 
     def _subscribe(self, queue: str, exchange: str) -> None:
-        if queue in self._transport.temporary:
-            self._transport.temporary.subscribe(queue, exchange)
+        if queue in self._transport.auto_delete:
+            self._transport.auto_delete.subscribe(queue, exchange)
             return
-        name, topic = self._sqs_name(queue), self._transport.outgoing.fanout.topic(exchange)
+        name, topic = self._sqs_name(queue), self._transport.session.fanout.topic(exchange)
         ensure_queue(self.sqs(), name, attributes={"Policy": queue_policy(topic, name)})
-        self._transport.outgoing.fanout.subscribe(exchange, queue_arn(topic, name))
+        self._transport.session.fanout.subscribe(exchange, queue_arn(topic, name))
 
     def _put_fanout(
         self, exchange: str, message: dict[str, Any], routing_key: str, **kwargs: Any
     ) -> None:
-        outgoing = self._transport.outgoing
+        session = self._transport.session
         if exchange.endswith(EVENT_EXCHANGE):
-            outgoing.events(exchange).put(codec.dumps(message))
+            session.events(exchange).put(codec.dumps(message))
             return
         if exchange.endswith(".pidbox"):
-            outgoing.askers.address(message)
-        with _edge():
-            outgoing.fanout.publish(exchange, codec.dumps(message))
+            session.reply_queue_pool.address(message)
+        with translate_errors():
+            session.fanout.publish(exchange, codec.dumps(message))
 
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> Any:
         """The binding of a reply queue is known to its client alone; its name tells it all."""
@@ -240,15 +236,15 @@ class Channel(SQS.Channel):
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         if is_reply(queue):
             answer = (self._temporary_name(queue), codec.dumps(message))
-            self._transport.outgoing.replies.put(answer)
+            self._transport.session.replies.put(answer)
             return
         special = self._special_fields(queue, message["properties"])
         text = codec.encode(message, queue)
         codec.check_size(text, self._transport.options.max_message_size, queue)
         url = self._new_queue(queue)
         try:
-            with _edge():
-                self._transport.outgoing.sender.send(url, text, **special)
+            with translate_errors():
+                self._transport.session.sender.send(url, text, **special)
         except CallFailed as error:
             if is_no_such_queue(error):
                 self._forget_url(queue)
@@ -282,9 +278,9 @@ class Channel(SQS.Channel):
         if running is not None and not running.stopping:
             return
         if queue not in self._noack_queues:
-            self._leases.start()
-        breaker = Breaker() if queue in self._noack_queues else self._breaker
-        receiver = self._receivers[queue] = Receiver(queue, self, self._window, breaker)
+            self._extender.start()
+        breaker = CircuitBreaker() if queue in self._noack_queues else self._breaker
+        receiver = self._receivers[queue] = Receiver(queue, self, self._flow, breaker)
         self._transport.start(receiver)
 
     def poll(self, queue: str, at_most: int) -> Sequence[Raw]:
@@ -293,66 +289,66 @@ class Channel(SQS.Channel):
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
         """To the event loop; from here on the messages are held."""
-        leases = [self._lease(queue, raw) for raw in messages]
+        taken = [self._held(queue, raw) for raw in messages]
         if queue not in self._noack_queues:
-            for lease in leases:
-                self._leases.add(lease)
-        self.hub.call_soon(self._deliver_all, queue, leases)
+            for held in taken:
+                self._extender.add(held)
+        self.hub.call_soon(self._deliver_all, queue, taken)
 
     def give_back(self, messages: Sequence[Raw]) -> None:
         """Makes visible again what nobody here will take."""
         for raw in messages:
-            self._transport.settlement.postpone(raw["QueueUrl"], raw["ReceiptHandle"])
+            self._transport.acknowledger.change_visibility(raw["QueueUrl"], raw["ReceiptHandle"])
 
     # Receiving in a worker: the event loop
 
-    def _deliver_all(self, queue: str, leases: Sequence[Lease]) -> None:
+    def _deliver_all(self, queue: str, messages: Sequence[HeldMessage]) -> None:
         if queue in self._noack_queues:
             callback = None if self._is_ending() else self._transport._callbacks.get(queue)
-            for lease in leases:
-                self._window.release()
+            for held in messages:
+                self._flow.release()
                 if callback is not None:
-                    self._deliver_one(lease, callback)
+                    self._deliver_one(held, callback)
         else:
-            for lease in leases:
-                self._anteroom.enter(lease)
+            for held in messages:
+                self._prefetch_buffer.enter(held)
             self._start_waiting()
-            if self._anteroom:
+            if self._prefetch_buffer:
                 self.hub.call_later(PATIENCE, self._return_overdue)
         # What these callbacks left to be called soon, such as the sending of events, would wait for
         # the next timer: the loop looks for it only before it waits.
-        self.hub.call_later(TURN, _take_a_turn)
+        self.hub.call_later(TURN, noop)
 
     def _start_waiting(self) -> None:
         """As many of those that wait as there are slots; all go back when there will be none."""
-        no_trial = self._breaker.is_open and len(self._anteroom) > 1
+        no_trial = self._breaker.is_open and len(self._prefetch_buffer) > 1
         if self._is_ending() or no_trial:
-            self._anteroom.clear(lambda lease: self._give_back(lease.receipt))
-        while (lease := self._anteroom.next()) is not None:
-            callback = self._transport._callbacks.get(lease.queue)
+            self._prefetch_buffer.clear(lambda held: self._give_back(held.receipt))
+        while (held := self._prefetch_buffer.next()) is not None:
+            callback = self._transport._callbacks.get(held.queue)
             if callback is None:
-                self._give_back(lease.receipt)
+                self._give_back(held.receipt)
             else:
-                self._deliver_one(lease, callback)
+                self._deliver_one(held, callback)
 
     def _return_overdue(self) -> None:
-        for lease in self._anteroom.overdue(time.monotonic()):
-            self._give_back(lease.receipt)
+        for held in self._prefetch_buffer.overdue(time.monotonic()):
+            self._give_back(held.receipt)
 
     def _is_ending(self) -> bool:
         return bool(self.closed or self._transport.is_stopping())
 
-    def _deliver_one(self, lease: Lease, callback: Any) -> None:
+    def _deliver_one(self, held: HeldMessage, callback: Any) -> None:
         try:
-            callback(self._accept(lease))
-        except codec.UnknownVersion as error:
-            logger.warning("%s: left to a newer worker: %s", lease.queue, error)
-            self.basic_reject(lease.receipt, requeue=True)
+            callback(self._accept(held))
+        except UnknownVersion as error:
+            logger.warning("%s: left to a newer worker: %s", held.queue, error)
+            self.basic_reject(held.receipt, requeue=True)
         except Exception:
             # One message must not end the worker. Celery settles its own failures before they
             # get here, so this is a defect of ours or of a signal handler.
-            logger.exception("cannot deliver a message of %s", lease.queue)
-            self.basic_reject(lease.receipt, requeue=True)
+            logger.exception("cannot deliver a message of %s", held.queue)
+            self.basic_reject(held.receipt, requeue=True)
 
     # Receiving in a process without an event loop
 
@@ -360,23 +356,25 @@ class Channel(SQS.Channel):
         self, queue: str, max_if_unlimited: int = MAX_MESSAGES, callback: Any = None
     ) -> None:
         payloads = [
-            self._accept(lease) for lease in self._receive_now(queue, self._get_message_estimate())
+            self._accept(held) for held in self._receive_now(queue, self._get_message_estimate())
         ]
         if is_reply(queue):
-            payloads = [each for each in payloads if self._transport.outgoing.askers.expects(each)]
+            payloads = [
+                each for each in payloads if self._transport.session.reply_queue_pool.expects(each)
+            ]
         if not payloads:
             raise Empty
         for payload in payloads:
             self._transport._deliver(payload, queue)
 
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
-        (lease,) = self._receive_now(queue, 1)
-        return self._accept(lease)
+        (held,) = self._receive_now(queue, 1)
+        return self._accept(held)
 
-    def _receive_now(self, queue: str, at_most: int) -> list[Lease]:
+    def _receive_now(self, queue: str, at_most: int) -> list[HeldMessage]:
         """Raises :class:`queue.Empty`."""
         try:
-            with _edge():
+            with translate_errors():
                 messages = self._receive(queue, at_most, self._wait_seconds(queue))
         except CallFailed as error:
             if is_reply(queue) and is_no_such_queue(error):
@@ -384,12 +382,12 @@ class Channel(SQS.Channel):
             raise
         if not messages:
             raise Empty
-        leases = [self._lease(queue, raw) for raw in messages]
+        taken = [self._held(queue, raw) for raw in messages]
         if queue not in self._noack_queues:
-            self._leases.start()
-            for lease in leases:
-                self._leases.add(lease)
-        return leases
+            self._extender.start()
+            for held in taken:
+                self._extender.add(held)
+        return taken
 
     def drain_events(self, timeout: float | None = None, callback: Any = None, **_: Any) -> None:
         self._patience = timeout
@@ -411,7 +409,7 @@ class Channel(SQS.Channel):
         url = self._new_queue(queue)
         try:
             self._keep_alive(queue)
-            answer = self._transport.outgoing.polling().receive_message(
+            answer = self._transport.session.polling().receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=at_most,
                 WaitTimeSeconds=wait,
@@ -423,30 +421,30 @@ class Channel(SQS.Channel):
                 self._forget_url(queue)  # a temporary one is made and bound again
             raise
         messages = [{**message, "QueueUrl": url} for message in answer.get("Messages", ())]
-        return self._fresh(queue, messages) if is_control(queue) else messages
+        return self._drop_stale_commands(queue, messages) if is_control(queue) else messages
 
     def _keep_alive(self, queue: str) -> None:
-        outgoing = self._transport.outgoing
+        session = self._transport.session
         if is_reply(queue):
-            outgoing.reply_queues.keep_alive(outgoing.askers.queue(queue))
+            session.reply_queues.keep_alive(session.reply_queue_pool.queue(queue))
         else:
-            self._transport.temporary.keep_alive(queue)
+            self._transport.auto_delete.keep_alive(queue)
 
-    def _fresh(self, queue: str, messages: Sequence[Raw]) -> Sequence[Raw]:
+    def _drop_stale_commands(self, queue: str, messages: Sequence[Raw]) -> Sequence[Raw]:
         """Commands of now; those to a former worker of the same name are dropped."""
         fresh = []
         for raw in messages:
             sent = int(raw["Attributes"]["SentTimestamp"]) / 1000
-            if self._transport.temporary.is_stale(queue, sent):
-                self._transport.settlement.delete(raw["QueueUrl"], raw["ReceiptHandle"])
+            if self._transport.auto_delete.is_stale(queue, sent):
+                self._transport.acknowledger.delete(raw["QueueUrl"], raw["ReceiptHandle"])
             else:
                 fresh.append(raw)
         if fresh:
-            self._transport.outgoing.fanout.expect_listeners()
+            self._transport.session.fanout.invalidate_subscribers()
         return fresh
 
-    def _lease(self, queue: str, raw: Raw) -> Lease:
-        return Lease(
+    def _held(self, queue: str, raw: Raw) -> HeldMessage:
+        return HeldMessage(
             queue=queue,
             url=raw["QueueUrl"],
             receipt=raw["ReceiptHandle"],
@@ -454,19 +452,19 @@ class Channel(SQS.Channel):
             receives=int(raw.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
         )
 
-    def _accept(self, lease: Lease) -> dict[str, Any]:
+    def _accept(self, held: HeldMessage) -> dict[str, Any]:
         """kombu's payload of a delivery. A message that needs no acknowledgement is deleted."""
-        if lease.queue in self._noack_queues:
-            self._transport.settlement.delete(lease.url, lease.receipt)
-        text = self._decode_python_message_body(lease.body).decode(errors="replace")
-        payload = codec.decode(text, lease.queue) or {"body": text, "properties": {}}
+        if held.queue in self._noack_queues:
+            self._transport.acknowledger.delete(held.url, held.receipt)
+        text = self._decode_python_message_body(held.body).decode(errors="replace")
+        payload = codec.decode(text, held.queue) or {"body": text, "properties": {}}
         properties = payload.setdefault("properties", {})
-        properties["delivery_tag"] = lease.receipt
-        info = properties.setdefault("delivery_info", {"exchange": "", "routing_key": lease.queue})
-        info["redelivered"] = lease.receives > 1
+        properties["delivery_tag"] = held.receipt
+        info = properties.setdefault("delivery_info", {"exchange": "", "routing_key": held.queue})
+        info["redelivered"] = held.receives > 1
         headers = payload.get("headers")
         if isinstance(headers, dict) and "task" in headers:
-            headers["sqs_receive_count"] = lease.receives  # as task.request.sqs_receive_count
+            headers["sqs_receive_count"] = held.receives  # as task.request.sqs_receive_count
         return payload
 
     # Settling
@@ -475,76 +473,78 @@ class Channel(SQS.Channel):
         self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False
     ) -> None:
         super().basic_qos(prefetch_size, prefetch_count, apply_global)
-        self._window.resize(prefetch_count)
+        self._flow.resize(prefetch_count)
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         self._breaker.finished()
-        lease = self._release(delivery_tag)
-        url = lease.url if lease else self._handed_back.pop(delivery_tag, None)
+        held = self._release(delivery_tag)
+        url = held.url if held else self._handed_back.pop(delivery_tag, None)
         if url is not None:
-            self._settle(delivery_tag, partial(self._transport.settlement.delete, url))
-        self._go_on()
+            self._settle(delivery_tag, partial(self._transport.acknowledger.delete, url))
+        self._on_slot_free()
 
     def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Back to the queue after a growing delay, or to its dead-letter queue."""
         if requeue:
             self._breaker.failed()  # before its slot is free: the receiver looks at both
-        lease = self._release(delivery_tag)
-        if lease is None:
+        held = self._release(delivery_tag)
+        if held is None:
             return
-        settlement = self._transport.settlement
+        acknowledger = self._transport.acknowledger
         if requeue:
-            delay = self._transport.options.delay(lease.receives)
-            self._settle(delivery_tag, partial(settlement.postpone, lease.url, seconds=delay))
+            delay = self._transport.options.delay(held.receives)
+            self._settle(
+                delivery_tag, partial(acknowledger.change_visibility, held.url, seconds=delay)
+            )
         else:
-            self._settle(delivery_tag, partial(settlement.bury, lease.url, body=lease.body))
-        self._go_on()
+            self._settle(delivery_tag, partial(acknowledger.dead_letter, held.url, body=held.body))
+        self._on_slot_free()
 
-    def _go_on(self) -> None:
+    def _on_slot_free(self) -> None:
         """A slot has become free."""
-        if self._anteroom:
+        if self._prefetch_buffer:
             self.hub.call_soon(self._start_waiting)
-            self.hub.call_later(TURN, _take_a_turn)
+            self.hub.call_later(TURN, noop)
 
     def _settle(self, delivery_tag: str, do: Callable[[str], None]) -> None:
         """What becomes of a message whose task has ended, once its answer is on its way."""
 
         def settle() -> None:
-            self._leases.pop(delivery_tag)
+            self._extender.pop(delivery_tag)
             do(delivery_tag)
 
-        desk = sender.desk()
-        if desk is None:
+        result_sender = sender.get_result_sender()
+        if result_sender is None:
             settle()
         else:
-            desk.after(delivery_tag, settle)
+            result_sender.after(delivery_tag, settle)
 
-    def _release(self, delivery_tag: str) -> Lease | None:
+    def _release(self, delivery_tag: str) -> HeldMessage | None:
         """Frees its slot; the message stays invisible until it is settled."""
-        lease = self._leases.end(delivery_tag)
+        held = self._extender.end(delivery_tag)
         virtual.Channel.basic_ack(self, delivery_tag)  # kombu's own books
-        if lease is not None and lease.queue in self._receivers:
-            if self._anteroom.leave(delivery_tag):
-                self._window.leave()
+        if held is not None and held.queue in self._receivers:
+            if self._prefetch_buffer.leave(delivery_tag):
+                self._flow.leave()
             else:
-                self._window.release()
-        return lease
+                self._flow.release()
+        return held
 
     def _give_back(self, delivery_tag: str) -> None:
-        lease = self._release(delivery_tag)
-        if lease is not None:
-            self._leases.pop(delivery_tag)
-            self._handed_back[delivery_tag] = lease.url
-            self._transport.settlement.postpone(lease.url, delivery_tag)
+        held = self._release(delivery_tag)
+        if held is not None:
+            self._extender.pop(delivery_tag)
+            self._handed_back[delivery_tag] = held.url
+            self._transport.acknowledger.change_visibility(held.url, delivery_tag)
 
     def _restore(self, message: Any, **_: Any) -> None:
         self._give_back(message.delivery_tag)
 
     def give_back_except(self, running: set[str]) -> int:
         """Makes every held message visible at once but those ``running``; returns how many."""
-        others = [lease for lease in self._leases.held() if lease.receipt not in running]
-        for lease in others:
-            self._give_back(lease.receipt)
+        others = [held for held in self._extender.held() if held.receipt not in running]
+        for held in others:
+            self._give_back(held.receipt)
         return len(others)
 
     # Ending
@@ -559,15 +559,15 @@ class Channel(SQS.Channel):
             self._receivers[queue].stop()
             if no_ack:
                 self._noack_queues.add(queue)  # what its open poll brings needs no ack either
-        elif queue in self._transport.temporary:
-            self._transport.temporary.delete(queue)
+        elif queue in self._transport.auto_delete:
+            self._transport.auto_delete.delete(queue)
 
     def close(self) -> None:
         if not self.closed:
             super().close()
-            self._leases.close()
+            self._extender.close()
             self.give_back_except(set())
 
 
-def _take_a_turn() -> None:
+def noop() -> None:
     """Nothing: the event loop shall only look around."""

@@ -13,6 +13,8 @@ from typing import Any
 
 from celery.utils.saferepr import saferepr
 
+from celery_sqs.errors import MessageTooLarge, UnknownVersion
+
 Envelope = dict[str, Any]
 """kombu's message as a dict: body, content-type, content-encoding, headers, properties."""
 
@@ -35,19 +37,6 @@ _ABSENT = object()
 # XML 1.0 has no such characters, so SQS refuses them unless JSON escapes them.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 _FORBIDDEN = re.compile("[\ud800-\udfff\ufffe\uffff]")
-
-
-class UnknownVersion(ValueError):
-    """Raised for a message of a newer release: leave it to a worker that knows it."""
-
-
-class MessageTooLarge(ValueError):
-    """Raised before sending when a message does not fit its queue."""
-
-    def __init__(self, size: int, limit: int, queue: str) -> None:
-        super().__init__(f"{size} bytes do not fit in queue {queue}: its limit is {limit}")
-        self.size = size
-        self.limit = limit
 
 
 def encode(envelope: Envelope, queue: str) -> str:

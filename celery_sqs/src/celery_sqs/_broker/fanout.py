@@ -26,7 +26,7 @@ BATCH_BYTES = 256 * 1024
 
 https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 """
-AUDIENCE_LASTS = 600.0
+SUBSCRIBER_CACHE_SECONDS = 600.0
 """Seconds until we ask SNS again whether an exchange has listeners."""
 
 
@@ -63,7 +63,7 @@ class Fanout:
 
     def publish_all(self, exchange: str, texts: Sequence[str]) -> None:
         """Sends messages in order, up to ten in a call; drops them when nobody listens."""
-        if not self.heard(exchange):
+        if not self.has_subscribers(exchange):
             return
         for batch in _batches(texts):
             answer = self._client().publish_batch(
@@ -75,7 +75,7 @@ class Fanout:
             if answer.get("Failed"):
                 logger.warning("%d messages to %s failed", len(answer["Failed"]), exchange)
 
-    def heard(self, exchange: str) -> bool:
+    def has_subscribers(self, exchange: str) -> bool:
         """Whether anybody listens; in doubt yes. Asked of SNS every ten minutes at most."""
         listening, until = self._heard.get(exchange, (True, 0.0))
         if time.monotonic() < until:
@@ -87,12 +87,12 @@ class Fanout:
             logger.warning("cannot see who listens to %s: %r", exchange, error)
             self._topics.pop(exchange, None)
             return True
-        self._heard[exchange] = (listening, time.monotonic() + AUDIENCE_LASTS)
+        self._heard[exchange] = (listening, time.monotonic() + SUBSCRIBER_CACHE_SECONDS)
         return listening
 
-    def expect_listeners(self) -> None:
+    def invalidate_subscribers(self) -> None:
         """A command came: whoever sent it may have begun to listen just now."""
-        until = time.monotonic() + AUDIENCE_LASTS
+        until = time.monotonic() + SUBSCRIBER_CACHE_SECONDS
         self._heard = {exchange: (True, until) for exchange in self._topics}
         if self.on_command is not None:
             self.on_command()

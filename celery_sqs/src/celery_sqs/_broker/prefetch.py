@@ -11,30 +11,30 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from celery_sqs._broker.receiver import Window
-from celery_sqs._broker.visibility import Lease
+from celery_sqs._broker.receiver import FlowControl
+from celery_sqs._broker.visibility import HeldMessage
 
 PATIENCE = 0.5
 """Seconds a message may wait here: ten times what was thought."""
 
 
-class Anteroom:
+class PrefetchBuffer:
     """Of one channel; to be used from its event loop alone."""
 
-    def __init__(self, window: Window) -> None:
-        self._window = window
-        self._waiting: deque[tuple[float, Lease]] = deque()
+    def __init__(self, flow: FlowControl) -> None:
+        self._flow = flow
+        self._waiting: deque[tuple[float, HeldMessage]] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def enter(self, lease: Lease) -> None:
+    def enter(self, held: HeldMessage) -> None:
         """Waits for a slot, in the order of coming."""
-        self._waiting.append((time.monotonic(), lease))
+        self._waiting.append((time.monotonic(), held))
 
-    def next(self) -> Lease | None:
+    def next(self) -> HeldMessage | None:
         """The first, if there is a slot for it; it then has it."""
-        if self._waiting and self._window.start():
+        if self._waiting and self._flow.start():
             return self._waiting.popleft()[1]
         return None
 
@@ -46,11 +46,11 @@ class Anteroom:
                 return True
         return False
 
-    def overdue(self, now: float) -> list[Lease]:
+    def overdue(self, now: float) -> list[HeldMessage]:
         """Those that have waited too long, by the monotonic clock."""
-        return [lease for since, lease in self._waiting if now - since >= PATIENCE]
+        return [held for since, held in self._waiting if now - since >= PATIENCE]
 
-    def clear(self, give_back: Callable[[Lease], None]) -> None:
+    def clear(self, give_back: Callable[[HeldMessage], None]) -> None:
         """Gives back everybody."""
-        for _, lease in tuple(self._waiting):
-            give_back(lease)
+        for _, held in tuple(self._waiting):
+            give_back(held)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from celery.utils.log import get_logger
 
-from celery_sqs._worker.circuit_breaker import Breaker
+from celery_sqs._worker.circuit_breaker import CircuitBreaker
 
 logger = get_logger(__name__)
 
@@ -31,7 +31,7 @@ GATHER_SHARE, GATHER_MOST = 1.0, 0.01
 free slot waits for the others to become free, so that one call fills them all. Slots that are
 filled together become free together, so they need not wait for long."""
 AHEAD = 0.05
-"""Seconds within which a message must start to be received ahead of a free slot (:mod:`.anteroom`).
+"""Seconds within which a message must start to be received ahead of a free slot (:mod:`.prefetch`).
 Tasks that take longer than this, times the slots, are never received ahead."""
 HEAD_START = 0.005
 """Seconds before the next poll after one that brought a single message, when nothing more is known
@@ -44,7 +44,7 @@ Raw = dict[str, Any]
 """A message as boto3's ReceiveMessage gives it, with ``QueueUrl`` added."""
 
 
-class Window:
+class FlowControl:
     """How many messages a channel may still hold. Thread-safe; capacity 0 means no limit.
 
     What is received ahead occupies no slot of its own until it starts, but no free slot is reported
@@ -141,18 +141,18 @@ class Source(Protocol):
         """One ReceiveMessage; may raise anything."""
 
     def hand_over(self, queue: str, messages: Sequence[Raw]) -> None:
-        """Takes messages that have slots in the window; makes no call and raises nothing."""
+        """Takes messages that have slots in the flow; makes no call and raises nothing."""
 
     def give_back(self, messages: Sequence[Raw]) -> None:
         """Makes messages visible again that nobody here will take."""
 
 
 @dataclass
-class Health:
+class ConsumerHealth:
     """What a watchdog and an operator want to know of a receiver. Times are monotonic seconds."""
 
     last_poll: float
-    """When a poll last ended, well or badly, or the window was last full."""
+    """When a poll last ended, well or badly, or the flow was last full."""
     failures: int = 0
     """Polls that failed since the last good one."""
     received: int = 0
@@ -161,12 +161,14 @@ class Health:
 class Receiver(threading.Thread):
     """Receives from one queue until it is told to stop; an open poll is then still awaited."""
 
-    def __init__(self, queue: str, source: Source, window: Window, breaker: Breaker) -> None:
+    def __init__(
+        self, queue: str, source: Source, flow: FlowControl, breaker: CircuitBreaker
+    ) -> None:
         super().__init__(name=f"sqs-receiver-{queue}", daemon=True)
         self.queue = queue
-        self.health = Health(last_poll=time.monotonic())
+        self.health = ConsumerHealth(last_poll=time.monotonic())
         self._source = source
-        self._window = window
+        self._flow = flow
         self._breaker = breaker
         self._stopped = threading.Event()
         self._backlog = False
@@ -177,7 +179,7 @@ class Receiver(threading.Thread):
     def stop(self) -> None:
         """Asks for no further poll. What the open one still brings is given back."""
         self._stopped.set()
-        self._window.wake()
+        self._flow.wake()
         self._breaker.wake()
 
     @property
@@ -185,16 +187,16 @@ class Receiver(threading.Thread):
         return self._stopped.is_set()
 
     @property
-    def starving(self) -> bool:
+    def has_capacity(self) -> bool:
         """There are free slots, so a poll should be open or have ended a moment ago."""
-        return self.is_alive() and not self.stopping and self._window.free > 0
+        return self.is_alive() and not self.stopping and self._flow.free > 0
 
     def run(self) -> None:
         while not self.stopping:
-            free, ahead = self._window.wait_free(IDLE_TICK, unless=self._stopped.is_set), 0
+            free, ahead = self._flow.wait_free(IDLE_TICK, unless=self._stopped.is_set), 0
             if free and self._backlog:
-                ahead = self._window.ahead()
-                free = free if ahead else self._window.gather()
+                ahead = self._flow.ahead()
+                free = free if ahead else self._flow.gather()
             if free and self._alone and (ahead or not self._backlog):
                 self._stopped.wait(HEAD_START)
             self.health.last_poll = time.monotonic()
@@ -225,7 +227,7 @@ class Receiver(threading.Thread):
         self.health.last_poll = time.monotonic()
 
     def _take(self, messages: Sequence[Raw], ahead: int) -> None:
-        taken = 0 if self.stopping else self._window.take(len(messages), ahead)
+        taken = 0 if self.stopping else self._flow.take(len(messages), ahead)
         if messages[:taken]:
             self._source.hand_over(self.queue, messages[:taken])
         if messages[taken:]:

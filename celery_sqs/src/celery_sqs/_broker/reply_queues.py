@@ -15,7 +15,7 @@ from typing import Any
 JSON = "application/json"
 
 
-class _Seat:
+class ReplyQueue:
     """What one thread has while it lives: the name of its queue, and what it asked last."""
 
     def __init__(self, left: list[str]) -> None:
@@ -30,11 +30,11 @@ class _Seat:
         self._left.append(self.name)
 
 
-class Askers(threading.local):
+class ReplyQueuePool(threading.local):
     """The seats of a process's threads."""
 
     _left: list[str]
-    _seat: _Seat | None = None
+    _queue: ReplyQueue | None = None
 
     def __init__(self, left: list[str]) -> None:
         """``left``: names of threads that have ended; the same list for all threads."""
@@ -42,26 +42,26 @@ class Askers(threading.local):
 
     def queue(self, queue: str) -> str:
         """This thread's name for a reply queue that Celery calls ``<id>.reply.<...>.pidbox``."""
-        return f"{self._sit().name}.{queue.partition('.')[2]}"
+        return f"{self._acquire().name}.{queue.partition('.')[2]}"
 
     def address(self, message: dict[str, Any]) -> None:
         """Writes this thread's queue into a command that wants replies."""
         command = json.loads(message["body"]) if message.get("content-type") == JSON else None
         if isinstance(command, dict) and isinstance(command.get("reply_to"), dict):
-            seat = self._sit()
+            seat = self._acquire()
             seat.ticket = command.get("ticket")
             command["reply_to"]["routing_key"] = seat.name
             message["body"] = json.dumps(command)
 
     def expects(self, message: dict[str, Any]) -> bool:
         """Whether a reply is to what this thread asked last; kombu would keep others for ever."""
-        return (message.get("headers") or {}).get("ticket") == self._sit().ticket
+        return (message.get("headers") or {}).get("ticket") == self._acquire().ticket
 
     def lost(self) -> None:
         """This thread's queue is gone: its name may not be used for 60 s."""
-        self._sit().name = str(uuid.uuid4())
+        self._acquire().name = str(uuid.uuid4())
 
-    def _sit(self) -> _Seat:
-        if self._seat is None:
-            self._seat = _Seat(self._left)
-        return self._seat
+    def _acquire(self) -> ReplyQueue:
+        if self._queue is None:
+            self._queue = ReplyQueue(self._left)
+        return self._queue

@@ -19,12 +19,12 @@ from kombu.transport import SQS
 
 from celery_sqs._aws.queues import find_url
 from celery_sqs._broker import acknowledgements
-from celery_sqs._broker.acknowledgements import Settlement
-from celery_sqs._broker.auto_delete import TemporaryQueues, is_control
+from celery_sqs._broker.acknowledgements import Acknowledger
+from celery_sqs._broker.auto_delete import AutoDeleteQueues, is_control
 from celery_sqs._broker.channel import Channel
 from celery_sqs._broker.receiver import Receiver
 from celery_sqs._results import sender as result_sender
-from celery_sqs._session import Outgoing, outgoing
+from celery_sqs._session import Session, get_session
 from celery_sqs.options import Options
 
 CLOSE_GRACE = 3.0
@@ -45,16 +45,16 @@ class Transport(SQS.Transport):
     def __init__(self, client: Any, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         self.options = Options.of(client.transport_options)
-        self.outgoing = outgoing(self.options)
+        self.session = get_session(self.options)
         if not client.transport_options.get("predefined_queues"):
-            self._queue_cache = self.outgoing.queue_urls  # asked for once in a process
+            self._queue_cache = self.session.queue_urls  # asked for once in a process
         self.receivers: set[Receiver] = set()
-        self.settlement = Settlement(self.outgoing.sqs, partial(_grave, self.outgoing))
-        self.temporary = TemporaryQueues(
-            self.outgoing.sqs, self.outgoing.fanout, self.options.visibility_timeout
+        self.acknowledger = Acknowledger(self.session.sqs, partial(_grave, self.session))
+        self.auto_delete = AutoDeleteQueues(
+            self.session.sqs, self.session.fanout, self.options.visibility_timeout
         )
         self._end = weakref.finalize(
-            self, _end_of_process, os.getpid(), self.temporary, self.settlement, self.outgoing
+            self, finalize, os.getpid(), self.auto_delete, self.acknowledger, self.session
         )
 
     def start(self, receiver: Receiver) -> None:
@@ -73,28 +73,28 @@ class Transport(SQS.Transport):
             if not is_control(receiver.queue):
                 receiver.join(max(0.0, deadline - time.monotonic()))
         self.receivers.clear()
-        self.outgoing.flush()
+        self.session.flush()
         _flush_answers()
-        self.temporary.close()
-        self.settlement.close()
+        self.auto_delete.close()
+        self.acknowledger.close()
         self._end.detach()
 
 
 def _flush_answers() -> None:
-    """So that the deletions that wait for them are known to the settlement."""
-    desk = result_sender.desk()
-    if desk is not None:
-        desk.flush()
+    """So that the deletions that wait for them are known to the acknowledger."""
+    sender = result_sender.get_result_sender()
+    if sender is not None:
+        sender.flush()
 
 
-def _grave(account: Outgoing, url: str) -> str | None:
+def _grave(account: Session, url: str) -> str | None:
     """URL of the dead-letter queue of a queue."""
     name = acknowledgements.dead_letter_queue(account.sqs(), url)
     return find_url(account.sqs(), name) if name else None
 
 
-def _end_of_process(
-    pid: int, temporary: TemporaryQueues, settled: Settlement, sending: Outgoing
+def finalize(
+    pid: int, temporary: AutoDeleteQueues, settled: Acknowledger, sending: Session
 ) -> None:
     """For connections nobody closed, as those of Celery's pools at exit or after a failure.
 
@@ -119,13 +119,13 @@ def _end_of_process(
 
 
 @signals.worker_init.connect
-def _equip(sender: Any, **_: Any) -> None:
+def install_worker_components(sender: Any, **_: Any) -> None:
     with sender.app.connection_for_read() as connection:
         if not isinstance(connection.transport, Transport):
             return
     from celery_sqs._worker import bootsteps  # only a worker needs what Celery's worker brings
 
-    result_sender.open_desk()
+    result_sender.start_result_sender()
     bootsteps.install(sender)
     Transport.is_stopping = staticmethod(bootsteps.stopping)
 

@@ -1,6 +1,6 @@
 """The messages this process holds, and the thread that keeps them invisible while it does.
 
-SQS hands a message to somebody else when its visibility timeout ends. A lease is extended at a
+SQS hands a message to somebody else when its visibility timeout ends. A held is extended at a
 third of the timeout for as long as the message is held, up to a bound: a worker that hangs must not
 keep a task for ever, and AWS allows 12 hours from the receive.
 """
@@ -18,7 +18,7 @@ logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Lease:
+class HeldMessage:
     """One delivery of a message. ``receipt`` names it and is kombu's delivery tag."""
 
     queue: str
@@ -31,7 +31,7 @@ class Lease:
     since: float = field(default_factory=time.monotonic)
 
 
-class Leases:
+class VisibilityExtender:
     """Registry of what is held; thread-safe. ``extend`` is called with batches of one queue URL."""
 
     def __init__(
@@ -40,41 +40,41 @@ class Leases:
         self._extend = extend
         self._timeout = timeout
         self._longest = min(longest, LONGEST_VISIBILITY - timeout)
-        self._held: dict[str, Lease] = {}
-        self._ending: dict[str, Lease] = {}
+        self._held: dict[str, HeldMessage] = {}
+        self._ending: dict[str, HeldMessage] = {}
         self._expired: set[str] = set()
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, lease: Lease) -> None:
+    def add(self, held: HeldMessage) -> None:
         with self._lock:
-            self._held[lease.receipt] = lease
+            self._held[held.receipt] = held
 
-    def pop(self, receipt: str) -> Lease | None:
+    def pop(self, receipt: str) -> HeldMessage | None:
         with self._lock:
             self._expired.discard(receipt)
             return self._held.pop(receipt, None) or self._ending.pop(receipt, None)
 
-    def end(self, receipt: str) -> Lease | None:
+    def end(self, receipt: str) -> HeldMessage | None:
         """The message is not held any more, but its answer is still on its way: goes on extending.
 
         Until :meth:`pop`.
         """
         with self._lock:
-            lease = self._held.pop(receipt, None)
-            if lease is not None:
-                self._ending[receipt] = lease
-            return lease
+            held = self._held.pop(receipt, None)
+            if held is not None:
+                self._ending[receipt] = held
+            return held
 
-    def held(self) -> list[Lease]:
+    def held(self) -> list[HeldMessage]:
         with self._lock:
             return list(self._held.values())
 
     def start(self) -> None:
         """Begins to extend; a second call does nothing."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="sqs-leases", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="sqs-messages", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -88,24 +88,24 @@ class Leases:
                 except Exception as error:  # noqa: BLE001 - must survive whatever AWS does; next round tries again
                     logger.warning("cannot extend %d messages: %r", len(receipts), error)
 
-    def _due(self, now: float) -> list[Lease]:
+    def _due(self, now: float) -> list[HeldMessage]:
         due = []
         with self._lock:
-            leases = [*self._held.values(), *self._ending.values()]
-        for lease in leases:
-            if now - lease.since < self._longest:
-                due.append(lease)
-            elif lease.receipt not in self._expired:
-                self._expired.add(lease.receipt)
+            messages = [*self._held.values(), *self._ending.values()]
+        for held in messages:
+            if now - held.since < self._longest:
+                due.append(held)
+            elif held.receipt not in self._expired:
+                self._expired.add(held.receipt)
                 logger.error(
                     "a message of %s is held for %d s and extended no further; it will run again",
-                    lease.queue, self._longest,
+                    held.queue, self._longest,
                 )  # fmt: skip
         return due
 
 
-def _by_url(leases: Iterable[Lease]) -> dict[str, list[str]]:
+def _by_url(messages: Iterable[HeldMessage]) -> dict[str, list[str]]:
     receipts: dict[str, list[str]] = {}
-    for lease in leases:
-        receipts.setdefault(lease.url, []).append(lease.receipt)
+    for held in messages:
+        receipts.setdefault(held.url, []).append(held.receipt)
     return receipts

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from celery_sqs._aws.client import CallFailed, error_code
-from celery_sqs._aws.queues import SEEN_TAG, find_url, queue_urls, read_tags
-from celery_sqs._results.response_queue import ABANDONED_AFTER
+from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, find_url, queue_urls, read_tags
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FIRST_SWEEP = 5.0
-"""Seconds from a client's start to its first sweep: the start is for its users."""
+"""Seconds from a client's start to its first cleanup: the start is for its users."""
 SWEEP_EVERY = 6 * 3600.0
 
 
 @dataclass(frozen=True)
-class Swept:
-    """What a sweep removed."""
+class CleanupReport:
+    """What a cleanup removed."""
 
     queues: tuple[str, ...]
     """Names."""
@@ -36,25 +35,25 @@ class Swept:
 def is_abandoned(tags: Mapping[str, str], now: float) -> bool:
     """Whether a queue's user was seen once, but not for long; ``now`` in unix seconds.
 
-    Queues without the tag are nobody's to sweep, and one that was given back (seen at 0) is free
+    Queues without the tag are nobody's to cleanup, and one that was given back (seen at 0) is free
     for the next user.
     """
     seen = tags.get(SEEN_TAG, "")
     return seen.isdigit() and int(seen) > 0 and now - int(seen) > ABANDONED_AFTER
 
 
-def sweep(
+def cleanup(
     sqs: "SQSClient",
     sns: "SNSClient",
     prefix: str,
     *,
     keep: Collection[str] = (),
     now: float | None = None,
-) -> Swept:
+) -> CleanupReport:
     """Deletes abandoned queues whose name begins with ``prefix``, and subscriptions of queues
     with such a name that do not exist any more. Queues named in ``keep`` stay in any case.
 
-    Raises botocore's errors; what was not removed is found again by the next sweep.
+    Raises botocore's errors; what was not removed is found again by the next cleanup.
     """
     moment = time.time() if now is None else now
     removed = []
@@ -68,7 +67,7 @@ def sweep(
         if name in removed or find_url(sqs, name) is None:
             sns.unsubscribe(SubscriptionArn=arn)
             gone += 1
-    return Swept(tuple(removed), gone)
+    return CleanupReport(tuple(removed), gone)
 
 
 def _tags(sqs: "SQSClient", url: str) -> dict[str, str]:
@@ -91,7 +90,7 @@ def _subscriptions(sns: "SNSClient", prefix: str) -> Iterator[tuple[str, str]]:
                 yield found["SubscriptionArn"], name
 
 
-def sweep_in_background(
+def cleanup_in_background(
     clients: Callable[[], "tuple[SQSClient, SNSClient]"], prefix: str, keep: Collection[str]
 ) -> None:
     """Sweeps soon and then every six hours, for as long as this process lives."""
@@ -102,9 +101,9 @@ def sweep_in_background(
             time.sleep(pause)
             pause = SWEEP_EVERY
             try:
-                swept = sweep(*clients(), prefix, keep=keep)
+                swept = cleanup(*clients(), prefix, keep=keep)
             except CallFailed as error:  # the next one will do it, here or in another process
-                logger.info("sweep of %s* not finished: %s", prefix, error)
+                logger.info("cleanup of %s* not finished: %s", prefix, error)
             else:
                 if swept.queues or swept.subscriptions:
                     logger.info("swept %s", swept)

@@ -26,7 +26,7 @@ from tornado.options import options
 
 from celery_sqs._aws.queues import Counts, counts, find_url
 from celery_sqs._broker.acknowledgements import dead_letter_queue
-from celery_sqs._session import outgoing
+from celery_sqs._session import get_session
 from celery_sqs.options import Options
 
 DEFAULTS = (
@@ -50,7 +50,7 @@ class SqsBroker:
     def _read(self, names: Sequence[str]) -> list[dict[str, Any]]:
         given = self._app.conf.broker_transport_options
         prefix = given.get("queue_name_prefix", "")
-        client = outgoing(Options.of(given)).sqs()
+        client = get_session(Options.of(given)).sqs()
         queues = []
         for name in names:
             url = find_url(client, prefix + name)

@@ -24,26 +24,21 @@ from celery.result import task_join_will_block
 from celery.signals import before_task_publish
 
 from celery_sqs._aws.client import CallFailed, is_no_such_queue, make_client
-from celery_sqs._aws.queues import MAX_WAIT, NoSuchQueue, queue_url
-from celery_sqs._ops.cleanup import sweep_in_background
-from celery_sqs._results.consumer import Health, Inbox, ResponseQueueLost
-from celery_sqs._results.response_queue import Address
-from celery_sqs._results.sender import Answer, Line, hand_over
+from celery_sqs._aws.queues import MAX_WAIT, queue_url
+from celery_sqs._ops.cleanup import cleanup_in_background
+from celery_sqs._results.consumer import ConsumerHealth, ResultConsumer
+from celery_sqs._results.response_queue import ResponseQueue
+from celery_sqs._results.sender import Line, Result, hand_over
+from celery_sqs.errors import NoSuchQueue, ResultTooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["Health", "Options", "ResponseQueueBackend", "ResponseQueueLost", "ResultTooLarge"]
-
 logger = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES = 262_144
 """Bytes of one answer. AWS takes 1 MiB since August 2025; queues made before, 256 KiB."""
-
-
-class ResultTooLarge(Exception):
-    """Raised to whoever waits for a result that does not fit into one message."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Options:
     wait_time_seconds: int = MAX_WAIT
     """Of a long poll. A shorter one costs calls; a killed client's open poll may still take answers
     of the next one for so long."""
-    sweep_prefix: str | None = None
+    cleanup_prefix: str | None = None
     """Queues whose names begin so are swept when their process is gone: response queues, and if it
     covers them, control queues and subscriptions. By default ``response_queue``; empty for none."""
     region: str | None = None
@@ -89,39 +84,39 @@ class Options:
         return self.client(), sns
 
 
-_inboxes: dict[Options, Inbox] = {}
-_inboxes_lock = threading.Lock()
+_consumers: dict[Options, ResultConsumer] = {}
+_consumers_lock = threading.Lock()
 
 
-def _inbox(options: Options) -> Inbox:
-    """The process's one inbox for these options, whatever number of backends celery makes."""
-    with _inboxes_lock:
-        if options not in _inboxes:
-            address = Address(
+def _consumer(options: Options) -> ResultConsumer:
+    """The process's one consumer for these options, whatever number of backends celery makes."""
+    with _consumers_lock:
+        if options not in _consumers:
+            address = ResponseQueue(
                 options.client,
                 base=options.response_queue,
                 machine=options.machine,
                 state_dir=options.state_dir,
             )
-            _inboxes[options] = Inbox(options.client, address, options.wait_time_seconds)
-        return _inboxes[options]
+            _consumers[options] = ResultConsumer(options.client, address, options.wait_time_seconds)
+        return _consumers[options]
 
 
 def _after_fork() -> None:
-    global _inboxes_lock
-    _inboxes_lock = threading.Lock()
-    for inbox in _inboxes.values():
-        inbox.abandon()
-    _inboxes.clear()
+    global _consumers_lock
+    _consumers_lock = threading.Lock()
+    for consumer in _consumers.values():
+        consumer.abandon()
+    _consumers.clear()
 
 
 @atexit.register
 def _at_exit() -> None:
-    with _inboxes_lock:
-        inboxes = tuple(_inboxes.values())
-        _inboxes.clear()
-    for inbox in inboxes:
-        inbox.close()
+    with _consumers_lock:
+        consumers = tuple(_consumers.values())
+        _consumers.clear()
+    for consumer in consumers:
+        consumer.close()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -138,28 +133,28 @@ def _address_answers(
     task_id = headers.get("id")
     if task_id is None:  # protocol 1, which this layer does not speak
         return
-    with _inboxes_lock:
-        inboxes = tuple(_inboxes.values())
-    for inbox in inboxes:
-        if inbox.is_open(task_id):
+    with _consumers_lock:
+        consumers = tuple(_consumers.values())
+    for consumer in consumers:
+        if consumer.is_open(task_id):
             placeholder = properties.get("reply_to")
-            properties["reply_to"] = inbox.queue
+            properties["reply_to"] = consumer.queue
             if placeholder:
-                _address_chained(body[2], placeholder, inbox)
+                _address_chained(body[2], placeholder, consumer)
 
 
-def _address_chained(embedded: Any, placeholder: str, inbox: Inbox) -> None:
+def _address_chained(embedded: Any, placeholder: str, consumer: ResultConsumer) -> None:
     """Does the same in every signature inside ``embedded`` and opens its slot."""
     if isinstance(embedded, list | tuple):
         for inner in embedded:
-            _address_chained(inner, placeholder, inbox)
+            _address_chained(inner, placeholder, consumer)
     elif isinstance(embedded, dict):
         if embedded.get("reply_to") == placeholder:
-            embedded["reply_to"] = inbox.queue
+            embedded["reply_to"] = consumer.queue
             if embedded.get("task_id"):
-                inbox.open(embedded["task_id"])
+                consumer.open(embedded["task_id"])
         for inner in embedded.values():
-            _address_chained(inner, placeholder, inbox)
+            _address_chained(inner, placeholder, consumer)
 
 
 class ResponseQueueBackend(BaseBackend):
@@ -190,24 +185,24 @@ class ResponseQueueBackend(BaseBackend):
     # Client
 
     @property
-    def _inbox(self) -> Inbox:
-        return _inbox(self.options)
+    def _consumer(self) -> ResultConsumer:
+        return _consumer(self.options)
 
     def start(self) -> None:
         """Takes the response queue and starts receiving now instead of at the first task sent.
 
         For a client that lives long: it also sweeps up after those that are gone.
         """
-        self._inbox.start()
-        prefix = self.options.sweep_prefix
+        self._consumer.start()
+        prefix = self.options.cleanup_prefix
         prefix = self.options.response_queue if prefix is None else prefix
         if prefix and not self._sweeps:
             self._sweeps = True
-            sweep_in_background(self.options.clients, prefix, {self.options.response_queue})
+            cleanup_in_background(self.options.clients, prefix, {self.options.response_queue})
 
-    def health(self) -> Health:
+    def health(self) -> ConsumerHealth:
         """How the receiving of answers does in this process."""
-        return self._inbox.health()
+        return self._consumer.health()
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Opens the slot before the task is sent.
@@ -216,7 +211,7 @@ class ResponseQueueBackend(BaseBackend):
         child would take a response queue for answers nobody fetches.
         """
         if not task_join_will_block():
-            self._inbox.open(task_id)
+            self._consumer.open(task_id)
 
     def wait_for(
         self,
@@ -226,23 +221,23 @@ class ResponseQueueBackend(BaseBackend):
         no_ack: bool = True,
         on_interval: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
-        """The result's meta once it arrives; raises as :meth:`Inbox.wait` does."""
+        """The result's meta once it arrives; raises as :meth:`ResultConsumer.wait` does."""
         self._ensure_not_eager()
         # celery passes an empty promise when there is nothing to do between: then wait in one go
         busy = getattr(on_interval, "fun", on_interval) is not None
-        answer = self._inbox.wait(
+        answer = self._consumer.wait(
             task_id, timeout, interval=interval, on_interval=on_interval if busy else None
         )
         return dict(self.decode(answer))
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        answer = self._inbox.peek(task_id)
+        answer = self._consumer.peek(task_id)
         if answer is None:
             return {"status": states.PENDING, "result": None, "task_id": task_id}
         return dict(self.decode(answer))
 
     def _forget(self, task_id: str) -> None:
-        self._inbox.forget(task_id)
+        self._consumer.forget(task_id)
 
     def ensure_chords_allowed(self) -> None:
         raise NotImplementedError("chords need a result backend with shared counters")
@@ -268,7 +263,7 @@ class ResponseQueueBackend(BaseBackend):
         body = self._answer(task_id, result, state, traceback, request)
         line = Line(self.options.region, self.options.endpoint_url, reply_to)
         receipt = (getattr(request, "properties", None) or {}).get("delivery_tag")
-        if hand_over(Answer(line, task_id, body, receipt)):
+        if hand_over(Result(line, task_id, body, receipt)):
             return
         try:
             self._send(reply_to, body)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
 from celery_sqs._aws.client import CallFailed, is_no_such_queue
-from celery_sqs._aws.queues import MAX_BATCH, MAX_WAIT
-from celery_sqs._broker.acknowledgements import Settlement
-from celery_sqs._results.response_queue import RENEW_AFTER, Address
+from celery_sqs._aws.queues import MAX_BATCH, MAX_WAIT, RENEW_AFTER
+from celery_sqs._broker.acknowledgements import Acknowledger
+from celery_sqs._results.response_queue import ResponseQueue
+from celery_sqs.errors import ResponseQueueLost
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -34,20 +35,12 @@ GATHER_FROM, GATHER_EACH, GATHER_MOST = 1, 0.012, 0.1
 """With more than so many threads waiting, seconds to pause after a poll, for each of them and at
 most: in a burst, answers then come several in a call."""
 STALE_POLL = 60.0
-"""Seconds without a completed poll after which the inbox calls itself unhealthy."""
-
-
-class ResponseQueueLost(CeleryTimeoutError):
-    """Raised at once to everybody whose answer was to come through a queue that is gone.
-
-    The task itself is not lost. No message will tell of it: look at your own record of the task
-    from now on until your deadline. To a caller without one it is an early time-out.
-    """
+"""Seconds without a completed poll after which the consumer calls itself unhealthy."""
 
 
 @dataclass(frozen=True)
-class Health:
-    """How the inbox of this process does."""
+class ConsumerHealth:
+    """How the consumer of this process does."""
 
     queue: str
     """Name of the response queue; empty before the first task was sent."""
@@ -72,7 +65,7 @@ class Health:
 
 
 @dataclass(eq=False)
-class _Slot:
+class PendingResult:
     """A place where one answer will lie."""
 
     arrived: threading.Event = field(default_factory=threading.Event)
@@ -81,7 +74,7 @@ class _Slot:
     waiting: int = 0
 
 
-class Inbox:
+class ResultConsumer:
     """Answers by task id. Any number of threads may wait; one thread receives for all of them.
 
     An answer is the task id, a newline and the encoded result. The thread starts with the first
@@ -90,19 +83,19 @@ class Inbox:
     """
 
     def __init__(
-        self, client: Callable[[], "SQSClient"], address: Address, wait: int = MAX_WAIT
+        self, client: Callable[[], "SQSClient"], address: ResponseQueue, wait: int = MAX_WAIT
     ) -> None:
         """``wait``: seconds of a long poll."""
         self._client = client
         self._wait_seconds = wait
         self._address = address
-        self._settlement = Settlement(
+        self._acknowledger = Acknowledger(
             client, linger=LINGER, patience=PATIENCE, name="sqs-answers-deleter"
         )
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._closing = threading.Event()
-        self._slots: OrderedDict[str, _Slot] = OrderedDict()
+        self._slots: OrderedDict[str, PendingResult] = OrderedDict()
         self._closed_slots: OrderedDict[str, str] = OrderedDict()
         self._counters: Counter[str] = Counter()
         self._waiting = 0
@@ -185,14 +178,14 @@ class Inbox:
         with self._lock:
             self._close_slot(task_id)
 
-    def health(self) -> Health:
-        """How the inbox does at this moment."""
+    def health(self) -> ConsumerHealth:
+        """How the consumer does at this moment."""
         last = self._last_poll
         with self._lock:
             counters = dict(self._counters)
             expected = sum(slot.answer is None for slot in self._slots.values())
-        counters.update(self._settlement.counts())
-        return Health(
+        counters.update(self._acknowledger.counts())
+        return ConsumerHealth(
             queue=self._address.name,
             receiving=self._thread is not None and self._thread.is_alive(),
             poll_age=None if last is None else time.monotonic() - last,
@@ -207,7 +200,7 @@ class Inbox:
         if self._thread is None:
             self._address.abandon()
             return
-        self._settlement.flush()
+        self._acknowledger.flush()
         try:
             self._address.close()
         except CallFailed as error:
@@ -219,9 +212,9 @@ class Inbox:
 
     # Slots; the lock is held
 
-    def _slot(self, task_id: str) -> _Slot:
+    def _slot(self, task_id: str) -> PendingResult:
         self._closed_slots.pop(task_id, None)
-        return self._slots.setdefault(task_id, _Slot())
+        return self._slots.setdefault(task_id, PendingResult())
 
     def _close_slot(self, task_id: str) -> None:
         slot = self._slots.pop(task_id, None)
@@ -295,7 +288,7 @@ class Inbox:
             self._counters[kind] += 1
         if kind in ("foreign", "unreadable"):  # by its id alone: an answer may be confidential
             logger.warning("%s answer dropped: %.80r", kind, task_id if newline else "")
-        self._settlement.delete(self._address.url, message["ReceiptHandle"])
+        self._acknowledger.delete(self._address.url, message["ReceiptHandle"])
 
     def _deliver(self, task_id: str, answer: str) -> str:
         slot = self._slots.get(task_id)

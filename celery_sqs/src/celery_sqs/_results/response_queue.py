@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celery_sqs._aws.queues import (
+    ABANDONED_AFTER,
     MAX_QUEUE_NAME,
-    MAX_WAIT,
     OWNER_TAG,
+    RESPONSE_QUEUE_ATTRIBUTES,
     SEEN_TAG,
     ensure_queue,
     read_tags,
 )
+from celery_sqs.errors import NoFreeSlot
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -31,27 +33,11 @@ if TYPE_CHECKING:
 MAX_SLOTS = 64
 SETTLE = 0.5
 """Seconds after which a claim of the base name is read again: of two at once, the later stays."""
-RENEW_AFTER = 3600.0
-"""Seconds between two renewals of the tag that says this queue is in use."""
-ABANDONED_AFTER = 3 * RENEW_AFTER
-"""Seconds after which a queue whose user has not renewed its tag counts as abandoned."""
 _SUFFIX_LENGTH = 6
 _SLOT_LENGTH = 2
 
-ATTRIBUTES = {
-    # Short, because SQS may hand answers to the open poll of a client that was killed: until they
-    # are visible again, the next client of this queue cannot see them.
-    "VisibilityTimeout": "10",
-    "MessageRetentionPeriod": "3600",
-    "ReceiveMessageWaitTimeSeconds": str(MAX_WAIT),
-}
 
-
-class NoFreeSlot(RuntimeError):
-    """Raised when :data:`MAX_SLOTS` processes of this machine wait for answers already."""
-
-
-class Slot:
+class ProcessSlot:
     """One number of this machine, held by a file lock until :meth:`release` or the process ends."""
 
     def __init__(self, directory: Path, base: str) -> None:
@@ -81,7 +67,7 @@ def _lock(path: Path) -> int | None:
     return held
 
 
-class Address:
+class ResponseQueue:
     """The queue at which this process is answered. Every method that calls AWS may raise its error.
 
     Raises :class:`NoFreeSlot` when made; the queue itself is found or created by :meth:`open`.
@@ -93,8 +79,8 @@ class Address:
         self._client = client
         self._base = base
         self._machine = machine
-        self._slot = Slot(state_dir, base)
-        self._reborn = False
+        self._slot = ProcessSlot(state_dir, base)
+        self._recreated = False
         self.name = ""
         self.url = ""
 
@@ -106,7 +92,7 @@ class Address:
 
     def _claim_base(self) -> bool:
         client = self._client()
-        url = ensure_queue(client, self._base, attributes=ATTRIBUTES)
+        url = ensure_queue(client, self._base, attributes=RESPONSE_QUEUE_ATTRIBUTES)
         tags = read_tags(client, url)
         if not is_free(tags, self._machine, time.time()):
             return False
@@ -119,7 +105,9 @@ class Address:
         return True
 
     def _use(self, name: str) -> None:
-        url = ensure_queue(self._client(), name, attributes=ATTRIBUTES, tags=self._tags())
+        url = ensure_queue(
+            self._client(), name, attributes=RESPONSE_QUEUE_ATTRIBUTES, tags=self._tags()
+        )
         self.name, self.url = name, url
         self.renew()
 
@@ -134,12 +122,12 @@ class Address:
         """Takes a new name with a suffix: AWS refuses the name of a deleted queue for 60 s."""
         name = own_name(self._base, self._machine, self._slot.number)
         self._use(f"{name}-{uuid.uuid4().hex[:_SUFFIX_LENGTH]}")
-        self._reborn = True
+        self._recreated = True
 
     def close(self) -> None:
         """Frees the slot; gives the base name back, deletes a queue with a suffix."""
         try:
-            if self._reborn:
+            if self._recreated:
                 self._client().delete_queue(QueueUrl=self.url)
             elif self.url and self.name == self._base:
                 self._client().tag_queue(

@@ -1,11 +1,11 @@
-"""Answers of a worker's tasks: gathered by its parent process, sent together, then the requests go.
+"""Results of a worker's tasks: gathered by its parent process and sent in batches.
 
-A prefork child that sent its own answer would wait for SQS after every task, with one call each.
-So the child puts the answer beside the outcome it reports to its parent anyway, through the pipe
-they have (:func:`gathering`, called by :mod:`.prefork`); the two arrive together or not at all.
-The parent (and a worker without children, for itself) hands answers to the :class:`Desk`, which
-sends those of one queue together, and a request is deleted only after its answer was sent or given
-up (:meth:`Desk.after`). Whatever dies in between, the request is still in its queue.
+A prefork child that sent its own result would wait for SQS after every task, with one call each.
+So the child puts the result beside the outcome it reports to its parent anyway, through the pipe
+they share (:func:`capture_results`, called by :mod:`.pool`); the two arrive together or not at all.
+The parent (and a worker without children, for itself) hands results to the :class:`ResultSender`,
+which sends those of one queue together. A task's message is deleted only after its result was sent
+or given up (:meth:`ResultSender.after`). Whatever dies in between, the message is still queued.
 """
 
 import atexit
@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from celery_sqs._aws.batching import FLUSH, Batches
+from celery_sqs._aws.batching import FLUSH, BatchProcessor
 from celery_sqs._aws.client import CallFailed, is_no_such_queue, is_refusal, make_client
-from celery_sqs._aws.queues import NoSuchQueue, queue_url
+from celery_sqs._aws.queues import queue_url
+from celery_sqs.errors import NoSuchQueue
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -42,7 +43,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Result:
     """What one delivery of a task has to say to whoever waits for it. Travels between processes."""
 
     line: Line
@@ -52,7 +53,7 @@ class Answer:
     """Which delivery, if it is known."""
 
 
-class Desk:
+class ResultSender:
     """Sends the answers of this worker from a thread, those of one queue together. Thread-safe."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
@@ -61,11 +62,11 @@ class Desk:
         self._lock = threading.Lock()
         self._urls: dict[Line, str] = {}
         self._answered: OrderedDict[str, list[Callable[[], None]] | None] = OrderedDict()
-        self._batches: Batches[Line, Answer] = Batches(
+        self._batches: BatchProcessor[Line, Result] = BatchProcessor(
             self._send, name="sqs-answers-out", patience=patience
         )
 
-    def send(self, answer: Answer) -> None:
+    def send(self, answer: Result) -> None:
         """Has it sent soon. Of several answers of one delivery the first is the answer."""
         receipt = answer.receipt
         if receipt is None:
@@ -107,7 +108,7 @@ class Desk:
         for then in waiting:
             then()
 
-    def _send(self, line: Line, batch: Sequence[Answer]) -> Mapping[int, bool]:
+    def _send(self, line: Line, batch: Sequence[Result]) -> Mapping[int, bool]:
         client = make_client("sqs", region=line.region, endpoint_url=line.endpoint_url, attempts=1)
         try:
             verdict = _send_batch(client, self._url(client, line), batch)
@@ -126,7 +127,7 @@ class Desk:
             self._urls[line] = queue_url(client, line.queue)
         return self._urls[line]
 
-    def _note(self, batch: Sequence[Answer], verdict: "Mapping[int, Refusal]") -> None:
+    def _note(self, batch: Sequence[Result], verdict: "Mapping[int, Refusal]") -> None:
         self.counters["sent"] += len(batch) - len(verdict)
         for index, refusal in verdict.items():
             if not refusal.may_pass:
@@ -146,7 +147,7 @@ class Refusal:
     may_pass: bool
 
 
-def _send_batch(client: "SQSClient", url: str, batch: Sequence[Answer]) -> dict[int, Refusal]:
+def _send_batch(client: "SQSClient", url: str, batch: Sequence[Result]) -> dict[int, Refusal]:
     """The answers SQS did not take: a batch call answers 200 with failures inside."""
     response = client.send_message_batch(
         QueueUrl=url,
@@ -158,55 +159,57 @@ def _send_batch(client: "SQSClient", url: str, batch: Sequence[Answer]) -> dict[
     }
 
 
-# The one desk of a worker's parent, and the hands of its children
+# The one result_sender of a worker's parent, and the hands of its children
 
-_desk: Desk | None = None
+_result_sender: ResultSender | None = None
 
 
-class _Gathered(threading.local):
-    answers: list[Answer] | None = None
+class _Captured(threading.local):
+    answers: list[Result] | None = None
     """While a task of this thread runs whose caller takes the answers."""
 
 
-_gathered = _Gathered()
+_captured = _Captured()
 
 
-def open_desk() -> None:
+def start_result_sender() -> None:
     """From now on the answers of this process's tasks are sent by a thread. For workers."""
-    global _desk
-    if _desk is None:
-        _desk = Desk()
+    global _result_sender
+    if _result_sender is None:
+        _result_sender = ResultSender()
 
 
-def desk() -> Desk | None:
+def get_result_sender() -> ResultSender | None:
     """This worker's own; none in other processes, its children among them."""
-    return _desk
+    return _result_sender
 
 
-def hand_over(answer: Answer) -> bool:
+def hand_over(answer: Result) -> bool:
     """Leaves an answer to whoever sends it; false when there is nobody and the caller must."""
-    if _gathered.answers is not None:
-        _gathered.answers.append(answer)
-    elif _desk is not None:
-        _desk.send(answer)
+    if _captured.answers is not None:
+        _captured.answers.append(answer)
+    elif _result_sender is not None:
+        _result_sender.send(answer)
     else:
         return False
     return True
 
 
-def gathering(target: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, list[Answer]]:
+def capture_results(
+    target: Callable[..., Any], *args: Any, **kwargs: Any
+) -> tuple[Any, list[Result]]:
     """Calls ``target`` in a child; returns what it returns and the answers it had to give."""
-    answers = _gathered.answers = []
+    answers = _captured.answers = []
     try:
         return target(*args, **kwargs), answers
     finally:
-        _gathered.answers = None
+        _captured.answers = None
 
 
 def _after_fork() -> None:
     """A child has neither the thread nor the right to what its parent has not sent yet."""
-    global _desk
-    _desk = None
+    global _result_sender
+    _result_sender = None
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -214,5 +217,5 @@ os.register_at_fork(after_in_child=_after_fork)
 
 @atexit.register
 def _at_exit() -> None:
-    if _desk is not None:
-        _desk.flush()
+    if _result_sender is not None:
+        _result_sender.flush()

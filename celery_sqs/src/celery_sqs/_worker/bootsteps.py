@@ -29,7 +29,7 @@ POOL = "celery_sqs._worker.pool:TaskPool"
 CELERY_REQUEST = "celery.worker.request:Request"
 
 
-class GiveBack(bootsteps.StartStopStep):
+class RequeuePrefetched(bootsteps.StartStopStep):
     """At the start of any shutdown, hands back at once what is held and has not started.
 
     Stock Celery keeps it invisible until its running tasks have ended, or until the visibility
@@ -55,7 +55,7 @@ class GiveBack(bootsteps.StartStopStep):
     terminate = stop
 
 
-class PromptSignals(bootsteps.StartStopStep):
+class SignalWakeup(bootsteps.StartStopStep):
     """Lets a signal wake the event loop.
 
     Python handles a signal at once, but then goes on waiting in ``epoll`` until a timer is due: an
@@ -94,7 +94,7 @@ class PromptSignals(bootsteps.StartStopStep):
         writer.close()
 
 
-class QuietHeart(bootsteps.StartStopStep):
+class SlowHeartbeat(bootsteps.StartStopStep):
     """A heartbeat every 30 s instead of every 2: each is a paid call for every listener.
 
     Who begins to listen asks for a heartbeat at once, and Celery's answer says that the next comes
@@ -114,13 +114,13 @@ class QuietHeart(bootsteps.StartStopStep):
                 step.heartbeat_interval = interval or Options.heartbeat_interval
 
     def start(self, c: Any) -> None:
-        fanout = c.connection.transport.outgoing.fanout
+        fanout = c.connection.transport.session.fanout
         if c.hub is not None:
             fanout.on_command = lambda: c.hub.call_soon(self._correct, c)
 
     def stop(self, c: Any) -> None:
         if c.connection is not None:
-            c.connection.transport.outgoing.fanout.on_command = None
+            c.connection.transport.session.fanout.on_command = None
 
     def _correct(self, c: Any) -> None:
         if not self._correcting:
@@ -140,7 +140,7 @@ class QuietHeart(bootsteps.StartStopStep):
             )
 
 
-class Guard(bootsteps.StartStopStep):
+class WatchdogStep(bootsteps.StartStopStep):
     """The watchdog over this worker's receivers."""
 
     requires = (Tasks,)
@@ -175,7 +175,9 @@ def install(worker: Any) -> None:
     """Equips the worker that is about to start."""
     if concurrency.get_implementation(worker.pool_cls) is prefork.TaskPool:
         worker.pool_cls = POOL
-    worker.app.steps["consumer"].update((GiveBack, Guard, PromptSignals, QuietHeart))
+    worker.app.steps["consumer"].update(
+        (RequeuePrefetched, WatchdogStep, SignalWakeup, SlowHeartbeat)
+    )
     for task in worker.app.tasks.values():
         if task.Request == CELERY_REQUEST:
             task.Request = REQUEST

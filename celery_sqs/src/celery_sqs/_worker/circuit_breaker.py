@@ -19,7 +19,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0
 """Seconds; the longest is half of what the watchdog allows between two polls."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Between a channel, which tells how tasks end, and its receivers, which ask. Thread-safe."""
 
     def __init__(self) -> None:

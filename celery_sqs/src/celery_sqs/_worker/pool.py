@@ -18,7 +18,7 @@ from celery.concurrency import prefork
 from celery.utils.log import get_logger
 from kombu.asynchronous import get_event_loop
 
-from celery_sqs._results.sender import Answer, gathering, hand_over
+from celery_sqs._results.sender import Result, capture_results, hand_over
 from celery_sqs._worker import bootsteps
 
 logger = get_logger(__name__)
@@ -45,7 +45,7 @@ class TaskPool(prefork.TaskPool):
     ) -> Any:
         """Has a child run a task. Celery's request gives its own ``callback`` for the outcome."""
         options["callback"] = partial(_ended, options.get("callback"))
-        return super().apply_async(gathering, (target, *(args or ())), kwargs, **options)
+        return super().apply_async(capture_results, (target, *(args or ())), kwargs, **options)
 
     def _flush(self) -> None:
         """Called by Celery when a worker stops and when it has lost its connection."""
@@ -73,7 +73,7 @@ class TaskPool(prefork.TaskPool):
         return any(job._write_to is not None and not job._accepted for job in jobs)
 
 
-def _ended(callback: Callable[[Any], None] | None, outcome: tuple[Any, list[Answer]]) -> None:
+def _ended(callback: Callable[[Any], None] | None, outcome: tuple[Any, list[Result]]) -> None:
     """In the parent: the answers first, so that the request is settled after them."""
     value, answers = outcome
     for answer in answers:

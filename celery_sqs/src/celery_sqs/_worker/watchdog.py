@@ -66,7 +66,7 @@ def is_stuck(receiver: Receiver, now: float, since: float, limit: float) -> bool
     when on its silence counts."""
     if receiver.stopping or now - max(receiver.health.last_poll, since) < limit:
         return False
-    return not receiver.is_alive() or receiver.starving
+    return not receiver.is_alive() or receiver.has_capacity
 
 
 def end_process() -> None:
