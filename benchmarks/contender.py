@@ -1,7 +1,7 @@
-"""The Celery applications that are compared: this layer, and stock Celery with its S3 backend.
+"""The Celery applications that are compared: this layer, stock Celery on SQS and S3, and on Redis.
 
 ``CONTENDER`` names one of :data:`CONTENDERS`, ``BENCH_PREFIX`` begins all names. Import from worker
-and client alike; the emulator comes from ``AWS_ENDPOINT_URL``.
+and client alike; the emulator comes from ``AWS_ENDPOINT_URL``, Redis from ``BENCH_REDIS_URL``.
 """
 
 import os
@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 from celery import Celery
 
 OURS, STOCK, TUNED = "this layer", "stock, defaults", "stock, best tuning"
-CONTENDERS = (OURS, STOCK, TUNED)
+REDIS = "Celery on Redis"
+"""Runs only where ``redis-server`` is installed."""
+CONTENDERS = (OURS, STOCK, TUNED, REDIS)
 CONCURRENCY = 2
 """Of every worker, the hand-written one included."""
 REGION = "us-east-1"
@@ -25,6 +27,8 @@ def settings(name: str, prefix: str) -> dict[str, Any]:
         "worker_concurrency": CONCURRENCY,
         "broker_connection_retry_on_startup": True,
     }
+    if name == REDIS:
+        return common | _redis()
     return common | (_ours(prefix) if name == OURS else _stock(prefix, tuned=name == TUNED))
 
 
@@ -41,6 +45,11 @@ def _ours(prefix: str) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "broker_pool_limit": 50,  # threads that may send at once: their messages share calls
     }
+
+
+def _redis() -> dict[str, Any]:
+    url = os.environ["BENCH_REDIS_URL"]
+    return {"broker_url": f"{url}/0", "result_backend": f"{url}/1", "broker_pool_limit": 50}
 
 
 def _stock(prefix: str, *, tuned: bool) -> dict[str, Any]:
@@ -61,8 +70,9 @@ def _stock(prefix: str, *, tuned: bool) -> dict[str, Any]:
     }
 
 
-POLL = {OURS: 0.5, STOCK: 0.5, TUNED: 0.05}
-"""``interval`` of ``get()`` in seconds: Celery's default, or its best. Ours does not poll."""
+POLL = {OURS: 0.5, STOCK: 0.5, TUNED: 0.05, REDIS: 0.5}
+"""``interval`` of ``get()`` in seconds: Celery's default, or its best. Ours and Redis's do not
+poll."""
 
 name = os.environ.get("CONTENDER", OURS)
 app = Celery("benchmark", set_as_current=True)

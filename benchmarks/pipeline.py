@@ -1,4 +1,4 @@
-"""``python -m benchmarks.pipeline``: this layer, stock Celery and a loop by hand, side by side.
+"""``python -m benchmarks.pipeline``: this layer, stock Celery, Celery on Redis and a loop by hand.
 
 Starts and stops its emulator itself. With ``--json`` the last line of standard output is one JSON
 object whose ``figures`` are the contract's; progress goes to standard error.
@@ -23,9 +23,11 @@ from typing import Any
 import boto3
 
 from benchmarks import prices
-from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REGION, STOCK, TUNED
+from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REDIS, REGION, STOCK, TUNED
 from benchmarks.emulator import Emulator, emulator, emulator_with_ec2
 from benchmarks.pipeline_client import AT_ONCE, LOOP, WARM_UP
+from benchmarks.processor_time import tree_seconds
+from benchmarks.redis_server import redis_program, redis_server
 from benchmarks.rest import Rest, measure_rest
 from celery_sqs import queues
 from local.emulators.embedded_aws import isolated
@@ -63,7 +65,10 @@ class Run:
     """Seconds."""
     seconds: float
     cpu_seconds: float
+    """Of the client."""
     calls: Counter[str]
+    worker_cpu_seconds: float = 0.0
+    """Of all processes of the worker."""
 
     def plus(self, other: "Run") -> "Run":
         return Run(
@@ -71,6 +76,7 @@ class Run:
             self.seconds + other.seconds,
             self.cpu_seconds + other.cpu_seconds,
             self.calls + other.calls,
+            self.worker_cpu_seconds + other.worker_cpu_seconds,
         )
 
     @property
@@ -96,6 +102,7 @@ class Run:
             "p99_ms": round(1000 * self.percentile(99), 2),
             "tasks_per_s": round(self.tasks / self.seconds, 1),
             "client_cpu_ms_per_task": round(1000 * self.cpu_seconds / self.tasks, 2),
+            "worker_cpu_ms_per_task": round(1000 * self.worker_cpu_seconds / self.tasks, 2),
             "calls_per_task": {kind: round(count, 3) for kind, count in per_task.items()},
             "sqs_calls_per_task": round(self.sqs_calls_per_task(), 3),
             "dollars_per_million_tasks": round(prices.dollars(per_task) * 1e6, 2),
@@ -110,11 +117,14 @@ class Bench:
         self._emulator = emulator
         self._directory = directory
         self._environment = isolated(dict(os.environ), emulator.url)
+        self._workers: dict[str, tuple[int, ...]] = {}
         os.environ.update(self._environment)
 
     def prepare(self, contender: str) -> str:
         """Makes queues and bucket of a contender; returns the prefix of their names."""
         prefix = f"bench-{uuid.uuid4().hex[:8]}"
+        if contender == REDIS:
+            return prefix
         sqs = boto3.client("sqs", region_name=REGION)
         if contender in (OURS, LOOP):
             queues.ensure_request_queue(
@@ -140,6 +150,7 @@ class Bench:
         log = self._directory / f"worker-{prefix}.log"
         environment = self._of(contender, prefix)
         children = [Child(command, environment=environment, log=log) for command in commands]
+        self._workers[prefix] = tuple(child.pid for child in children)
         try:
             yield
         finally:
@@ -162,7 +173,7 @@ class Bench:
             if client.stdout.readline() != "ready\n":
                 raise SystemExit(f"{contender} does not work:\n{self.logs(prefix)}")
             time.sleep(SETTLE)  # so that deletions of the warm-up do not count
-            mark = self._emulator.mark()
+            mark, spent = self._emulator.mark(), tree_seconds(self._workers[prefix])
             printed, _ = client.communicate("go\n", timeout=CLIENT_TIMEOUT)
         if client.returncode != 0:
             raise SystemExit(f"{contender} failed:\n{self.logs(prefix)}")
@@ -173,6 +184,7 @@ class Bench:
             measured["seconds"],
             measured["cpu_seconds"],
             self._emulator.calls(mark),
+            tree_seconds(self._workers[prefix]) - spent,
         )
 
     def logs(self, prefix: str) -> str:
@@ -184,9 +196,11 @@ class Bench:
         return self._environment | {"CONTENDER": contender, "BENCH_PREFIX": prefix}
 
 
-def compare(bench: Bench, size: Size) -> dict[str, dict[str, Run]]:
+def compare(
+    bench: Bench, size: Size, contenders: Sequence[str] = CONTENDERS
+) -> dict[str, dict[str, Run]]:
     """Runs of every contender by mode, in turns: a slow minute of the machine meets them all."""
-    prefixes = {name: bench.prepare(name) for name in (LOOP, *CONTENDERS)}
+    prefixes = {name: bench.prepare(name) for name in (LOOP, *contenders)}
     single: dict[str, Run] = {}
     burst: dict[str, Run] = {}
     with ExitStack() as workers:
@@ -196,9 +210,9 @@ def compare(bench: Bench, size: Size) -> dict[str, dict[str, Run]]:
             for name in (LOOP, OURS) if turn % 2 == 0 else (OURS, LOOP):
                 _add(single, name, bench.run(name, prefixes[name], "single", size.singles))
     for turn in range(size.turns):
-        for name in (LOOP, *CONTENDERS):
+        for name in (LOOP, *contenders):
             with bench.worker(name, prefixes[name]):
-                if turn == 0 and name in (STOCK, TUNED):
+                if turn == 0 and name in (STOCK, TUNED, REDIS):
                     run = bench.run(name, prefixes[name], "single", size.stock_singles)
                     _add(single, name, run)
                 _add(burst, name, bench.run(name, prefixes[name], "burst", size.bursts))
@@ -213,12 +227,22 @@ def figures(runs: Mapping[str, Mapping[str, Run]], rest: Rest) -> dict[str, floa
     """The contract's figures."""
     single, burst = runs["single"], runs["burst"]
     best = min(burst[name].percentile(95) for name in (STOCK, TUNED))
-    return {
+    found = {
         "latency_vs_boto3_loop": single[OURS].percentile(50) / single[LOOP].percentile(50),
         "burst_p95_vs_stock_best": best / burst[OURS].percentile(95),
         "sqs_calls_per_task_single": single[OURS].sqs_calls_per_task(),
         "sqs_calls_per_task_burst": burst[OURS].sqs_calls_per_task(),
         "rest_calls_per_day": rest.system.per_day,
+    }
+    return found | (_vs_redis(burst[OURS], burst[REDIS]) if REDIS in burst else {})
+
+
+def _vs_redis(ours: Run, redis: Run) -> dict[str, float]:
+    """Ours / theirs, in a burst. Both ran the same number of tasks."""
+    return {
+        "worker_cpu_vs_redis": ours.worker_cpu_seconds / redis.worker_cpu_seconds,
+        "client_cpu_vs_redis": ours.cpu_seconds / redis.cpu_seconds,
+        "burst_p95_vs_redis": ours.percentile(95) / redis.percentile(95),
     }
 
 
@@ -245,7 +269,8 @@ def table(found: Mapping[str, Any]) -> str:
     """The same for people."""
     lines = [f"Emulator: {found['emulator']}; {found['worker_processes']} worker processes", ""]
     columns = ("p50_ms", "p95_ms", "p99_ms", "tasks_per_s", "client_cpu_ms_per_task",
-               "sqs_calls_per_task", "dollars_per_million_tasks")  # fmt: skip
+               "worker_cpu_ms_per_task", "sqs_calls_per_task",
+               "dollars_per_million_tasks")  # fmt: skip
     for mode, title in (("single", "one after another"), ("burst", f"{AT_ONCE} at once")):
         lines += [f"| {title} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
         for name, run in found["runs"][mode].items():
@@ -261,6 +286,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _with_redis(stack: ExitStack, directory: Path) -> tuple[str, ...]:
+    """All contenders, or all but Redis where it is not installed."""
+    program = redis_program()
+    if program is None:
+        say(f"{REDIS}: skipped, redis-server is not installed")
+        return tuple(name for name in CONTENDERS if name != REDIS)
+    os.environ["BENCH_REDIS_URL"] = stack.enter_context(redis_server(program, directory))
+    return CONTENDERS
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -270,9 +305,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     size = QUICK if options.quick else Size()
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, ExitStack() as stack:
+        contenders = _with_redis(stack, Path(directory))
         running = stack.enter_context(emulator(Path(directory)))
         say(f"on {running.name}")
-        runs = compare(Bench(running, Path(directory)), size)
+        runs = compare(Bench(running, Path(directory)), size, contenders)
         complete = stack.enter_context(emulator_with_ec2(running, Path(directory)))
         rest = measure_rest(complete, Path(directory), size.rest_seconds)
         found = report(running.name, runs, rest)

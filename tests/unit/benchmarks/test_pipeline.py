@@ -2,17 +2,21 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from benchmarks import prices
-from benchmarks.contender import OURS, STOCK, TUNED
+from benchmarks.contender import OURS, REDIS, STOCK, TUNED
 from benchmarks.counting_proxy import Counter as Calls
 from benchmarks.emulator import Emulator
 from benchmarks.pipeline import Run, figures, report, table
 from benchmarks.pipeline_client import LOOP
+from benchmarks.processor_time import tree_seconds
 from benchmarks.rest import Rest, Resting
 
 
@@ -56,6 +60,38 @@ def test_figures_are_what_their_names_say(runs: dict[str, dict[str, Run]], rest:
             "rest_calls_per_day": 8640.0,
         }
     )
+
+
+def test_redis_is_compared_where_it_ran(runs: dict[str, dict[str, Run]], rest: Rest) -> None:
+    assert not any("redis" in name for name in figures(runs, rest))
+    runs["burst"][OURS] = Run((0.2,) * 50, 1.0, 0.05, Counter(), worker_cpu_seconds=0.08)
+    runs["burst"][REDIS] = Run((0.25,) * 50, 1.0, 0.2, Counter(), worker_cpu_seconds=0.1)
+    found = {name: value for name, value in figures(runs, rest).items() if "redis" in name}
+    assert found == pytest.approx(
+        {"worker_cpu_vs_redis": 0.8, "client_cpu_vs_redis": 0.25, "burst_p95_vs_redis": 0.8}
+    )
+
+
+BUSY = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True)\ninput()"
+
+
+def test_processor_time_is_that_of_the_whole_tree() -> None:
+    """The parent sleeps; its child, and a grandchild that has ended, each used 0.3 s."""
+    child = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BUSY!r}], input=b'x')\n"
+    )
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child + BUSY!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as tree:
+        assert tree.stdout is not None
+        for _ in range(2):
+            tree.stdout.readline()
+        spent = tree_seconds([tree.pid])
+        tree.communicate(b"x")
+    assert 0.6 <= spent < 2.0
+    assert tree_seconds([tree.pid]) == 0.0
+    assert tree_seconds([os.getpid()]) > 0.0
 
 
 def test_the_report_is_json_and_names_the_emulator(
