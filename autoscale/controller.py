@@ -43,10 +43,11 @@ from autoscale.signals import (
     ServiceCapacity,
     read_in_flight,
 )
-from autoscale.state import PREFIX, StateStore
+from autoscale.state import StateStore
 from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 logger = logging.getLogger("autoscale.controller")  # not __main__
@@ -337,9 +338,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings.fleet_mode,
     )
     fleet: Fleet = Ec2Fleet(settings)
-    state = StateBucket(settings, PREFIX)
+    state = StateBucket(settings, layout.CONTROLLER)
     if dry:  # beside the one that acts, with a lease and a record of its own
-        fleet, state = DryRunFleet(fleet), StateBucket(settings, PREFIX + "dry-run/")
+        fleet, state = DryRunFleet(fleet), StateBucket(settings, layout.CONTROLLER + "dry-run/")
         settings = settings.model_copy(update={"state_dir": settings.state_dir / "dry-run"})
     controller = Controller(
         settings,

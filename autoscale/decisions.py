@@ -13,8 +13,8 @@ from typing import Any
 from autoscale.model import Demand, Machine, ScalingLimits, ScalingPlan
 from autoscale.state import StateStore
 from facerec_tasks.control_schemas import Decision as Decision
+from facerec_tasks.storage import layout
 
-PREFIX = "decisions/"
 CHUNK = 300.0
 """Seconds whose steps make one object."""
 GONE = frozenset({"shutting-down", "terminated"})
@@ -139,7 +139,7 @@ class DecisionLog:
         if self._unwritten is None:
             return
         begun = datetime.fromtimestamp(self._begun, UTC)
-        name = f"{PREFIX}{begun:%Y-%m-%d}/{begun:%H-%M-%S}-{self._run}.jsonl"
+        name = f"{layout.DECISIONS}{begun:%Y-%m-%d}/{begun:%H-%M-%S}-{self._run}.jsonl"
         self._state.put(name, ("\n".join(self._lines) + "\n").encode())
         self._state.put(LATEST, self._lines[-1].encode())
         self._unwritten = None
@@ -148,7 +148,7 @@ class DecisionLog:
 def read_last(state: StateStore, count: int) -> list[Decision]:
     """The newest so many, oldest first."""
     found: list[Decision] = []
-    for name in reversed(state.names(PREFIX)):
+    for name in reversed(state.names(layout.DECISIONS)):
         if len(found) >= count:
             break
         found = _read_one(state, name) + found
@@ -163,5 +163,5 @@ def _read_one(state: StateStore, name: str) -> list[Decision]:
 
 def read(state: StateStore, day: str = "") -> Iterator[Decision]:
     """The decisions that were kept, oldest first; ``day`` as ``2026-01-31``, or all."""
-    for name in state.names(PREFIX + day):
+    for name in state.names(layout.DECISIONS + day):
         yield from _read_one(state, name)

@@ -19,10 +19,10 @@ from typing import Self
 from autoscale.state import StateStore
 from facerec_tasks.aws import CONNECT_TIMEOUT, SHORTER_READ_TIMEOUTS
 from facerec_tasks.errors import PreconditionFailed
+from facerec_tasks.storage import layout
 
 logger = logging.getLogger(__name__)
 
-NAME = "lease.json"
 DURATION = 45.0
 """Seconds without renewal after which others may take it."""
 RENEW = 12.0
@@ -129,13 +129,13 @@ class LeaderLease:
         place = self._lock.hold()
         if self._etag is not None and place is not None and self.left > 0:
             holder = LeaseRecord(self._run, place, self._renewals + 1, released=True)
-            self._state.put(NAME, holder.to_json(), if_match=self._etag)
+            self._state.put(layout.LEASE, holder.to_json(), if_match=self._etag)
         self._etag, self._expires = None, float("-inf")
         self._lock.release()
 
     def _take(self, place: str) -> bool:
         self._etag, self._expires = None, float("-inf")
-        found = self._state.find(NAME)
+        found = self._state.find(layout.LEASE)
         if found is None:
             return self._write(place, None)
         holder = LeaseRecord.from_json(found.data)
@@ -158,7 +158,7 @@ class LeaderLease:
         holder = LeaseRecord(self._run, place, self._renewals + 1)
         try:
             self._etag = self._state.put(
-                NAME, holder.to_json(), if_match=etag, if_absent=etag is None
+                layout.LEASE, holder.to_json(), if_match=etag, if_absent=etag is None
             )
         except PreconditionFailed:
             self._watched = None

@@ -6,9 +6,6 @@ from typing import Protocol
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.storage.state_bucket import Stored
 
-PREFIX = "controller/"
-"""Of its objects in the state bucket."""
-
 
 class StateStore(Protocol):
     """What the controller needs of a :class:`facerec_tasks.storage.state_bucket.StateBucket`."""

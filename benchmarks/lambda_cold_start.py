@@ -17,9 +17,9 @@ from typing import Any
 
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators import video_functions
 from local.emulators.embedded_aws import embedded_aws, isolated
 from local.emulators.lambda_images import in_image
@@ -35,8 +35,8 @@ def measure(runs: int, wrap: Callable[[Function], Function]) -> dict[str, float]
     settings = get_settings()
     create_buckets(settings)
     video_functions.create_resources(settings)
-    storage = Storage(settings)
-    portraits.enrol(People(storage), ModelFiles(storage, settings))
+    state = StateBucket(settings)
+    portraits.enrol(People(state), ModelFiles(state, settings))
     splitting, recognition = (wrap(function) for function in video_functions.functions())
     found: dict[str, list[float]] = {}
     for run in range(runs):

@@ -16,6 +16,7 @@ from typing import Any
 
 import boto3
 
+from facerec_tasks.storage import layout
 from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
@@ -162,7 +163,7 @@ def _recognitions(since: float) -> list[tuple[float, float]]:
     """(finished at, seconds of recognition) of the records written since then."""
     s3 = boto3.client("s3", region_name=REGION)
     bucket = f"{ID}-state-bucket"
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="results/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=layout.RESULTS)
     records = [
         json.load(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"])
         for page in pages

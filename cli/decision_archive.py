@@ -4,8 +4,8 @@ import click
 
 from autoscale import decisions
 from autoscale.decisions import Decision
-from autoscale.state import PREFIX
 from facerec_tasks.settings import get_settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
@@ -16,7 +16,7 @@ DAY = click.option(
 
 def read_decisions(day: str, newest: int | None = None) -> list[Decision]:
     """Those of a day, the newest so many, or all; oldest first."""
-    state = StateBucket(get_settings(), PREFIX)
+    state = StateBucket(get_settings(), layout.CONTROLLER)
     if newest is not None and not day:
         return decisions.read_last(state, newest)
     return list(decisions.read(state, day))

@@ -13,9 +13,9 @@ from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.schemas import Face, Outcome
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.storage.model_files import ModelFiles
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 class Engine:
@@ -23,9 +23,9 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         """Raises :class:`AwsError`, :class:`GalleryError` or :class:`ModelMissing`."""
-        storage = Storage(settings)
-        self._model_files = ModelFiles(storage, settings)
-        self.source = GallerySource(storage, settings.state_dir / "gallery")
+        state = StateBucket(settings)
+        self._model_files = ModelFiles(state, settings)
+        self.source = GallerySource(state, settings.state_dir / "gallery")
         self._loaded = self._recognizer = self._model_files.recognizer(self.source.current())
 
     def __call__(self, photo: bytes) -> dict[str, Any]:

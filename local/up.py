@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from local import system
 from local.emulators import embedded_aws
 from local.emulators.resources import create_resources
@@ -48,7 +48,7 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
         discovery.advertise(isolated.state_dir)
         _put_away_logs(isolated)
         persistence = GalleryPersistence(
-            Storage(isolated), isolated.state_dir / "kept" / isolated.id
+            StateBucket(isolated), isolated.state_dir / "kept" / isolated.id
         )
         with _supervised(persistence) as supervisor:
             answer = _start(isolated, supervisor, persistence)

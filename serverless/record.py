@@ -14,7 +14,8 @@ from urllib.parse import quote
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.video.timeline import Person
 from serverless.uploads import VideoUpload
 
@@ -90,24 +91,24 @@ class Records:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._storage = Storage(settings)
+        self._state = StateBucket(settings)
 
     def find(self, name: str) -> Record | None:
         """The record of a video name, or none yet."""
-        found = self._storage.find(_path(name))
+        found = self._state.find(layout.video_record(name))
         return Record.from_json(found.data) if found else None
 
     def put(self, record: Record) -> Record:
         """Keeps the record unless its upload or a newer one has one; returns the one on record."""
-        path = _path(record.upload.name)
+        path = layout.video_record(record.upload.name)
         for _ in range(ATTEMPTS):
-            found = self._storage.find(path)
+            found = self._state.find(path)
             if found:
                 kept = Record.from_json(found.data)
                 if not record.upload.supersedes(kept.upload):
                     return kept
             try:
-                self._storage.put(
+                self._state.put(
                     path,
                     record.to_json(),
                     if_match=found.etag if found else None,
@@ -170,10 +171,6 @@ class Records:
         except NotFound:
             return None
         return found["Metadata"]
-
-
-def _path(name: str) -> str:
-    return f"videos/{name}.json"
 
 
 def _answer(name: str) -> str:

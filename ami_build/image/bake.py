@@ -32,6 +32,7 @@ from facerec_tasks.errors import (
     Unavailable,
 )
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 DEBIAN = "136693071363"
 """Debian's own account: https://wiki.debian.org/Cloud/AmazonEC2Image/Bookworm"""
 BASE_NAME = "debian-12-amd64-*"
-PREFIX = "bake/"
 BAKE_TAG = "facerec-bake"
 MAX_USER_DATA = 16 * 1024
 """https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html"""
@@ -103,7 +103,7 @@ class Bake:
         self._settings, self._order, self._tell, self._poll = settings, order, tell, poll
         self._ec2 = client(settings, "ec2")
         self._images = Images(settings)
-        self._state = StateBucket(settings, PREFIX)
+        self._state = StateBucket(settings, layout.BAKE)
         self._machine = ""
         self._launching = False
         self.version = ""
@@ -172,7 +172,7 @@ class Bake:
 
     def _user_data(self, packed: bytes) -> str:
         """A shell script that hands the order to :mod:`.first_boot`, which it carries."""
-        s3, folder = client(self._settings, "s3"), f"{PREFIX}{self.version}/"
+        s3, folder = client(self._settings, "s3"), f"{layout.BAKE}{self.version}/"
 
         def signed(operation: str, name: str) -> str:
             where = {"Bucket": self._settings.state_bucket, "Key": folder + name}

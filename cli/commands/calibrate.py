@@ -22,9 +22,9 @@ from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import DEFAULT_ENGINE, People
+from facerec_tasks.storage.state_bucket import StateBucket
 
 Photo = Callable[[str], bytes | None]
 """From the id of a photo to its bytes; none for an embedding that came without."""
@@ -105,7 +105,7 @@ def calibrate(
 
 
 def _enrolled() -> tuple[Gallery, Photo]:
-    people = People(Storage(get_settings()))
+    people = People(StateBucket(get_settings()))
 
     def photo(photo_id: str) -> bytes | None:
         try:
@@ -126,7 +126,7 @@ def _of_folder(folder: Path) -> tuple[Gallery, Photo]:
 
 
 def _of_strangers(gallery: Gallery, folder: Path) -> Trials:
-    model_files = ModelFiles(Storage(get_settings()), get_settings())
+    model_files = ModelFiles(StateBucket(get_settings()), get_settings())
     enroller = Enroller(model_files.recognizer(gallery))
     looked_at = [enroller.examine(p.read_bytes(), strict=False) for p in photos_in(folder)]
     embeddings = [found.embedding for found in looked_at if isinstance(found, Sample)]
@@ -195,7 +195,9 @@ def _apply(found: Calibration) -> None:
     if found.proposed is None:
         raise click.ClickException("there is nothing to apply")
     threshold = found.proposed.threshold
-    People(Storage(get_settings())).edit(lambda gallery: _with_threshold(gallery, found, threshold))
+    People(StateBucket(get_settings())).edit(
+        lambda gallery: _with_threshold(gallery, found, threshold)
+    )
     broadcast_gallery_change()
     click.echo(f"the threshold is {threshold:g} now", err=True)
 

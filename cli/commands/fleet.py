@@ -15,13 +15,13 @@ from autoscale.explain import explain as in_words
 from autoscale.fleet import NAME, Ec2Fleet
 from autoscale.metrics import ControllerMetrics
 from autoscale.model import Machine
-from autoscale.state import PREFIX
 from cli.commands.fleet_report import report
 from cli.commands.fleet_rollout import roll, rollout
 from cli.commands.fleet_simulation import simulate
 from cli.decision_archive import DAY, JSON, read_decisions
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 REFRESH = 2.0
@@ -72,7 +72,7 @@ def _status() -> dict[str, Any]:
 
 
 def _latest() -> Decision | None:
-    found = StateBucket(get_settings(), PREFIX).find(LATEST)
+    found = StateBucket(get_settings(), layout.CONTROLLER).find(LATEST)
     return Decision.from_json(found.data.decode()) if found else None
 
 

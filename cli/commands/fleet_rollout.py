@@ -12,11 +12,11 @@ from ami_build.image.registry import Images
 from autoscale.decisions import GONE, LATEST, Decision
 from autoscale.fleet import NAME, Ec2Fleet, Fleet
 from autoscale.model import Machine
-from autoscale.state import PREFIX
 from cli.decision_archive import JSON
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.errors import AwsError, FacerecError
 from facerec_tasks.settings import Settings, get_settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 LOOK = 3.0
@@ -81,7 +81,7 @@ def watch(
 
 
 def _why(settings: Settings) -> str:
-    found = StateBucket(settings, PREFIX).find(LATEST)
+    found = StateBucket(settings, layout.CONTROLLER).find(LATEST)
     said = Decision.from_json(found.data.decode()).not_less if found else ""
     return f"The controller: {said}" if said else "No decision of the controller was found."
 

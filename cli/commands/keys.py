@@ -11,7 +11,7 @@ from rich.table import Table
 
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.services.keys import DEPRECATED_SCOPES, SCOPES, ApiKey, ApiKeys, make
 
 
@@ -77,4 +77,4 @@ def _day(key: ApiKey) -> str:
 
 
 def _keys() -> ApiKeys:
-    return ApiKeys(Storage(get_settings()))
+    return ApiKeys(StateBucket(get_settings()))

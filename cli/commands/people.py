@@ -19,9 +19,9 @@ from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 
 EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
 _PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -112,14 +112,14 @@ def rename(old: str, new: str) -> None:
 
 
 def _people() -> People:
-    return People(Storage(get_settings()))
+    return People(StateBucket(get_settings()))
 
 
 def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     for name, _ in photos:
         checked_name(name)
     known = _people().gallery()
-    model_files = ModelFiles(Storage(get_settings()), get_settings())
+    model_files = ModelFiles(StateBucket(get_settings()), get_settings())
     batch = Batch(Enroller(model_files.recognizer(known)), known, strict=not force)
     refused = enrol(batch, photos, lambda: _save(batch))
     if refused == len(photos):

@@ -23,9 +23,9 @@ from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 class Refused(GalleryError):
@@ -49,8 +49,8 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
     photos to tell, nothing changes. Running workers follow by themselves.
     """
     with friendly_errors(GalleryError, ModelMissing, OSError):
-        storage = Storage(get_settings())
-        people, model_files = People(storage), ModelFiles(storage, get_settings())
+        state = StateBucket(get_settings())
+        people, model_files = People(state), ModelFiles(state, get_settings())
         known = people.gallery()
         name = FP32 if wanted == FP32 else _made(people, model_files, known, network)
         recognizer = model_files.recognizer(Gallery.empty(known.engine, precision=name))

@@ -15,8 +15,8 @@ from cli.friendly_errors import friendly_errors
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.attempts import Attempts
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.state_bucket import StateBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -94,13 +94,13 @@ def redrive(limit: int | None, as_json: bool) -> None:
     with friendly_errors(*EXPECTED), translated():
         settings = get_settings()
         sqs = client(settings, "sqs")
-        storage = Storage(settings)
+        state = StateBucket(settings)
         done = redrive_messages(
             sqs,
             queues.queue_url(sqs, settings.dead_letter_queue),
             queues.queue_url(sqs, settings.request_queue),
             limit=limit,
-            prepare=lambda body: _reopen(settings, storage, body),
+            prepare=lambda body: _reopen(settings, state, body),
         )
     if as_json:
         click.echo(json.dumps(asdict(done)))
@@ -108,14 +108,14 @@ def redrive(limit: int | None, as_json: bool) -> None:
         click.echo(f"{done.moved} moved, {done.refused} refused")
 
 
-def _reopen(settings: Settings, storage: Storage, body: str) -> None:
+def _reopen(settings: Settings, state: StateBucket, body: str) -> None:
     """Lets a buried task run again: without this, its record would answer for it."""
     try:
         task_id = decode_message(body, settings.request_queue).get("headers", {}).get("id")
     except errors.UnknownVersion:
         return  # a newer release's; its workers will say what they think of it
-    if task_id and Results(storage).reopen(task_id):
-        Attempts(storage).clear(task_id)
+    if task_id and Results(state).reopen(task_id):
+        Attempts(state).clear(task_id)
 
 
 @queue.command()

@@ -8,7 +8,8 @@ import socket
 import time
 from typing import Any
 
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 class Attempts:
@@ -18,12 +19,12 @@ class Attempts:
     start may be lost from the list, which buries later, never sooner.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket) -> None:
+        self._state = state
 
     def starts(self, task_id: str) -> list[dict[str, Any]]:
         """Starts written down so far: ``at`` (unix seconds), ``machine``, ``receive``."""
-        found = self._storage.find(_name(task_id))
+        found = self._state.find(layout.attempts(task_id))
         return list(json.loads(found.data)) if found else []
 
     def add(self, task_id: str, earlier: list[dict[str, Any]], *, receive: int) -> None:
@@ -37,11 +38,7 @@ class Attempts:
 
     def clear(self, task_id: str) -> None:
         """Removes the list: the task has its answer."""
-        self._storage.delete(_name(task_id))
+        self._state.delete(layout.attempts(task_id))
 
     def _write(self, task_id: str, starts: list[dict[str, Any]]) -> None:
-        self._storage.put(_name(task_id), json.dumps(starts).encode())
-
-
-def _name(task_id: str) -> str:
-    return f"attempts/{task_id}.json"
+        self._state.put(layout.attempts(task_id), json.dumps(starts).encode())

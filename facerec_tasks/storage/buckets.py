@@ -1,22 +1,31 @@
-"""The three buckets: photos in, names out, and everything else we keep."""
+"""The three buckets: photos in, names out, and the state of everything else."""
 
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from facerec_tasks.aws import translated
+from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import ConfigurationError, NotFound
-from facerec_tasks.storage.state_bucket import ObjectInfo, StateBucket, Stored
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage.state_bucket import StateBucket
 
-__all__ = ["ObjectInfo", "Storage", "Stored"]
-
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 CHUNK = 1 << 20
+"""Bytes of a download that are held at once."""
 
 
-class Storage(StateBucket):
-    """The state bucket, and photos and names. Errors: :class:`facerec_tasks.errors.AwsError`."""
+class PhotoBucket:
+    """Photos and videos by file name. Errors: :class:`facerec_tasks.errors.AwsError`."""
 
-    def put_photo(self, key: str, data: bytes | BinaryIO, content_type: str) -> str:
-        """Stores a photo and returns its version id.
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def _s3(self) -> "S3Client":
+        return client(self._settings, "s3")  # looked up each time: a forked child gets its own
+
+    def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> str:
+        """Stores a photo or video and returns its version id; a file is streamed.
 
         Raises :class:`ConfigurationError` when the bucket is not versioned: "latest" would give
         somebody else's photo to whoever uploads the same name a moment later.
@@ -30,55 +39,72 @@ class Storage(StateBucket):
             raise ConfigurationError(f"bucket {self._settings.in_bucket} is not versioned")
         return str(version)
 
-    def get_photo(self, key: str, version: str | None = None) -> bytes:
-        """The bytes of that version of a photo; raises :class:`NotFound`."""
-        chosen: dict[str, Any] = {"VersionId": version} if version else {}
+    def get(self, key: str, version: str | None = None) -> bytes:
+        """The bytes of that version; raises :class:`NotFound`."""
         with translated():
-            found = self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
-            return bytes(found["Body"].read())
+            return bytes(self._open(key, version)["Body"].read())
 
-    def put_video(self, key: str, file: BinaryIO, content_type: str) -> str:
-        """As :meth:`put_photo`, of a file that can be sought in: it is not held in memory."""
-        return self.put_photo(key, file, content_type)
-
-    def fetch_video(self, key: str, version: str | None, target: BinaryIO, most: int) -> int:
+    def download(self, key: str, version: str | None, target: BinaryIO, max_bytes: int) -> int:
         """Writes that version to ``target``; returns its size in bytes.
 
-        One of more than ``most`` bytes is not read. Raises :class:`NotFound`.
+        An object of more than ``max_bytes`` bytes is not read. Raises :class:`NotFound`.
         """
-        chosen: dict[str, Any] = {"VersionId": version} if version else {}
         with translated():
-            found = self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
+            found = self._open(key, version)
             size = int(found["ContentLength"])
-            if size <= most:
+            if size <= max_bytes:
                 for chunk in found["Body"].iter_chunks(CHUNK):
                     target.write(chunk)
             found["Body"].close()
         return size
 
-    def put_name(
-        self, stem: str, name: str, task_id: str, finished_at: float, *, careful: bool = False
-    ) -> None:
-        """The view for people: the last writer's name under the photo's name without extension.
+    def _open(self, key: str, version: str | None) -> Any:
+        chosen: dict[str, Any] = {"VersionId": version} if version else {}
+        return self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
 
-        ``finished_at`` is unix seconds. With ``careful`` (a task that runs again) nothing is
-        written over the name of an answer that finished at that moment or later.
+
+class NameBucket:
+    """Names as plain text by photo. Errors: :class:`facerec_tasks.errors.AwsError`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @property
+    def _s3(self) -> "S3Client":
+        return client(self._settings, "s3")
+
+    def put(
+        self, key: str, name: str, task_id: str, finished_at: float, *, keep_newer: bool = False
+    ) -> None:
+        """Stores a name; the last writer wins.
+
+        ``finished_at`` is unix seconds. With ``keep_newer`` (a task that runs again) the name of an
+        answer that finished at that moment or later stays.
         """
-        if careful and self._name_finished_at(stem) >= finished_at:
+        if keep_newer and self._finished_at(key) >= finished_at:
             return
         with translated():
             self._s3.put_object(
                 Bucket=self._settings.out_bucket,
-                Key=stem,
+                Key=key,
                 Body=name.encode(),
                 ContentType="text/plain; charset=utf-8",
                 Metadata={"task-id": task_id, "finished-at": repr(finished_at)},
             )
 
-    def _name_finished_at(self, stem: str) -> float:
+    def _finished_at(self, key: str) -> float:
         try:
             with translated():
-                found = self._s3.head_object(Bucket=self._settings.out_bucket, Key=stem)
+                found = self._s3.head_object(Bucket=self._settings.out_bucket, Key=key)
         except NotFound:
             return float("-inf")
         return float(found["Metadata"].get("finished-at", "-inf"))
+
+
+class Storage:
+    """The three buckets of one system."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.photos = PhotoBucket(settings)
+        self.names = NameBucket(settings)
+        self.state = StateBucket(settings)

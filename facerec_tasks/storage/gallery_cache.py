@@ -16,8 +16,9 @@ from pathlib import Path
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
 from facerec_tasks.recognition.gallery import mapped
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.people import CURRENT, DEFAULT_ENGINE
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.people import DEFAULT_ENGINE
+from facerec_tasks.storage.state_bucket import StateBucket
 
 CHECK_EVERY = 60.0
 """Seconds between two looks at the gallery's ETag, for all processes of the machine together."""
@@ -30,8 +31,10 @@ log = logging.getLogger(__name__)
 class GallerySource:
     """Where a worker takes its gallery from. Safe to use before and after a fork."""
 
-    def __init__(self, storage: Storage, folder: Path, *, check_every: float = CHECK_EVERY) -> None:
-        self._storage = storage
+    def __init__(
+        self, state: StateBucket, folder: Path, *, check_every: float = CHECK_EVERY
+    ) -> None:
+        self._state = state
         self._folder = folder
         self._check_every = check_every
         self._checked = False
@@ -83,7 +86,7 @@ class GallerySource:
         usable = self._is_usable()
         etag = self._etag() if usable else ""
         try:
-            stored = self._storage.get(CURRENT, if_none_match=etag or None)
+            stored = self._state.get(layout.GALLERY_CURRENT, if_none_match=etag or None)
         except NotFound:
             if usable and not etag:
                 self._etag_path.touch()  # nobody was enrolled then, and nobody is now

@@ -15,17 +15,16 @@ from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.people import ORPHAN_AGE
-
-STORED = "gallery/networks/"
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 class ModelFiles:
     """Loads what is here, fetches what is not."""
 
-    def __init__(self, storage: Storage, settings: Settings) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket, settings: Settings) -> None:
+        self._state = state
         self._models_dir = settings.models_dir
         self._fetched = settings.state_dir / "networks"
 
@@ -49,7 +48,7 @@ class ModelFiles:
         """Puts the network of that gallery where every machine finds it; before the gallery."""
         if gallery.precision != precision.FP32:
             path = self._folder(gallery) / _file(gallery.engine, gallery.precision)
-            self._storage.put(_stored(gallery.engine, gallery.precision), path.read_bytes())
+            self._state.put(_stored(gallery.engine, gallery.precision), path.read_bytes())
 
     def forget_others(self, gallery: Gallery) -> None:
         """Erases the int8 networks that this gallery does not use, but for new ones.
@@ -58,9 +57,9 @@ class ModelFiles:
         """
         used = _stored(gallery.engine, gallery.precision)
         oldest = datetime.now(UTC) - ORPHAN_AGE
-        for entry in list(self._storage.list(STORED)):
+        for entry in list(self._state.list(layout.GALLERY_NETWORKS)):
             if entry.name != used and entry.modified < oldest:
-                self._storage.erase(entry.name)
+                self._state.erase(entry.name)
 
     def _folder(self, gallery: Gallery) -> Path:
         """Where the embedder's network lies; fetched there if need be."""
@@ -74,7 +73,7 @@ class ModelFiles:
         return self._fetched
 
     def _fetch(self, gallery: Gallery, path: Path) -> None:
-        stored = self._storage.find(_stored(gallery.engine, gallery.precision))
+        stored = self._state.find(_stored(gallery.engine, gallery.precision))
         if stored is None or precision.of_network(stored.data) != gallery.precision:
             raise ModelMissing(
                 f"the network {path.name} of the gallery is not in the state bucket; "
@@ -101,4 +100,4 @@ def _file(engine: str, name: str) -> str:
 
 
 def _stored(engine: str, name: str) -> str:
-    return STORED + _file(engine, name)
+    return layout.GALLERY_NETWORKS + _file(engine, name)

@@ -20,10 +20,9 @@ from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery.enrolment import Sample, check_precision
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.storage.buckets import Storage, Stored
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket, Stored
 
-CURRENT = "gallery/current.gallery"
-PHOTOS = "gallery/photos/"
 DEFAULT_ENGINE = "resnet128"
 
 EDIT_TIMEOUT = 30.0
@@ -37,16 +36,16 @@ Edit = Callable[[Gallery], Gallery]
 class People:
     """Everybody the system knows. Edits return the gallery they made."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket) -> None:
+        self._state = state
 
     def gallery(self) -> Gallery:
         """The gallery as it is now; empty when nobody was ever enrolled."""
-        return _decoded(self._storage.find(CURRENT))
+        return _decoded(self._state.find(layout.GALLERY_CURRENT))
 
     def photo(self, photo_id: str) -> bytes:
         """The photo of an enrolment; raises :class:`NotFound`."""
-        stored = self._storage.get(PHOTOS + photo_id)
+        stored = self._state.get(layout.gallery_photo(photo_id))
         assert stored is not None  # no condition was given
         return stored.data
 
@@ -63,7 +62,7 @@ class People:
             return known
 
         def store(photo_id: str) -> None:
-            self._storage.put(PHOTOS + photo_id, fresh[photo_id][1].photo)
+            self._state.put(layout.gallery_photo(photo_id), fresh[photo_id][1].photo)
 
         try:
             self._each(store, fresh)
@@ -139,7 +138,7 @@ class People:
         :data:`EDIT_TIMEOUT`.
         """
         deadline = time.monotonic() + EDIT_TIMEOUT
-        stored, written = self._storage.find(CURRENT), None
+        stored, written = self._state.find(layout.GALLERY_CURRENT), None
         while True:
             before = _decoded(stored)
             after = change(before)
@@ -153,7 +152,7 @@ class People:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(random.uniform(0, 0.1))  # noqa: S311 - so that two do not keep colliding
-            stored = self._storage.find(CURRENT)
+            stored = self._state.find(layout.GALLERY_CURRENT)
             if stored and stored.data == written:
                 return after  # the write succeeded, its answer was lost and it was tried again
 
@@ -167,27 +166,28 @@ class People:
 
         after = self.edit(watched)
         self._erase(before - set(after.photos))
-        self._storage.erase_old_versions(CURRENT)
+        self._state.erase_old_versions(layout.GALLERY_CURRENT)
         self._sweep(after)
         return after
 
     def _write(self, data: bytes, read: Stored | None) -> None:
         if read:
-            self._storage.put(CURRENT, data, if_match=read.etag)
+            self._state.put(layout.GALLERY_CURRENT, data, if_match=read.etag)
         else:
-            self._storage.put(CURRENT, data, if_absent=True)
+            self._state.put(layout.GALLERY_CURRENT, data, if_absent=True)
 
     def _sweep(self, gallery: Gallery) -> None:
         oldest = datetime.now(UTC) - ORPHAN_AGE
         mentioned = set(gallery.photos)
         self._erase(
-            entry.name.removeprefix(PHOTOS)
-            for entry in self._storage.list(PHOTOS)
-            if entry.modified < oldest and entry.name.removeprefix(PHOTOS) not in mentioned
+            entry.name.removeprefix(layout.GALLERY_PHOTOS)
+            for entry in self._state.list(layout.GALLERY_PHOTOS)
+            if entry.modified < oldest
+            and entry.name.removeprefix(layout.GALLERY_PHOTOS) not in mentioned
         )
 
     def _erase(self, photo_ids: Iterable[str]) -> None:
-        self._each(lambda photo_id: self._storage.erase(PHOTOS + photo_id), photo_ids)
+        self._each(lambda photo_id: self._state.erase(layout.gallery_photo(photo_id)), photo_ids)
 
     @staticmethod
     def _each(action: Callable[[str], object], photo_ids: Iterable[str]) -> None:

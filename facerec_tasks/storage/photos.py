@@ -10,23 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-BY_TASK = ("results/", "attempts/", "accepted/")
-"""Records named ``<task id>`` or ``<task id>.json``."""
-BY_FOLDER = ("video/",)
-"""Records named ``<task id>/<name>``."""
-RECORDS = (*BY_TASK, *BY_FOLDER, "idempotency/", "uploads/")
-"""All of the state bucket that is about photos people sent."""
 MAX_DELETE = 1000
 """Objects of one call: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 READERS = 16
@@ -55,7 +49,7 @@ class Selection:
 
     @property
     def stems(self) -> frozenset[str]:
-        return frozenset(PurePosixPath(name).stem for name in self.names)
+        return frozenset(layout.name_key(name) for name in self.names)
 
     def takes(self, version: ObjectVersion, names: frozenset[str]) -> bool:
         """Whether a version goes; ``names`` are those of its bucket, and empty means any."""
@@ -77,7 +71,7 @@ class Photos:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._storage = Storage(settings)
+        self._state = StateBucket(settings)
 
     @property
     def _s3(self) -> "S3Client":
@@ -109,7 +103,7 @@ class Photos:
             names=self._remove(settings.out_bucket, "", choice.stems, choice, dry),
             records=sum(
                 self._remove(settings.state_bucket, prefix, records, choice, dry)
-                for prefix in RECORDS
+                for prefix in layout.PHOTO_RECORDS
             ),
         )
 
@@ -117,15 +111,18 @@ class Photos:
         """Keys of the records about photos of the chosen names."""
         if not choice.names:
             return frozenset()
-        tasks = self._about("results/", choice) | self._about("idempotency/", choice)
+        tasks = self._about(layout.RESULTS, choice) | self._about(layout.IDEMPOTENCY, choice)
         ids = {task_id for _, task_id in tasks}
         return frozenset(
             key
             for name, task_id in tasks
-            for key in (name, *(p + task_id + s for p in BY_TASK for s in ("", ".json")))
+            for key in (
+                name,
+                *(p + task_id + s for p in layout.RECORDS_BY_TASK for s in ("", ".json")),
+            )
         ) | frozenset(
             version.key
-            for prefix in BY_FOLDER
+            for prefix in layout.RECORDS_BY_FOLDER
             for version in self._versions(self._settings.state_bucket, prefix)
             if version.key.split("/")[1] in ids
         )
@@ -134,12 +131,12 @@ class Photos:
         """Name and task id of the records of a kind that are about chosen photos."""
 
         def read(name: str) -> tuple[str, str] | None:
-            stored = self._storage.find(name)
+            stored = self._state.find(name)
             fields = json.loads(stored.data) if stored else {}
             return (name, fields["task_id"]) if fields.get("key") in choice.names else None
 
         with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(read, [entry.name for entry in self._storage.list(prefix)])
+            found = pool.map(read, [entry.name for entry in self._state.list(prefix)])
             return {one for one in found if one}
 
     def _remove(

@@ -2,19 +2,20 @@
 
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.schemas import Answer
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 class Results:
     """``results/<task id>.json`` in the state bucket: the effect of a task, exactly once."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket) -> None:
+        self._state = state
 
     def create(self, answer: Answer) -> Answer:
         """Writes the record if there is none; returns what is on record, ours or an earlier one."""
         try:
-            self._storage.put(_name(answer.task_id), answer.to_json(), if_absent=True)
+            self._state.put(layout.result(answer.task_id), answer.to_json(), if_absent=True)
         except PreconditionFailed:
             earlier = self.get(answer.task_id)
             if earlier is None:  # removed by a purge between the two calls
@@ -24,7 +25,7 @@ class Results:
 
     def get(self, task_id: str) -> Answer | None:
         """The answer on record, or none yet."""
-        found = self._storage.find(_name(task_id))
+        found = self._state.find(layout.result(task_id))
         return Answer.from_json(found.data) if found else None
 
     def reopen(self, task_id: str) -> bool:
@@ -32,9 +33,5 @@ class Results:
         earlier = self.get(task_id)
         if earlier is None or earlier.outcome != "poison":
             return False
-        self._storage.delete(_name(task_id))
+        self._state.delete(layout.result(task_id))
         return True
-
-
-def _name(task_id: str) -> str:
-    return f"results/{task_id}.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.buckets import PhotoBucket
 
 FORGOTTEN = 3600.0
 """Seconds after which a file nobody asked for is removed: its task went on elsewhere."""
@@ -18,9 +18,9 @@ SPARE = 512 * 1024**2
 class VideoCache:
     """A folder of files named after their tasks; shared by the processes of a machine."""
 
-    def __init__(self, storage: Storage, folder: Path, most: int) -> None:
+    def __init__(self, photos: PhotoBucket, folder: Path, most: int) -> None:
         """``most``: bytes of one video."""
-        self._storage, self._folder, self._most = storage, folder, most
+        self._photos, self._folder, self._most = photos, folder, most
 
     def fetch(self, task_id: str, key: str, version: str | None) -> Path:
         """The file of that task's video, from S3 unless it is here already.
@@ -37,7 +37,7 @@ class VideoCache:
         part = path.with_suffix(f".{os.getpid()}")
         try:
             with part.open("wb") as file:
-                size = self._storage.fetch_video(key, version, file, self._allowed())
+                size = self._photos.download(key, version, file, self._allowed())
             if size > self._most:
                 message = f"The video has more than {self._most} bytes."
                 raise Rejected(RejectionCode.TOO_LARGE, message)

@@ -6,18 +6,17 @@ from typing import Any
 from uuid import uuid4
 
 from facerec_tasks.errors import NotFound, PreconditionFailed
-from facerec_tasks.storage.buckets import Storage, Stored
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket, Stored
 from facerec_tasks.video.timeline import Person
-
-PREFIX = "video/"
 
 
 class VideoStore:
     """Checkpoint and progress while it is looked at, pictures for ever after."""
 
-    def __init__(self, storage: Storage, task_id: str) -> None:
-        self._storage = storage
-        self._prefix = f"{PREFIX}{task_id}/"
+    def __init__(self, state: StateBucket, task_id: str) -> None:
+        self._state = state
+        self._prefix = layout.video_folder(task_id)
         self._mark = uuid4().hex.encode()
         """First line of our checkpoints: those of two runs side by side may say the same."""
 
@@ -28,7 +27,7 @@ class VideoStore:
 
     def state(self) -> Stored | None:
         """The last checkpoint."""
-        found = self._storage.find(f"{self._prefix}state.json")
+        found = self._state.find(f"{self._prefix}state.json")
         return replace(found, data=found.data.partition(b"\n")[2]) if found else None
 
     def put_state(self, state: bytes, after: str | None) -> str:
@@ -40,9 +39,9 @@ class VideoStore:
         """
         name, marked = f"{self._prefix}state.json", self._mark + b"\n" + state
         try:
-            return self._storage.put(name, marked, if_match=after, if_absent=after is None)
+            return self._state.put(name, marked, if_match=after, if_absent=after is None)
         except (PreconditionFailed, NotFound):
-            there = self._storage.find(name)
+            there = self._state.find(name)
             if there is None or there.data != marked:
                 raise PreconditionFailed(f"another run has written {name}") from None
             return there.etag  # our own write, of which the answer was lost
@@ -50,31 +49,31 @@ class VideoStore:
     def progress(self) -> dict[str, Any]:
         """What was told last: percent (0 to 99, or none), time in seconds, people,
         frames_analyzed, at."""
-        found = self._storage.find(f"{self._prefix}progress.json")
+        found = self._state.find(f"{self._prefix}progress.json")
         told = json.loads(found.data) if found else {}
         return told if isinstance(told, dict) else {}
 
     def put_progress(self, told: dict[str, Any]) -> None:
-        self._storage.put(f"{self._prefix}progress.json", json.dumps(told).encode())
+        self._state.put(f"{self._prefix}progress.json", json.dumps(told).encode())
 
     def put_pictures(
         self, people: tuple[Person, ...], portraits: tuple[bytes, ...], sheet: bytes
     ) -> tuple[Person, ...]:
         """Stores them; returns the people with the names of their pictures."""
-        self._storage.put(self.sheet, sheet)
+        self._state.put(self.sheet, sheet)
         named = []
         for number, (person, portrait) in enumerate(zip(people, portraits, strict=True)):
             name = f"{self._prefix}{number}.jpg"
-            self._storage.put(name, portrait)
+            self._state.put(name, portrait)
             named.append(replace(person, crop=name))
         return tuple(named)
 
     def picture(self, name: str) -> bytes | None:
         """``sheet.jpg`` or ``<number>.jpg``."""
-        found = self._storage.find(self._prefix + name)
+        found = self._state.find(self._prefix + name)
         return found.data if found else None
 
     def clear(self) -> None:
         """Removes what only runs need."""
         for name in ("state.json", "progress.json"):
-            self._storage.delete(self._prefix + name)
+            self._state.delete(self._prefix + name)

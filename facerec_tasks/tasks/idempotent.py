@@ -8,7 +8,6 @@ import logging
 import socket
 import time
 from functools import cache
-from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from celery import states
@@ -18,6 +17,7 @@ from facerec_tasks.errors import AwsError
 from facerec_tasks.logs import request_id
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import get_settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.attempts import Attempts
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
@@ -88,9 +88,9 @@ class IdempotentTask:
     def _show(self, answer: Answer) -> Answer:
         """Writes the name where people look for it; a repeated delivery overwrites nobody newer."""
         if answer.text is not None:
-            stem = PurePosixPath(answer.key).stem
-            storage().put_name(
-                stem, answer.text, answer.task_id, answer.finished_at or 0.0, careful=self._again
+            key = layout.name_key(answer.key)
+            storage().names.put(
+                key, answer.text, answer.task_id, answer.finished_at or 0.0, keep_newer=self._again
             )
         return answer
 
@@ -114,9 +114,9 @@ def storage() -> Storage:
 
 @cache
 def results() -> Results:
-    return Results(storage())
+    return Results(storage().state)
 
 
 @cache
 def attempts() -> Attempts:
-    return Attempts(storage())
+    return Attempts(storage().state)

@@ -25,13 +25,12 @@ from facerec_tasks.recognition.gallery.gallery import (
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 
 log = logging.getLogger(__name__)
-
-UPLOADS = "uploads/"
 
 Value = dict[str, Any]
 
@@ -94,7 +93,7 @@ def _code(error: Exception) -> str:
 @_answering
 def enrol(name: str, upload: str, count: int, strict: bool) -> Value:
     """Enrols ``count`` photos; returns how many are new and why others were not taken."""
-    people = People(_storage())
+    people = People(_state())
     _loaded().source.refresh()  # its precision may have changed: embeddings of two do not mix
     batch = Batch(Enroller(_loaded().current()), people.gallery(), strict=strict)
     photos = [_photo(upload, n) for n in range(count)]
@@ -122,7 +121,7 @@ def enrol(name: str, upload: str, count: int, strict: bool) -> Value:
 @_answering
 def forget(name: str) -> Value:
     """Forgets a person: embeddings, photos and every old version of both."""
-    People(_storage()).remove(name)
+    People(_state()).remove(name)
     _loaded().source.refresh()
     return {"name": name}
 
@@ -131,7 +130,7 @@ def forget(name: str) -> Value:
 @_answering
 def rename(name: str, new: str) -> Value:
     """Gives a person another name."""
-    People(_storage()).rename(name, new)
+    People(_state()).rename(name, new)
     _loaded().source.refresh()
     return {"name": new}
 
@@ -158,7 +157,7 @@ def verify(name: str, upload: str) -> Value:
 
 
 def _photo(upload: str, number: int) -> bytes:
-    stored = _storage().get(f"{UPLOADS}{upload}/{number}")
+    stored = _state().get(layout.upload(upload, number))
     assert stored is not None  # no condition was given
     return stored.data
 
@@ -170,5 +169,5 @@ def _loaded() -> LoadedEngine:
 
 
 @functools.cache
-def _storage() -> Storage:
-    return Storage(get_settings())
+def _state() -> StateBucket:
+    return StateBucket(get_settings())

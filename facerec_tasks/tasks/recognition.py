@@ -80,7 +80,7 @@ class PhotoTask(IdempotentTask):
     def _work(self) -> Answer:
         begin = time.monotonic()
         try:
-            photo = storage().get_photo(self.key, self._version)
+            photo = storage().photos.get(self.key, self._version)
         except NotFound as error:
             return self._answer(outcome="rejected", code="photo-gone", detail=str(error))
         if self._again:

@@ -145,11 +145,11 @@ class VideoTask(IdempotentTask):
             log.warning("remains of %s stay: %s", self._id, error)
 
     def _folder(self) -> VideoStore:
-        return VideoStore(storage(), self._id)
+        return VideoStore(storage().state, self._id)
 
     def _files(self) -> VideoCache:
         settings = get_settings()
-        return VideoCache(storage(), settings.state_dir / "videos", settings.max_video_bytes)
+        return VideoCache(storage().photos, settings.state_dir / "videos", settings.max_video_bytes)
 
 
 class _Run:

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 from facerec_tasks.errors import AwsError
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 
 log = logging.getLogger(__name__)
 
-PREFIX = "gallery/"
 EVERY = 5.0
 """Seconds between two looks at what has changed."""
 
@@ -21,8 +21,8 @@ EVERY = 5.0
 class GalleryPersistence:
     """The objects below ``gallery/`` of the state bucket, and their copy in a folder."""
 
-    def __init__(self, storage: Storage, folder: Path) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket, folder: Path) -> None:
+        self._state = state
         self._folder = folder
         self._etags: dict[str, str] = {}
         self._stopped = threading.Event()
@@ -32,12 +32,12 @@ class GalleryPersistence:
         """Puts the copy back into the bucket; the number of objects. Raises :class:`AwsError`."""
         for path in (whole := [p for p in self._files() if not p.name.startswith(".")]):
             name = path.relative_to(self._folder).as_posix()
-            self._etags[name] = self._storage.put(name, path.read_bytes())
+            self._etags[name] = self._state.put(name, path.read_bytes())
         return len(whole)
 
     def save(self) -> None:
         """Brings the copy up to date; raises :class:`AwsError` or :class:`OSError`."""
-        listed = {entry.name: entry.etag for entry in self._storage.list(PREFIX)}
+        listed = {entry.name: entry.etag for entry in self._state.list(layout.GALLERY)}
         for name in [n for n, etag in listed.items() if self._etags.get(n) != etag]:
             self._copy(name)
         for path in self._files():
@@ -49,7 +49,7 @@ class GalleryPersistence:
         return sorted(path for path in self._folder.rglob("*") if path.is_file())
 
     def _copy(self, name: str) -> None:
-        stored = self._storage.find(name)
+        stored = self._state.find(name)
         if stored is None:  # removed since the listing
             return
         path = self._folder / name

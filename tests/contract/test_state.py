@@ -2,8 +2,9 @@
 
 import pytest
 
-from autoscale.state import PREFIX, MemoryStateStore, StateStore
+from autoscale.state import MemoryStateStore, StateStore
 from facerec_tasks.errors import PreconditionFailed
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 
@@ -11,7 +12,7 @@ from facerec_tasks.storage.state_bucket import StateBucket
 def state(request: pytest.FixtureRequest) -> StateStore:
     if request.param == "memory":
         return MemoryStateStore()
-    return StateBucket(request.getfixturevalue("resources"), PREFIX)
+    return StateBucket(request.getfixturevalue("resources"), layout.CONTROLLER)
 
 
 def test_what_was_put_is_found_with_its_etag(state: StateStore) -> None:

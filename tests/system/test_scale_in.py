@@ -15,8 +15,8 @@ import urllib3
 
 from celery_sqs import queues
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators.embedded_aws import isolated
 from local.samples.portraits import sample_photo
 
@@ -80,7 +80,7 @@ def test_a_thousand_photos_under_random_scale_in(
     assert sum(stopped.values()) >= 10
     expected = [f"200 test_{n:04d}:{sample.name}" for n in range(PHOTOS)]
     assert [a for a, e in zip(answers, expected, strict=True) if a != e] == []
-    storage = Storage(settings)
+    storage = StateBucket(settings)
     records = Counter(
         Results(storage).get(entry.name.removeprefix("results/").removesuffix(".json")).key  # type: ignore[union-attr]
         for entry in storage.list("results/")

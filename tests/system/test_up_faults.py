@@ -17,8 +17,8 @@ import urllib3
 from celery_sqs import queues
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators.embedded_aws import isolated
 from local.samples.portraits import portraits, sample_photo
 
@@ -106,6 +106,6 @@ def test_nothing_accepted_is_lost_and_no_answer_is_wrong(
     assert queues.counts(sqs, settings.dead_letter_queue).total == 0
     web_log = (system.folder / "state" / "logs" / "web.log").read_text()
     accepted = set(re.findall(r" accepted ([0-9a-f-]{36})", web_log))
-    results = Results(Storage(settings))
+    results = Results(StateBucket(settings))
     assert accepted
     assert {task for task in accepted if results.get(task) is None} == set()

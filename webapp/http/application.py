@@ -51,11 +51,13 @@ def create_app(settings: Settings, task_client: TaskClient) -> Flask:
     storage = Storage(settings)
     recognition = RecognitionService(settings, task_client)
     photos = PhotoViews(settings, recognition, task_client)
-    people = PeopleViews(settings, PeopleService(storage, task_client), recognition, task_client)
+    people = PeopleViews(
+        settings, PeopleService(storage.state, task_client), recognition, task_client
+    )
     operations = Operations(settings, task_client)
     pages, status = Pages(settings), Status(settings, task_client)
     scopes = _add_routes(app, photos, people, operations, pages, status)
-    access = Access(settings, ApiKeys(storage))
+    access = Access(settings, ApiKeys(storage.state))
     access.warn()
     app.before_request(_begin)
     app.before_request(lambda: _admit(access, scopes))

@@ -6,6 +6,7 @@ from flask import Response, g, jsonify, request
 
 from facerec_tasks import logs
 from facerec_tasks.schemas import Answer
+from facerec_tasks.storage import layout
 from webapp.http import errors
 from webapp.http.errors import Problem
 from webapp.http.uploads import stem
@@ -39,7 +40,7 @@ def _with_address(person: dict[str, Any]) -> dict[str, Any]:
 
 def _address(name: str) -> str:
     """Where the web tier shows a picture of ``video/<task id>/``."""
-    return name.replace("video/", "/results/", 1)
+    return "/results/" + name.removeprefix(layout.VIDEO)
 
 
 def render(body: dict[str, Any], text: str, status: int = 200) -> Response:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from facerec_tasks.control_schemas import Decision, read_decisions
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 
-PREFIX = "controller/decisions/"
 AT_ONCE = 12
 """Objects read in one go, newest first: the morning's are added while somebody already watches."""
 KEPT = 1200.0
@@ -33,8 +33,8 @@ class _Chunk:
 class DecisionHistory:
     """For one thread."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket) -> None:
+        self._state = state
         self._chunks: dict[str, _Chunk] = {}
         self.complete = False
         """Whether all of today has been read."""
@@ -43,7 +43,11 @@ class DecisionHistory:
         """Reads what is new; raises :class:`facerec_tasks.errors.AwsError`."""
         today = datetime.fromtimestamp(now, UTC)
         days = {f"{day:%Y-%m-%d}/" for day in (today, today - timedelta(seconds=KEPT))}
-        listed = {e.name: e.etag for day in sorted(days) for e in self._storage.list(PREFIX + day)}
+        listed = {
+            e.name: e.etag
+            for day in sorted(days)
+            for e in self._state.list(layout.CONTROLLER_DECISIONS + day)
+        }
         self._chunks = {name: chunk for name, chunk in self._chunks.items() if name in listed}
         known = {name: chunk.etag for name, chunk in self._chunks.items()}
         fresh = sorted((name for name in listed if listed[name] != known.get(name)), reverse=True)
@@ -52,7 +56,7 @@ class DecisionHistory:
         self.complete = len(fresh) <= AT_ONCE
 
     def _read(self, name: str, now: float) -> None:
-        stored = self._storage.find(name)
+        stored = self._state.find(name)
         steps = tuple(read_decisions(stored.data)) if stored else ()
         if stored is None or not steps:
             return

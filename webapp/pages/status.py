@@ -11,7 +11,8 @@ from flask import Response, request
 from facerec_tasks.errors import AwsError
 from facerec_tasks.prices import HOURLY
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.http.errors import retry_later
 from webapp.pages.aws_readings import AwsReader, AwsReading
 from webapp.pages.decision_log import DecisionHistory
@@ -28,7 +29,6 @@ REST = 10.0
 flight show the first photo for free."""
 DECISIONS = 12
 """Latest ones that are told."""
-LEASE = "controller/lease.json"
 LONGEST_STREAM = 600.0
 """Seconds; then the page connects anew, with the key it has by then."""
 PATIENCE = 0.5
@@ -44,9 +44,9 @@ class StatusReader:
     def __init__(self, settings: Settings, task_client: TaskClient) -> None:
         self._settings = settings
         self._in_flight = task_client.in_flight
-        self._storage = Storage(settings)
+        self._state = StateBucket(settings)
         self._readings = AwsReader(settings)
-        self._history = DecisionHistory(self._storage)
+        self._history = DecisionHistory(self._state)
         self._kept: deque[AwsReading] = deque(maxlen=int(WINDOW / 2) + 10)
         self._asked_at = self._journal_at = float("-inf")
         self._journal_fault: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class StatusReader:
         self._journal_at = now
         try:
             self._history.refresh(now)
-            for entry in self._storage.list(LEASE):
+            for entry in self._state.list(layout.CONTROLLER_LEASE):
                 self._controller_seen = entry.modified.timestamp()
             self._journal_fault = ()
         except AwsError as error:

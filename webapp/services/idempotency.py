@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from facerec_tasks.errors import PreconditionFailed
-from facerec_tasks.storage.buckets import Storage
-
-PREFIX = "idempotency/"
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 class InProgress(Exception):
@@ -39,18 +38,18 @@ class IdempotencyRecord:
 class IdempotencyStore:
     """``idempotency/<digest>.json`` in the state bucket."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket) -> None:
+        self._state = state
 
     def find(self, key: str) -> IdempotencyRecord | None:
         """What the key was claimed for; raises :class:`facerec_tasks.errors.AwsError`."""
-        found = self._storage.find(_name(key))
+        found = self._state.find(_name(key))
         return IdempotencyRecord(**json.loads(found.data)) if found else None
 
     def make(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
         """Claims the key; returns the record that holds, ours or an earlier one."""
         try:
-            self._storage.put(_name(key), json.dumps(asdict(record)).encode(), if_absent=True)
+            self._state.put(_name(key), json.dumps(asdict(record)).encode(), if_absent=True)
         except PreconditionFailed:
             earlier = self.find(key)
             if earlier is None:  # purged between the two calls
@@ -69,4 +68,4 @@ def fingerprint(name: str, pieces: Iterable[bytes]) -> str:
 
 
 def _name(key: str) -> str:
-    return f"{PREFIX}{hashlib.sha256(key.encode()).hexdigest()}.json"
+    return layout.idempotency(hashlib.sha256(key.encode()).hexdigest())

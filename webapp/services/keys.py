@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 
 from facerec_tasks.errors import AwsError, PreconditionFailed
-from facerec_tasks.storage.buckets import Storage, Stored
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket, Stored
 
 log = logging.getLogger(__name__)
 
-NAME = "keys/current.json"
 SCOPES = ("recognize", "people:read", "people:write", "operate")
 """Photos and results; list people; change people; metrics and requests in flight."""
 DEPRECATED_SCOPES = {"recognise": "recognize"}
@@ -75,8 +75,8 @@ def _digest(secret: str) -> str:
 class ApiKeys:
     """The keys of the system. Errors come as :class:`facerec_tasks.errors.AwsError`."""
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket) -> None:
+        self._state = state
         self._known: tuple[ApiKey, ...] | None = None
         self._read_at = float("-inf")
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class ApiKeys:
 
     def all(self) -> tuple[ApiKey, ...]:
         """The keys as they are now."""
-        return _decoded(self._storage.find(NAME))
+        return _decoded(self._state.find(layout.KEYS_CURRENT))
 
     def add(self, key: ApiKey) -> None:
         self._edit(lambda keys: (*keys, key))
@@ -108,7 +108,7 @@ class ApiKeys:
     def _refresh(self) -> None:
         """Reads the keys again; while S3 is away the last known ones hold."""
         try:
-            stored = self._storage.find(NAME)
+            stored = self._state.find(layout.KEYS_CURRENT)
         except AwsError as error:
             if self._known is None:
                 raise
@@ -120,13 +120,13 @@ class ApiKeys:
     def _edit(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
         """Writes on the condition that nobody else did meanwhile; else anew."""
         for attempt in range(1, EDIT_ATTEMPTS + 1):
-            stored = self._storage.find(NAME)
+            stored = self._state.find(layout.KEYS_CURRENT)
             data = json.dumps([asdict(key) for key in change(_decoded(stored))]).encode()
             try:
                 if stored:
-                    self._storage.put(NAME, data, if_match=stored.etag)
+                    self._state.put(layout.KEYS_CURRENT, data, if_match=stored.etag)
                 else:
-                    self._storage.put(NAME, data, if_absent=True)
+                    self._state.put(layout.KEYS_CURRENT, data, if_absent=True)
             except PreconditionFailed:
                 if attempt == EDIT_ATTEMPTS:
                     raise

@@ -14,16 +14,14 @@ from celery_sqs.errors import ResponseQueueLost
 
 from facerec_tasks.errors import AwsError, NotFound
 from facerec_tasks.recognition.gallery.header import people
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.http.errors import STATUS, Problem, retry_later
 from webapp.http.uploads import Upload
 from webapp.services.task_client import TaskClient, never_gone
 
 log = logging.getLogger(__name__)
 
-GALLERY = "gallery/current.gallery"
-PHOTOS = "gallery/photos/"
-UPLOADS = "uploads/"
 _TASKS = "facerec_tasks.people_tasks."
 
 Gone = Callable[[], bool]
@@ -32,8 +30,8 @@ Gone = Callable[[], bool]
 class PeopleService:
     """One per process. Refusals come as :class:`Problem`, others as ``AwsError``."""
 
-    def __init__(self, storage: Storage, task_client: TaskClient) -> None:
-        self._storage = storage
+    def __init__(self, state: StateBucket, task_client: TaskClient) -> None:
+        self._state = state
         self._task_client = task_client
         self._etag: str | None = None
         self._people: dict[str, tuple[str, ...]] = {}
@@ -49,7 +47,7 @@ class PeopleService:
         if photos is None:
             raise Problem("no-such-person", "nobody has this name")
         photo = photos[number] if number < len(photos) else ""
-        stored = self._storage.find(PHOTOS + photo) if photo else None
+        stored = self._state.find(layout.gallery_photo(photo)) if photo else None
         if stored is None:
             raise Problem("not-found", "no such photo")
         return stored.data
@@ -57,7 +55,7 @@ class PeopleService:
     def _known(self) -> dict[str, tuple[str, ...]]:
         with self._lock:
             try:
-                stored = self._storage.get(GALLERY, if_none_match=self._etag)
+                stored = self._state.get(layout.GALLERY_CURRENT, if_none_match=self._etag)
             except NotFound:
                 return {}
             if stored is not None:
@@ -113,19 +111,15 @@ class PeopleService:
         """Where the worker finds the photos. What a killed process leaves is purged by age."""
         upload: str = uuid()
         for number, photo in enumerate(photos):
-            self._storage.put(_name(upload, number), photo.data)
+            self._state.put(layout.upload(upload, number), photo.data)
         return upload
 
     def _erase(self, upload: str, count: int) -> None:
         try:
             for number in range(count):
-                self._storage.erase(_name(upload, number))
+                self._state.erase(layout.upload(upload, number))
         except AwsError as error:
             log.warning("photos of %s not erased, a purge will: %s", upload, error)
-
-
-def _name(upload: str, number: int) -> str:
-    return f"{UPLOADS}{upload}/{number}"
 
 
 def _value(reply: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from celery_sqs.errors import ResponseQueueLost
 from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
 from facerec_tasks.schemas import STORED, Answer
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.videos import VideoStore
@@ -68,8 +69,8 @@ class RecognitionService:
         self._task_client = task_client
         self._settings = settings
         self._storage = storage
-        self._results = Results(storage)
-        self._idempotency = IdempotencyStore(storage)
+        self._results = Results(storage.state)
+        self._idempotency = IdempotencyStore(storage.state)
         self._orphaned = OrphanedTasks(self._results.get, self._answered_late)
         self._upload_slots = threading.BoundedSemaphore(UPLOAD_SLOTS)
 
@@ -99,8 +100,8 @@ class RecognitionService:
     def _store(self, upload: Upload) -> str:
         with self._task_client.metrics.stage("store"):
             if upload.file is not None:
-                return self._storage.put_video(upload.key, upload.file, upload.content_type)
-            return self._storage.put_photo(upload.key, upload.data, upload.content_type)
+                return self._storage.photos.put(upload.key, upload.file, upload.content_type)
+            return self._storage.photos.put(upload.key, upload.data, upload.content_type)
 
     def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
         digest = fingerprint(upload.key, upload.chunks())
@@ -175,14 +176,14 @@ class RecognitionService:
 
     def _mark(self, accepted: Accepted) -> None:
         try:
-            self._storage.put(_mark(accepted.task_id), accepted.key.encode())
+            self._storage.state.put(layout.accepted(accepted.task_id), accepted.key.encode())
         except AwsError as error:
             log.warning("%s not marked as accepted: %s", accepted.task_id, error)
 
     def _answered_late(self, task_id: str) -> None:
         self._task_client.mark_done(task_id)
         try:
-            self._storage.delete(_mark(task_id))
+            self._storage.state.delete(layout.accepted(task_id))
         except AwsError as error:
             log.warning("mark of %s not removed: %s", task_id, error)
 
@@ -230,11 +231,11 @@ class RecognitionService:
 
     def progress(self, task_id: str) -> dict[str, Any]:
         """How far a video is, as its worker told last; nothing when it told nothing."""
-        return VideoStore(self._storage, task_id).progress()
+        return VideoStore(self._storage.state, task_id).progress()
 
     def picture(self, task_id: str, name: str) -> bytes | None:
         """A picture of a video's answer, or none."""
-        return VideoStore(self._storage, task_id).picture(name)
+        return VideoStore(self._storage.state, task_id).picture(name)
 
     def cancel(self, task_id: str) -> bool:
         """Ends a task by giving it an answer; false when it was never accepted.
@@ -242,7 +243,7 @@ class RecognitionService:
         Whoever writes the record first decides. Raises :class:`AnsweredAlready`, and
         :class:`InProgress` while a request waits for a photo.
         """
-        marked = self._storage.find(_mark(task_id))
+        marked = self._storage.state.find(layout.accepted(task_id))
         if marked is None and self._results.get(task_id) is None:
             if self._task_client.in_flight.holds(task_id):
                 raise InProgress
@@ -258,8 +259,4 @@ class RecognitionService:
     def expects(self, task_id: str) -> bool:
         """Whether the task was accepted, here or elsewhere, and its answer is still to come."""
         known_here = self._task_client.in_flight.holds(task_id)
-        return known_here or self._storage.find(_mark(task_id)) is not None
-
-
-def _mark(task_id: str) -> str:
-    return f"accepted/{task_id}"
+        return known_here or self._storage.state.find(layout.accepted(task_id)) is not None

@@ -47,7 +47,7 @@ def use_it(settings: Settings) -> None:
     fanout = Fanout(lambda: sns, lambda exchange: f"{settings.id}-{exchange}")
     fanout.subscribe("celery-pidbox", queues.queue_arn(sqs, url))
     for _ in range(3):
-        Storage(settings).put_photo("test_00.jpg", b"photo", "image/jpeg")
+        Storage(settings).photos.put("test_00.jpg", b"photo", "image/jpeg")
     client(settings, "s3").delete_object(Bucket=settings.in_bucket, Key="test_00.jpg")
 
 

@@ -7,8 +7,10 @@ from facerec_tasks.aws import client
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.people import CURRENT, People
+from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 
 
 def with_person(gallery: Gallery, name: str) -> Gallery:
@@ -24,34 +26,34 @@ def versions(settings: Settings, bucket: str, name: str) -> list[str]:
 
 
 def test_a_spoilt_gallery_is_put_back(resources: Settings) -> None:
-    people = People(Storage(resources))
+    people = People(StateBucket(resources))
     people.edit(lambda gallery: with_person(gallery, "Ada"))
     people.edit(lambda gallery: with_person(gallery, "Not_Ada"))
     bucket = resources.state_bucket
-    _, before = versions(resources, bucket, CURRENT)
+    _, before = versions(resources, bucket, layout.GALLERY_CURRENT)
     client(resources, "s3").copy_object(
         Bucket=bucket,
-        Key=CURRENT,
-        CopySource=f"{bucket}/{CURRENT}?versionId={before}",
+        Key=layout.GALLERY_CURRENT,
+        CopySource=f"{bucket}/{layout.GALLERY_CURRENT}?versionId={before}",
         MetadataDirective="REPLACE",
     )
     assert people.gallery().names == ("Ada",)
 
 
 def test_who_is_forgotten_cannot_be_put_back(resources: Settings) -> None:
-    people = People(Storage(resources))
+    people = People(StateBucket(resources))
     people.edit(lambda gallery: with_person(gallery, "Ada"))
     people.edit(lambda gallery: with_person(gallery, "Grace"))
     people.remove("Ada")
-    assert len(versions(resources, resources.state_bucket, CURRENT)) == 1
+    assert len(versions(resources, resources.state_bucket, layout.GALLERY_CURRENT)) == 1
     assert people.gallery().names == ("Grace",)
 
 
 def test_a_deleted_photo_comes_back_with_its_mark_gone(resources: Settings) -> None:
     storage, s3 = Storage(resources), client(resources, "s3")
-    storage.put_photo("test_00.jpg", b"photo", "image/jpeg")
+    storage.photos.put("test_00.jpg", b"photo", "image/jpeg")
     mark = s3.delete_object(Bucket=resources.in_bucket, Key="test_00.jpg")["VersionId"]
     with pytest.raises(NotFound):
-        storage.get_photo("test_00.jpg")
+        storage.photos.get("test_00.jpg")
     s3.delete_object(Bucket=resources.in_bucket, Key="test_00.jpg", VersionId=mark)
-    assert storage.get_photo("test_00.jpg") == b"photo"
+    assert storage.photos.get("test_00.jpg") == b"photo"

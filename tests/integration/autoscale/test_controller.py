@@ -14,10 +14,10 @@ from click.testing import CliRunner
 
 from autoscale import decisions
 from autoscale.lease import DURATION
-from autoscale.lease import NAME as LEASE
-from autoscale.state import PREFIX
 from cli.commands.fleet import fleet
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.layout import LEASE
 from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 
@@ -53,7 +53,7 @@ def test_burst_from_zero_to_zero_is_logged(
     assert process.wait(10)
     assert process.exit_code == 0
 
-    kept = list(decisions.read(StateBucket(resources, PREFIX)))
+    kept = list(decisions.read(StateBucket(resources, layout.CONTROLLER)))
     assert sum(d.launch for d in kept) == 15
     assert sum(len(d.stop) for d in kept) == 15
     assert len({d.step for d in kept}) == len(kept)
@@ -145,7 +145,7 @@ def test_dry_run_changes_nothing(
     dry = StateBucket(resources, "controller/dry-run/")
     eventually(lambda: any(d.launch == 15 for d in decisions.read(dry)), within=20)
     assert watched.machines() == []
-    assert StateBucket(resources, PREFIX).find(LEASE) is None
+    assert StateBucket(resources, layout.CONTROLLER).find(LEASE) is None
 
 
 def test_second_controller_waits_and_takes_over_on_release(

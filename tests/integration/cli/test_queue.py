@@ -16,8 +16,8 @@ from facerec_tasks.aws import client
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.attempts import Attempts
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.state_bucket import StateBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -78,7 +78,7 @@ def test_a_missing_queue_is_said_plainly(settings: Settings) -> None:
 
 
 def test_a_redriven_task_begins_anew(sqs: "SQSClient", resources: Settings) -> None:
-    storage = Storage(resources)
+    storage = StateBucket(resources)
     results, attempts = Results(storage), Attempts(storage)
     for task_id, outcome in (("buried", "poison"), ("answered", "named")):
         results.create(Answer(task_id, "p.jpg", "v", outcome, name="Paul"))  # type: ignore[arg-type]

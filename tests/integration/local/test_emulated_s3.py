@@ -13,8 +13,8 @@ def test_no_version_of_a_name_written_at_once_is_lost(resources: Settings) -> No
     storage = Storage(resources)
     photos = [bytes(100_000) + f"photo {n}".encode() for n in range(400)]
     with ThreadPoolExecutor(WRITERS) as pool:
-        versions = list(pool.map(lambda p: storage.put_photo("a.jpg", p, "image/jpeg"), photos))
-        assert list(pool.map(lambda v: storage.get_photo("a.jpg", v), versions)) == photos
+        versions = list(pool.map(lambda p: storage.photos.put("a.jpg", p, "image/jpeg"), photos))
+        assert list(pool.map(lambda v: storage.photos.get("a.jpg", v), versions)) == photos
 
 
 def test_of_conditional_writers_at_once_one_wins(resources: Settings) -> None:
@@ -22,7 +22,7 @@ def test_of_conditional_writers_at_once_one_wins(resources: Settings) -> None:
 
     def write(turn: int) -> bool:
         try:
-            storage.put(f"race/{turn // WRITERS}", b"x", if_absent=True)
+            storage.state.put(f"race/{turn // WRITERS}", b"x", if_absent=True)
         except PreconditionFailed:
             return False
         return True

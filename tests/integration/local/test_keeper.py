@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.gallery_persistence import GalleryPersistence
 
 
 @pytest.fixture
-def storage(resources: Settings) -> Storage:
-    return Storage(resources)
+def storage(resources: Settings) -> StateBucket:
+    return StateBucket(resources)
 
 
-def test_what_was_saved_is_restored(storage: Storage, tmp_path: Path) -> None:
+def test_what_was_saved_is_restored(storage: StateBucket, tmp_path: Path) -> None:
     storage.put("gallery/current.gallery", b"people")
     storage.put("gallery/photos/abc", b"photo")
     storage.put("results/x.json", b"an answer")
@@ -29,7 +29,7 @@ def test_what_was_saved_is_restored(storage: Storage, tmp_path: Path) -> None:
     assert stored.data == b"photo"
 
 
-def test_what_is_removed_or_changed_is_so_in_the_copy(storage: Storage, tmp_path: Path) -> None:
+def test_what_is_removed_or_changed_is_so_in_the_copy(storage: StateBucket, tmp_path: Path) -> None:
     persistence = GalleryPersistence(storage, tmp_path)
     storage.put("gallery/current.gallery", b"two people")
     storage.put("gallery/photos/abc", b"photo")
@@ -41,13 +41,13 @@ def test_what_is_removed_or_changed_is_so_in_the_copy(storage: Storage, tmp_path
     assert files == {"current.gallery": b"nobody"}
 
 
-def test_half_a_copy_is_not_restored(storage: Storage, tmp_path: Path) -> None:
+def test_half_a_copy_is_not_restored(storage: StateBucket, tmp_path: Path) -> None:
     (tmp_path / "gallery").mkdir()
     (tmp_path / "gallery" / ".current.gallery").write_bytes(b"hal")
     assert GalleryPersistence(storage, tmp_path).restore() == 0
 
 
-def test_a_last_change_is_saved_at_the_stop(storage: Storage, tmp_path: Path) -> None:
+def test_a_last_change_is_saved_at_the_stop(storage: StateBucket, tmp_path: Path) -> None:
     persistence = GalleryPersistence(storage, tmp_path)
     persistence.watch()
     storage.put("gallery/current.gallery", b"people")
@@ -55,7 +55,7 @@ def test_a_last_change_is_saved_at_the_stop(storage: Storage, tmp_path: Path) ->
     assert (tmp_path / "gallery" / "current.gallery").read_bytes() == b"people"
 
 
-def test_without_a_watch_a_stop_leaves_the_copy_alone(storage: Storage, tmp_path: Path) -> None:
+def test_without_a_watch_a_stop_leaves_the_copy_alone(storage: StateBucket, tmp_path: Path) -> None:
     (tmp_path / "gallery").mkdir()
     (tmp_path / "gallery" / "current.gallery").write_bytes(b"of the last run")
     GalleryPersistence(storage, tmp_path).stop(timeout=10)

@@ -12,8 +12,8 @@ from cli.commands.people import people
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators.resources import create_buckets
 from local.samples import portraits
 
@@ -43,7 +43,7 @@ def enrolled(settings: Settings) -> People:
     for portrait in portraits.portraits():
         for photo in variants(portrait.name):
             assert batch.add(portrait.name, photo) is None
-    known = People(Storage(settings))
+    known = People(StateBucket(settings))
     known.add(batch.samples)
     return known
 

@@ -16,14 +16,15 @@ from facerec_tasks.errors import AwsError, NotFound, Unavailable
 from facerec_tasks.recognition.gallery.enrolment import Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage, Stored
+from facerec_tasks.storage import layout
 from facerec_tasks.storage.gallery_cache import GallerySource
-from facerec_tasks.storage.people import CURRENT, People
+from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket, Stored
 from local.emulators.resources import create_buckets
 from local.processes.child import Child
 
 
-class Watched(Storage):
+class Watched(StateBucket):
     """The real storage, counting its readings; ``failing`` makes them fail as S3 does."""
 
     readings = 0
@@ -44,7 +45,7 @@ def storage(settings: Settings) -> Watched:
 
 @pytest.fixture
 def people(storage: Watched, settings: Settings) -> People:
-    return People(Storage(settings))
+    return People(StateBucket(settings))
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_damaged_gallery_never_takes_a_good_ones_place(
     enrol(people, "Ada")
     source = GallerySource(storage, folder)
     source.current()
-    storage.put(CURRENT, b"FACEREC-GALLERY1 and then nothing of the kind")
+    storage.put(layout.GALLERY_CURRENT, b"FACEREC-GALLERY1 and then nothing of the kind")
     with pytest.raises(GalleryError):
         source.refresh()
     age(folder, 61)
@@ -224,11 +225,11 @@ def test_a_removed_gallery_is_an_empty_one(storage: Watched, folder: Path, peopl
     enrol(people, "Ada")
     source = GallerySource(storage, folder)
     source.current()
-    storage.erase(CURRENT)
+    storage.erase(layout.GALLERY_CURRENT)
     source.refresh()
     assert len(source.current()) == 0
     with pytest.raises(NotFound):
-        storage.get(CURRENT)
+        storage.get(layout.GALLERY_CURRENT)
 
 
 FOLLOWER = """
@@ -237,9 +238,9 @@ from pathlib import Path
 import numpy as np
 from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 
-source, known = GallerySource(Storage(Settings()), Path(sys.argv[1])), -1
+source, known = GallerySource(StateBucket(Settings()), Path(sys.argv[1])), -1
 while known < 6:
     gallery = source.current()
     gallery.search(np.zeros((1, 128), np.float32))

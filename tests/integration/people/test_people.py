@@ -16,9 +16,10 @@ from facerec_tasks.recognition.gallery.data_pt import ENGINE as FACENET
 from facerec_tasks.recognition.gallery.enrolment import Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, NameTaken, NoSuchPerson
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
 from facerec_tasks.storage import people as people_module
-from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.people import CURRENT, PHOTOS, People
+from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators.resources import create_buckets
 from local.processes.child import Child
 
@@ -28,18 +29,21 @@ def sample(value: float, photo: bytes = b"") -> Sample:
 
 
 @pytest.fixture
-def storage(settings: Settings) -> Storage:
+def storage(settings: Settings) -> StateBucket:
     create_buckets(settings)
-    return Storage(settings)
+    return StateBucket(settings)
 
 
 @pytest.fixture
-def people(storage: Storage) -> People:
+def people(storage: StateBucket) -> People:
     return People(storage)
 
 
-def photo_names(storage: Storage) -> set[str]:
-    return {entry.name.removeprefix(PHOTOS) for entry in storage.list(PHOTOS)}
+def photo_names(storage: StateBucket) -> set[str]:
+    return {
+        entry.name.removeprefix(layout.GALLERY_PHOTOS)
+        for entry in storage.list(layout.GALLERY_PHOTOS)
+    }
 
 
 def versions(settings: Settings, prefix: str) -> list[str]:
@@ -53,7 +57,9 @@ def test_nobody_is_known_at_first(people: People) -> None:
     assert (len(people.gallery()), people.gallery().engine) == (0, "resnet128")
 
 
-def test_enrolled_people_are_known_and_their_photos_kept(people: People, storage: Storage) -> None:
+def test_enrolled_people_are_known_and_their_photos_kept(
+    people: People, storage: StateBucket
+) -> None:
     made = people.add({"Ada": [sample(0.1, b"first"), sample(0.2)], "Bob": [sample(0.9)]})
     gallery = people.gallery()
     assert gallery.to_bytes() == made.to_bytes()
@@ -62,7 +68,7 @@ def test_enrolled_people_are_known_and_their_photos_kept(people: People, storage
     assert people.photo(gallery.photos_of("Ada")[0]) == b"first"
 
 
-def test_the_same_photo_of_a_person_is_enrolled_once(people: People, storage: Storage) -> None:
+def test_the_same_photo_of_a_person_is_enrolled_once(people: People, storage: StateBucket) -> None:
     first = people.add({"Ada": [sample(0.1, b"photo"), sample(0.1, b"photo")]})
     again = people.add({"Ada": [sample(0.1, b"photo"), sample(0.1, b"photo")]})
     assert again.to_bytes() == first.to_bytes()
@@ -70,15 +76,17 @@ def test_the_same_photo_of_a_person_is_enrolled_once(people: People, storage: St
 
 
 def test_whoever_is_removed_leaves_nothing_behind(
-    people: People, storage: Storage, settings: Settings
+    people: People, storage: StateBucket, settings: Settings
 ) -> None:
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
     people.rename("Ada", "Augusta")
     gallery = people.remove("Augusta")
     assert gallery.names == people.gallery().names == ("Bob",)
     assert photo_names(storage) == set(gallery.photos)
-    assert versions(settings, CURRENT) == [CURRENT], "no old version holds the embeddings"
-    assert len(versions(settings, PHOTOS)) == 1, "no old version holds the photo"
+    assert versions(settings, layout.GALLERY_CURRENT) == [layout.GALLERY_CURRENT], (
+        "no old version holds the embeddings"
+    )
+    assert len(versions(settings, layout.GALLERY_PHOTOS)) == 1, "no old version holds the photo"
 
 
 def test_who_is_not_there_cannot_be_removed_or_renamed(people: People) -> None:
@@ -91,14 +99,16 @@ def test_who_is_not_there_cannot_be_removed_or_renamed(people: People) -> None:
         people.rename("Ada", "Bob")
 
 
-def test_another_gallery_takes_the_place_of_the_old_one(people: People, storage: Storage) -> None:
+def test_another_gallery_takes_the_place_of_the_old_one(
+    people: People, storage: StateBucket
+) -> None:
     people.add({"Ada": [sample(0.1)]})
     people.replace(Gallery.empty(FACENET))
     assert people.gallery().engine == FACENET
     assert not photo_names(storage)
 
 
-def test_an_enrolment_that_failed_leaves_no_photos(people: People, storage: Storage) -> None:
+def test_an_enrolment_that_failed_leaves_no_photos(people: People, storage: StateBucket) -> None:
     people.replace(Gallery.empty(FACENET))
     with pytest.raises(ValueError, match="do not fit"):
         people.add({"Ada": [sample(0.1)]})
@@ -106,9 +116,9 @@ def test_an_enrolment_that_failed_leaves_no_photos(people: People, storage: Stor
 
 
 def test_photos_of_a_crashed_enrolment_are_swept_in_time(
-    people: People, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    people: People, storage: StateBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage.put(PHOTOS + "orphan", b"somebody")
+    storage.put(layout.GALLERY_PHOTOS + "orphan", b"somebody")
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
     people.remove("Ada")
     assert "orphan" in photo_names(storage), "it may belong to an enrolment under way"
@@ -123,9 +133,9 @@ import numpy as np
 from facerec_tasks.storage.people import People
 from facerec_tasks.recognition.gallery.enrolment import Sample
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 
-people = People(Storage(Settings()))
+people = People(StateBucket(Settings()))
 for n in range(5):
     people.add({f"{sys.argv[1]}{n}": [Sample(os.urandom(8), np.full(128, n / 10, np.float32))]})
 """
@@ -151,7 +161,7 @@ def test_edits_of_one_person_from_many_threads_are_all_kept(people: People) -> N
 
 
 def test_the_same_photo_from_many_threads_is_enrolled_once(
-    people: People, storage: Storage
+    people: People, storage: StateBucket
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: people.add({"Ada": [sample(0.1, b"photo")]}), range(8)))
@@ -160,13 +170,14 @@ def test_the_same_photo_from_many_threads_is_enrolled_once(
 
 
 def test_an_edit_gives_up_in_the_end(
-    people: People, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    people: People, storage: StateBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(people_module, "EDIT_TIMEOUT", 0.3)
 
     def somebody_is_always_faster(gallery: Gallery) -> Gallery:
         storage.put(
-            CURRENT, gallery.with_person("Eve", sample(1).embedding[None], ["e"]).to_bytes()
+            layout.GALLERY_CURRENT,
+            gallery.with_person("Eve", sample(1).embedding[None], ["e"]).to_bytes(),
         )
         return gallery.with_person("Ada", sample(0).embedding[None], ["a"])
 
@@ -175,11 +186,13 @@ def test_an_edit_gives_up_in_the_end(
     assert people.gallery().names == ("Eve",)
 
 
-def test_a_write_whose_answer_was_lost_is_not_made_twice(people: People, storage: Storage) -> None:
+def test_a_write_whose_answer_was_lost_is_not_made_twice(
+    people: People, storage: StateBucket, settings: Settings
+) -> None:
     """boto3 tries again by itself, and then finds its own first write in the way."""
     lost = []
 
-    class Lossy(Storage):
+    class Lossy(StateBucket):
         def put(self, name: str, data: bytes, **condition: object) -> str:
             etag = super().put(name, data, **condition)  # type: ignore[arg-type]
             if not lost:
@@ -188,35 +201,35 @@ def test_a_write_whose_answer_was_lost_is_not_made_twice(people: People, storage
             return etag
 
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
-    People(Lossy(storage._settings)).edit(lambda gallery: gallery.without_person("Ada"))
+    People(Lossy(settings)).edit(lambda gallery: gallery.without_person("Ada"))
     assert lost
     assert people.gallery().names == ("Bob",)
 
 
 def test_a_removal_is_finished_though_its_answer_was_lost_and_others_edit(
-    people: People, storage: Storage
+    people: People, storage: StateBucket, settings: Settings
 ) -> None:
     lost = []
 
-    class Lossy(Storage):
+    class Lossy(StateBucket):
         def put(self, name: str, data: bytes, **condition: object) -> str:
             etag = super().put(name, data, **condition)  # type: ignore[arg-type]
-            if name == CURRENT and not lost:
+            if name == layout.GALLERY_CURRENT and not lost:
                 lost.append(etag)
                 people.add({"Eve": [sample(0.5)]})
                 raise PreconditionFailed("the answer to the first attempt was lost")
             return etag
 
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
-    People(Lossy(storage._settings)).remove("Ada")
+    People(Lossy(settings)).remove("Ada")
     assert people.gallery().names == ("Bob", "Eve")
     assert photo_names(storage) == set(people.gallery().photos)
 
 
 def test_photos_that_could_not_all_be_stored_are_taken_back(
-    people: People, storage: Storage
+    people: People, storage: StateBucket, settings: Settings
 ) -> None:
-    class Throttled(Storage):
+    class Throttled(StateBucket):
         def put(self, name: str, data: bytes, **condition: object) -> str:
             if data == b"third":
                 raise Unavailable("SlowDown")
@@ -224,27 +237,27 @@ def test_photos_that_could_not_all_be_stored_are_taken_back(
 
     photos = [sample(n / 10, text) for n, text in enumerate((b"first", b"second", b"third"))]
     with pytest.raises(Unavailable):
-        People(Throttled(storage._settings)).add({"Ada": photos})
+        People(Throttled(settings)).add({"Ada": photos})
     assert len(people.gallery()) == 0
     assert not photo_names(storage)
 
 
 def test_a_write_that_succeeded_though_it_failed_keeps_its_photos(
-    people: People, storage: Storage
+    people: People, storage: StateBucket, settings: Settings
 ) -> None:
-    class Deceiving(Storage):
+    class Deceiving(StateBucket):
         def put(self, name: str, data: bytes, **condition: object) -> str:
             etag = super().put(name, data, **condition)  # type: ignore[arg-type]
-            if name == CURRENT:
+            if name == layout.GALLERY_CURRENT:
                 raise Unavailable("it was stored, but the answer never came")
             return etag
 
     with pytest.raises(Unavailable):
-        People(Deceiving(storage._settings)).add({"Ada": [sample(0.1)]})
+        People(Deceiving(settings)).add({"Ada": [sample(0.1)]})
     assert people.gallery().names == ("Ada",)
     assert photo_names(storage) == set(people.gallery().photos)
 
 
 def test_the_bucket_must_exist(settings: Settings) -> None:
     with pytest.raises(NotFound):
-        People(Storage(settings)).add({"Ada": [sample(0.1)]})
+        People(StateBucket(settings)).add({"Ada": [sample(0.1)]})

@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 
 from cli.commands.people import people
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators.resources import create_buckets
 from local.samples import portraits
 from tests.data_pt import saved
@@ -32,7 +32,7 @@ def run(*arguments: object) -> Result:
 
 
 def known(settings: Settings) -> dict[str, int]:
-    gallery = People(Storage(settings)).gallery()
+    gallery = People(StateBucket(settings)).gallery()
     return {name: len(gallery.photos_of(name)) for name in gallery.names}
 
 
@@ -109,7 +109,7 @@ def test_takes_over_a_data_pt(settings: Settings, announced: list[str], tmp_path
     file.write_bytes(saved(["Ann", "Bob", "Ann"], 0.0, 1.0, 2.0))
     result = run("import", file, "--without-model")
     assert result.stdout == "took over 3 faces of 2 people\n"
-    gallery = People(Storage(settings)).gallery()
+    gallery = People(StateBucket(settings)).gallery()
     assert (gallery.engine, gallery.threshold) == ("facenet", None)
     assert known(settings) == {"Ann": 2, "Bob": 1}
     assert announced == ["refresh_gallery"]
@@ -154,7 +154,7 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
 
 
 def test_the_sample_people_are_enrolled_when_nobody_is_known(settings: Settings) -> None:
-    storage = Storage(settings)
+    storage = StateBucket(settings)
     known_people, networks = People(storage), ModelFiles(storage, settings)
     assert set(portraits.enrol(known_people, networks)) == {
         "Eileen_Collins",

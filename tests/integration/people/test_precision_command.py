@@ -21,9 +21,10 @@ from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage, Stored
-from facerec_tasks.storage.model_files import STORED, ModelFiles
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket, Stored
 from local.emulators.resources import create_buckets
 from local.processes.child import Child
 from local.samples import portraits
@@ -55,14 +56,14 @@ def enrolment() -> dict[str, list[Sample]]:
 
 
 @pytest.fixture
-def storage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Storage:
+def storage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> StateBucket:
     create_buckets(settings)
     monkeypatch.setattr("cli.gallery_broadcast.app.control.broadcast", lambda _: None)
-    return Storage(settings)
+    return StateBucket(settings)
 
 
 @pytest.fixture
-def people(storage: Storage, enrolment: dict[str, list[Sample]]) -> People:
+def people(storage: StateBucket, enrolment: dict[str, list[Sample]]) -> People:
     known = People(storage)
     known.add(enrolment)
     return known
@@ -73,7 +74,7 @@ def run(*arguments: object) -> Result:
 
 
 def test_switches_all_embeddings_and_back(
-    people: People, storage: Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    people: People, storage: StateBucket, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(precision_check, "FEWEST", 2 * EACH)
     before = people.edit(lambda gallery: gallery.with_threshold(0.45))
@@ -89,8 +90,8 @@ def test_switches_all_embeddings_and_back(
     moved = np.linalg.norm(eighth.embeddings - before.embeddings, axis=1)
     assert (moved > 1e-4).all()
     assert (moved < 0.25).all()
-    assert [entry.name for entry in storage.list(STORED)] == [
-        f"{STORED}resnet128-{eighth.precision}.onnx"
+    assert [entry.name for entry in storage.list(layout.GALLERY_NETWORKS)] == [
+        f"{layout.GALLERY_NETWORKS}resnet128-{eighth.precision}.onnx"
     ]
 
     engine.source.refresh()
@@ -107,13 +108,13 @@ def test_switches_all_embeddings_and_back(
 
 
 def test_refuses_what_cannot_be_judged_unless_forced(
-    people: People, storage: Storage, network: Path
+    people: People, storage: StateBucket, network: Path
 ) -> None:
     result = run("int8", "--network", network)
     assert result.exit_code == 1
     assert "12 photos of people who have several are too few" in result.stderr
     assert people.gallery().precision == "fp32"
-    assert not list(storage.list(STORED)), "no other machine hears of it"
+    assert not list(storage.list(layout.GALLERY_NETWORKS)), "no other machine hears of it"
     assert run("int8", "--network", network, "--force").exit_code == 0
     assert people.gallery().precision.startswith("int8-")
 
@@ -145,7 +146,7 @@ def test_a_file_that_is_no_network_changes_nothing(people: People, tmp_path: Pat
 
 
 def test_when_nobody_is_left_it_can_be_switched_back(
-    people: People, storage: Storage, network: Path
+    people: People, storage: StateBucket, network: Path
 ) -> None:
     assert run("int8", "--network", network, "--force").exit_code == 0
     for name in ("Grace", "Eileen"):
@@ -155,7 +156,7 @@ def test_when_nobody_is_left_it_can_be_switched_back(
     assert (people.gallery().precision, len(people.gallery())) == ("fp32", 0)
 
 
-def test_faces_without_photos_cannot_be_computed_again(storage: Storage, network: Path) -> None:
+def test_faces_without_photos_cannot_be_computed_again(storage: StateBucket, network: Path) -> None:
     faces = np.eye(2, 128, dtype=np.float32)
     imported = Gallery.empty("resnet128").with_person("Ann", faces, ["", ""])
     People(storage).replace(imported)
@@ -163,7 +164,7 @@ def test_faces_without_photos_cannot_be_computed_again(storage: Storage, network
     assert "10 faces at least" in run("int8", "--force").stderr
 
 
-def test_the_customers_gallery_stays_in_fp32(storage: Storage, tmp_path: Path) -> None:
+def test_the_customers_gallery_stays_in_fp32(storage: StateBucket, tmp_path: Path) -> None:
     (tmp_path / "data.pt").write_bytes(saved(["Ann"], 0.0))
     imported = CliRunner().invoke(command, ["import", str(tmp_path / "data.pt"), "--without-model"])
     assert imported.exit_code == 0
@@ -171,7 +172,7 @@ def test_the_customers_gallery_stays_in_fp32(storage: Storage, tmp_path: Path) -
 
 
 def test_edits_meanwhile_are_kept(
-    people: People, storage: Storage, settings: Settings, network: Path
+    people: People, storage: StateBucket, settings: Settings, network: Path
 ) -> None:
     """Somebody is enrolled and somebody removed while the embeddings are computed, and somebody is
     renamed between the last reading of the gallery and its writing."""
@@ -214,13 +215,13 @@ def test_a_photo_on_which_no_face_is_found_any_more_is_named(people: People) -> 
 
 
 def test_a_machine_without_the_network_hands_photos_back(
-    people: People, storage: Storage, settings: Settings, network: Path
+    people: People, storage: StateBucket, settings: Settings, network: Path
 ) -> None:
     engine = Engine(settings)
     assert run("int8", "--network", network, "--force").exit_code == 0
     precision = people.gallery().precision
     shutil.rmtree(settings.state_dir / "networks")
-    file = f"{STORED}resnet128-{precision}.onnx"
+    file = f"{layout.GALLERY_NETWORKS}resnet128-{precision}.onnx"
     whole = storage.get(file)
     assert whole
     storage.put(file, whole.data[:-1])
@@ -234,7 +235,7 @@ def test_a_machine_without_the_network_hands_photos_back(
 def test_while_s3_fails_the_network_is_fetched_later(
     people: People, settings: Settings, network: Path
 ) -> None:
-    class Failing(Storage):
+    class Failing(StateBucket):
         def get(self, name: str, *, if_none_match: str | None = None) -> Stored | None:
             raise Unavailable("SlowDown")
 
@@ -245,7 +246,7 @@ def test_while_s3_fails_the_network_is_fetched_later(
 
 
 def test_a_copy_damaged_on_disk_is_fetched_again(
-    people: People, storage: Storage, settings: Settings, network: Path
+    people: People, storage: StateBucket, settings: Settings, network: Path
 ) -> None:
     assert run("int8", "--network", network, "--force").exit_code == 0
     (copy,) = (settings.state_dir / "networks").iterdir()
@@ -255,14 +256,16 @@ def test_a_copy_damaged_on_disk_is_fetched_again(
 
 
 def test_networks_nobody_uses_are_swept_in_time(
-    people: People, storage: Storage, network: Path, monkeypatch: pytest.MonkeyPatch
+    people: People, storage: StateBucket, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("int8", "--network", network, "--force").exit_code == 0
     assert run("fp32").exit_code == 0
-    assert len(list(storage.list(STORED))) == 1, "another machine may be about to use it"
+    assert len(list(storage.list(layout.GALLERY_NETWORKS))) == 1, (
+        "another machine may be about to use it"
+    )
     monkeypatch.setattr("facerec_tasks.storage.model_files.ORPHAN_AGE", timedelta(seconds=-5))
     assert run("fp32").exit_code == 0
-    assert not list(storage.list(STORED))
+    assert not list(storage.list(layout.GALLERY_NETWORKS))
 
 
 STREAM = """
@@ -272,7 +275,7 @@ from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.tasks import recognize
 
 photo = open(sys.argv[1], "rb").read()
-version = Storage(get_settings()).put_photo("test_00.jpg", photo, "image/jpeg")
+version = Storage(get_settings()).photos.put("test_00.jpg", photo, "image/jpeg")
 while True:
     waiting = [recognize.apply_async(("test_00.jpg", version)) for _ in range(4)]
     for answer in waiting:
@@ -289,7 +292,7 @@ def test_running_workers_follow_and_no_task_is_lost(
     eventually: Callable[..., None],
     tmp_path: Path,
 ) -> None:
-    People(Storage(resources)).add(enrolment)
+    People(StateBucket(resources)).add(enrolment)
     (tmp_path / "photo.jpg").write_bytes(PHOTO)
     worker = [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker"]
     spawn([*worker, "-P", "prefork", "-c", "2"], log="worker")

@@ -16,7 +16,7 @@ from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.tasks import recognize
 
 data = portraits.sample_photo("Grace_Hopper").data
-version = Storage(get_settings()).put_photo("test_00.jpg", data, "image/jpeg")
+version = Storage(get_settings()).photos.put("test_00.jpg", data, "image/jpeg")
 print("begun", flush=True)
 while True:
     waiting = [recognize.apply_async(("test_00.jpg", version)) for _ in range(4)]

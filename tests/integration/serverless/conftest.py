@@ -13,8 +13,8 @@ from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.people import DEFAULT_ENGINE, People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators import resources, video_functions
 from local.emulators.lambda_service import LambdaService
 from local.samples import portraits
@@ -127,7 +127,7 @@ def known(
     settings: Settings, buckets: Buckets, sample_people: Mapping[str, Sequence[Sample]]
 ) -> None:
     """Grace_Hopper and Eileen_Collins are enrolled."""
-    People(Storage(settings)).add(sample_people)
+    People(StateBucket(settings)).add(sample_people)
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from botocore.exceptions import ClientError
 from facerec_tasks.aws import client
 from facerec_tasks.recognition.gallery.enrolment import Sample
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.people import CURRENT, People
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators import resources, video_functions
 from local.emulators.embedded_aws import embedded_aws, isolated
 from local.emulators.lambda_service import RETRIES, LambdaService
@@ -192,7 +193,7 @@ def test_the_roles_allow_all_that_the_functions_do(
     sample_people: dict[str, Sequence[Sample]],
     eventually: Callable[..., None],
 ) -> None:
-    People(Storage(own_stack)).add(sample_people)
+    People(StateBucket(own_stack)).add(sample_people)
     video_functions.create_resources(own_stack)
     buckets = Buckets(own_stack)
     buckets.upload("good.mp4", (clips / "eileen.mp4").read_bytes())
@@ -216,9 +217,9 @@ def test_the_roles_allow_all_that_the_functions_do(
 def test_what_decodes_strangers_videos_sees_neither_gallery_nor_answers(
     own_stack: Settings,
 ) -> None:
-    Storage(own_stack).put(CURRENT, b"faces")
+    StateBucket(own_stack).put(layout.GALLERY_CURRENT, b"faces")
     decoder, recogniser = s3_of(own_stack, SPLITTING), s3_of(own_stack, RECOGNITION)
-    gallery = {"Bucket": own_stack.state_bucket, "Key": CURRENT}
+    gallery = {"Bucket": own_stack.state_bucket, "Key": layout.GALLERY_CURRENT}
     answer = {"Bucket": own_stack.video_name_bucket, "Key": "a.txt"}
     with permissions_checked(own_stack.endpoint_url or ""):
         recogniser.get_object(**gallery)

@@ -55,12 +55,12 @@ class Bench:
     def send(self, number: int, wait: float = 0.01, **wish: Any) -> Child:
         """Stores a photo and sends its task; the process prints the answer's outcome."""
         photo = b"\xff\xd8\xff" + json.dumps(wish).encode()
-        version = self.storage.put_photo(f"test_{number}.jpg", photo, "image/jpeg")
+        version = self.storage.photos.put(f"test_{number}.jpg", photo, "image/jpeg")
         arguments = [f"test_{number}.jpg", version, task_id(number), str(wait)]
         return self._spawn([sys.executable, "-c", SEND, *arguments], log=f"send-{number}")
 
     def answer(self, number: int) -> Answer | None:
-        return Results(self.storage).get(task_id(number))
+        return Results(self.storage.state).get(task_id(number))
 
     def starts(self, name: str) -> Path:
         return self._folder / name
@@ -129,7 +129,7 @@ def test_what_fails_for_want_of_aws_is_no_start_and_is_never_buried(
     assert (answer.outcome, answer.name) == ("named", "Paul")
     assert len(starts.read_text().splitlines()) == 6  # more than would have buried it
     assert bench.waiting(bench.settings.dead_letter_queue) == 0
-    eventually(lambda: not Attempts(bench.storage).starts(task_id(1)))
+    eventually(lambda: not Attempts(bench.storage.state).starts(task_id(1)))
     log = tmp_path / "worker0.log"
     eventually(lambda: "healthy again" in log.read_text())
     assert "unhealthy: 3 tasks in a row" in log.read_text(), "it consumed nothing but trials"
@@ -182,7 +182,7 @@ def test_a_killed_child_gives_its_task_back_at_once(bench: Bench, eventually: Ev
 
 def test_a_photo_that_is_gone_is_an_answer(bench: Bench, eventually: Eventually) -> None:
     bench.worker()
-    bench.storage.put_photo("test_1.jpg", b"x", "image/jpeg")
+    bench.storage.photos.put("test_1.jpg", b"x", "image/jpeg")
     bench._spawn([sys.executable, "-c", SEND, "other.jpg", "no-version", task_id(1), "0.01"])
     eventually(lambda: bench.answer(1), within=30)
     answer = bench.answer(1)
@@ -216,7 +216,7 @@ def test_s3_failing_at_the_wire_while_sqs_works(
     photos = []
     for n in range(12):
         photo = b"\xff\xd8\xff" + json.dumps({"name": f"n{n}"}).encode()
-        version = bench.storage.put_photo(f"test_{n:02}.jpg", photo, "image/jpeg")
+        version = bench.storage.photos.put(f"test_{n:02}.jpg", photo, "image/jpeg")
         photos.append([f"test_{n:02}.jpg", version, task_id(n)])
     client = bench._spawn([sys.executable, "-c", SEND_MANY, json.dumps(photos)], log="many")
     eventually(lambda: "unhealthy" in log.read_text(), within=60)

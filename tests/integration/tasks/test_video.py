@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facerec_tasks.aws import client
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
@@ -15,7 +16,7 @@ from facerec_tasks.storage.attempts import Attempts
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
-from facerec_tasks.storage.photos import Choice, Photos
+from facerec_tasks.storage.photos import Photos, Selection
 from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.videos import VideoStore
 from local.processes.child import Child
@@ -76,12 +77,12 @@ class Fleet:
         return self._spawn(command, log=f"worker-{name}", environment=environment)
 
     def send(self, data: bytes, number: int = 1, key: str = "clip.mp4") -> Child:
-        version = self.storage.put_photo(key, data, "video/mp4")
+        version = self.storage.photos.put(key, data, "video/mp4")
         command = [sys.executable, "-c", SEND, key, version, task_id(number)]
         return self._spawn(command, log=f"send-{number}")
 
     def photo(self) -> Child:
-        version = self.storage.put_photo("p.jpg", portraits.sample_photo().data, "image/jpeg")
+        version = self.storage.photos.put("p.jpg", portraits.sample_photo().data, "image/jpeg")
         return self._spawn([sys.executable, "-c", PHOTO, "p.jpg", version], log="photo")
 
     def printed(self, log: str) -> str:
@@ -91,14 +92,14 @@ class Fleet:
         return len(self.looks.read_text().splitlines()) if self.looks.exists() else 0
 
     def answer(self, number: int = 1) -> Answer | None:
-        return Results(self.storage).get(task_id(number))
+        return Results(self.storage.state).get(task_id(number))
 
     def files(self, number: int = 1) -> set[str]:
         prefix = f"video/{task_id(number)}/"
-        return {entry.name.removeprefix(prefix) for entry in self.storage.list(prefix)}
+        return {entry.name.removeprefix(prefix) for entry in self.storage.state.list(prefix)}
 
     def name(self, stem: str = "clip") -> bytes | None:
-        s3 = self.storage._s3
+        s3 = client(self.settings, "s3")
         listed = s3.list_objects_v2(Bucket=self.settings.out_bucket, Prefix=stem)
         if not listed.get("KeyCount"):
             return None
@@ -115,7 +116,7 @@ def _quick_times(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fleet(resources: Settings, spawn: Callable[..., Child], tmp_path: Path) -> Fleet:
     fleet = Fleet(resources, spawn, tmp_path)
-    portraits.enrol(People(fleet.storage), ModelFiles(fleet.storage, resources))
+    portraits.enrol(People(fleet.storage.state), ModelFiles(fleet.storage.state, resources))
     return fleet
 
 
@@ -143,7 +144,7 @@ def test_the_answer_is_on_record_with_its_pictures(
     assert [(round(a), round(b)) for a, b in hopper.spans] == [(0, 4)]
     assert [(round(a), round(b)) for a, b in collins.spans] == [(4, 7)]
 
-    Photos(fleet.settings).purge(Choice(names=frozenset({"clip.mp4"})))
+    Photos(fleet.settings).purge(Selection(names=frozenset({"clip.mp4"})))
     assert (fleet.answer(), fleet.files(), fleet.name()) == (None, set(), None)
 
 
@@ -175,7 +176,7 @@ def test_a_worker_that_is_told_to_stop_hands_the_video_on_and_no_look_is_repeate
     assert first.wait(15), "it does not wait for the video's end"
     assert fleet.answer() is None
     assert "state.json" in fleet.files()
-    assert Attempts(fleet.storage).starts(task_id(1)) == [], "moving on is no start"
+    assert Attempts(fleet.storage.state).starts(task_id(1)) == [], "moving on is no start"
     fleet.worker("two")
     assert client.wait(90)
     answer = fleet.answer()
@@ -220,7 +221,7 @@ def test_of_two_deliveries_at_once_one_goes_on(
 
 
 def test_runs_that_know_the_same_are_told_apart(fleet: Fleet) -> None:
-    one, other = (VideoStore(fleet.storage, task_id(1)) for _ in range(2))
+    one, other = (VideoStore(fleet.storage.state, task_id(1)) for _ in range(2))
     etag = one.put_state(b"the same", None)
     with pytest.raises(PreconditionFailed):
         other.put_state(b"the same", None)
@@ -236,11 +237,11 @@ def test_a_cancel_ends_a_run_within_seconds(
     client = fleet.send(film)
     fleet.worker()
     eventually(lambda: fleet.counted() >= 3, within=60)
-    folder = VideoStore(fleet.storage, task_id(1))
+    folder = VideoStore(fleet.storage.state, task_id(1))
     eventually(lambda: folder.progress().get("percent", 0) > 0)
     assert folder.progress()["people"] == []
     cancelled = Answer(task_id(1), "clip.mp4", None, "cancelled")
-    Results(fleet.storage).create(cancelled)
+    Results(fleet.storage.state).create(cancelled)
     assert client.wait(20)
     assert json.loads(fleet.printed("send-1"))["outcome"] == "cancelled"
     assert fleet.answer() == cancelled
@@ -267,7 +268,7 @@ def test_what_is_no_video_is_an_answer(fleet: Fleet, data: bytes, code: str) -> 
 
 
 def test_a_checkpoint_goes_in_the_place_of_the_one_its_run_began_from(fleet: Fleet) -> None:
-    mine = VideoStore(fleet.storage, task_id(1))
+    mine = VideoStore(fleet.storage.state, task_id(1))
     first = mine.put_state(b"one", None)
     second = mine.put_state(b"two", first)
     assert mine.put_state(b"two", first) == second, "our own write, of which the answer was lost"

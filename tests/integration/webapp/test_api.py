@@ -12,7 +12,7 @@ import urllib3
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 from webapp.services.keys import ApiKeys, make
 
@@ -123,7 +123,7 @@ def test_api_key_grants_access_beyond_loopback(
     assert web.post(b"hello", Authorization="Bearer fr_nobody_0").status == 401
     assert web.post(b"hello", Authorization=f"Bearer {token}").status == 415
     assert web.post(b"hello", X_API_Key=token).status == 415
-    keys = ApiKeys(Storage(resources))
+    keys = ApiKeys(StateBucket(resources))
     reader, reads = make("reads only", ["people:read"], now=0.0)
     keys.add(reader)
     assert [key.label for key in keys.all()] == ["tests", "reads only"]

@@ -11,8 +11,8 @@ import pytest
 from facerec_tasks import aws
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 
 from .conftest import Web, photo
@@ -164,4 +164,4 @@ def _steal(settings: Settings) -> str:
 
 def _record(settings: Settings, task_id: str, name: str) -> None:
     answer = Answer(task_id, "test_00.jpg", "v", "named", name=name)
-    Results(Storage(settings)).create(answer)
+    Results(StateBucket(settings)).create(answer)

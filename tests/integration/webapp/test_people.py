@@ -8,11 +8,10 @@ import pytest
 import urllib3
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage import people
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 from local.samples import portraits
-from webapp.services import people as people_service
 
 from .conftest import Web
 
@@ -33,10 +32,6 @@ def enrol(web: Web, name: str, *photos: bytes, query: str = "") -> urllib3.BaseH
     return web.request("POST", f"/people{query}", fields=fields, headers=wish)
 
 
-def test_web_and_worker_use_the_same_gallery() -> None:
-    assert people.CURRENT == people_service.GALLERY
-
-
 def test_person_enrol_verify_remove(
     start_web: Callable[..., Web],
     worker: Child,
@@ -54,7 +49,7 @@ def test_person_enrol_verify_remove(
     assert [(one["index"], one["reason"]) for one in done["refused"]] == [(1, "not-a-photo")]
     assert web.json("/people") == {"people": [{"name": NAME, "photos": 1}]}
     assert enrol(web, NAME, GRACE).json()["enrolled"] == 0  # known already
-    assert list(Storage(resources).list(people_service.UPLOADS)) == []
+    assert list(StateBucket(resources).list(layout.UPLOADS)) == []
 
     assert web.post(sample_photo, name="p.jpg").data.decode() == f"p:{NAME}"
     where = f"/people/{quote(NAME)}"

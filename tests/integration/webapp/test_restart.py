@@ -10,7 +10,7 @@ import urllib3
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 
 from .conftest import Web, photo
@@ -70,7 +70,7 @@ def test_sigkill_loses_no_accepted_photo(
         web.child.signal(signal.SIGKILL)
         assert [one.result() for one in waiting] == [None] * 20
     start_worker("--concurrency", "2")
-    state = Storage(resources)
+    state = StateBucket(resources)
     eventually(lambda: len(list(state.list("results/"))) == 20, within=30)
     anew = start_web()
     assert anew.post(photo(name="Paul")).data == b"test_00:Paul"

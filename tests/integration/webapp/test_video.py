@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 from local.samples import portraits
 from local.samples.videos import Coding, Shot, write
@@ -34,7 +34,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def start_watcher(
     resources: Settings, spawn: Callable[..., Child], tmp_path: Path
 ) -> Callable[[float], Child]:
-    storage = Storage(resources)
+    storage = StateBucket(resources)
     portraits.enrol(People(storage), ModelFiles(storage, resources))
 
     def start(pause: float) -> Child:

@@ -40,14 +40,14 @@ os._exit(0)  # nobody waits for answers here
 
 def send(storage: Storage, photo: bytes, count: int = 1) -> list[str]:
     """Stores a photo and sends tasks for it, in a process of its own; their ids."""
-    version = storage.put_photo("test_00.jpg", photo, "image/jpeg")
+    version = storage.photos.put("test_00.jpg", photo, "image/jpeg")
     command = (sys.executable, "-c", SEND, "test_00.jpg", *[version] * count)
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return done.stdout.split()
 
 
 def answers(storage: Storage, tasks: list[str]) -> list[Answer]:
-    found = (Results(storage).get(task) for task in tasks)
+    found = (Results(storage.state).get(task) for task in tasks)
     return [answer for answer in found if answer]
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from autoscale.lease import CALL, DURATION, NAME, RENEW, ControllerLock, LeaderLease, LeaseRecord
+from autoscale.lease import CALL, DURATION, RENEW, ControllerLock, LeaderLease, LeaseRecord
 from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
+from facerec_tasks.storage.layout import LEASE
 
 
 class Clock:
@@ -99,11 +100,11 @@ def test_lease_renewal_with_lost_response_is_recognized(
 ) -> None:
     held = lease(state, clock, tmp_path, "a")
     held.keep()
-    found = state.find(NAME)
+    found = state.find(LEASE)
     assert found is not None
     holder = LeaseRecord.from_json(found.data)
     assert holder is not None
-    state.put(NAME, LeaseRecord("a", holder.place, 99).to_json())
+    state.put(LEASE, LeaseRecord("a", holder.place, 99).to_json())
     clock.now += RENEW + 1
     assert held.keep()
     assert held.left == DURATION
@@ -128,5 +129,5 @@ def test_lease_is_held_until_expiry_while_s3_fails(
 def test_corrupt_lease_is_overwritten(
     state: MemoryStateStore, clock: Clock, tmp_path: Path
 ) -> None:
-    state.put(NAME, b"\xff not json")
+    state.put(LEASE, b"\xff not json")
     assert lease(state, clock, tmp_path, "a").keep()

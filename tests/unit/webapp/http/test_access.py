@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.http.access import Access
 from webapp.http.errors import Problem
 from webapp.services.keys import ApiKey, ApiKeys, make
@@ -16,7 +16,7 @@ class StoredKeys(ApiKeys):
     """ApiKeys that were read a moment ago."""
 
     def __init__(self, *known: ApiKey) -> None:
-        super().__init__(Storage(Settings()))
+        super().__init__(StateBucket(Settings()))
         self._known, self._read_at = known, float("inf")
 
 

@@ -1,0 +1,97 @@
+"""Every object key and key prefix of the buckets, spelled once.
+
+In-bucket: ``<file name>``. Out-bucket: ``<file name without extension>``. State bucket: all below.
+A test refuses these prefixes as literals in any other module; the lifecycle rules and the IAM
+policies of ``ami_build/stack/stack.yaml`` are compared with :data:`STATE_PREFIXES`.
+"""
+
+from pathlib import PurePosixPath
+
+RESULTS = "results/"
+ATTEMPTS = "attempts/"
+ACCEPTED = "accepted/"
+IDEMPOTENCY = "idempotency/"
+UPLOADS = "uploads/"
+VIDEO = "video/"
+VIDEO_RECORDS = "videos/"
+GALLERY = "gallery/"
+GALLERY_PHOTOS = "gallery/photos/"
+GALLERY_NETWORKS = "gallery/networks/"
+GALLERY_CURRENT = "gallery/current.gallery"
+KEYS = "keys/"
+KEYS_CURRENT = "keys/current.json"
+BAKE = "bake/"
+CONTROLLER = "controller/"
+DECISIONS = "decisions/"
+"""Below :data:`CONTROLLER`."""
+LEASE = "lease.json"
+"""Below :data:`CONTROLLER`."""
+CONTROLLER_DECISIONS = CONTROLLER + DECISIONS
+CONTROLLER_LEASE = CONTROLLER + LEASE
+
+STATE_PREFIXES = (
+    RESULTS, ATTEMPTS, ACCEPTED, IDEMPOTENCY, UPLOADS, VIDEO, VIDEO_RECORDS, GALLERY, KEYS, BAKE,
+    CONTROLLER,
+)  # fmt: skip
+"""Every top-level prefix of the state bucket."""
+RECORDS_BY_TASK = (RESULTS, ATTEMPTS, ACCEPTED)
+"""Prefixes of records named ``<task id>`` or ``<task id>.json``."""
+RECORDS_BY_FOLDER = (VIDEO,)
+"""Prefixes of records named ``<task id>/<name>``."""
+PHOTO_RECORDS = (*RECORDS_BY_TASK, *RECORDS_BY_FOLDER, IDEMPOTENCY, UPLOADS)
+"""Prefixes of everything that is about photos and videos people sent."""
+
+
+def name_key(photo_key: str) -> str:
+    """Key in the out-bucket of the name found on a photo."""
+    return PurePosixPath(photo_key).stem
+
+
+def result(task_id: str) -> str:
+    """The answer to one task."""
+    return f"{RESULTS}{task_id}.json"
+
+
+def task_id_of_result(key: str) -> str:
+    """Inverse of :func:`result`."""
+    return key.removeprefix(RESULTS).removesuffix(".json")
+
+
+def attempts(task_id: str) -> str:
+    """The counted starts of one task."""
+    return f"{ATTEMPTS}{task_id}.json"
+
+
+def records_of(task_id: str) -> tuple[str, ...]:
+    """Every key that may hold a record of one task, folders left out."""
+    return tuple(f"{p}{task_id}{s}" for p in RECORDS_BY_TASK for s in ("", ".json"))
+
+
+def accepted(task_id: str) -> str:
+    """The mark of an accepted task; its content is the photo's key."""
+    return f"{ACCEPTED}{task_id}"
+
+
+def idempotency(digest: str) -> str:
+    """The record of one ``Idempotency-Key``."""
+    return f"{IDEMPOTENCY}{digest}.json"
+
+
+def upload(upload_id: str, number: int) -> str:
+    """One photo of a person to be enrolled or verified."""
+    return f"{UPLOADS}{upload_id}/{number}"
+
+
+def video_folder(task_id: str) -> str:
+    """Prefix of the checkpoint, the progress and the pictures of one video."""
+    return f"{VIDEO}{task_id}/"
+
+
+def video_record(name: str) -> str:
+    """The answer to the video ``name`` of the Lambda functions; ``name`` is URL-quoted."""
+    return f"{VIDEO_RECORDS}{name}.json"
+
+
+def gallery_photo(photo_id: str) -> str:
+    """The photo of one enrolment."""
+    return GALLERY_PHOTOS + photo_id
