@@ -42,6 +42,16 @@ celery-suite: $(VENV)-celery-suite/.installed ## Celery's and kombu's own tests,
 	@cd celery_sqs/tests && $(abspath $(VENV)-celery-suite)/bin/python -m celery_suite \
 		--cache $(abspath $(VENV)-celery-suite)/sources --logs $(abspath $(VENV)-celery-suite)/logs $(SUITE)
 
+# Minor versions of celery that celery_sqs/pyproject.toml declares, each with the newest kombu it declares.
+COMPAT := 5.6 5.7
+
+compat: $(COMPAT:%=$(VENV)-compat/%/.installed) ## what celery_sqs relies on inside Celery, in each version it declares
+	@for version in $(COMPAT); do echo "celery $$version"; \
+		$(VENV)-compat/$$version/bin/python -m pytest -q -c /dev/null --rootdir . --noconftest \
+			-p no:cacheprovider -W ignore $(COMPAT_TESTS) || exit 1; done
+
+COMPAT_TESTS := tests/unit/sqs/test_seams.py
+
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s
 
@@ -94,6 +104,13 @@ $(VENV)-celery-suite/.installed: requirements/celery-suite.txt celery_sqs/pyproj
 		-r requirements/celery-suite.txt
 	@$(VENV)-celery-suite/bin/pip --disable-pip-version-check install --quiet --no-deps \
 		--no-build-isolation -e ./celery_sqs
+	@touch $@
+
+$(VENV)-compat/%/.installed: celery_sqs/pyproject.toml Makefile | $(VENV)/bin/python
+	@echo "installing celery $*"
+	@$(PYTHON) -m venv $(VENV)-compat/$*
+	@$(VENV)-compat/$*/bin/pip --disable-pip-version-check install --quiet --no-compile \
+		"celery==$*.*" pytest -e "./celery_sqs[flower]"
 	@touch $@
 
 $(VENV)-lint/.lint: requirements/lint.txt | $(VENV)/bin/python

@@ -11,6 +11,8 @@ Names are imported when they are first used: importing this package loads neithe
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from celery_sqs._compat import warn_if_untested
+
 if TYPE_CHECKING:
     from celery_sqs import errors as errors
     from celery_sqs._aws import queues as queues
@@ -67,3 +69,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+warn_if_untested()

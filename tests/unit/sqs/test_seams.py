@@ -77,10 +77,11 @@ def test_consuming_starts_from_the_event_loop() -> None:
 
 def test_an_ack_is_put_off_by_what_the_giveback_step_replaces() -> None:
     """See :class:`bootsteps.RequeuePrefetched`."""
-    assert callable(Consumer.call_soon_ack)
+    assert callable(getattr(Consumer, bootsteps.ACK_LATER))
     source = inspect.getsource(Consumer.create_task_handler)
-    assert "call_soon_ack = self.call_soon_ack" in source, "once its steps have started"
-    assert source.count("                        call_soon_ack,") == 2, "acks and rejects"
+    later = bootsteps.ACK_LATER
+    assert f"{later} = self.{later}" in source, "once its steps have started"
+    assert source.count(f"                        {later},") == 2, "acks and rejects"
 
 
 def test_the_transport_says_what_it_can() -> None:

@@ -14,6 +14,7 @@ from celery.concurrency import prefork
 from celery.utils.log import get_logger
 from celery.utils.sysinfo import load_average
 from celery.worker import state
+from celery.worker.consumer.consumer import Consumer
 from celery.worker.consumer.heart import Heart
 from celery.worker.consumer.tasks import Tasks
 
@@ -29,6 +30,10 @@ POOL = "celery_sqs._worker.pool:TaskPool"
 CELERY_REQUEST = "celery.worker.request:Request"
 
 
+ACK_LATER = "call_soon_ack" if hasattr(Consumer, "call_soon_ack") else "call_soon"
+"""Attribute of Celery's consumer that puts acknowledgements off; before 5.7 named ``call_soon``."""
+
+
 class RequeuePrefetched(bootsteps.StartStopStep):
     """At the start of any shutdown, hands back at once what is held and has not started.
 
@@ -42,7 +47,7 @@ class RequeuePrefetched(bootsteps.StartStopStep):
         # Celery puts an ack off to the event loop's next turn. When the worker is told to stop in
         # between there is none: the task is over, its message still held, and would be handed back.
         # An ack here makes no call, so it need not be put off.
-        c.call_soon_ack = operator.call
+        setattr(c, ACK_LATER, operator.call)
 
     def stop(self, c: Any) -> None:
         if c.task_consumer is None or not stopping():
