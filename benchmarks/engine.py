@@ -24,7 +24,6 @@ from benchmarks import cold_start, portraits, prefork
 from benchmarks.reference.client import Originals
 from facerec_tasks.recognition.conversion import convert, quantization
 from facerec_tasks.recognition.embedding import precision
-from facerec_tasks.recognition.embedding.embedder import ResNet128
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 
@@ -166,7 +165,7 @@ def int8_network(work: Path) -> str:
     seen = [
         (np.asarray(head), fp32.detect_and_embed(_encoded(head)).detections[:1]) for head in heads
     ]
-    chips = [chip for rgb, faces in seen for chip in ResNet128.chips(rgb, faces)]
+    chips = [chip for rgb, faces in seen for chip in fp32.chips(rgb, faces)]
     network = quantization.quantized(work, np.array(chips))
     name = precision.of_network(network)
     (work / f"{precision.network_name('resnet128', name)}.onnx").write_bytes(network)

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
+from facerec_tasks.recognition.embedding.description import BUILT_IN
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
 SEARCHES = 50
@@ -24,13 +24,13 @@ SEARCHES = 50
 
 @click.command()
 @click.option("--people", type=click.IntRange(1), default=100_000, show_default=True)
-@click.option("--engine", "engines", type=click.Choice(list(EMBEDDER_TRAITS)), multiple=True)
+@click.option("--engine", "engines", type=click.Choice(list(BUILT_IN)), multiple=True)
 @click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
 def main(people: int, engines: tuple[str, ...], as_json: bool) -> None:
     """How long it takes to open a gallery's file and to search it for one face."""
     figures: dict[str, float] = {}
-    for engine in engines or EMBEDDER_TRAITS:
-        dimension = EMBEDDER_TRAITS[engine].dimension
+    for engine in engines or BUILT_IN:
+        dimension = BUILT_IN[engine].dimension
         for name, seconds in _measured(engine, dimension, people).items():
             figures[f"{name}_{dimension}d_ms"] = round(1000 * seconds, 2)
     for name, milliseconds in figures.items():

@@ -21,7 +21,8 @@ from benchmarks import portraits
 from benchmarks.reference.client import Originals
 from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.detection.detector import Detection, Detector
-from facerec_tasks.recognition.embedding.embedder import FaceNet, ResNet128
+from facerec_tasks.recognition.embedding.description import FACENET, RESNET128
+from facerec_tasks.recognition.embedding.embedder import Embedder
 
 PIXELS = 0.01
 EMBEDDING = 1e-5
@@ -73,7 +74,7 @@ def compare(originals: Originals, work: Path, folder: Path | None) -> Iterator[D
     originals("save_weights", path=str(checkpoint))
     convert.ensure(work)
     convert.ensure(work, "facenet", checkpoint, convert.sha256_of(checkpoint))
-    detector, resnet, facenet = Detector(work), ResNet128(work), FaceNet(work)
+    detector, resnet, facenet = Detector(work), Embedder(RESNET128, work), Embedder(FACENET, work)
 
     paths = sorted(folder.rglob("*.jpg")) if folder else []
     for name, picture in pictures().items():
@@ -91,7 +92,7 @@ def compare(originals: Originals, work: Path, folder: Path | None) -> Iterator[D
         picture.save(work / "aligned.png")
         theirs = originals("embed_dlib", chip=str(work / "aligned.png"))
         yield of_embeddings(
-            f"{name}: resnet128", theirs, resnet.of_chips(np.asarray(picture)[None])[0]
+            f"{name}: resnet128", theirs, resnet.embed_unmirrored(np.asarray(picture)[None])[0]
         )
 
 

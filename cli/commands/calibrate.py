@@ -14,7 +14,6 @@ from cli.enrolment import enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.errors import NotFound
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.gallery import accuracy
 from facerec_tasks.recognition.gallery.accuracy import Confusion, Rates, Trials
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
@@ -45,8 +44,8 @@ class Calibration:
 
     @classmethod
     def of(cls, gallery: Gallery, trials: Trials, most_false: float) -> "Calibration":
-        measured = accuracy.curve(trials, gallery.engine, gallery.margin)
-        proposed = accuracy.proposal(measured, gallery.engine, most_false)
+        measured = accuracy.curve(trials, gallery.embedder, gallery.margin)
+        proposed = accuracy.proposal(measured, gallery.embedder, most_false)
         return cls(gallery, trials, measured, proposed, accuracy.confusions(gallery, trials))
 
     @property
@@ -54,7 +53,7 @@ class Calibration:
         """With the gallery's threshold, or with its engine's when it names everybody."""
         threshold = self.gallery.threshold
         if threshold is None:
-            threshold = EMBEDDER_TRAITS[self.gallery.engine].threshold
+            threshold = self.gallery.embedder.threshold
         return accuracy.rates(self.trials, threshold, self.gallery.margin)
 
 
@@ -93,9 +92,9 @@ def calibrate(
     """
     with friendly_errors(GalleryError, ModelMissing, NotAFolder, OSError):
         gallery, photo = _of_folder(folder) if folder else _enrolled()
-        trials = accuracy.hold_against_each_other(gallery)
+        trials = accuracy.leave_one_out(gallery)
         if strangers:
-            trials = accuracy.joined(trials, _of_strangers(gallery, strangers))
+            trials = accuracy.concatenated(trials, _of_strangers(gallery, strangers))
         found = Calibration.of(gallery, trials, most_false)
         _draw(plot, found, photo)
         click.echo(json.dumps(_as_dict(found), indent=2) if as_json else _as_text(found))
@@ -132,7 +131,7 @@ def _of_strangers(gallery: Gallery, folder: Path) -> Trials:
     embeddings = [found.embedding for found in looked_at if isinstance(found, Sample)]
     if not embeddings:
         raise NotAFolder(f"{folder} holds no photos of a face")
-    return accuracy.hold_against(gallery, np.stack(embeddings))
+    return accuracy.search_strangers(gallery, np.stack(embeddings))
 
 
 def _draw(path: Path, found: Calibration, photo: Photo) -> None:

@@ -11,7 +11,7 @@ from cli.enrolment import enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.recognition.conversion.errors import CheckpointError
-from facerec_tasks.recognition.embedding.embedder import load_embedder
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
@@ -68,7 +68,7 @@ def import_(
         else:
             gallery = read_gallery(source.read_bytes(), threshold)
             if not without_model:  # workers would have to give every photo back
-                load_embedder(gallery.engine, get_settings().models_dir)
+                Embedder(gallery.embedder, get_settings().models_dir)
             _take_over(gallery, replace=replace)
 
 

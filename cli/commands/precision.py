@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
-from facerec_tasks.recognition.embedding.embedder import ResNet128
+from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32, INT8
 from facerec_tasks.recognition.gallery import precision_check
@@ -74,9 +74,9 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
 
 def _made(people: People, model_files: ModelFiles, known: Gallery, network: Path | None) -> str:
     """The precision of an int8 network, which only this machine has yet."""
-    if known.engine != ResNet128.name:
+    if known.engine != RESNET128.name:
         raise GalleryError(
-            f"int8 is offered for {ResNet128.name} only, the gallery has {known.engine}"
+            f"int8 is offered for {RESNET128.name} only, the gallery has {known.engine}"
         )
     if network:
         return model_files.stage(known.engine, network.read_bytes())

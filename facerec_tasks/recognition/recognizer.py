@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facerec_tasks.recognition.detection.detector import Detection, Detector, Points
-from facerec_tasks.recognition.embedding.embedder import Embedder, load_embedder
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, Match
 from facerec_tasks.recognition.images import decoding
 
@@ -82,7 +82,7 @@ class Recognizer:
         """
         return cls(
             Detector(models_dir),
-            load_embedder(gallery.engine, models_dir, gallery.precision),
+            Embedder(gallery.embedder, models_dir, gallery.precision),
             gallery,
         )
 
@@ -128,6 +128,12 @@ class Recognizer:
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         """One row for each detection."""
         return self._embedder.embed(rgb, detections)
+
+    def chips(
+        self, rgb: NDArray[np.uint8], detections: Sequence[Detection]
+    ) -> list[NDArray[np.uint8]]:
+        """What the embedder looks at of each detection, aligned: side x side x 3."""
+        return self._embedder.chips(Image.fromarray(rgb), detections)
 
     def _faces(self, rgb: NDArray[np.uint8]) -> tuple[Sequence[Detection], NDArray[np.float32]]:
         detections = self._detector.detect(rgb)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facerec_tasks.recognition.detection.detector import Detector
 from facerec_tasks.recognition.embedding import precision
-from facerec_tasks.recognition.embedding.embedder import load_embedder
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
@@ -35,7 +35,7 @@ class ModelFiles:
         cannot be fetched now.
         """
         folder = self._folder(gallery)
-        embedder = load_embedder(gallery.engine, folder, gallery.precision)
+        embedder = Embedder(gallery.embedder, folder, gallery.precision)
         return Recognizer(detector or Detector(self._models_dir), embedder, gallery)
 
     def stage(self, engine: str, network: bytes) -> str:

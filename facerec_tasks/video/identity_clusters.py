@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS, Embeddings
+from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.video.face_analyzer import FaceAnalyzer, packed, unpacked
 from facerec_tasks.video.identity import TrackVote, vote
 from facerec_tasks.video.timeline import Person, Span, merged, together
@@ -133,7 +133,7 @@ class IdentityClusters:
     def _alike(self, track: Track, voted: TrackVote, analyzer: FaceAnalyzer) -> Identity | None:
         if voted.name is not None or not self.identities:
             return None
-        near = STRICTER * EMBEDDER_TRAITS[analyzer.gallery.engine].threshold
+        near = STRICTER * analyzer.gallery.embedder.threshold
         means = np.stack([identity.mean for identity in self.identities])
         distances = np.linalg.norm(means - voted.embedding, axis=1)
         for index in np.argsort(distances, kind="stable").tolist():

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 
 from facerec_tasks.recognition.detection.detector import Detection
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.video.face_analyzer import FaceAnalyzer, FaceCrop
 from facerec_tasks.video.reader import Frame
 
@@ -75,7 +74,7 @@ class Tracker:
 
     def __init__(self, analyzer: FaceAnalyzer) -> None:
         self._analyzer = analyzer
-        self._near = EMBEDDER_TRAITS[analyzer.gallery.engine].threshold
+        self._near = analyzer.gallery.embedder.threshold
         self._tracks: list[Track] = []
         self._looked: float | None = None
         """Time of the frame before."""

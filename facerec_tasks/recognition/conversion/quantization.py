@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from facerec_tasks.recognition import session
 from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.embedding.alignment import CHIP
-from facerec_tasks.recognition.embedding.embedder import ResNet128
+from facerec_tasks.recognition.embedding.description import RESNET128
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.enrolment import Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.photo_folder import photos_of
@@ -69,7 +70,7 @@ def tried_on(models_dir: Path, folder: Path) -> Tried:
     with tempfile.TemporaryDirectory() as made:
         file = Path(made) / f"{precision.network_name('resnet128', name)}.onnx"
         file.write_bytes(network)
-        embedder = ResNet128(file.parent, name)
+        embedder = Embedder(RESNET128, file.parent, name)
         empty = Gallery.empty("resnet128", precision=name)
         int8 = Recognizer(fp32.detector, embedder, empty)
         before, after = (Accuracy.of(_gallery(engine, photos)) for engine in (fp32, int8))
@@ -93,7 +94,7 @@ def _largest(recognizer: Recognizer, photo: bytes) -> list[NDArray[np.uint8]]:
         seen = recognizer.detect_and_embed(photo)
     except Rejected:
         return []
-    return ResNet128.chips(seen.picture.rgb, seen.detections[:1])
+    return recognizer.chips(seen.picture.rgb, seen.detections[:1])
 
 
 def _gallery(recognizer: Recognizer, photos: list[tuple[str, Path]]) -> Gallery:

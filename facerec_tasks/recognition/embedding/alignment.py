@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facerec_tasks.recognition.embedding.description import DLIB_TEMPLATE
+
 CHIP = 150
 """Side in pixels of what ``resnet128`` looks at."""
 
-TEMPLATE = np.array(
-    [(48.71, 46.64), (102.49, 46.49), (75.10, 79.15), (52.03, 105.88), (98.90, 105.92)]
-)
-"""Where MTCNN's five points lie in dlib's chips of 150 px: the median over 219 people."""
+TEMPLATE = np.array(DLIB_TEMPLATE)
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -27,28 +26,36 @@ def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDAr
     return np.column_stack([turn, middle_t - turn @ middle_s])
 
 
-def chip(picture: Image.Image, landmarks: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """The aligned face, 150 x 150 x 3. ``landmarks``: 5 x 2 in pixels of ``picture`` (RGB)."""
-    matrix = similarity(TEMPLATE, landmarks)  # from the chip to the picture
+def chip(
+    picture: Image.Image,
+    landmarks: NDArray[np.float64],
+    template: NDArray[np.float64] = TEMPLATE,
+    side: int = CHIP,
+) -> NDArray[np.uint8]:
+    """The aligned face, side x side x 3. ``landmarks``: 5 x 2 in pixels of ``picture`` (RGB).
+
+    ``template``: where they come to lie, 5 x 2 in pixels of the chip.
+    """
+    matrix = similarity(template, landmarks)  # from the chip to the picture
     factor = int(np.hypot(matrix[0, 0], matrix[1, 0]))
     if factor >= 2:  # two-tap interpolation alone would skip pixels
-        picture, matrix = _reduced(picture, matrix, factor)
+        picture, matrix = _reduced(picture, matrix, factor, side)
     # PIL samples at pixel centers: half a pixel on both sides of the map.
     turn, shift = matrix[:, :2], matrix[:, 2]
     shift = shift + 0.5 - turn.sum(axis=1) * 0.5
     coefficients = (*turn[0], shift[0], *turn[1], shift[1])
     upright = picture.transform(
-        (CHIP, CHIP), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
+        (side, side), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
     )
     return np.asarray(upright)
 
 
 def _reduced(
-    picture: Image.Image, matrix: NDArray[np.float64], factor: int
+    picture: Image.Image, matrix: NDArray[np.float64], factor: int, side: int
 ) -> tuple[Image.Image, NDArray[np.float64]]:
     """The part of the picture the chip needs, ``factor`` times smaller, and the matrix for it."""
     corners = (
-        np.array([(0, 0), (CHIP, 0), (0, CHIP), (CHIP, CHIP)]) @ matrix[:, :2].T + matrix[:, 2]
+        np.array([(0, 0), (side, 0), (0, side), (side, side)]) @ matrix[:, :2].T + matrix[:, 2]
     )
     low = np.clip(np.floor(corners.min(axis=0)) - factor, 0, None).astype(int)
     high = np.minimum(np.ceil(corners.max(axis=0)) + factor, picture.size).astype(int)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,129 +11,136 @@ from PIL import Image
 from facerec_tasks.recognition import session
 from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.embedding import alignment
+from facerec_tasks.recognition.embedding.description import EmbedderDescription
 from facerec_tasks.recognition.embedding.precision import FP32, network_name
 
-EmbedderName = Literal["resnet128", "facenet"]
-ENGINES: dict[str, int] = {"resnet128": 128, "facenet": 512}
-"""Every engine and the dimension of its embeddings."""
-
 BATCH = 8
-"""Faces a network looks at at once: bounds memory."""
+"""Faces a network looks at at once, where the network leaves it open: bounds memory."""
+
+Chip = NDArray[np.uint8]
+"""One aligned face, side x side x 3, RGB."""
 
 
-class Embedder(Protocol):
-    """What both engines offer. Distances between embeddings are Euclidean."""
+class Embedder:
+    """A face-embedding network in ONNX, run as its description says.
 
-    name: str
-    dimension: int
-    precision: str
-    """See :mod:`.precision`."""
-    most_of_photo: float
-    """Share of the photo's width or height above which a face is found too badly to be embedded:
-    the photo is looked at again with a margin around it."""
+    The name of the input and, where the network has one, its fixed batch are read from the file.
+    """
+
+    def __init__(
+        self, description: EmbedderDescription, models_dir: Path, precision: str = FP32
+    ) -> None:
+        """Raises :class:`session.ModelMissing`, also when the file is another network."""
+        self.description = description
+        self.precision = precision
+        network = network_name(description.name, precision)
+        self._session = session.load(models_dir, network, description.name, precision)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        side, shape = description.side, list(inputs[0].shape)
+        fits = (
+            len(inputs) == 1
+            and len(shape) == 4
+            and all(
+                not isinstance(found, int) or found == wanted
+                for found, wanted in zip(shape[1:], (3, side, side), strict=True)
+            )
+            and _is_or_free(outputs[0].shape[-1] if outputs[0].shape else 0, description.dimension)
+        )
+        if not fits:
+            raise session.ModelMissing(f"{network}.onnx in {models_dir} is another network")
+        self._input, self._output = inputs[0].name, outputs[0].name
+        self._batch = shape[0] if isinstance(shape[0], int) else None
+
+    @property
+    def name(self) -> str:
+        return self.description.name
+
+    @property
+    def dimension(self) -> int:
+        return self.description.dimension
+
+    @property
+    def most_of_photo(self) -> float:
+        """See :attr:`EmbedderDescription.most_of_photo`; infinity for never."""
+        most = self.description.most_of_photo
+        return math.inf if most is None else most
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         """Embeddings n x dimension of the faces detected in ``rgb`` (height x width x 3)."""
-        ...
+        return self.embed_chips(self.chips(Image.fromarray(rgb), detections))
 
+    def chips(self, picture: Image.Image, detections: Sequence[Detection]) -> list[Chip]:
+        """What the network looks at, of every face detected in an RGB picture."""
+        side, template = self.description.side, self.description.template
+        if template is None:
+            return [_box(picture, face.box, side) for face in detections]
+        target = np.array(template)
+        return [
+            alignment.chip(picture, np.array(face.landmarks), target, side) for face in detections
+        ]
 
-class ResNet128:
-    """dlib's ResNet: the face aligned by its landmarks, averaged with its mirror image."""
+    def embed_chips(self, chips: Sequence[Chip]) -> NDArray[np.float32]:
+        """Embeddings n x dimension of aligned faces."""
+        parts = [
+            self._embed(np.stack(chips[start : start + BATCH]))
+            for start in range(0, len(chips), BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float32)
 
-    name = "resnet128"
-    dimension = 128
-    most_of_photo = 0.9
-    """Measured: from there on a margin halves the distance to the same face in the whole photo."""
-
-    def __init__(self, models_dir: Path, precision: str = FP32) -> None:
-        self.precision = precision
-        network = network_name(self.name, precision)
-        self._session = session.load(models_dir, network, self.name, precision)
-        found = self._session.get_inputs()[0].shape[1:], self._session.get_outputs()[0].shape[1:]
-        if found != ([3, alignment.CHIP, alignment.CHIP], [self.dimension]):
-            raise session.ModelMissing(f"{network}.onnx in {models_dir} is another network")
-
-    def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
-        return _in_batches(self.chips(rgb, detections), self._embed, self.dimension)
-
-    @staticmethod
-    def chips(rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> list[NDArray[np.uint8]]:
-        """The aligned faces, each 150 x 150 x 3."""
-        picture = Image.fromarray(rgb)
-        return [alignment.chip(picture, np.array(face.landmarks)) for face in detections]
+    def embed_unmirrored(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """n x dimension for n x side x side x 3, as the network alone computes it."""
+        return self._run(self._input_of(chips))
 
     def _embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        both = np.empty((2, len(chips), 3, alignment.CHIP, alignment.CHIP), np.float32)
-        both[0] = chips.transpose(0, 3, 1, 2)
-        both[1] = both[0, :, :, :, ::-1]
-        points = self._points(both.reshape(-1, *both.shape[2:]))
-        mean: NDArray[np.float32] = points.reshape(2, len(chips), -1).mean(axis=0)
-        return mean
+        x = self._input_of(chips)
+        if self.description.mirrored:
+            both = self._run(np.concatenate([x, x[:, :, :, ::-1]]))
+            points: NDArray[np.float32] = both.reshape(2, len(chips), -1).mean(axis=0)
+        else:
+            points = self._run(x)
+        if self.description.metric == "cosine":
+            points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+        return points
 
-    def of_chips(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """n x 128 for aligned faces n x 150 x 150 x 3, as dlib computes it: not mirrored."""
-        return self._points(chips.transpose(0, 3, 1, 2).astype(np.float32, order="C"))
+    def _input_of(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        described = self.description
+        if described.color == "bgr":
+            chips = chips[:, :, :, ::-1]
+        x = chips.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        if described.mean:
+            x -= np.float32(described.mean)
+        if described.scale != 1:
+            x /= np.float32(described.scale)
+        return x
+
+    def _run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._batch is None:
+            return self._points(x)
+        parts = []
+        for start in range(0, len(x), self._batch):
+            part = x[start : start + self._batch]
+            missing = self._batch - len(part)
+            padded = np.concatenate([part, np.zeros_like(x[:1]).repeat(missing, axis=0)])
+            parts.append(self._points(padded)[: len(part)])
+        return np.concatenate(parts)
 
     def _points(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        points: NDArray[np.float32] = self._session.run(None, {"x": x})[0]
-        return points
+        points: NDArray[np.float32] = self._session.run([self._output], {self._input: x})[0]
+        return points.reshape(len(x), self.dimension)
 
 
-class FaceNet:
-    """InceptionResnetV1 of VGGFace2: the detector's box, at 240 px, as the original cuts it.
-
-    Not mirrored: the customers' galleries hold what facenet-pytorch computes.
-    """
-
-    name = "facenet"
-    dimension = 512
-    most_of_photo = math.inf
-    """What the original finds in a tight crop, it embeds as it is."""
-    side = 240
-    """``MTCNN(image_size=240)`` of the original users."""
-
-    def __init__(self, models_dir: Path, precision: str = FP32) -> None:
-        self.precision = precision
-        network = network_name(self.name, precision)
-        self._session = session.load(models_dir, network, self.name, precision)
-
-    def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
-        picture = Image.fromarray(rgb)
-        crops = [self._crop(picture, face.box) for face in detections]
-        return _in_batches(crops, self._embed, self.dimension)
-
-    def _crop(
-        self, picture: Image.Image, box: tuple[float, float, float, float]
-    ) -> NDArray[np.uint8]:
-        """``extract_face`` of facenet-pytorch with margin 0."""
-        left, top, right, bottom = box
-        corners = (
-            int(max(left, 0)),
-            int(max(top, 0)),
-            int(min(right, picture.width)),
-            int(min(bottom, picture.height)),
-        )
-        return np.asarray(
-            picture.crop(corners).resize((self.side, self.side), Image.Resampling.BILINEAR)
-        )
-
-    def _embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        x = crops.transpose(0, 3, 1, 2).astype(np.float32)
-        x -= np.float32(127.5)
-        x /= np.float32(128.0)
-        points: NDArray[np.float32] = self._session.run(None, {"x": x})[0]
-        return points
+def _is_or_free(found: object, wanted: int) -> bool:
+    """A dimension of a network's shape is a number, or a name where it is free."""
+    return not isinstance(found, int) or found == wanted
 
 
-def load_embedder(name: str, models_dir: Path, precision: str = FP32) -> Embedder:
-    """The engine ``name``. Raises :class:`session.ModelMissing`, or :class:`ValueError`."""
-    engines: dict[str, Any] = {"resnet128": ResNet128, "facenet": FaceNet}
-    if name not in engines:
-        raise ValueError(f"no engine {name!r}; there are {', '.join(engines)}")
-    embedder: Embedder = engines[name](models_dir, precision)
-    return embedder
-
-
-def _in_batches(faces: list[NDArray[np.uint8]], embed: Any, dimension: int) -> NDArray[np.float32]:
-    parts = [embed(np.stack(faces[start : start + BATCH])) for start in range(0, len(faces), BATCH)]
-    return np.concatenate(parts) if parts else np.empty((0, dimension), np.float32)
+def _box(picture: Image.Image, box: tuple[float, float, float, float], side: int) -> Chip:
+    """``extract_face`` of facenet-pytorch with margin 0."""
+    left, top, right, bottom = box
+    corners = (
+        int(max(left, 0)),
+        int(max(top, 0)),
+        int(min(right, picture.width)),
+        int(min(bottom, picture.height)),
+    )
+    return np.asarray(picture.crop(corners).resize((side, side), Image.Resampling.BILINEAR))

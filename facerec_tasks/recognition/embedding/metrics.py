@@ -1,8 +1,6 @@
-"""What the embeddings of each engine are like, and which of many is nearest."""
+"""Which of many embeddings is nearest."""
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,32 +9,6 @@ from facerec_tasks.recognition.gallery.header import GalleryError
 
 Embeddings = NDArray[np.float32]
 """One face a row: [faces, dimension]."""
-
-
-@dataclass(frozen=True)
-class EmbedderTraits:
-    """What one engine's embeddings are like; distances are Euclidean."""
-
-    dimension: int
-    threshold: float
-    """At most this far from a person is that person."""
-    margin: float
-    """See :attr:`Gallery.margin`."""
-    spread: float
-    """Distance over which the odds of "same person" change by a factor of e."""
-
-
-EMBEDDER_TRAITS = {
-    # docs/decisions/gallery.md: one photo each of 99 people, the mirror image averaged in
-    "resnet128": EmbedderTraits(dimension=128, threshold=0.52, margin=0.12, spread=0.02),
-    # not measured here: unit vectors, 1.0 to 1.1 is what its users verify pairs with
-    "facenet": EmbedderTraits(dimension=512, threshold=0.9, margin=0.15, spread=0.05),
-}
-
-
-def lead_needed(distance: Any, threshold: float, margin: float) -> Any:
-    """How much farther the second person must be, see :attr:`Gallery.margin`; also of arrays."""
-    return np.maximum(margin / 5, margin - (threshold - distance))
 
 
 class Block:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS, Embeddings, lead_needed
+from facerec_tasks.recognition.embedding.description import EmbedderDescription
+from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.score_model import decision_score
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
 Distances = NDArray[np.float64]
@@ -65,20 +67,23 @@ class Confusion:
     distance: float
 
 
-def hold_against_each_other(gallery: Gallery, *, most: int = 2000, seed: int = 0) -> Trials:
-    """Tries the gallery's photos, or ``most`` of them drawn at random."""
+def leave_one_out(gallery: Gallery, *, most: int = 2000, seed: int = 0) -> Trials:
+    """Searches for each of the gallery's photos, or ``most`` of them drawn at random.
+
+    The photo is left out when its own person is looked for, and its person for everybody else.
+    """
     rows = np.arange(len(gallery.photos))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     return _tried(gallery, gallery.embeddings[rows], rows)
 
 
-def hold_against(gallery: Gallery, strangers: Embeddings) -> Trials:
-    """Tries photos [n, dimension] of people who are not in the gallery."""
+def search_strangers(gallery: Gallery, strangers: Embeddings) -> Trials:
+    """Searches for photos [n, dimension] of people who are not in the gallery."""
     return _tried(gallery, strangers, np.full(len(strangers), -1))
 
 
-def joined(one: Trials, other: Trials) -> Trials:
+def concatenated(one: Trials, other: Trials) -> Trials:
     """Both, one after the other; of the same gallery."""
     return Trials(
         *(
@@ -94,26 +99,31 @@ def rates(trials: Trials, threshold: float, margin: float) -> Rates:
     own, first = trials.own[enrolled], trials.first[enrolled]
     own_first = own < first
     second = np.where(own_first, first, np.minimum(own, trials.second[enrolled]))
-    named = _is_named(np.minimum(own, first), second, threshold, margin)
-    strangers = np.isfinite(trials.first)
+    named = decision_score(np.minimum(own, first), second, margin) <= threshold
     return Rates(
         threshold=threshold,
         right=_share(named & own_first),
         wrong=_share(named & ~own_first),
-        false_names=_share(
-            _is_named(trials.first[strangers], trials.second[strangers], threshold, margin)
-        ),
+        false_names=_share(stranger_scores(trials, margin) <= threshold),
     )
 
 
-def curve(trials: Trials, engine: str, margin: float) -> list[Rates]:
+def stranger_scores(trials: Trials, margin: float) -> Distances:
+    """:func:`.decision_score` of every trial as a search of somebody who is not enrolled."""
+    strangers = np.isfinite(trials.first)
+    scores: Distances = decision_score(trials.first[strangers], trials.second[strangers], margin)
+    return scores
+
+
+def curve(trials: Trials, embedder: EmbedderDescription, margin: float) -> list[Rates]:
     """The rates over all thresholds worth looking at."""
-    farthest = 2 * EMBEDDER_TRAITS[engine].threshold
-    steps = np.arange(THRESHOLD_STEP, farthest, THRESHOLD_STEP)
+    steps = np.arange(THRESHOLD_STEP, 2 * embedder.threshold, THRESHOLD_STEP)
     return [rates(trials, round(float(step), 4), margin) for step in steps]
 
 
-def proposal(measured: list[Rates], engine: str, most_false: float) -> Rates | None:
+def proposal(
+    measured: list[Rates], embedder: EmbedderDescription, most_false: float
+) -> Rates | None:
     """The fewest missed among the thresholds that name at most that share of strangers.
 
     Of several as good the one nearest to the engine's own: few photos must not move it far. None
@@ -125,7 +135,7 @@ def proposal(measured: list[Rates], engine: str, most_false: float) -> Rates | N
 
     def preference(rate: Rates) -> tuple[float, float]:
         missed = 0.0 if np.isnan(rate.right) else rate.missed
-        return missed, abs(rate.threshold - EMBEDDER_TRAITS[engine].threshold)
+        return missed, abs(rate.threshold - embedder.threshold)
 
     return min(allowed, key=preference)
 
@@ -152,25 +162,25 @@ def confusions(gallery: Gallery, trials: Trials, most: int = 10) -> list[Confusi
 
 
 def _tried(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp]) -> Trials:
-    chunks = [
-        _tried_at_once(gallery, probes[start : start + CHUNK], rows[start : start + CHUNK])
-        for start in range(0, len(probes), CHUNK)
-    ]
-    if not chunks:
+    if not len(probes) or not len(gallery):
         none: Any = np.zeros(0)
         return Trials(none.astype(np.intp), none, none, none, none.astype(np.intp))
-    whole = chunks[0]
-    for chunk in chunks[1:]:
-        whole = joined(whole, chunk)
+    everybody = _Everybody(gallery)
+    whole: Trials | None = None
+    for start in range(0, len(probes), CHUNK):
+        chosen = slice(start, start + CHUNK)
+        chunk = _tried_at_once(everybody, probes[chosen], rows[chosen])
+        whole = chunk if whole is None else concatenated(whole, chunk)
+    assert whole is not None
     return whole
 
 
-def _tried_at_once(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp]) -> Trials:
-    people = _to_people(gallery, probes, rows)  # [probes, people]
+def _tried_at_once(everybody: "_Everybody", probes: Embeddings, rows: NDArray[np.intp]) -> Trials:
+    people = everybody.distances(probes, rows)  # [probes, people]
     every = np.arange(len(probes))
     own = np.full(len(probes), np.inf)
     enrolled = rows >= 0
-    person_index = gallery.person_index[rows[enrolled]]
+    person_index = everybody.person_index[rows[enrolled]]
     own[enrolled] = people[every[enrolled], person_index]
     people[every[enrolled], person_index] = np.inf
     nearest = people.argmin(axis=1)
@@ -179,25 +189,31 @@ def _tried_at_once(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp])
     return Trials(rows, own, first, people.min(axis=1), nearest)
 
 
-def _to_people(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp]) -> Distances:
-    """[probes, people], each photo's distance to everybody, itself left out.
+class _Everybody:
+    """A gallery's people by their photos and, as when it is searched, the mean of these."""
 
-    As in a gallery with a threshold, the mean of a person's photos counts as one more.
-    """
-    photos = _distances(probes, gallery.embeddings)
-    counts = np.bincount(gallery.person_index, minlength=len(gallery))
-    sums = np.zeros((len(gallery), gallery.dimension))
-    np.add.at(sums, gallery.person_index, gallery.embeddings)
-    means = _distances(probes, sums / counts[:, np.newaxis])
-    for probe in np.flatnonzero(rows >= 0):
-        row, owner = rows[probe], gallery.person_index[rows[probe]]
-        photos[probe, row] = np.inf
-        rest = (sums[owner] - gallery.embeddings[row]) / max(counts[owner] - 1, 1)
-        alone = counts[owner] == 1
-        means[probe, owner] = np.inf if alone else np.linalg.norm(rest - probes[probe])
-    for mean, photo in zip(means, photos, strict=True):
-        np.minimum.at(mean, gallery.person_index, photo)
-    return means
+    def __init__(self, gallery: Gallery) -> None:
+        self.person_index = gallery.person_index
+        self._order = np.argsort(gallery.person_index, kind="stable")
+        self._rows = gallery.embeddings[self._order]
+        self._place = np.argsort(self._order)
+        self._counts = np.bincount(gallery.person_index, minlength=len(gallery))
+        self._starts = np.concatenate([[0], np.cumsum(self._counts)[:-1]])
+        self._sums = np.add.reduceat(self._rows.astype(np.float64), self._starts)
+        self._means = self._sums / self._counts[:, np.newaxis]
+
+    def distances(self, probes: Embeddings, rows: NDArray[np.intp]) -> Distances:
+        """[probes, people], each photo's distance to everybody, itself left out."""
+        photos = _distances(probes, self._rows)
+        people = _distances(probes, self._means)
+        for probe in np.flatnonzero(rows >= 0):
+            row, owner = rows[probe], self.person_index[rows[probe]]
+            own = self._rows[self._place[row]]
+            photos[probe, self._place[row]] = np.inf
+            rest = (self._sums[owner] - own) / max(self._counts[owner] - 1, 1)
+            alone = self._counts[owner] == 1
+            people[probe, owner] = np.inf if alone else np.linalg.norm(rest - probes[probe])
+        return np.minimum(people, np.minimum.reduceat(photos, self._starts, axis=1))
 
 
 def _distances(probes: NDArray[Any], rows: NDArray[Any]) -> Distances:
@@ -209,17 +225,6 @@ def _distances(probes: NDArray[Any], rows: NDArray[Any]) -> Distances:
     )
     distances: Distances = np.sqrt(np.maximum(squared, 0)).astype(np.float64)
     return distances
-
-
-def _is_named(
-    distance: Distances, runner_up: Distances, threshold: float, margin: float
-) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):  # infinity less infinity, which is not named anyway
-        lead = runner_up - distance
-    named: NDArray[np.bool_] = (distance <= threshold) & (
-        lead >= lead_needed(distance, threshold, margin)
-    )
-    return named
 
 
 def _share(chosen: NDArray[np.bool_]) -> float:

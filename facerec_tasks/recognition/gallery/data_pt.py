@@ -10,11 +10,12 @@ import numpy as np
 
 from facerec_tasks.recognition.conversion.checkpoint import read_torch
 from facerec_tasks.recognition.conversion.errors import CheckpointError
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS, Embeddings
+from facerec_tasks.recognition.embedding.description import FACENET
+from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.person_name import checked_name
 
-ENGINE = "facenet"
+ENGINE = FACENET.name
 MAX_FACES = 100_000
 """200 MB of embeddings. Tensors may share their storage, so the file's own size bounds nothing."""
 
@@ -38,7 +39,7 @@ def read_gallery(data: bytes, threshold: float | None = None) -> Gallery:
         embeddings=np.stack(rows).astype(np.float32, copy=False),
         photos=("",) * len(rows),
         threshold=threshold,
-        margin=EMBEDDER_TRAITS[ENGINE].margin,
+        margin=FACENET.margin,
     )
 
 
@@ -56,7 +57,7 @@ def _lists(loaded: Any) -> tuple[list[Any], list[Any]]:
 
 def _row(tensor: Any, index: int) -> Embeddings:
     """[512]"""
-    dimension = EMBEDDER_TRAITS[ENGINE].dimension
+    dimension = FACENET.dimension
     if not isinstance(tensor, np.ndarray) or tensor.shape not in ((1, dimension), (dimension,)):
         raise CheckpointError(f"not a gallery: embedding {index} is no tensor of 1x{dimension}")
     if tensor.dtype.kind != "f" or not np.isfinite(tensor).all():

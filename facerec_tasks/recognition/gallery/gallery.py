@@ -7,7 +7,8 @@ As it is kept, all numbers little-endian (a machine's working copy is :mod:`.map
 
     16 bytes   FACEREC-GALLERY1
      8 bytes   length of the header, unsigned
-     n bytes   header, JSON: engine, precision, dimension, threshold, margin, names, photos
+     n bytes   header, JSON: engine, precision, dimension, threshold, margin, target_fpir,
+               impostor_shift, names, photos, and embedder where it is not one of the product's
                zeros up to a multiple of 64
      4 x rows  int32, which of the names each row belongs to
                zeros up to a multiple of 64
@@ -17,7 +18,6 @@ Nothing in it is executed, compressed or repeated, so a hostile file is at worst
 """
 
 import json
-import math
 import mmap
 import unicodedata
 from collections.abc import Sequence
@@ -28,15 +28,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec_tasks.recognition.embedding.metrics import (
-    EMBEDDER_TRAITS,
-    Block,
-    EmbedderTraits,
-    Embeddings,
-    lead_needed,
-    means_of,
+from facerec_tasks.recognition.embedding.description import (
+    BUILT_IN,
+    DescriptionError,
+    EmbedderDescription,
+    built_in,
 )
+from facerec_tasks.recognition.embedding.metrics import Block, Embeddings, means_of
 from facerec_tasks.recognition.embedding.precision import FP32, is_known
+from facerec_tasks.recognition.embedding.score_model import lead_needed
+from facerec_tasks.recognition.gallery import operating_point
 from facerec_tasks.recognition.gallery.header import LENGTH, MAGIC, GalleryError, read_header, up
 from facerec_tasks.recognition.gallery.person_name import checked_name
 
@@ -56,23 +57,49 @@ class NameTaken(GalleryError):
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """One of the people who are nearest to a face."""
+
+    name: str
+    distance: float
+    similarity: float
+    """0 to 100: how probable it is that two faces this far apart are one person's, if one person's
+    and two people's were as frequent. Does not depend on who else is enrolled."""
+    confidence: float
+    """0 to 1: how probable it is that the face is this person's, given everybody who is enrolled,
+    when half of all faces are of people who are not."""
+
+
+@dataclass(frozen=True)
 class Match:
     """Who one face is."""
 
     name: str | None
     """None when nobody is near enough, or two people are equally near."""
     distance: float | None
-    """To the nearest person; none in an empty gallery, like all that follows."""
+    """To the nearest person; None in an empty gallery, like all that follows."""
     confidence: float | None
-    """How sure ``name`` is, 0 to 1; for an unknown face, how sure it is that it is nobody known."""
-    nearest: str | None = None
-    """The nearest person, also when that is not near enough."""
+    """Of the nearest person, when it is named. Otherwise the probability that nobody enrolled is on
+    the photo; ``1 - confidence`` is then shared by the candidates and those behind them."""
+    candidates: tuple[Candidate, ...] = ()
+    """The nearest people, nearest first, also when nobody is named."""
     runner_up: str | None = None
-    """The nearest other person; none when only one is known."""
+    """The nearest other person; None when only one is known."""
     runner_up_distance: float | None = None
+
+    @property
+    def nearest(self) -> str | None:
+        """The nearest person, also when that is not near enough."""
+        return self.candidates[0].name if self.candidates else None
 
 
 NOBODY = Match(name=None, distance=None, confidence=None)
+
+CANDIDATES = 3
+"""People listed for a face unless another number is asked for."""
+MOST_CANDIDATES = 10
+_CONSIDERED = 5
+"""People among whom the probability that somebody is enrolled is divided."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +122,15 @@ class Gallery:
     nearer is the second by chance, so this also makes a large gallery stricter than a small one."""
     precision: str = FP32
     """Arithmetic the engine ran in (:mod:`.precision`); embeddings of two do not mix either."""
+    target_fpir: float | None = None
+    """Share of searches of people who are not enrolled that may return somebody: the threshold
+    follows from it (:mod:`.operating_point`) and from the number of people, with every edit.
+    None: the threshold was set and stays."""
+    impostor_shift: float = 0.0
+    """How much farther from each other the gallery's own people are than the embedder's model
+    expects: moves the threshold. Measured by :func:`.calibration.calibrated`."""
+    description: EmbedderDescription | None = None
+    """Of an embedder that does not come with the product."""
     searched: InitVar[tuple[Block, ...] | None] = None
     """What is searched, of a gallery that was checked before (:mod:`.mapped_gallery`)."""
     blocks: tuple[Block, ...] = field(init=False, repr=False)
@@ -112,19 +148,49 @@ class Gallery:
             array.flags.writeable = False
 
     @classmethod
-    def empty(cls, engine: str, *, precision: str = FP32) -> Self:
-        """A gallery of nobody, with the engine's threshold."""
-        traits = _embedder_traits(engine)
+    def empty(
+        cls,
+        engine: str | EmbedderDescription,
+        *,
+        precision: str = FP32,
+        target_fpir: float = operating_point.DEFAULT_TARGET_FPIR,
+    ) -> Self:
+        """A gallery of nobody, whose threshold follows the default target.
+
+        ``engine``: the name of an embedder that comes with the product, or the description of
+        another. Raises :class:`EngineMismatch`.
+        """
+        own = isinstance(engine, EmbedderDescription)
+        described = engine if isinstance(engine, EmbedderDescription) else _described(engine)
         return cls(
-            engine=engine,
+            engine=described.name,
             names=(),
             person_index=np.zeros(0, np.int32),
-            embeddings=np.zeros((0, traits.dimension), np.float32),
+            embeddings=np.zeros((0, described.dimension), np.float32),
             photos=(),
-            threshold=traits.threshold,
-            margin=traits.margin,
+            threshold=described.threshold,
+            margin=described.margin,
             precision=precision,
-        )
+            description=described if own and described.name not in BUILT_IN else None,
+        ).with_target_fpir(target_fpir)
+
+    @property
+    def embedder(self) -> EmbedderDescription:
+        """What made the embeddings."""
+        return self.description or built_in(self.engine)
+
+    @property
+    def effective_people(self) -> float:
+        """See :func:`.operating_point.effective_people`."""
+        return operating_point.effective_people(np.bincount(self.person_index))
+
+    @property
+    def verification_threshold(self) -> float:
+        """At most this far from a person who was named beforehand is that person: the size of the
+        gallery does not matter then, so it is the embedder's own unless one was set."""
+        if self.target_fpir is None and self.threshold is not None:
+            return self.threshold
+        return self.embedder.threshold
 
     @property
     def dimension(self) -> int:
@@ -160,7 +226,7 @@ class Gallery:
             person_index=np.concatenate([self.person_index, owner]),
             embeddings=np.concatenate([self.embeddings, rows]),
             photos=(*self.photos, *photos),
-        )
+        ).at_target()
 
     def without_person(self, name: str) -> Self:
         """Everybody else; raises :class:`NoSuchPerson`."""
@@ -173,7 +239,7 @@ class Gallery:
             person_index=person_index - (person_index > gone).astype(np.int32),
             embeddings=self.embeddings[stays],
             photos=tuple(self.photos[row] for row in np.flatnonzero(stays).tolist()),
-        )
+        ).at_target()
 
     def renamed(self, old: str, new: str) -> Self:
         """The same faces under a new name; raises :class:`NoSuchPerson`, :class:`NameTaken`."""
@@ -190,35 +256,59 @@ class Gallery:
 
     def with_threshold(self, threshold: float | None, margin: float | None = None) -> Self:
         """The same people under another rule; None names the nearest, however far."""
-        return replace(self, threshold=threshold, margin=self.margin if margin is None else margin)
+        return replace(
+            self,
+            threshold=threshold,
+            margin=self.margin if margin is None else margin,
+            target_fpir=None,
+        )
+
+    def with_target_fpir(self, target: float) -> Self:
+        """The same people; their threshold follows from a false positive identification rate."""
+        return replace(self, target_fpir=target).at_target()
+
+    def at_target(self) -> Self:
+        """With the threshold that follows from the target; unchanged without one."""
+        if self.target_fpir is None:
+            return self
+        expected = operating_point.threshold_for(
+            self.embedder.scores, self.target_fpir, self.effective_people, self.margin
+        )
+        return replace(self, threshold=round(max(0.0, expected + self.impostor_shift), 4))
 
     # Search
 
-    def search(self, embeddings: Embeddings) -> list[Match]:
-        """For each embedding [n, dimension] who it is."""
-        return [self._match(probe) for probe in self._compatible(embeddings)]
+    def search(self, embeddings: Embeddings, candidates: int = CANDIDATES) -> list[Match]:
+        """For each embedding [n, dimension] who it is, with so many of the nearest people."""
+        return [self._match(probe, candidates) for probe in self._compatible(embeddings)]
 
-    def _match(self, probe: Embeddings) -> Match:
+    def _match(self, probe: Embeddings, candidates: int) -> Match:
         if not self.names:
             return NOBODY
-        estimates = [block.estimate(probe) for block in self.blocks]
-        owner, distance = self._nearest(estimates, probe)
-        runner_up, runner_up_distance = None, None
-        if len(self.names) > 1:
-            for block, estimate in zip(self.blocks, estimates, strict=True):
-                estimate[block.person_index == owner] = np.inf
-            other, runner_up_distance = self._nearest(estimates, probe)
-            runner_up = self.names[other]
-        known = self._is_known(distance, runner_up_distance)
-        sure = self._confidence(distance, runner_up_distance)
+        found = self._nearest_people(probe, max(_CONSIDERED, min(candidates, MOST_CANDIDATES)))
+        distances = np.array([distance for _, distance in found])
+        second = float(distances[1]) if len(found) > 1 else None
+        known = self._is_known(float(distances[0]), second)
+        listed = self._candidates(found, self._enrolled(distances))
+        nobody = 1 - self._enrolled(distances)
         return Match(
-            name=self.names[owner] if known else None,
-            distance=distance,
-            confidence=sure if known else 1 - sure,
-            nearest=self.names[owner],
-            runner_up=runner_up,
-            runner_up_distance=runner_up_distance,
+            name=listed[0].name if known else None,
+            distance=listed[0].distance,
+            confidence=listed[0].confidence if known else nobody,
+            candidates=listed[: max(1, candidates)],
+            runner_up=listed[1].name if len(found) > 1 else None,
+            runner_up_distance=second,
         )
+
+    def _nearest_people(self, probe: Embeddings, most: int) -> list[tuple[int, float]]:
+        """Indexes of the nearest people and the exact distances, nearest first."""
+        estimates = [block.estimate(probe) for block in self.blocks]
+        found = [self._nearest(estimates, probe)]
+        while len(found) < min(most, len(self.names)):
+            for block, estimate in zip(self.blocks, estimates, strict=True):
+                estimate[block.person_index == found[-1][0]] = np.inf
+            found.append(self._nearest(estimates, probe))
+        return found
 
     def _nearest(self, estimates: list[Embeddings], probe: Embeddings) -> tuple[int, float]:
         """Index of the nearest person and the exact distance; the first of several as near."""
@@ -236,20 +326,25 @@ class Gallery:
         lead = lead_needed(distance, self.threshold, self.margin)
         return runner_up_distance is None or runner_up_distance - distance >= lead
 
-    def _confidence(self, distance: float, runner_up_distance: float | None) -> float:
-        """Of three possibilities, the nearest, the runner-up and nobody known: the first's share.
+    def _enrolled(self, distances: NDArray[np.float64]) -> float:
+        """Probability that the face is that of somebody enrolled, see :class:`Candidate`."""
+        if self.threshold is None:
+            return 1.0
+        second = float(distances[1]) if len(distances) > 1 else np.inf
+        lacking = max(0.0, self.margin - (second - float(distances[0])))
+        expected = operating_point.rates(self.embedder.scores, self.effective_people, self.margin)
+        return expected.enrolled_at(float(distances[0]) + lacking - self.impostor_shift)
 
-        The odds of each person against nobody are ``exp((threshold - distance) / spread)``.
-        """
-        traits = EMBEDDER_TRAITS[self.engine]
-        threshold = traits.threshold if self.threshold is None else self.threshold
-        odds = [
-            math.exp(max(-50.0, min(50.0, (threshold - d) / traits.spread)))
-            for d in (distance, runner_up_distance)
-            if d is not None
-        ]
-        nobody = 1.0 if self.threshold is not None else 0.0
-        return odds[0] / (sum(odds) + nobody)
+    def _candidates(self, found: list[tuple[int, float]], enrolled: float) -> tuple[Candidate, ...]:
+        ratios = self.embedder.scores.likelihood_ratio(np.array([d for _, d in found]))
+        odds = np.exp(ratios - ratios[0])
+        shares = enrolled * odds / odds[:_CONSIDERED].sum()
+        return tuple(
+            Candidate(
+                self.names[person], distance, round(100 / (1 + float(np.exp(-ratio))), 1), share
+            )
+            for (person, distance), ratio, share in zip(found, ratios, shares.tolist(), strict=True)
+        )
 
     def _index(self, name: str) -> int:
         try:
@@ -278,6 +373,9 @@ class Gallery:
             "dimension": self.dimension,
             "threshold": self.threshold,
             "margin": self.margin,
+            "target_fpir": self.target_fpir,
+            "impostor_shift": self.impostor_shift,
+            **({"embedder": self.description.to_dict()} if self.description else {}),
             "names": list(self.names),
             "photos": list(self.photos),
         }
@@ -310,6 +408,7 @@ class Gallery:
                 threshold=header["threshold"],
                 margin=header["margin"],
                 precision=header["precision"],
+                **operating_fields(header),
             )
         except (KeyError, TypeError) as error:
             raise GalleryError(f"not a gallery: {error!r} in its header") from error
@@ -324,16 +423,40 @@ class Gallery:
                 raise GalleryError(f"{path}: {error}") from error
 
 
-def _embedder_traits(engine: str) -> EmbedderTraits:
-    if not isinstance(engine, str) or engine not in EMBEDDER_TRAITS:
-        raise EngineMismatch(
-            f"no engine is called {engine!r:.50}; there are {', '.join(EMBEDDER_TRAITS)}"
-        )
-    return EMBEDDER_TRAITS[engine]
+def operating_fields(header: dict[str, Any]) -> dict[str, Any]:
+    """Of a header, what older files do not have; raises :class:`GalleryError`.
+
+    In these the threshold was the embedder's own unless somebody set another: then it follows now.
+    """
+    try:
+        described = header.get("embedder")
+        own = None if described is None else EmbedderDescription.from_dict(described)
+        if "target_fpir" in header:
+            target = header["target_fpir"]
+        else:
+            usual = BUILT_IN.get(header["engine"])
+            as_it_was = usual is not None and header["threshold"] == usual.threshold
+            target = operating_point.DEFAULT_TARGET_FPIR if as_it_was else None
+    except DescriptionError as error:
+        raise GalleryError(f"not a gallery: {error}") from error
+    return {
+        "target_fpir": target,
+        "impostor_shift": header.get("impostor_shift", 0.0),
+        "description": own,
+    }
+
+
+def _described(engine: Any) -> EmbedderDescription:
+    try:
+        return built_in(engine)
+    except DescriptionError as error:
+        raise EngineMismatch(str(error)) from error
 
 
 def _check(gallery: Gallery) -> None:
-    traits = _embedder_traits(gallery.engine)
+    traits = gallery.description or _described(gallery.engine)
+    if traits.name != gallery.engine:
+        raise GalleryError(f"the description is of {traits.name}, the gallery of {gallery.engine}")
     rows, names = len(gallery.photos), gallery.names
     if gallery.embeddings.shape != (rows, traits.dimension):
         raise EngineMismatch(
@@ -356,6 +479,17 @@ def _check(gallery: Gallery) -> None:
         gallery.threshold is None or _is_distance(gallery.threshold)
     ):
         raise GalleryError("threshold and margin are distances")
+    _check_target(gallery)
+
+
+def _check_target(gallery: Gallery) -> None:
+    target, shift = gallery.target_fpir, gallery.impostor_shift
+    if target is not None and not (_is_distance(target) and 0 < target < 1):
+        raise GalleryError("the target is a share of searches, above 0 and below 1")
+    if target is not None and gallery.threshold is None:
+        raise GalleryError("a gallery that names the nearest however far has no target")
+    if not (isinstance(shift, int | float) and abs(shift) < 1e6) or isinstance(shift, bool):
+        raise GalleryError("the shift is a distance")
 
 
 def _is_distance(value: Any) -> bool:

@@ -7,9 +7,10 @@ the file, the means of people with several photos included; a name is decoded wh
 
 ::
 
-    16 bytes   FACEREC-MAPPED-1
+    16 bytes   FACEREC-MAPPED-2
      8 bytes   length of the header, unsigned, little-endian
-     n bytes   header, JSON: engine, precision, threshold, margin, and where the arrays lie
+     n bytes   header, JSON: engine, embedder, precision, threshold, margin, target_fpir,
+               impostor_shift, and where the arrays lie
                zeros up to a multiple of 64, before each array too
      arrays    in the order of _ARRAYS
 
@@ -27,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition.embedding.metrics import Block
-from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.gallery.gallery import Gallery, operating_fields
 from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
 
-MAGIC = b"FACEREC-MAPPED-1"
+MAGIC = b"FACEREC-MAPPED-2"
 
 _ARRAYS = {
     "person_index": "<i4",
@@ -108,6 +109,9 @@ def to_bytes(gallery: Gallery) -> bytes:
         "precision": gallery.precision,
         "threshold": gallery.threshold,
         "margin": gallery.margin,
+        "target_fpir": gallery.target_fpir,
+        "impostor_shift": gallery.impostor_shift,
+        "embedder": gallery.description.to_dict() if gallery.description else None,
         "shapes": [array.shape for array in arrays],
     }
     text = json.dumps(header).encode()
@@ -134,6 +138,7 @@ def open_file(path: Path) -> Gallery:
         threshold=header["threshold"],
         margin=header["margin"],
         precision=header["precision"],
+        **operating_fields(header),
         searched=(photos, means) if len(means.rows) else (photos,),
     )
 

@@ -10,7 +10,6 @@ from typing import Self
 
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import EMBEDDER_TRAITS
 from facerec_tasks.recognition.gallery import accuracy
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
@@ -40,10 +39,8 @@ class Accuracy:
     @classmethod
     def of(cls, gallery: Gallery) -> Self:
         """Of a gallery's photos, each held against all others."""
-        threshold = gallery.threshold
-        if threshold is None:
-            threshold = EMBEDDER_TRAITS[gallery.engine].threshold
-        trials = accuracy.hold_against_each_other(gallery)
+        threshold = gallery.verification_threshold
+        trials = accuracy.leave_one_out(gallery)
         rates = accuracy.rates(trials, threshold, gallery.margin)
         return cls(
             verification=_verification(gallery, threshold),

@@ -6,7 +6,8 @@ import pytest
 
 from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.detection.detector import Detector
-from facerec_tasks.recognition.embedding.embedder import ResNet128
+from facerec_tasks.recognition.embedding.description import RESNET128
+from facerec_tasks.recognition.embedding.embedder import Embedder
 
 
 @pytest.fixture(scope="session")
@@ -22,5 +23,5 @@ def detector(models_dir: Path) -> Detector:
 
 
 @pytest.fixture(scope="session")
-def resnet128(models_dir: Path) -> ResNet128:
-    return ResNet128(models_dir)
+def resnet128(models_dir: Path) -> Embedder:
+    return Embedder(RESNET128, models_dir)

@@ -10,7 +10,8 @@ import pytest
 from benchmarks import parity
 from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.detection.detector import Detector
-from facerec_tasks.recognition.embedding.embedder import FaceNet, ResNet128
+from facerec_tasks.recognition.embedding.description import FACENET
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from tests.golden import make, random_facenet, torch_file
 
 VECTORS = json.loads(make.VECTORS.read_text())
@@ -18,13 +19,13 @@ PICTURES = {name: np.asarray(picture) for name, picture in parity.pictures().ite
 
 
 @pytest.fixture(scope="module")
-def facenet(tmp_path_factory: pytest.TempPathFactory) -> FaceNet:
+def facenet(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     """With random weights, read from a checkpoint as torch writes it."""
     folder = tmp_path_factory.mktemp("facenet")
     checkpoint = folder / "random.pt"
     checkpoint.write_bytes(torch_file.state(random_facenet.state()))
     convert.ensure(folder, "facenet", checkpoint, convert.sha256_of(checkpoint))
-    return FaceNet(folder)
+    return Embedder(FACENET, folder)
 
 
 @pytest.mark.parametrize("name", VECTORS["faces"])
@@ -44,13 +45,13 @@ def test_the_pictures_have_faces_to_find() -> None:
     assert sum(counts.values()) >= 20
 
 
-def test_resnet128_is_dlibs(resnet128: ResNet128) -> None:
-    ours = resnet128.of_chips(PICTURES["chip"][np.newaxis])[0]
+def test_resnet128_is_dlibs(resnet128: Embedder) -> None:
+    ours = resnet128.embed_unmirrored(PICTURES["chip"][np.newaxis])[0]
     assert parity.of_embeddings("chip", VECTORS["resnet128"], ours).ok
 
 
 @pytest.mark.parametrize("name", make.EMBEDDED)
-def test_facenet_is_the_originals(detector: Detector, facenet: FaceNet, name: str) -> None:
+def test_facenet_is_the_originals(detector: Detector, facenet: Embedder, name: str) -> None:
     largest = detector.detect(PICTURES[name])[:1]
     ours = facenet.embed(PICTURES[name], largest)[0]
     assert parity.of_embeddings(name, VECTORS["facenet"][name], ours).ok

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from benchmarks import portraits
 from facerec_tasks.recognition.detection.detector import Detection, Detector, DetectorLimits
 from facerec_tasks.recognition.embedding import alignment
-from facerec_tasks.recognition.embedding.embedder import ResNet128, load_embedder
+from facerec_tasks.recognition.embedding.description import FACENET
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
@@ -62,7 +63,7 @@ def test_a_photo_without_a_face_has_none(recognizer: Recognizer) -> None:
 
 
 def test_a_face_that_fills_the_photo_is_looked_at_again_with_a_margin(
-    recognizer: Recognizer, detector: Detector, resnet128: ResNet128
+    recognizer: Recognizer, detector: Detector, resnet128: Embedder
 ) -> None:
     tight = portraits.portrait("collins").crop((183, 70, 266, 168)).resize((830, 980))
     (badly,) = detector.detect(np.asarray(tight))
@@ -89,12 +90,12 @@ def test_a_face_found_only_with_a_margin_is_found(
     assert [face.name for face in recognizer.recognize(jpeg(tight)).faces] == ["hopper"]
 
 
-def test_no_faces_no_embeddings(resnet128: ResNet128) -> None:
+def test_no_faces_no_embeddings(resnet128: Embedder) -> None:
     embedded = resnet128.embed(np.zeros((10, 10, 3), np.uint8), [])
     assert embedded.shape == (0, 128)
 
 
-def test_many_faces_are_embedded_as_one_by_one(detector: Detector, resnet128: ResNet128) -> None:
+def test_many_faces_are_embedded_as_one_by_one(detector: Detector, resnet128: Embedder) -> None:
     rgb = np.tile(np.asarray(portraits.head("collins", 120)), (3, 4, 1))
     faces = detector.detect(rgb)
     assert len(faces) == 12
@@ -116,23 +117,21 @@ def test_every_stage_has_its_limit(models_dir: Path, limits: DetectorLimits) -> 
     assert len(Detector(models_dir, limits).detect(group)) <= 1
 
 
-def test_resnet128_averages_a_face_with_its_mirror_image(resnet128: ResNet128) -> None:
+def test_resnet128_averages_a_face_with_its_mirror_image(resnet128: Embedder) -> None:
     picture = portraits.head("collins", 150)
     upright = tuple((float(x), float(y)) for x, y in alignment.TEMPLATE)
     face = Detection((0, 0, 150, 150), 1.0, upright)
     both = np.stack([np.asarray(picture), np.asarray(ImageOps.mirror(picture))])
     embedded = resnet128.embed(np.asarray(picture), [face])[0]
-    np.testing.assert_allclose(embedded, resnet128.of_chips(both).mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(embedded, resnet128.embed_unmirrored(both).mean(axis=0), atol=1e-5)
 
 
-def test_another_engines_gallery_is_refused(detector: Detector, resnet128: ResNet128) -> None:
+def test_another_engines_gallery_is_refused(detector: Detector, resnet128: Embedder) -> None:
     with pytest.raises(ValueError, match="facenet"):
         Recognizer(detector, resnet128, Gallery.empty("facenet"))
 
 
-def test_a_gallery_of_another_precision_is_refused(
-    detector: Detector, resnet128: ResNet128
-) -> None:
+def test_a_gallery_of_another_precision_is_refused(detector: Detector, resnet128: Embedder) -> None:
     with pytest.raises(ValueError, match="int8"):
         Recognizer(
             detector, resnet128, Gallery.empty("resnet128", precision="int8-0123456789abcdef")
@@ -141,9 +140,9 @@ def test_a_gallery_of_another_precision_is_refused(
 
 def test_missing_networks_say_how_they_are_made(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match=r"conversion\.convert --out .* --engine facenet"):
-        load_embedder("facenet", tmp_path)
+        Embedder(FACENET, tmp_path)
     with pytest.raises(ValueError, match="no engine"):
-        load_embedder("magic", tmp_path)
+        Gallery.empty("magic")
 
 
 COST = """

@@ -9,7 +9,8 @@ import pytest
 from facerec_tasks.recognition.conversion import convert, quantization
 from facerec_tasks.recognition.detection.detector import Detector
 from facerec_tasks.recognition.embedding import precision
-from facerec_tasks.recognition.embedding.embedder import ResNet128
+from facerec_tasks.recognition.embedding.description import RESNET128
+from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery import precision_check
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery
@@ -52,7 +53,7 @@ def test_an_int8_network_is_made_and_compared_and_sees_the_same_faces(
     name = file.stem.removeprefix("resnet128-")
     assert name == precision.of_network(file.read_bytes())
     assert file.stat().st_size < (out / "resnet128.onnx").stat().st_size / 3
-    whole, eighth = ResNet128(out), ResNet128(out, name)
+    whole, eighth = Embedder(RESNET128, out), Embedder(RESNET128, out, name)
     photo = next(people.rglob("*.jpg")).read_bytes()
     seen = Recognizer(detector, whole, Gallery.empty("resnet128")).detect_and_embed(photo)
     again = eighth.embed(seen.picture.rgb, seen.detections)
@@ -140,7 +141,7 @@ def test_the_embeddings_of_two_precisions_do_not_mix(models_dir: Path) -> None:
 def test_a_damaged_network_is_told_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "resnet128.onnx").write_bytes(b"not a network")
     with pytest.raises(ModelMissing, match="cannot be used"):
-        ResNet128(tmp_path)
+        Embedder(RESNET128, tmp_path)
 
 
 def test_faces_are_needed_to_make_one(models_dir: Path) -> None:

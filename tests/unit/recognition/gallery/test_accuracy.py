@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.gallery.accuracy import (
     Rates,
+    concatenated,
     confusions,
     curve,
-    hold_against,
-    hold_against_each_other,
-    joined,
+    leave_one_out,
     proposal,
     rates,
+    search_strangers,
 )
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
@@ -56,7 +57,7 @@ def test_agrees_with_taking_each_photo_out_and_searching_for_it(seed: int) -> No
             wrong.append(match.name not in (name, None))
         (match,) = gallery.without_person(name).search(face)
         false_names.append(match.name is not None)
-    measured = rates(hold_against_each_other(gallery), THRESHOLD, MARGIN)
+    measured = rates(leave_one_out(gallery), THRESHOLD, MARGIN)
     assert measured.right == pytest.approx(np.mean(right) if right else math.nan, nan_ok=True)
     assert measured.wrong == pytest.approx(np.mean(wrong) if wrong else math.nan, nan_ok=True)
     assert measured.false_names == pytest.approx(np.mean(false_names))
@@ -64,22 +65,22 @@ def test_agrees_with_taking_each_photo_out_and_searching_for_it(seed: int) -> No
 
 def test_strangers_given_besides_count_as_strangers_only() -> None:
     gallery = random_gallery(1)
-    alone = hold_against_each_other(gallery)
-    both = joined(alone, hold_against(gallery, gallery.embeddings[:2]))
+    alone = leave_one_out(gallery)
+    both = concatenated(alone, search_strangers(gallery, gallery.embeddings[:2]))
     assert rates(both, THRESHOLD, MARGIN).right == rates(alone, THRESHOLD, MARGIN).right
     assert len(both.own) == len(alone.own) + 2
-    found = rates(hold_against(gallery, gallery.embeddings[:2]), THRESHOLD, MARGIN)
+    found = rates(search_strangers(gallery, gallery.embeddings[:2]), THRESHOLD, MARGIN)
     assert (found.false_names, math.isnan(found.right)) == (1.0, True)
 
 
 def test_many_photos_are_drawn_from() -> None:
     gallery = random_gallery(2, people=30)
-    assert len(hold_against_each_other(gallery, most=20).own) == 20
+    assert len(leave_one_out(gallery, most=20).own) == 20
 
 
 def test_one_person_alone_and_nobody_can_be_measured_too() -> None:
     for people in (0, 1):
-        measured = rates(hold_against_each_other(random_gallery(3, people)), 0.5, 0.1)
+        measured = rates(leave_one_out(random_gallery(3, people)), 0.5, 0.1)
         assert math.isnan(measured.false_names)
 
 
@@ -102,12 +103,12 @@ def rate(threshold: float, missed: float, false_names: float) -> Rates:
     ],
 )
 def test_proposes_a_threshold(measured: list[Rates], chosen: float | None) -> None:
-    found = proposal(measured, "resnet128", 0.01)
+    found = proposal(measured, RESNET128, 0.01)
     assert (found.threshold if found else None) == chosen
 
 
 def test_the_curve_runs_from_nobody_named_to_everybody() -> None:
-    measured = curve(hold_against_each_other(random_gallery(5)), "resnet128", 0.0)
+    measured = curve(leave_one_out(random_gallery(5)), RESNET128, 0.0)
     assert (measured[0].right, measured[0].false_names) == (0, 0)
     assert measured[-1].false_names == 1
     thresholds = [m.threshold for m in measured]
@@ -116,7 +117,7 @@ def test_the_curve_runs_from_nobody_named_to_everybody() -> None:
 
 def test_confusions_are_pairs_of_people_the_nearest_first() -> None:
     gallery = random_gallery(6, people=8)
-    found = confusions(gallery, hold_against_each_other(gallery), most=5)
+    found = confusions(gallery, leave_one_out(gallery), most=5)
     assert len({frozenset(c.names) for c in found}) == len(found) == 5
     assert [c.distance for c in found] == sorted(c.distance for c in found)
     worst = found[0]
