@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from facerec_tasks.recognition.gallery.accuracy import Confusion, Rates
 
-MISSED, FALSE_NAMES = "#0072b2", "#d55e00"
+MISSED, FPIR = "#0072b2", "#d55e00"
 """Okabe and Ito's blue and vermilion: told apart by everybody."""
 PERCENTS = (0, 0.5, 1, 2, 5, 10, 20, 50, 100)
 MOST_PAIRS = 5
@@ -44,13 +44,13 @@ def draw(
 
 def _draw_rates(axes: Axes, measured: Sequence[Rates], marks: Mapping[str, float]) -> None:
     thresholds = [rate.threshold for rate in measured]
-    missed = [100 * rate.missed for rate in measured]
-    false_names = [100 * rate.false_names for rate in measured]
+    missed = [100 * rate.fnir for rate in measured]
+    fpir = [100 * rate.fpir for rate in measured]
     unmeasured = all(math.isnan(share) for share in missed)
     label = "enrolled people not given their name"
     label += ": not measured, nobody has two photos" if unmeasured else ""
     axes.plot(thresholds, missed, color=MISSED, label=label)
-    axes.plot(thresholds, false_names, color=FALSE_NAMES, label="strangers given a name")
+    axes.plot(thresholds, fpir, color=FPIR, label="strangers given a name")
     for (label, threshold), style in zip(marks.items(), ("-", "--", ":"), strict=False):
         axes.axvline(threshold, color="black", lw=1, ls=style, label=f"{label}: {threshold:g}")
     axes.set_xlim(*_worth_showing(measured))
@@ -66,9 +66,9 @@ def _draw_rates(axes: Axes, measured: Sequence[Rates], marks: Mapping[str, float
 
 def _worth_showing(measured: Sequence[Rates]) -> tuple[float, float]:
     """From where the first are named to where no more strangers are."""
-    named = [rate.threshold for rate in measured if rate.right > 0 or rate.false_names > 0]
-    most = max((rate.false_names for rate in measured), default=0)
-    last = [rate.threshold for rate in measured if rate.false_names >= most]
+    named = [rate.threshold for rate in measured if rate.right > 0 or rate.fpir > 0]
+    most = max((rate.fpir for rate in measured), default=0)
+    last = [rate.threshold for rate in measured if rate.fpir >= most]
     return max(min(named, default=0) - 0.02, 0), min(last, default=1) + 0.02
 
 

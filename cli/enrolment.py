@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
@@ -39,4 +40,4 @@ def enrolled(
     """A gallery of these photos, for this process alone."""
     batch = Batch(Enroller.load(engine, models_dir), Gallery.empty(engine))
     enrol(batch, photos)
-    return batch.gallery
+    return calibrated(batch.gallery)

@@ -7,15 +7,19 @@ import time
 from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
+from facerec_tasks.recognition.gallery import gallery
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
-from facerec_tasks.schemas import Face, Outcome
+from facerec_tasks.schemas import Candidate, Face, Hint, Outcome
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.state_bucket import StateBucket
+
+UNSURE = (0.3, 0.95)
+"""Confidence in the nearest person between which another photo of that person is asked for."""
 
 
 class Engine:
@@ -32,7 +36,7 @@ class Engine:
         recognizer = self.current()
         begin = time.perf_counter()
         try:
-            fields = _fields(recognizer.recognize(photo))
+            fields = _fields(recognizer.recognize(photo, gallery.MOST_CANDIDATES))
         except Rejected as rejected:
             fields = {
                 "outcome": "rejected",
@@ -93,4 +97,23 @@ def _face(face: RecognizedFace) -> Face:
         confidence=face.confidence,
         runner_up=face.runner_up,
         runner_up_distance=face.runner_up_distance,
+        candidates=tuple(_candidate(candidate) for candidate in face.candidates),
+        hint=_hint(face),
     )
+
+
+def _candidate(found: gallery.Candidate) -> Candidate:
+    return Candidate(
+        name=found.name,
+        distance=round(found.distance, 4),
+        similarity=round(found.similarity, 1),
+        confidence=round(found.confidence, 4),
+    )
+
+
+def _hint(face: RecognizedFace) -> Hint | None:
+    """Asks for a second photo where it would decide: not of strangers, nor of who is clear."""
+    if not face.candidates or face.candidates[0].photos > 1:
+        return None
+    unsure = UNSURE[0] <= face.candidates[0].confidence < UNSURE[1]
+    return "second-photo" if unsure else None

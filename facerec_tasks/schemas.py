@@ -14,6 +14,22 @@ STORED = "on-record"
 """Stands in the place of the outcome of an answer that does not travel."""
 
 
+Hint = Literal["second-photo"]
+"""``second-photo``: the nearest person is enrolled from one photo; another would help."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One of the people nearest to a face."""
+
+    name: str
+    distance: float
+    similarity: float
+    """0 to 100, of the two faces alone."""
+    confidence: float
+    """0 to 1: how probable it is that the face is this person's, given everybody enrolled."""
+
+
 @dataclass(frozen=True)
 class Face:
     """One face of a photo. Coordinates are pixels of the upright photo as uploaded."""
@@ -29,9 +45,13 @@ class Face:
     distance: float | None = None
     """Euclidean distance to the nearest person; none in an empty gallery."""
     confidence: float | None = None
-    """How sure the recognizer is of ``name``, 0 to 1."""
+    """How probable ``name`` is, 0 to 1; of ``unknown``, that it is nobody who is enrolled."""
     runner_up: str | None = None
     runner_up_distance: float | None = None
+    candidates: tuple[Candidate, ...] = ()
+    """The nearest people, nearest first, whether or not one of them is named."""
+    hint: Hint | None = None
+    """What would make the answer surer."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +161,13 @@ def _video_info(fields: dict[str, Any] | None) -> VideoInfo | None:
     return VideoInfo(**{k: v for k, v in fields.items() if k in VideoInfo.__dataclass_fields__})
 
 
+def _candidate(fields: dict[str, Any]) -> Candidate:
+    return Candidate(**{k: v for k, v in fields.items() if k in Candidate.__dataclass_fields__})
+
+
 def _face(fields: dict[str, Any]) -> Face:
     known = {k: v for k, v in fields.items() if k in Face.__dataclass_fields__}
     known["box"] = tuple(known["box"])
     known["landmarks"] = tuple((x, y) for x, y in known["landmarks"])
+    known["candidates"] = tuple(_candidate(c) for c in known.get("candidates", ()))
     return Face(**known)

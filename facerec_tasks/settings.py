@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     max_starts: int = Field(4, gt=0)
     """Starts of one task before it is buried as poison."""
     models_dir: Path = Path("models")
+    target_fpir: float = Field(0.01, gt=0, lt=1)
+    """False positive identification rate (ISO/IEC 19795-1) of a gallery that is begun: at most this
+    share of photos of people who are not enrolled is given a name. The gallery keeps it, so that
+    all machines agree; of one that exists `facerec people calibrate --target-fpir` changes it."""
     machine: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9_.-]{1,63}$")
     """Name of this machine in queue names and worker names."""
     state_dir: Path = Path(".local")

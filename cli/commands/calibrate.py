@@ -14,8 +14,9 @@ from cli.enrolment import enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.errors import NotFound
-from facerec_tasks.recognition.gallery import accuracy
+from facerec_tasks.recognition.gallery import accuracy, operating_point
 from facerec_tasks.recognition.gallery.accuracy import Confusion, Rates, Trials
+from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
@@ -31,41 +32,90 @@ Photo = Callable[[str], bytes | None]
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
+SIZES = (40, 400, 1600, 10_000, 100_000)
+"""People of the galleries whose error rates are shown."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Error rates of a gallery of so many people like those enrolled, at its own threshold."""
+
+    people: int
+    threshold: float
+    fpir: float
+    fnir: float
+    """Not a number where it cannot be measured: nobody has two photos."""
+    measured: bool
+    """On that many of the enrolled people; otherwise expected by the model of the embedder."""
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """What was measured and what follows."""
 
     gallery: Gallery
     trials: Trials
-    measured: list[Rates]
+    curve: list[Rates]
     """Over the thresholds."""
-    proposed: Rates | None
+    proposed: Gallery | None
+    """With the threshold that follows from the target; None with fewer than two people."""
+    sizes: list[Size]
     confusions: list[Confusion]
 
     @classmethod
-    def of(cls, gallery: Gallery, trials: Trials, most_false: float) -> "Calibration":
-        measured = accuracy.curve(trials, gallery.embedder, gallery.margin)
-        proposed = accuracy.proposal(measured, gallery.embedder, most_false)
-        return cls(gallery, trials, measured, proposed, accuracy.confusions(gallery, trials))
+    def of(cls, gallery: Gallery, trials: Trials, target: float) -> "Calibration":
+        proposed = calibrated(gallery.with_target_fpir(target)) if len(gallery) > 1 else None
+        return cls(
+            gallery,
+            trials,
+            accuracy.curve(trials, gallery.embedder, gallery.margin),
+            proposed,
+            [_size(proposed, people) for people in _sizes(proposed)] if proposed else [],
+            accuracy.confusions(gallery, trials),
+        )
+
+    def rates(self, gallery: Gallery) -> Rates:
+        """At the threshold of that gallery, or its embedder's when it names everybody."""
+        threshold = gallery.threshold
+        if threshold is None:
+            threshold = gallery.embedder.threshold
+        return accuracy.rates(self.trials, threshold, gallery.margin)
 
     @property
-    def now(self) -> Rates:
-        """With the gallery's threshold, or with its engine's when it names everybody."""
-        threshold = self.gallery.threshold
-        if threshold is None:
-            threshold = self.gallery.embedder.threshold
-        return accuracy.rates(self.trials, threshold, self.gallery.margin)
+    def target(self) -> float | None:
+        return self.proposed.target_fpir if self.proposed else None
+
+
+def _sizes(gallery: Gallery) -> list[int]:
+    return sorted({*SIZES, len(gallery)})
+
+
+def _size(gallery: Gallery, people: int) -> Size:
+    if people > len(gallery):
+        return _expected(gallery, people)
+    some = calibrated(accuracy.of_some(gallery, people))
+    assert some.threshold is not None
+    rates = accuracy.rates(accuracy.leave_one_out(some), some.threshold, some.margin)
+    return Size(people, some.threshold, rates.fpir, rates.fnir, measured=True)
+
+
+def _expected(gallery: Gallery, people: int) -> Size:
+    effective = gallery.effective_people / len(gallery) * people
+    model, margin = gallery.embedder.scores, gallery.margin
+    assert gallery.target_fpir is not None
+    at = operating_point.threshold_for(model, gallery.target_fpir, effective, margin)
+    expected = operating_point.rates(model, effective, margin)
+    shifted = round(at + gallery.impostor_shift, 4)
+    return Size(people, shifted, expected.fpir_at(at), expected.fnir_at(shifted), measured=False)
 
 
 @click.command()
 @click.argument("folder", required=False, type=FOLDER)
 @click.option("--strangers", type=FOLDER, help="Photos of people who are not enrolled.")
 @click.option(
-    "--most-false",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Share of strangers that may be given a name.",
+    "--target-fpir",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    help="Share of strangers that may be given a name. Default: the gallery's own, or 0.01.",
 )
 @click.option(
     "--plot",
@@ -74,28 +124,32 @@ class Calibration:
     show_default=True,
     help="Where to draw the error rates: png, svg or pdf.",
 )
-@click.option("--apply", "apply_it", is_flag=True, help="Use the proposed threshold from now on.")
+@click.option(
+    "--apply", "apply_it", is_flag=True, help="The threshold follows the target from now."
+)
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def calibrate(
     folder: Path | None,
     strangers: Path | None,
-    most_false: float,
+    target_fpir: float | None,
     plot: Path,
     apply_it: bool,
     as_json: bool,
 ) -> None:
-    """Measure on one's own photos how well people are recognized; propose a threshold.
+    """Measure on one's own photos how well people are recognized.
 
-    Uses the photos that are enrolled, or those of FOLDER (NAME/*.jpg; no AWS). Each is held against
-    all others: as a new photo of its person, and with its person left out as a photo of a stranger.
-    Several photos of at least some people are needed for the first.
+    Uses the photos that are enrolled, or those of FOLDER (NAME/*.jpg; no AWS). Each is searched for
+    among all others: as a new photo of its person (FNIR, the share not given their name), and with
+    its person left out as a photo of a stranger (FPIR, the share given a name). Several photos of
+    at least some people are needed for the first.
     """
     with friendly_errors(GalleryError, ModelMissing, NotAFolder, OSError):
         gallery, photo = _of_folder(folder) if folder else _enrolled()
         trials = accuracy.leave_one_out(gallery)
         if strangers:
             trials = accuracy.concatenated(trials, _of_strangers(gallery, strangers))
-        found = Calibration.of(gallery, trials, most_false)
+        target = target_fpir or gallery.target_fpir or operating_point.DEFAULT_TARGET_FPIR
+        found = Calibration.of(gallery, trials, target)
         _draw(plot, found, photo)
         click.echo(json.dumps(_as_dict(found), indent=2) if as_json else _as_text(found))
         click.echo(f"drawn in {plot}", err=True)
@@ -121,7 +175,7 @@ def _of_folder(folder: Path) -> tuple[Gallery, Photo]:
     batch = Batch(enroller, Gallery.empty(DEFAULT_ENGINE), strict=False)
     enrol(batch, photos_of(folder))
     bytes_of = {s.digest: s.photo for samples in batch.samples.values() for s in samples}
-    return batch.gallery, bytes_of.get
+    return calibrated(batch.gallery), bytes_of.get
 
 
 def _of_strangers(gallery: Gallery, folder: Path) -> Trials:
@@ -137,14 +191,14 @@ def _of_strangers(gallery: Gallery, folder: Path) -> Trials:
 def _draw(path: Path, found: Calibration, photo: Photo) -> None:
     from cli import accuracy_plot  # matplotlib takes a second, and no other command needs it
 
-    marks = {"now": found.now.threshold}
+    marks = {"now": found.rates(found.gallery).threshold}
     if found.proposed:
-        marks["proposed"] = found.proposed.threshold
+        marks["proposed"] = found.rates(found.proposed).threshold
     pairs = [
         (confusion, (photo(confusion.photos[0]), photo(confusion.photos[1])))
         for confusion in found.confusions[: accuracy_plot.MOST_PAIRS]
     ]
-    accuracy_plot.draw(path, found.measured, marks, pairs)
+    accuracy_plot.draw(path, found.curve, marks, pairs)
 
 
 def _as_dict(found: Calibration) -> dict[str, Any]:
@@ -153,15 +207,20 @@ def _as_dict(found: Calibration) -> dict[str, Any]:
         "precision": found.gallery.precision,
         "people": len(found.gallery),
         "photos": len(found.gallery.photos),
-        "now": _plain(found.now),
-        "proposed": _plain(found.proposed) if found.proposed else None,
+        "target_fpir": found.target,
+        "now": _plain(asdict(found.rates(found.gallery))),
+        "proposed": _plain(asdict(found.rates(found.proposed))) if found.proposed else None,
+        "sizes": [_plain(asdict(size)) for size in found.sizes],
         "confusions": [asdict(confusion) for confusion in found.confusions],
     }
 
 
-def _plain(rates: Rates) -> dict[str, float | None]:
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no "not a number"."""
-    return {k: None if math.isnan(v) else round(v, 4) for k, v in asdict(rates).items()}
+    return {
+        name: (None if math.isnan(value) else round(value, 4)) if type(value) is float else value
+        for name, value in values.items()
+    }
 
 
 def _as_text(found: Calibration) -> str:
@@ -169,20 +228,32 @@ def _as_text(found: Calibration) -> str:
     lines = [
         f"{len(gallery)} people, {len(gallery.photos)} photos, "
         f"engine {gallery.engine} {gallery.precision}",
-        _line("now", found.now),
-        _line("proposed", found.proposed)
+        _line("now", found.rates(gallery)),
+        _line(f"for an FPIR of {_percent(found.target or 0)}", found.rates(found.proposed))
         if found.proposed
         else "no threshold to propose: two people at least are needed",
+        *_table(found.sizes),
         "worst confusions:" if found.confusions else "no two people to confuse",
         *(f"  {c.distance:.3f}  {c.names[0]} and {c.names[1]}" for c in found.confusions),
     ]
     return "\n".join(lines)
 
 
+def _table(sizes: list[Size]) -> list[str]:
+    if not sizes:
+        return []
+    lines = [f"{'people':>9}{'threshold':>11}{'FPIR':>14}{'FNIR':>14}"]
+    for size in sizes:
+        shares = f"{_percent(size.fpir):>14}{_percent(size.fnir):>14}"
+        how = "measured" if size.measured else "expected"
+        lines.append(f"{size.people:9,}{size.threshold:11.3f}{shares}  {how}")
+    return lines
+
+
 def _line(label: str, rates: Rates) -> str:
     return (
-        f"{label}: threshold {rates.threshold:g}: right {_percent(rates.right)}, "
-        f"wrong {_percent(rates.wrong)}, strangers named {_percent(rates.false_names)}"
+        f"{label}: threshold {rates.threshold:.3f}: right {_percent(rates.right)}, "
+        f"wrong {_percent(rates.wrong)}, strangers named {_percent(rates.fpir)}"
     )
 
 
@@ -191,18 +262,16 @@ def _percent(share: float) -> str:
 
 
 def _apply(found: Calibration) -> None:
-    if found.proposed is None:
+    if found.target is None:
         raise click.ClickException("there is nothing to apply")
-    threshold = found.proposed.threshold
-    People(StateBucket(get_settings())).edit(
-        lambda gallery: _with_threshold(gallery, found, threshold)
-    )
+    target = found.target
+    changed = People(StateBucket(get_settings())).edit(lambda known: _at(known, found, target))
     broadcast_gallery_change()
-    click.echo(f"the threshold is {threshold:g} now", err=True)
+    click.echo(f"the threshold is {changed.threshold:g} now, and follows the target", err=True)
 
 
-def _with_threshold(gallery: Gallery, found: Calibration, threshold: float) -> Gallery:
+def _at(gallery: Gallery, found: Calibration, target: float) -> Gallery:
     measured, enrolled = (f"{g.engine} {g.precision}" for g in (found.gallery, gallery))
     if measured != enrolled:
         raise GalleryError(f"measured with {measured}, enrolled with {enrolled}")
-    return gallery.with_threshold(threshold)
+    return gallery.with_target_fpir(target)

@@ -11,7 +11,13 @@ from PIL import Image
 
 from facerec_tasks.recognition.detection.detector import Detection, Detector, Points
 from facerec_tasks.recognition.embedding.embedder import Embedder
-from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, Match
+from facerec_tasks.recognition.gallery.gallery import (
+    CANDIDATES,
+    Candidate,
+    EngineMismatch,
+    Gallery,
+    Match,
+)
 from facerec_tasks.recognition.images import decoding
 
 CROP_SIDE = 640
@@ -34,6 +40,8 @@ class RecognizedFace:
     confidence: float | None
     runner_up: str | None
     runner_up_distance: float | None
+    candidates: tuple[Candidate, ...] = ()
+    """The nearest people, nearest first, whether or not one of them is named."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +112,14 @@ class Recognizer:
         """The same engine with another gallery; raises :class:`EngineMismatch`."""
         return type(self)(self._detector, self._embedder, gallery)
 
-    def recognize(self, data: bytes) -> Recognition:
-        """Every face in the photo with its name. Raises :class:`Rejected`."""
+    def recognize(self, data: bytes, candidates: int = CANDIDATES) -> Recognition:
+        """Every face in the photo with its name and so many nearest people.
+
+        Raises :class:`Rejected`.
+        """
         seen = self.detect_and_embed(data)
         picture = seen.picture
-        matches = self._gallery.search(seen.embeddings) if seen.detections else []
+        matches = self._gallery.search(seen.embeddings, candidates) if seen.detections else []
         faces = tuple(
             _named(detection.transformed(picture.scale), match)
             for detection, match in zip(seen.detections, matches, strict=True)
@@ -178,4 +189,5 @@ def _named(detection: Detection, match: Match) -> RecognizedFace:
         confidence=match.confidence,
         runner_up=match.runner_up,
         runner_up_distance=match.runner_up_distance,
+        candidates=match.candidates,
     )

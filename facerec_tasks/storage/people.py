@@ -18,6 +18,7 @@ import numpy as np
 
 from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrolment import Sample, check_precision
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.storage import layout
@@ -41,7 +42,7 @@ class People:
 
     def gallery(self) -> Gallery:
         """The gallery as it is now; empty when nobody was ever enrolled."""
-        return _decoded(self._state.find(layout.GALLERY_CURRENT))
+        return self._decoded(self._state.find(layout.GALLERY_CURRENT))
 
     def photo(self, photo_id: str) -> bytes:
         """The photo of an enrolment; raises :class:`NotFound`."""
@@ -140,10 +141,12 @@ class People:
         deadline = time.monotonic() + EDIT_TIMEOUT
         stored, written = self._state.find(layout.GALLERY_CURRENT), None
         while True:
-            before = _decoded(stored)
+            before = self._decoded(stored)
             after = change(before)
             if after is before and stored:
                 return before
+            if _moves_threshold(before, after):
+                after = calibrated(after)
             written = after.to_bytes()
             try:
                 self._write(written, stored)
@@ -155,6 +158,9 @@ class People:
             stored = self._state.find(layout.GALLERY_CURRENT)
             if stored and stored.data == written:
                 return after  # the write succeeded, its answer was lost and it was tried again
+
+    def _decoded(self, stored: Stored | None) -> Gallery:
+        return _decoded(stored, self._state.settings.target_fpir)
 
     def _forget(self, change: Edit) -> Gallery:
         """An edit after which nothing is left of those it takes away."""
@@ -196,8 +202,17 @@ class People:
                 pass
 
 
-def _decoded(stored: Stored | None) -> Gallery:
-    return Gallery.from_bytes(stored.data) if stored else Gallery.empty(DEFAULT_ENGINE)
+def _decoded(stored: Stored | None, target_fpir: float) -> Gallery:
+    if stored:
+        return Gallery.from_bytes(stored.data)
+    return Gallery.empty(DEFAULT_ENGINE, target_fpir=target_fpir)
+
+
+def _moves_threshold(before: Gallery, after: Gallery) -> bool:
+    """Not so of a new name."""
+    return after.target_fpir is not None and (
+        after.embeddings is not before.embeddings or after.target_fpir != before.target_fpir
+    )
 
 
 def _has(gallery: Gallery, name: str, sample: Sample) -> bool:

@@ -41,6 +41,11 @@ class StateBucket:
         self._settings, self._prefix = settings, prefix
 
     @property
+    def settings(self) -> Settings:
+        """Of the account this is kept in."""
+        return self._settings
+
+    @property
     def _s3(self) -> "S3Client":
         return client(self._settings, "s3")  # looked up each time: a forked child gets its own
 

@@ -138,7 +138,7 @@ def rename(name: str, new: str) -> Value:
 @app.task(bind=True, name="facerec_tasks.people_tasks.verify")
 @_answering
 def verify(name: str, upload: str) -> Value:
-    """Whether the largest face of a photo is that person's, by the gallery's threshold."""
+    """Whether the largest face of a photo is that person's, by the threshold for one person."""
     recognizer = _loaded().current()
     gallery = recognizer.gallery
     if name not in gallery.names:
@@ -147,12 +147,12 @@ def verify(name: str, upload: str) -> Value:
     if not seen.detections:
         return {"name": name, "outcome": "no-face"}
     distance = gallery.distance(name, seen.embeddings[0])
-    same = gallery.threshold is None or distance <= gallery.threshold
+    threshold = None if gallery.threshold is None else gallery.verification_threshold
     return {
         "name": name,
-        "outcome": "same" if same else "different",
+        "outcome": "same" if threshold is None or distance <= threshold else "different",
         "distance": round(distance, 4),
-        "threshold": gallery.threshold,
+        "threshold": threshold,
     }
 
 

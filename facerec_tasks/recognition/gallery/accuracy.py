@@ -5,7 +5,7 @@ be given the right name. Once without its whole person, as a photo of a stranger
 given none. Both times the rule of :class:`.Gallery` decides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,12 @@ class Rates:
     """Of the photos of enrolled people: given the right name."""
     wrong: float
     """Of the photos of enrolled people: given somebody else's."""
-    false_names: float
-    """Of the photos of strangers: given a name."""
+    fpir: float
+    """False positive identification rate: photos of strangers that are given a name."""
 
     @property
-    def missed(self) -> float:
-        """Of the photos of enrolled people: not given the right name."""
+    def fnir(self) -> float:
+        """False negative identification rate: photos of enrolled people not given their name."""
         return 1 - self.right
 
 
@@ -104,8 +104,23 @@ def rates(trials: Trials, threshold: float, margin: float) -> Rates:
         threshold=threshold,
         right=_share(named & own_first),
         wrong=_share(named & ~own_first),
-        false_names=_share(stranger_scores(trials, margin) <= threshold),
+        fpir=_share(stranger_scores(trials, margin) <= threshold),
     )
+
+
+def of_some(gallery: Gallery, people: int, seed: int = 0) -> Gallery:
+    """A gallery of so many of the people, drawn at random, with the same rule."""
+    drawn = np.random.default_rng(seed).permutation(len(gallery))[:people]
+    chosen = np.sort(drawn)
+    rows = np.flatnonzero(np.isin(gallery.person_index, chosen))
+    smaller = replace(
+        gallery,
+        names=tuple(gallery.names[person] for person in chosen.tolist()),
+        person_index=np.searchsorted(chosen, gallery.person_index[rows]).astype(np.int32),
+        embeddings=gallery.embeddings[rows],
+        photos=tuple(gallery.photos[row] for row in rows.tolist()),
+    )
+    return smaller.at_target()
 
 
 def stranger_scores(trials: Trials, margin: float) -> Distances:
@@ -119,25 +134,6 @@ def curve(trials: Trials, embedder: EmbedderDescription, margin: float) -> list[
     """The rates over all thresholds worth looking at."""
     steps = np.arange(THRESHOLD_STEP, 2 * embedder.threshold, THRESHOLD_STEP)
     return [rates(trials, round(float(step), 4), margin) for step in steps]
-
-
-def proposal(
-    measured: list[Rates], embedder: EmbedderDescription, most_false: float
-) -> Rates | None:
-    """The fewest missed among the thresholds that name at most that share of strangers.
-
-    Of several as good the one nearest to the engine's own: few photos must not move it far. None
-    when there are no strangers to measure with.
-    """
-    allowed = [rate for rate in measured if rate.false_names <= most_false]
-    if not allowed:
-        return None
-
-    def preference(rate: Rates) -> tuple[float, float]:
-        missed = 0.0 if np.isnan(rate.right) else rate.missed
-        return missed, abs(rate.threshold - embedder.threshold)
-
-    return min(allowed, key=preference)
 
 
 def confusions(gallery: Gallery, trials: Trials, most: int = 10) -> list[Confusion]:

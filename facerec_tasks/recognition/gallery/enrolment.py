@@ -26,11 +26,6 @@ RIVAL = 0.7
 MIN_SHARPNESS = 0.01
 """Of :func:`sharpness`: news photos have 0.04 and more, a face blurred until it is 0.4 from itself
 has 0.011."""
-ALIKE = 0.06
-"""So far within the threshold are 3 of 4 pairs of the same person, and hardly any of two: a refusal
-needs a better reason than an answer."""
-UNLIKE = 0.15
-"""This far beyond the threshold are 19 of 20 pairs of different people, and 1 in 50 of the same."""
 
 _SHARPNESS_SIZE = 64
 
@@ -132,7 +127,9 @@ def conflict(sample: Sample, name: str, gallery: Gallery) -> Refused | None:
     if gallery.threshold is None:
         return None
     (match,) = gallery.search(sample.embedding[np.newaxis])
-    near = match.distance is not None and match.distance <= gallery.threshold - ALIKE
+    near = (
+        match.distance is not None and match.distance <= gallery.threshold - gallery.embedder.alike
+    )
     if near and match.nearest != name:
         return Refused(
             Reason.SOMEBODY_ELSE,
@@ -141,7 +138,7 @@ def conflict(sample: Sample, name: str, gallery: Gallery) -> Refused | None:
     if name not in gallery.names:
         return None
     distance = gallery.distance(name, sample.embedding)
-    if distance > gallery.threshold + UNLIKE:
+    if distance > gallery.verification_threshold + gallery.embedder.unlike:
         return Refused(
             Reason.UNLIKE_THE_OTHERS,
             f"this is not the face on the other photos of {name} (distance {distance:.2f})",

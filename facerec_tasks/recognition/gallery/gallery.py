@@ -68,6 +68,8 @@ class Candidate:
     confidence: float
     """0 to 1: how probable it is that the face is this person's, given everybody who is enrolled,
     when half of all faces are of people who are not."""
+    photos: int
+    """From how many the person is enrolled."""
 
 
 @dataclass(frozen=True)
@@ -286,15 +288,14 @@ class Gallery:
         if not self.names:
             return NOBODY
         found = self._nearest_people(probe, max(_CONSIDERED, min(candidates, MOST_CANDIDATES)))
-        distances = np.array([distance for _, distance in found])
-        second = float(distances[1]) if len(found) > 1 else None
-        known = self._is_known(float(distances[0]), second)
-        listed = self._candidates(found, self._enrolled(distances))
-        nobody = 1 - self._enrolled(distances)
+        first, second = found[0][1], found[1][1] if len(found) > 1 else None
+        enrolled = self._enrolled(first, second)
+        listed = self._candidates(found, enrolled)
+        known = self._is_known(first, second)
         return Match(
             name=listed[0].name if known else None,
-            distance=listed[0].distance,
-            confidence=listed[0].confidence if known else nobody,
+            distance=first,
+            confidence=listed[0].confidence if known else 1 - enrolled,
             candidates=listed[: max(1, candidates)],
             runner_up=listed[1].name if len(found) > 1 else None,
             runner_up_distance=second,
@@ -326,14 +327,13 @@ class Gallery:
         lead = lead_needed(distance, self.threshold, self.margin)
         return runner_up_distance is None or runner_up_distance - distance >= lead
 
-    def _enrolled(self, distances: NDArray[np.float64]) -> float:
+    def _enrolled(self, first: float, second: float | None) -> float:
         """Probability that the face is that of somebody enrolled, see :class:`Candidate`."""
         if self.threshold is None:
             return 1.0
-        second = float(distances[1]) if len(distances) > 1 else np.inf
-        lacking = max(0.0, self.margin - (second - float(distances[0])))
+        lacking = 0.0 if second is None else max(0.0, self.margin - (second - first))
         expected = operating_point.rates(self.embedder.scores, self.effective_people, self.margin)
-        return expected.enrolled_at(float(distances[0]) + lacking - self.impostor_shift)
+        return expected.enrolled_at(first + lacking - self.impostor_shift)
 
     def _candidates(self, found: list[tuple[int, float]], enrolled: float) -> tuple[Candidate, ...]:
         ratios = self.embedder.scores.likelihood_ratio(np.array([d for _, d in found]))
@@ -341,9 +341,13 @@ class Gallery:
         shares = enrolled * odds / odds[:_CONSIDERED].sum()
         return tuple(
             Candidate(
-                self.names[person], distance, round(100 / (1 + float(np.exp(-ratio))), 1), share
+                name=self.names[person],
+                distance=distance,
+                similarity=100 / (1 + float(np.exp(-ratio))),
+                confidence=float(share),
+                photos=int(np.count_nonzero(self.person_index == person)),
             )
-            for (person, distance), ratio, share in zip(found, ratios, shares.tolist(), strict=True)
+            for (person, distance), ratio, share in zip(found, ratios, shares, strict=True)
         )
 
     def _index(self, name: str) -> int:

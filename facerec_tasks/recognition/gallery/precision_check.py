@@ -31,7 +31,7 @@ class Accuracy:
     """Photos of enrolled people that are given the right name."""
     wrong: float
     """Photos of enrolled people that are given somebody else's."""
-    false_names: float
+    fpir: float
     """Photos of strangers that are given a name."""
     trials: int
     """Photos of people who have several, behind ``right`` and ``wrong``."""
@@ -46,7 +46,7 @@ class Accuracy:
             verification=_verification(gallery, threshold),
             right=rates.right,
             wrong=rates.wrong,
-            false_names=rates.false_names,
+            fpir=rates.fpir,
             trials=int(np.isfinite(trials.own).sum()),
         )
 
@@ -62,7 +62,7 @@ def objection(before: Accuracy, after: Accuracy) -> str | None:
         "verification": before.verification - after.verification,
         "photos given the right name": before.right - after.right,
         "photos given a wrong name": after.wrong - before.wrong,
-        "strangers given a name": after.false_names - before.false_names,
+        "strangers given a name": after.fpir - before.fpir,
     }
     for share, loss in losses.items():
         if not loss <= MOST_LOST:  # nor when it cannot be measured
@@ -76,7 +76,7 @@ def table(before: Accuracy, after: Accuracy) -> str:
         "verification": "pairs verified right",
         "right": "given the right name",
         "wrong": "given a wrong name",
-        "false_names": "strangers given a name",
+        "fpir": "strangers given a name",
     }
     lines = [f"{'':24}{'before':>9}{'after':>9}"]
     for field in fields(Accuracy):

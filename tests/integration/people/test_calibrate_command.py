@@ -60,6 +60,7 @@ def test_measures_the_enrolled_and_draws(enrolled: People, tmp_path: Path) -> No
     assert "Grace_Hopper and Eileen_Collins" in result.stdout.replace(
         "Eileen_Collins and Grace_Hopper", "Grace_Hopper and Eileen_Collins"
     )
+    assert "0.516" in result.stdout
     with Image.open(tmp_path / "plot.png") as plot:
         assert plot.width > 800
 
@@ -72,8 +73,22 @@ def test_a_proposal_is_used_when_asked_for(
     found = json.loads(result.stdout)
     assert found["now"]["right"] == 0
     assert found["proposed"]["right"] == 1
-    assert enrolled.gallery().threshold == found["proposed"]["threshold"]
+    known = enrolled.gallery()
+    assert known.target_fpir == found["target_fpir"] == 0.01
+    assert known.threshold == pytest.approx(found["proposed"]["threshold"], abs=1e-4)
     assert announced == ["refresh_gallery"]
+
+
+def test_the_threshold_of_larger_galleries_is_lower(enrolled: People, tmp_path: Path) -> None:
+    result = run("--plot", tmp_path / "plot.png", "--json", "--target-fpir", 0.001)
+    sizes = json.loads(result.stdout)["sizes"]
+    assert [size["people"] for size in sizes] == [2, 40, 400, 1600, 10000, 100000]
+    assert [size["measured"] for size in sizes] == [True] + 5 * [False]
+    thresholds = [size["threshold"] for size in sizes[1:]]
+    assert thresholds == sorted(thresholds, reverse=True)
+    fnir = [size["fnir"] for size in sizes[1:]]
+    assert fnir == sorted(fnir)
+    assert all(size["fpir"] == pytest.approx(0.001, abs=1e-4) for size in sizes[1:])
 
 
 def test_measures_a_folder_and_strangers(tmp_path: Path) -> None:
@@ -90,7 +105,7 @@ def test_measures_a_folder_and_strangers(tmp_path: Path) -> None:
     )
     found = json.loads(result.stdout)
     assert (found["people"], found["photos"]) == (1, 3)
-    assert (found["now"]["right"], found["now"]["false_names"]) == (1, 0)
+    assert (found["now"]["right"], found["now"]["fpir"]) == (1, 0)
 
 
 def test_nobody_enrolled_is_nothing_to_measure(tmp_path: Path) -> None:

@@ -85,18 +85,18 @@ def test_int8_is_for_resnet128(tmp_path: Path) -> None:
         convert.main(["--out", str(tmp_path), "--engine", "facenet", "--precision", "int8"])
 
 
-SAME = Accuracy(verification=0.99, right=0.97, wrong=0.01, false_names=0.02, trials=500)
+SAME = Accuracy(verification=0.99, right=0.97, wrong=0.01, fpir=0.02, trials=500)
 
 
 @pytest.mark.parametrize(
     ("after", "word"),
     [
         (SAME, None),
-        (replace(SAME, right=0.961, false_names=0.029, wrong=0.019, verification=0.981), None),
+        (replace(SAME, right=0.961, fpir=0.029, wrong=0.019, verification=0.981), None),
         (replace(SAME, verification=0.97), "verification"),
         (replace(SAME, right=0.95), "right name"),
         (replace(SAME, wrong=0.03), "wrong name"),
-        (replace(SAME, false_names=0.04), "strangers"),
+        (replace(SAME, fpir=0.04), "strangers"),
         (replace(SAME, right=float("nan")), "right name"),
     ],
 )

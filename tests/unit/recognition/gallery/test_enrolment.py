@@ -87,11 +87,11 @@ def test_small_and_blurred_faces_are_taken_when_one_insists(enroller: Enroller) 
 
 def test_a_face_under_another_name_is_not_taken(batch: Batch) -> None:
     assert batch.add("Grace", HOPPER.read_bytes()) is None
-    refused = batch.add("Eileen", portraits.probe("Grace_Hopper").data)
+    refused = batch.add("Eileen", portraits.sample_photo("Grace_Hopper").data)
     assert refused is not None
     assert refused.reason is Reason.SOMEBODY_ELSE
     assert "Grace" in refused.message
-    assert batch.add("Grace", portraits.probe("Grace_Hopper").data) is None
+    assert batch.add("Grace", portraits.sample_photo("Grace_Hopper").data) is None
     assert batch.add("Eileen", COLLINS.read_bytes()) is None
     assert {name: len(taken) for name, taken in batch.samples.items()} == {"Grace": 2, "Eileen": 1}
 

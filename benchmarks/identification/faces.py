@@ -18,23 +18,23 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class FaceEmbeddings:
     """Who is meant by a photo, [dimension] each; None when no face is found."""
 
     largest: Embeddings | None
     """The face the service answers with."""
     central: Embeddings | None
-    """The face a photo of LFW is labelled by: its protocol has the person in the middle."""
+    """The face a photo of LFW is labeled by: its protocol has the person in the middle."""
 
 
-NO_FACE = Face(None, None)
+NO_FACE = FaceEmbeddings(None, None)
 
 _recognizer: Recognizer | None = None
 
 
 def look_at(
     photos: Sequence[Path], models_dir: Path, engine: str, precision: str, jobs: int
-) -> dict[Path, Face]:
+) -> dict[Path, FaceEmbeddings]:
     """The face of each photo. Shows progress; photos are looked at once however often they come."""
     unique = list(dict.fromkeys(photos))
     os.environ.update(ONE_THREAD)  # before the children import numpy
@@ -43,7 +43,7 @@ def look_at(
         context.Pool(jobs, _start, (models_dir, engine, precision)) as pool,
         click.progressbar(length=len(unique), label="looking at photos") as shown,
     ):
-        faces: dict[Path, Face] = {}
+        faces: dict[Path, FaceEmbeddings] = {}
         for photo, face in zip(unique, pool.imap(_look, unique, chunksize=8), strict=True):
             faces[photo] = face
             shown.update(1)
@@ -55,7 +55,7 @@ def _start(models_dir: Path, engine: str, precision: str) -> None:
     _recognizer = Recognizer.load(models_dir, Gallery.empty(engine, precision=precision))
 
 
-def _look(photo: Path) -> Face:
+def _look(photo: Path) -> FaceEmbeddings:
     assert _recognizer is not None
     try:
         seen = _recognizer.detect_and_embed(photo.read_bytes())
@@ -63,11 +63,11 @@ def _look(photo: Path) -> Face:
         return NO_FACE
     if not seen.detections:
         return NO_FACE
-    return Face(seen.embeddings[0], seen.embeddings[_most_central(seen)])
+    return FaceEmbeddings(seen.embeddings[0], seen.embeddings[_most_central(seen)])
 
 
 def _most_central(seen: DetectedFaces) -> int:
     height, width = seen.picture.rgb.shape[:2]
     boxes = np.array([face.box for face in seen.detections])
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return int(np.linalg.norm(centres - (width / 2, height / 2), axis=1).argmin())
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return int(np.linalg.norm(centers - (width / 2, height / 2), axis=1).argmin())

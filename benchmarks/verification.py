@@ -1,17 +1,30 @@
-"""Are these two photos of one person? LFW's protocol: ten folds, the threshold from the other nine.
+"""``python -m benchmarks.verification FOLDER``: are these two photos of one person?
+
+LFW's protocol: ten folds, the threshold from the other nine.
 
 G. B. Huang et al., "Labeled Faces in the Wild", University of Massachusetts, Amherst, 2007: the
 "unrestricted, labeled outside data" setting, mean accuracy of the folds and its standard error.
 """
 
 import itertools
+import json
+import math
+import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.identification.faces import look_at
+from cli.friendly_errors import friendly_errors
+from facerec_tasks.recognition.embedding.description import BUILT_IN
+from facerec_tasks.recognition.embedding.precision import FP32
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
+from facerec_tasks.recognition.session import ModelMissing
 
 FOLDS = 10
 
@@ -127,3 +140,57 @@ def _pair(columns: Sequence[str], folder: Path) -> Pair:
 
 def _photo(folder: Path, name: str, number: str) -> Path:
     return folder / name / f"{name}_{int(number):04d}.jpg"
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--pairs", type=click.Path(exists=True, path_type=Path), help="LFW's pairs.txt.")
+@click.option("--engine", type=click.Choice(sorted(BUILT_IN)), default="resnet128")
+@click.option("--precision", default=FP32, show_default=True, help="Or int8-… of an int8 network.")
+@click.option("--models", type=click.Path(path_type=Path), default=Path("models"))
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+def main(
+    folder: Path,
+    pairs: Path | None,
+    engine: str,
+    precision: str,
+    models: Path,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Verification of the central faces of FOLDER/NAME/*.jpg, on LFW's --pairs or on pairs made."""
+    with friendly_errors(NotAFolder, ModelMissing, ValueError, OSError):
+        folder = folder / "people" if (folder / "people").is_dir() else folder
+        folds = read_pairs(pairs, folder) if pairs else make_pairs(_people(folder))
+        every = [pair for fold in folds for pair in fold]
+        photos = [photo for pair in every for photo in (pair.one, pair.other)]
+        faces = look_at(photos, models, engine, precision, jobs)
+        found = verify(
+            folds, {p: _distance(faces[p.one].central, faces[p.other].central) for p in every}
+        )
+    click.echo(
+        f"{len(every)} pairs: {100 * found.accuracy:.2f} ± {100 * found.standard_error:.2f} % "
+        f"(threshold {found.threshold:.3f})"
+    )
+    if as_json:
+        figures = {
+            "verification_accuracy": round(found.accuracy, 5),
+            "verification_standard_error": round(found.standard_error, 5),
+        }
+        click.echo(json.dumps({"engine": engine, "pairs": len(every), "figures": figures}))
+
+
+def _people(folder: Path) -> dict[str, list[Path]]:
+    people: dict[str, list[Path]] = {}
+    for name, photo in photos_of(folder):
+        people.setdefault(name, []).append(photo)
+    return people
+
+
+def _distance(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> float:
+    return math.inf if one is None or other is None else float(np.linalg.norm(one - other))
+
+
+if __name__ == "__main__":
+    main()

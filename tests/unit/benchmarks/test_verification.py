@@ -1,4 +1,4 @@
-"""The protocol of the accuracy benchmark, on distances whose answer is known."""
+"""LFW's protocol of verification, on distances whose answer is known."""
 
 import math
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.accuracy.identification import identify
-from benchmarks.accuracy.verification import (
+from benchmarks.verification import (
     Pair,
     best_threshold,
     make_pairs,
@@ -90,25 +89,3 @@ def test_the_fold_itself_has_no_say_in_its_threshold() -> None:
     folds = make_pairs(PEOPLE)[:2]
     distances = {p: (0.3 if p.same else 0.7) + n for n, fold in enumerate(folds) for p in fold}
     assert verify(folds, distances).accuracy == 0.5
-
-
-def face(*coordinates: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    made = np.zeros(128, np.float32)
-    made[: len(coordinates)] = coordinates
-    return made
-
-
-def test_counts_who_is_named_rightly_wrongly_and_though_a_stranger() -> None:
-    people = {
-        "near": [face(0.0), face(0.1)],
-        "far": [face(5.0), face(5.0, 0.9)],
-        "twin": [face(0.0, 3.0), face(0.0, 3.0)],
-        "unseen": [face(9.0), None],
-    }
-    found = identify(people, [face(0.05), face(0.0, 0.0, 7.0), None], "resnet128", draws=5)
-    assert found.people == 4
-    assert found.default.right == pytest.approx(2 / 4)
-    assert found.default.wrong == 0
-    assert found.default.false_names == pytest.approx(1 / 3, abs=1e-4)
-    assert found.rank1 == pytest.approx(3 / 4)
-    assert [rate.right for rate in found.curve] == sorted(rate.right for rate in found.curve)
