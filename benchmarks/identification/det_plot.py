@@ -1,5 +1,6 @@
 """The DET curve (ISO/IEC 19795-1): what is missed over what is named falsely, at all thresholds."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def _draw_det(axes: Axes, found: Sequence[Identification], target: float) -> Non
     axes.set_xlabel("FPIR: % of searches of strangers that return somebody")
     axes.set_ylabel("FNIR: % of searches of enrolled people that do not return them")
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8, loc="lower left")
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def _draw_confidence(axes: Axes, found: Sequence[Identification]) -> None:
@@ -52,7 +53,8 @@ def _draw_confidence(axes: Axes, found: Sequence[Identification]) -> None:
     for one, color in zip(found, COLORS, strict=False):
         says = [100 * bin.says for bin in one.confidence]
         holds = [100 * bin.holds for bin in one.confidence]
-        axes.plot(says, holds, "o-", color=color, label=f"{one.people:,} people")
+        areas = [10 + 3 * math.sqrt(bin.answers) for bin in one.confidence]
+        axes.scatter(says, holds, areas, color=color, alpha=0.7, label=f"{one.people:,} people")
     axes.set_xlim(30, 100.5)
     axes.set_ylim(30, 100.5)
     axes.set_xlabel("confidence of the answer, %")
