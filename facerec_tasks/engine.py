@@ -12,7 +12,7 @@ from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
-from facerec_tasks.schemas import Candidate, Face, Hint, Outcome
+from facerec_tasks.schemas import MOST_CANDIDATES, Candidate, Face, Hint, Outcome
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.storage.model_files import ModelFiles
@@ -36,7 +36,7 @@ class Engine:
         recognizer = self.current()
         begin = time.perf_counter()
         try:
-            fields = _fields(recognizer.recognize(photo, gallery.MOST_CANDIDATES))
+            fields = _fields(recognizer.recognize(photo, MOST_CANDIDATES))
         except Rejected as rejected:
             fields = {
                 "outcome": "rejected",

@@ -10,6 +10,9 @@ Outcome = Literal["named", "unknown", "no-face", "rejected", "poison", "cancelle
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 MAX_INLINE_RESULT = 200_000
 """Bytes of an answer that still travels; a longer one is read from its record."""
+CANDIDATES, MOST_CANDIDATES = 3, 10
+"""People listed for a face unless another number is asked for, and at most. All of them are stored,
+so that the task needs no argument for it."""
 STORED = "on-record"
 """Stands in the place of the outcome of an answer that does not travel."""
 

@@ -126,9 +126,18 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
         raise click.ClickException(f"none of {refused} photos was taken")
     _save(batch)
     broadcast_gallery_change()
-    new = len(set(_people().gallery().photos) - set(known.photos))
+    now = _people().gallery()
+    new = len(set(now.photos) - set(known.photos))
     there = len(photos) - refused - new
     click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
+    single = [n for n in {name for name, _ in photos} & set(now.names) if _has_one_photo(now, n)]
+    if single:
+        who = f"{single[0]} has" if len(single) == 1 else f"{len(single)} people have"
+        click.echo(f"hint: {who} one photo; a second, in other light, saves most misses")
+
+
+def _has_one_photo(gallery: Gallery, name: str) -> bool:
+    return len(gallery.photos_of(name)) == 1
 
 
 def _save(batch: Batch) -> None:

@@ -113,6 +113,7 @@ def enrol(name: str, upload: str, count: int, strict: bool) -> Value:
         "name": known,
         "photos": len(now.photos_of(known)),
         "enrolled": len(set(now.photos) - before),
+        **({"hint": "second-photo"} if len(now.photos_of(known)) == 1 else {}),
         "refused": refused,
     }
 

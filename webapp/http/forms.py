@@ -5,6 +5,7 @@ from collections.abc import Callable
 from flask import request
 from werkzeug.datastructures import FileStorage
 
+from facerec_tasks.schemas import CANDIDATES, MOST_CANDIDATES
 from webapp.http.errors import Problem
 from webapp.http.uploads import Upload, accept, accept_video
 from webapp.services.task_client import never_gone
@@ -41,6 +42,14 @@ def flag(name: str, *, default: bool) -> bool:
     if given not in ("0", "1"):
         raise Problem("bad-request", f"{name} is 0 or 1")
     return given == "1"
+
+
+def candidates() -> int:
+    """``?candidates=k``, how many people are listed for each face; raises :class:`Problem`."""
+    given = request.args.get("candidates", str(CANDIDATES))
+    if not given.isascii() or not given.isdigit() or not 0 < int(given[:4]) <= MOST_CANDIDATES:
+        raise Problem("bad-request", f"candidates is 1 to {MOST_CANDIDATES}")
+    return int(given)
 
 
 def drop_body() -> None:

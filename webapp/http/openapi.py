@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from facerec_tasks.schemas import CANDIDATES, MOST_CANDIDATES
 from webapp.http.errors import STATUS
 
 Schema = dict[str, Any]
@@ -69,6 +70,7 @@ def _recognize() -> Schema:
         "id of its result. Several photos are answered in lines of JSON, each when it is known.",
         "parameters": [
             _flag("wait", "0: answer 202 at once, with the address of the result."),
+            _candidates(),
             {
                 "name": "Idempotency-Key",
                 "in": "header",
@@ -93,7 +95,7 @@ def _result() -> Schema:
     }
     summary = "The answer of a task, later."
     problems = _problems(*_ANY, 400, 404, 410, 415, 422, 500)
-    return _operation("result", summary, answers | problems, [task_id])
+    return _operation("result", summary, answers | problems, [task_id, _candidates()])
 
 
 def _cancel() -> Schema:
@@ -264,6 +266,20 @@ def _flag(name: str, description: str) -> Schema:
     return {"name": name, "in": "query", "description": description, "schema": choice}
 
 
+def _candidates() -> Schema:
+    return {
+        "name": "candidates",
+        "in": "query",
+        "description": "How many of the nearest people are listed for each face.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_CANDIDATES,
+            "default": CANDIDATES,
+        },
+    }
+
+
 def _path(name: str, schema: Schema) -> Schema:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
@@ -298,10 +314,16 @@ def _schemas() -> Schema:
             "confidence": nullable,
             "runner_up": {"type": ["string", "null"]},
             "runner_up_distance": nullable,
+            "candidates": _list(_ref("Candidate")),
+            "hint": {"type": ["string", "null"]},
         },
+    )
+    candidate = _object(
+        {"name": _TEXT, "distance": _NUMBER, "similarity": _NUMBER, "confidence": _NUMBER}
     )
     return {
         "Face": face,
+        "Candidate": candidate,
         "Answer": _object(
             {
                 "task_id": _TEXT | {"pattern": _TASK_ID},
@@ -357,7 +379,8 @@ def _schemas() -> Schema:
         ),
         "People": _object({"people": _list(_object({"name": _TEXT, "photos": count}))}),
         "Enrolment": _object(
-            {"name": _TEXT, "photos": count, "enrolled": count, "refused": _list(_ref("Refusal"))}
+            {"name": _TEXT, "photos": count, "enrolled": count, "refused": _list(_ref("Refusal"))},
+            {"hint": {"const": "second-photo"}},
         ),
         "Refusal": _object({"index": count, "reason": _TEXT, "message": _TEXT}),
         "Verification": _object(

@@ -1,11 +1,12 @@
 """Answers and problems as text or JSON, whichever the client asked for."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, g, jsonify, request
 
 from facerec_tasks import logs
-from facerec_tasks.schemas import Answer
+from facerec_tasks.schemas import CANDIDATES, Answer
 from facerec_tasks.storage import layout
 from webapp.http import errors
 from webapp.http.errors import Problem
@@ -15,18 +16,23 @@ _KINDS = ["text/plain", "application/json"]
 _PRIVATE = ("worker", "version", "history")
 
 
-def show(answer: Answer) -> Response:
-    """The answer to a photo or video; raises the :class:`Problem` a refused one is."""
+def show(answer: Answer, candidates: int = CANDIDATES) -> Response:
+    """The answer to a photo or video; raises the :class:`Problem` a refused one is.
+
+    ``candidates``: how many people are listed for each face.
+    """
     refusal = errors.of_answer(answer)
     if refusal is not None:
         raise refusal
     g.outcome = answer.outcome
-    return render(document(answer), f"{stem(answer.key)}:{answer.text}")
+    return render(document(answer, candidates), f"{stem(answer.key)}:{answer.text}")
 
 
-def document(answer: Answer) -> dict[str, Any]:
+def document(answer: Answer, candidates: int = CANDIDATES) -> dict[str, Any]:
     """What programs get: every face of a photo, everybody in a video."""
     name = stem(answer.key)
+    faces = tuple(replace(face, candidates=face.candidates[:candidates]) for face in answer.faces)
+    answer = replace(answer, faces=faces)
     found = {**answer.to_dict(), "stem": name, "text": f"{name}:{answer.text}"}
     if answer.video is not None:
         found["video"] = found["video"] | {"sheet": _address(answer.video.sheet)}

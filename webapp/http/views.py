@@ -50,11 +50,12 @@ class PhotoViews:
     def recognize(self) -> Response:
         """``POST /``: the photo in the field ``inputFile``; answers who is on it.
 
-        ``?wait=0`` answers 202 with the address of the result. Several photos are answered in lines
-        of JSON, each as soon as it is known.
+        ``?candidates=k`` lists the k nearest people of each face; ``?wait=0`` answers 202 with the
+        address of the result. Several photos are answered in lines of JSON, each as soon as it is
+        known.
         """
         deadline = time.monotonic() + self._settings.answer_timeout
-        wait = forms.flag("wait", default=True)
+        wait, candidates = forms.flag("wait", default=True), forms.candidates()
         if self._task_client.stopping:
             raise errors.retry_later("stopping", "this process stops; try again")
         with ExitStack() as places:
@@ -62,12 +63,13 @@ class PhotoViews:
             with self._recognition.upload_slot():
                 files = forms.files(self._settings.max_files)
                 if len(files) > 1:
-                    return self._many(files, wait, deadline, places)
+                    return self._many(files, wait, deadline, places, candidates)
                 accepted = self._accept(files[0], _idempotency_key())
                 forms.drop_body()
             g.task_id = accepted.task_id
             if wait:
-                return show(self._recognition.wait(accepted, deadline, forms.client_gone()))
+                answer = self._recognition.wait(accepted, deadline, forms.client_gone())
+                return show(answer, candidates)
         return self._pending(accepted)
 
     def result(self, task_id: str) -> Response:
@@ -78,10 +80,11 @@ class PhotoViews:
         """
         if not _TASK_ID.fullmatch(task_id):
             raise Problem("result-unknown", "not the id of a task")
+        candidates = forms.candidates()
         g.task_id = task_id
         answer = self._recognition.result(task_id)
         if answer is not None:
-            return show(answer)
+            return show(answer, candidates)
         if self._recognition.expects(task_id):
             return _not_yet(task_id, self._recognition.progress(task_id))
         raise _unknown()
@@ -124,14 +127,19 @@ class PhotoViews:
     # Several
 
     def _many(
-        self, files: list[FileStorage], wait: bool, deadline: float, places: ExitStack
+        self,
+        files: list[FileStorage],
+        wait: bool,
+        deadline: float,
+        places: ExitStack,
+        candidates: int,
     ) -> Response:
         """Takes a place for each photo, stores all, and answers while the answers come."""
         for _ in files[1:]:
             places.enter_context(self._task_client.admission_slot())
         turns = [self._turn(*one) for one in enumerate(files)]
         forms.drop_body()
-        lines = self._lines(turns, wait, deadline, forms.client_gone())
+        lines = self._lines(turns, wait, deadline, forms.client_gone(), candidates)
         response = Response(lines, content_type=NDJSON)
         # Kept until the response is closed, also when the client leaves before it begins.
         response.call_on_close(places.pop_all().close)
@@ -145,10 +153,15 @@ class PhotoViews:
             return _FormPhoto(index, problem=errors.of_exception(error) or errors.internal(error))
 
     def _lines(
-        self, turns: list[_FormPhoto], wait: bool, deadline: float, gone: Callable[[], bool]
+        self,
+        turns: list[_FormPhoto],
+        wait: bool,
+        deadline: float,
+        gone: Callable[[], bool],
+        candidates: int,
     ) -> Iterator[bytes]:
         def answer(turn: _FormPhoto) -> dict[str, Any]:
-            return self._line(turn, wait, deadline, gone)
+            return self._line(turn, wait, deadline, gone, candidates)
 
         with ThreadPoolExecutor(len(turns)) as pool:
             lines = [pool.submit(copy_context().run, answer, turn) for turn in turns]
@@ -156,10 +169,15 @@ class PhotoViews:
                 yield json.dumps(done.result(), separators=(",", ":")).encode() + b"\n"
 
     def _line(
-        self, turn: _FormPhoto, wait: bool, deadline: float, gone: Callable[[], bool]
+        self,
+        turn: _FormPhoto,
+        wait: bool,
+        deadline: float,
+        gone: Callable[[], bool],
+        candidates: int,
     ) -> dict[str, Any]:
         try:
-            return {"index": turn.index, **self._answered(turn, wait, deadline, gone)}
+            return {"index": turn.index, **self._answered(turn, wait, deadline, gone, candidates)}
         except ClientGone:
             return {}
         except Exception as error:  # noqa: BLE001 - as above
@@ -167,7 +185,12 @@ class PhotoViews:
             return {"index": turn.index, **found.document(logs.request_id.get())}
 
     def _answered(
-        self, turn: _FormPhoto, wait: bool, deadline: float, gone: Callable[[], bool]
+        self,
+        turn: _FormPhoto,
+        wait: bool,
+        deadline: float,
+        gone: Callable[[], bool],
+        candidates: int,
     ) -> dict[str, Any]:
         if turn.problem or turn.accepted is None:
             raise turn.problem or Problem("internal", "neither accepted nor refused")
@@ -178,7 +201,7 @@ class PhotoViews:
         refusal = errors.of_answer(answer)
         if refusal is not None:
             raise refusal
-        return document(answer)
+        return document(answer, candidates)
 
 
 def _unknown() -> Problem:

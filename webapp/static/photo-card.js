@@ -146,7 +146,12 @@ export class Card {
     const [left, top, right, bottom] = face.box;
     const known = face.name !== "unknown";
     const sure = known && face.confidence ? `, ${Math.round(100 * face.confidence)} % sure` : "";
-    const label = known ? `${face.name}${sure}. Not right, or add this photo?` : "Unknown face. Who is this?";
+    const nearest = face.candidates?.[0];
+    const perhaps = nearest?.confidence >= 0.5 ? `, perhaps ${nearest.name}` : "";
+    const more = face.hint === "second-photo" ? ` Another photo of ${nearest.name} would make it surer.` : "";
+    const label = known
+      ? `${face.name}${sure}. Not right, or add this photo?${more}`
+      : `Unknown face${perhaps}. Who is this?${more}`;
     const box = element(
       "button",
       {

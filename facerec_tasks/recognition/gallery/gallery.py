@@ -99,7 +99,6 @@ NOBODY = Match(name=None, distance=None, confidence=None)
 
 CANDIDATES = 3
 """People listed for a face unless another number is asked for."""
-MOST_CANDIDATES = 10
 _CONSIDERED = 5
 """People among whom the probability that somebody is enrolled is divided."""
 
@@ -287,7 +286,7 @@ class Gallery:
     def _match(self, probe: Embeddings, candidates: int) -> Match:
         if not self.names:
             return NOBODY
-        found = self._nearest_people(probe, max(_CONSIDERED, min(candidates, MOST_CANDIDATES)))
+        found = self._nearest_people(probe, max(_CONSIDERED, candidates))
         first, second = found[0][1], found[1][1] if len(found) > 1 else None
         enrolled = self._enrolled(first, second)
         listed = self._candidates(found, enrolled)
