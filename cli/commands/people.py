@@ -133,7 +133,7 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     single = [n for n in {name for name, _ in photos} & set(now.names) if _has_one_photo(now, n)]
     if single:
         who = f"{single[0]} has" if len(single) == 1 else f"{len(single)} people have"
-        click.echo(f"hint: {who} one photo; a second, in other light, saves most misses")
+        click.echo(f"hint: {who} one photo; a second, in other light, saves most misses", err=True)
 
 
 def _has_one_photo(gallery: Gallery, name: str) -> bool:

@@ -72,6 +72,7 @@ def test_a_large_folder_is_saved_in_between(
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
     result = run("import", tmp_path)
     assert result.stdout == "enrolled 2 photos, 0 were there already, 0 not taken\n"
+    assert "hint: 2 people have one photo" in result.stderr
     assert run("import", tmp_path).stdout.startswith("enrolled 0 photos, 2 were there already")
     assert known(settings) == {"Eileen": 1, "Grace": 1}
 

@@ -11,7 +11,9 @@ from webapp.http.rendering import document
 NEAREST = tuple(Candidate(f"p{n}", n / 10, 50.0, 0.1) for n in range(10))
 ANSWER = Answer(
     task_id="t", key="a.jpg", version=None, outcome="unknown",
-    faces=(Face("unknown", (0, 0, 1, 1), ((0, 0),) * 5, 1.0, candidates=NEAREST, hint="second-photo"),),
+    faces=(
+        Face("unknown", (0, 0, 1, 1), ((0, 0),) * 5, 1.0, candidates=NEAREST, hint="second-photo"),
+    ),
 )  # fmt: skip
 
 
@@ -28,9 +30,9 @@ def test_so_many_are_listed(query: str, count: int) -> None:
 
 @pytest.mark.parametrize("given", ["0", "11", "-1", "x", "", "1.0", "٣", "9" * 5000])
 def test_other_numbers_are_refused(given: str) -> None:
-    with Flask("test").test_request_context("/", query_string={"candidates": given}):
-        with pytest.raises(Problem) as refused:
-            forms.candidates()
+    request = Flask("test").test_request_context("/", query_string={"candidates": given})
+    with request, pytest.raises(Problem) as refused:
+        forms.candidates()
     assert refused.value.code == "bad-request"
 
 
