@@ -3,6 +3,7 @@
 Nothing here is Celery's: a worker and a Lambda function see with the same eyes.
 """
 
+import contextlib
 import time
 from typing import Any
 
@@ -14,12 +15,15 @@ from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.schemas import MOST_CANDIDATES, Candidate, Face, Hint, Outcome
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.gallery_cache import GallerySource
+from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection
+from facerec_tasks.storage.gallery_cache import COLLECTIONS, GallerySource
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.state_bucket import StateBucket
 
 UNSURE = (0.3, 0.95)
 """Confidence in the nearest person between which another photo of that person is asked for."""
+MOST_COLLECTIONS = 32
+"""Galleries a worker process keeps mapped; one more lets go of the oldest."""
 
 
 class Engine:
@@ -27,10 +31,13 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         """Raises :class:`AwsError`, :class:`GalleryError` or :class:`ModelMissing`."""
-        state = StateBucket(settings)
+        self._state = state = StateBucket(settings)
         self._model_files = ModelFiles(state, settings)
-        self.source = GallerySource(state, settings.state_dir / "gallery")
-        self._loaded = self._recognizer = self._model_files.recognizer(self.source.current())
+        self._folder = settings.state_dir / "gallery"
+        self.source = GallerySource(state, self._folder)
+        self._sources = {DEFAULT: self.source}
+        self._loaded = self._model_files.recognizer(self.source.current())
+        self._recognizers = {DEFAULT: self._loaded}
 
     def __call__(self, photo: bytes) -> dict[str, Any]:
         recognizer = self.current()
@@ -45,27 +52,60 @@ class Engine:
             }
         return {**fields, "seconds": round(time.perf_counter() - begin, 4)}
 
-    def current(self) -> Recognizer:
-        """The recognizer with the newest gallery.
+    def source_of(self, collection: str) -> GallerySource:
+        """Where the gallery of a collection comes from.
+
+        Raises :class:`~facerec_tasks.storage.collections.NoSuchCollection` for what is no name of
+        one; whether there is such a collection shows when its gallery is asked for.
+        """
+        source = self._sources.get(collection)
+        if source is None:
+            source = GallerySource(self._state, self._folder, collection=collection)
+            self._sources[collection] = source
+            self._forget_oldest()
+        return source
+
+    def current(self, collection: str = DEFAULT) -> Recognizer:
+        """The recognizer with the newest gallery of a collection.
 
         Raises :class:`ConfigurationError` when that asks for an engine this machine has not got,
         and :class:`AwsError` when its network cannot be fetched now: the photo is not to blame, and
-        another machine may have it.
+        another machine may have it. Raises ``NoSuchCollection``.
         """
         try:
-            return self._newest()
+            return self._newest(collection)
+        except NoSuchCollection:
+            raise
         except (GalleryError, ModelMissing) as error:
             raise ConfigurationError(f"the gallery cannot be used here: {error}") from error
 
-    def _newest(self) -> Recognizer:
-        gallery = self.source.current()
-        if gallery is not self._recognizer.gallery:
-            self._recognizer = self._with(gallery)
-        return self._recognizer
+    def _newest(self, collection: str) -> Recognizer:
+        gallery = self.source_of(collection).current()
+        recognizer = self._recognizers.get(collection)
+        if recognizer is None or gallery is not recognizer.gallery:
+            recognizer = self._recognizers[collection] = self._with(gallery)
+        return recognizer
+
+    def refresh(self) -> None:
+        """Looks at every gallery this machine has a copy of, those of other processes included.
+
+        Raises :class:`AwsError` and :class:`GalleryError`.
+        """
+        self.source.refresh()
+        for folder in (self._folder / COLLECTIONS).glob("*"):
+            with contextlib.suppress(NoSuchCollection):  # it is deleted, and so is the copy now
+                self.source_of(folder.name).refresh()
+
+    def _forget_oldest(self) -> None:
+        """The default collection came first and stays."""
+        while len(self._sources) > MOST_COLLECTIONS:
+            _, oldest, *_ = self._sources
+            self._sources.pop(oldest)
+            self._recognizers.pop(oldest, None)
 
     def _with(self, gallery: Gallery) -> Recognizer:
         """Networks loaded before the fork are shared; those loaded later belong to one child."""
-        for recognizer in (self._recognizer, self._loaded):
+        for recognizer in (*self._recognizers.values(), self._loaded):
             if recognizer.fits(gallery):
                 return recognizer.with_gallery(gallery)
         return self._model_files.recognizer(gallery, self._loaded.detector)
@@ -99,12 +139,14 @@ def _face(face: RecognizedFace) -> Face:
         runner_up_distance=face.runner_up_distance,
         candidates=tuple(_candidate(candidate) for candidate in face.candidates),
         hint=_hint(face),
+        person_id=face.person_id,
     )
 
 
 def _candidate(found: gallery.Candidate) -> Candidate:
     return Candidate(
         name=found.name,
+        person_id=found.person_id,
         distance=round(found.distance, 4),
         similarity=round(found.similarity, 1),
         confidence=round(found.confidence, 4),

@@ -31,6 +31,7 @@ class Candidate:
     """0 to 100, of the two faces alone."""
     confidence: float
     """0 to 1: how probable it is that the face is this person's, given everybody enrolled."""
+    person_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Face:
     """The nearest people, nearest first, whether or not one of them is named."""
     hint: Hint | None = None
     """What would make the answer surer."""
+    person_id: str | None = None
+    """Of the person of that name; None for an unknown face."""
 
 
 @dataclass(frozen=True)

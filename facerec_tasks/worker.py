@@ -21,13 +21,13 @@ from facerec_tasks.heartbeat_file import EVERY, HeartbeatFile
 from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks import people
+from facerec_tasks.tasks import collections, engine_task, faces, people
 from facerec_tasks.tasks.recognition import set_engine
 from facerec_tasks.tasks.video import set_video_analyzer
 from facerec_tasks.video.analyze import ShouldContinue, VideoAnalysis, analyze_video
 from facerec_tasks.video.limits import VideoLimits
 
-__all__ = ["app"]
+__all__ = ["app", "collections", "faces", "people"]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _load_engine(**_: Any) -> None:
             raise SystemExit(f"no engine: {error}") from error
         else:
             set_engine(_loaded)
-            people.set_engine(_loaded)
+            engine_task.set_engine(_loaded)
             set_video_analyzer(_watch)
             return
     raise SystemExit("no engine: the gallery cannot be read")
@@ -104,6 +104,6 @@ def refresh_gallery(state: Any) -> dict[str, str]:
 def _refresh() -> None:
     assert _loaded is not None
     try:
-        _loaded.source.refresh()
+        _loaded.refresh()
     except (AwsError, GalleryError) as error:
         log.warning("keeping the gallery as it is: %s", error)

@@ -42,6 +42,8 @@ class RecognizedFace:
     runner_up_distance: float | None
     candidates: tuple[Candidate, ...] = ()
     """The nearest people, nearest first, whether or not one of them is named."""
+    person_id: str | None = None
+    """Of the person who is named."""
 
 
 @dataclass(frozen=True)
@@ -190,4 +192,5 @@ def _named(detection: Detection, match: Match) -> RecognizedFace:
         runner_up=match.runner_up,
         runner_up_distance=match.runner_up_distance,
         candidates=match.candidates,
+        person_id=match.person_id,
     )

@@ -16,9 +16,12 @@ from pathlib import Path
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
 from facerec_tasks.recognition.gallery import mapped
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.storage import layout
+from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
 from facerec_tasks.storage.people import DEFAULT_ENGINE
 from facerec_tasks.storage.state_bucket import StateBucket
+
+COLLECTIONS = "collections"
+"""Folder of the working copies of collections by name."""
 
 CHECK_EVERY = 60.0
 """Seconds between two looks at the gallery's ETag, for all processes of the machine together."""
@@ -32,10 +35,21 @@ class GallerySource:
     """Where a worker takes its gallery from. Safe to use before and after a fork."""
 
     def __init__(
-        self, state: StateBucket, folder: Path, *, check_every: float = CHECK_EVERY
+        self,
+        state: StateBucket,
+        folder: Path,
+        *,
+        collection: str = DEFAULT,
+        check_every: float = CHECK_EVERY,
     ) -> None:
+        """``folder`` is the machine's; a collection by name has one of its own in it.
+
+        Raises :class:`NoSuchCollection` for what is no name of one.
+        """
         self._state = state
-        self._folder = folder
+        self._collection = collection
+        self._key = keys_of(collection).gallery
+        self._folder = folder if collection == DEFAULT else folder / COLLECTIONS / collection
         self._check_every = check_every
         self._checked = False
         self._mapped: tuple[tuple[int, int], Gallery] | None = None
@@ -54,9 +68,15 @@ class GallerySource:
         """The gallery for the next task: no call to AWS unless a look is due.
 
         A failed look keeps the gallery there is. Raises :class:`AwsError` or
-        :class:`GalleryError` when there is none yet and none can be had.
+        :class:`GalleryError` when there is none yet and none can be had, and
+        :class:`NoSuchCollection`.
+
+        A collection by name is looked at before every task: whoever indexes a face there and
+        searches for it in the next call expects to find it.
         """
-        if not self._checked or self._is_due():
+        if self._collection != DEFAULT:
+            self._follow()
+        elif not self._checked or self._is_due():
             self._look()
             self._checked = True
         return self._newest()
@@ -68,6 +88,14 @@ class GallerySource:
         """
         with self._locked(LOCK_TIMEOUT):
             self._fetch()
+
+    def _follow(self) -> None:
+        try:
+            self.refresh()
+        except (AwsError, OSError) as error:
+            if not self.path.exists():
+                raise
+            log.warning("keeping collection %s as it is: %s", self._collection, error)
 
     def _look(self) -> None:
         try:
@@ -86,8 +114,11 @@ class GallerySource:
         usable = self._is_usable()
         etag = self._etag() if usable else ""
         try:
-            stored = self._state.get(layout.GALLERY_CURRENT, if_none_match=etag or None)
+            stored = self._state.get(self._key, if_none_match=etag or None)
         except NotFound:
+            if self._collection != DEFAULT:
+                self._drop()
+                raise NoSuchCollection(f"no collection is called {self._collection}") from None
             if usable and not etag:
                 self._etag_path.touch()  # nobody was enrolled then, and nobody is now
                 return
@@ -103,6 +134,12 @@ class GallerySource:
         self._replace(self.path, mapped.to_bytes(gallery))
         self._replace(self._etag_path, new_etag.encode())
         log.info("gallery of %d people, %s", len(gallery), gallery.engine)
+
+    def _drop(self) -> None:
+        """The collection is deleted: nothing of it stays on this machine."""
+        for path in (self.path, self._etag_path):
+            path.unlink(missing_ok=True)
+        self._mapped = None
 
     def _etag(self) -> str:
         """Empty when there is no telling which gallery the working copy is of."""

@@ -18,6 +18,8 @@ GALLERY = "gallery/"
 GALLERY_PHOTOS = "gallery/photos/"
 GALLERY_NETWORKS = "gallery/networks/"
 GALLERY_CURRENT = "gallery/current.gallery"
+GALLERY_COLLECTIONS = "gallery/collections/"
+"""A collection by name has a folder here, with ``current.gallery`` and ``photos/``."""
 KEYS = "keys/"
 KEYS_CURRENT = "keys/current.json"
 BAKE = "bake/"
@@ -77,8 +79,8 @@ def idempotency(digest: str) -> str:
     return f"{IDEMPOTENCY}{digest}.json"
 
 
-def upload(upload_id: str, number: int) -> str:
-    """One photo of a person to be enrolled or verified."""
+def upload(upload_id: str, number: int | str) -> str:
+    """One photo or list of a request to a worker."""
     return f"{UPLOADS}{upload_id}/{number}"
 
 
@@ -93,5 +95,10 @@ def video_record(name: str) -> str:
 
 
 def gallery_photo(photo_id: str) -> str:
-    """The photo of one enrolment."""
+    """The photo of one enrolment in the default collection."""
     return GALLERY_PHOTOS + photo_id
+
+
+def collection_folder(collection: str) -> str:
+    """Prefix of everything of a collection by name."""
+    return f"{GALLERY_COLLECTIONS}{collection}/"

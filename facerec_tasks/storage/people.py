@@ -1,27 +1,32 @@
-"""The people who are known, as objects in the state bucket, edited safely from several machines.
+"""The people who are enrolled, as objects in the state bucket, edited safely from several machines.
 
-The gallery is one object that is only ever written on the condition that it is still the one that
-was read, so of two edits at once both are kept. Photos lie beside it under ids that are never used
-twice, and are stored before the gallery that mentions them: a crash leaves at most a photo nobody
-mentions, which the next removal sweeps away.
+A collection's gallery is one object that is only ever written on the condition that it is still the
+one that was read, so of two edits at once both are kept. Photos lie beside it under ids that are
+never used twice, and are stored before the gallery that mentions them: a crash leaves at most a
+photo no gallery mentions, which the next removal sweeps away.
+
+A gallery of format 1 is read like any other; the first edit writes it in format 2.
 """
 
 import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.gallery import edits, identifiers
 from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrolment import Sample, check_precision
-from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.storage import layout
+from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError, NoSuchPerson
+from facerec_tasks.recognition.gallery.records import FaceRecord
+from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
 from facerec_tasks.storage.state_bucket import StateBucket, Stored
 
 DEFAULT_ENGINE = "resnet128"
@@ -34,64 +39,133 @@ ORPHAN_AGE = timedelta(hours=1)
 Edit = Callable[[Gallery], Gallery]
 
 
-class People:
-    """Everybody the system knows. Edits return the gallery they made."""
+class NothingToUndo(GalleryError):
+    """Raised when what a gallery was before is not kept: nothing changed, or people were erased."""
 
-    def __init__(self, state: StateBucket) -> None:
+
+@dataclass(frozen=True)
+class _NewFace:
+    person: str
+    """Id or name."""
+    sample: Sample
+    record: FaceRecord
+
+
+class People:
+    """Everybody enrolled in one collection. Edits return the gallery they made.
+
+    Where a person is asked for, an id, or a name that one person bears, will do. What raises
+    :class:`NoSuchPerson` raises :class:`.AmbiguousName` too, and in a collection that is not there
+    everything raises :class:`NoSuchCollection`.
+    """
+
+    def __init__(self, state: StateBucket, collection: str = DEFAULT) -> None:
         self._state = state
+        self._collection = collection
+        self._keys = keys_of(collection)
 
     def gallery(self) -> Gallery:
         """The gallery as it is now; empty when nobody was ever enrolled."""
-        return self._decoded(self._state.find(layout.GALLERY_CURRENT))
+        return self._decoded(self._state.find(self._keys.gallery))
 
     def photo(self, photo_id: str) -> bytes:
         """The photo of an enrolment; raises :class:`NotFound`."""
-        stored = self._state.get(layout.gallery_photo(photo_id))
+        stored = self._state.get(self._keys.photos + photo_id)
         assert stored is not None  # no condition was given
         return stored.data
 
-    def add(self, samples: Mapping[str, Sequence[Sample]]) -> Gallery:
-        """Enrols photos by name; a photo that a person has already is not added again."""
+    def add(
+        self, samples: Mapping[str, Sequence[Sample]], names: Mapping[str, str] | None = None
+    ) -> Gallery:
+        """Enrols faces by person; a photo that a person has already is not added again.
+
+        ``names`` gives the name of each person who is to be made under a chosen id.
+        """
         known = self.gallery()
-        given = {(name, s.digest): s for name, chosen in samples.items() for s in chosen}
-        fresh = {
-            f"{digest}-{secrets.token_hex(4)}": (name, sample)
-            for (name, digest), sample in given.items()
-            if not _has(known, name, sample)
-        }
+        fresh = _fresh(known, samples)
         if not fresh:
             return known
+        photos = {face.record.photo: face.sample.photo for face in fresh}
 
         def store(photo_id: str) -> None:
-            self._state.put(layout.gallery_photo(photo_id), fresh[photo_id][1].photo)
+            self._state.put(self._keys.photos + photo_id, photos[photo_id])
 
         try:
-            self._each(store, fresh)
-            return self.edit(lambda gallery: _with(gallery, fresh))
+            self._each(store, photos)
+            return self.edit(lambda gallery: _with(gallery, fresh, names or {}))
         finally:  # Ctrl-C included; or somebody enrolled the same photo meanwhile
-            with contextlib.suppress(AwsError):  # then a later removal sweeps them away
-                self._erase(set(fresh) - set(self.gallery().photos))
+            with contextlib.suppress(AwsError, GalleryError):  # then a later removal sweeps
+                self._erase(set(photos) - set(self.gallery().photos))
 
-    def remove(self, name: str) -> Gallery:
+    def remove(self, person: str) -> Gallery:
         """Forgets a person: embeddings, photos, and every old version of both.
 
-        Raises :class:`~facerec_tasks.recognition.gallery.gallery.NoSuchPerson`.
+        Raises :class:`NoSuchPerson`.
         """
         found = False
 
         def without(gallery: Gallery) -> Gallery:
             nonlocal found
-            if found and name not in gallery.names:
+            try:
+                gallery = gallery.without_person(person)
+            except NoSuchPerson:
+                if not found:
+                    raise
                 return gallery  # gone with an earlier attempt, whose answer was lost
-            gallery = gallery.without_person(name)
             found = True
             return gallery
 
         return self._forget(without)
 
-    def rename(self, old: str, new: str) -> Gallery:
-        """Raises ``NoSuchPerson``, and ``NameTaken`` when ``new`` is somebody else."""
-        return self.edit(lambda gallery: gallery.renamed(old, new))
+    def remove_faces(self, faces: Collection[str]) -> Gallery:
+        """Forgets single faces, and the photos of which none is left.
+
+        Raises :class:`.NoSuchFace`.
+        """
+        found = False
+
+        def without(gallery: Gallery) -> Gallery:
+            nonlocal found
+            try:
+                gallery = edits.without_faces(gallery, faces)
+            except edits.NoSuchFace:
+                if not found:
+                    raise
+                return gallery
+            found = True
+            return gallery
+
+        return self._forget(without)
+
+    def rename(self, person: str, new: str, *, unique: bool = True) -> Gallery:
+        """Raises :class:`NoSuchPerson`, and with ``unique`` ``NameTaken`` when another has it."""
+        return self.edit(lambda gallery: gallery.renamed(person, new, unique=unique))
+
+    def merge(self, person: str, other: str) -> Gallery:
+        """Gives ``person`` the faces of ``other``, who is gone; raises :class:`NoSuchPerson`."""
+        return self.edit(lambda gallery: edits.merged(gallery, person, other))
+
+    def move(self, faces: Sequence[str], person: str) -> Gallery:
+        """Gives faces to another person.
+
+        Raises :class:`NoSuchPerson` and :class:`.NoSuchFace`.
+        """
+        return self.edit(lambda gallery: edits.moved(gallery, faces, person))
+
+    def split(self, faces: Sequence[str], name: str, id_: str) -> Gallery:
+        """Makes faces a person of their own; raises :class:`.NoSuchFace`."""
+        return self.edit(lambda gallery: edits.split(gallery, faces, name, id_))
+
+    def undo(self) -> Gallery:
+        """Makes the gallery what it was before its last change; once more changes it back.
+
+        Raises :class:`NothingToUndo`, as after every removal, which leaves nothing behind.
+        """
+        earlier = self._state.previous(self._keys.gallery)
+        if earlier is None:
+            raise NothingToUndo("there is nothing to undo: what was removed is not kept")
+        before = self._decoded(earlier)
+        return self.edit(lambda _: before)
 
     def recompute(
         self,
@@ -139,7 +213,7 @@ class People:
         :data:`EDIT_TIMEOUT`.
         """
         deadline = time.monotonic() + EDIT_TIMEOUT
-        stored, written = self._state.find(layout.GALLERY_CURRENT), None
+        stored, written = self._state.find(self._keys.gallery), None
         while True:
             before = self._decoded(stored)
             after = change(before)
@@ -155,12 +229,9 @@ class People:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(random.uniform(0, 0.1))  # noqa: S311 - so that two do not keep colliding
-            stored = self._state.find(layout.GALLERY_CURRENT)
+            stored = self._state.find(self._keys.gallery)
             if stored and stored.data == written:
                 return after  # the write succeeded, its answer was lost and it was tried again
-
-    def _decoded(self, stored: Stored | None) -> Gallery:
-        return _decoded(stored, self._state.settings.target_fpir)
 
     def _forget(self, change: Edit) -> Gallery:
         """An edit after which nothing is left of those it takes away."""
@@ -172,40 +243,39 @@ class People:
 
         after = self.edit(watched)
         self._erase(before - set(after.photos))
-        self._state.erase_old_versions(layout.GALLERY_CURRENT)
+        self._state.erase_old_versions(self._keys.gallery)
         self._sweep(after)
         return after
 
     def _write(self, data: bytes, read: Stored | None) -> None:
-        if read:
-            self._state.put(layout.GALLERY_CURRENT, data, if_match=read.etag)
-        else:
-            self._state.put(layout.GALLERY_CURRENT, data, if_absent=True)
+        condition = {"if_match": read.etag} if read else {}
+        self._state.put(self._keys.gallery, data, **condition, if_absent=not read)
 
     def _sweep(self, gallery: Gallery) -> None:
         oldest = datetime.now(UTC) - ORPHAN_AGE
-        mentioned = set(gallery.photos)
+        mentioned, photos = set(gallery.photos), self._keys.photos
         self._erase(
-            entry.name.removeprefix(layout.GALLERY_PHOTOS)
-            for entry in self._state.list(layout.GALLERY_PHOTOS)
-            if entry.modified < oldest
-            and entry.name.removeprefix(layout.GALLERY_PHOTOS) not in mentioned
+            entry.name.removeprefix(photos)
+            for entry in self._state.list(photos)
+            if entry.modified < oldest and entry.name.removeprefix(photos) not in mentioned
         )
 
     def _erase(self, photo_ids: Iterable[str]) -> None:
-        self._each(lambda photo_id: self._state.erase(layout.gallery_photo(photo_id)), photo_ids)
+        self._each(lambda photo_id: self._state.erase(self._keys.photos + photo_id), photo_ids)
+
+    def _decoded(self, stored: Stored | None) -> Gallery:
+        if stored:
+            return Gallery.from_bytes(stored.data)
+        if self._collection != DEFAULT:
+            raise NoSuchCollection(f"no collection is called {self._collection}")
+        target = self._state.settings.target_fpir
+        return Gallery.empty(DEFAULT_ENGINE, target_fpir=target)
 
     @staticmethod
     def _each(action: Callable[[str], object], photo_ids: Iterable[str]) -> None:
         with ThreadPoolExecutor(max_workers=8) as pool:
             for _ in pool.map(action, photo_ids):
                 pass
-
-
-def _decoded(stored: Stored | None, target_fpir: float) -> Gallery:
-    if stored:
-        return Gallery.from_bytes(stored.data)
-    return Gallery.empty(DEFAULT_ENGINE, target_fpir=target_fpir)
 
 
 def _moves_threshold(before: Gallery, after: Gallery) -> bool:
@@ -215,23 +285,55 @@ def _moves_threshold(before: Gallery, after: Gallery) -> bool:
     )
 
 
-def _has(gallery: Gallery, name: str, sample: Sample) -> bool:
-    return name in gallery.names and any(
-        photo.startswith(sample.digest) for photo in gallery.photos_of(name)
-    )
+def _fresh(known: Gallery, samples: Mapping[str, Sequence[Sample]]) -> list[_NewFace]:
+    """The faces that are new; those of one photo share its id."""
+    photo_ids: dict[str, str] = {}
+    found: dict[tuple[str, str, object], _NewFace] = {}
+    for person, chosen in samples.items():
+        for sample in chosen:
+            if _has(known, person, sample):
+                continue
+            digest = sample.digest
+            photo = photo_ids.setdefault(digest, f"{digest}-{secrets.token_hex(4)}")
+            record = FaceRecord(identifiers.new_id(), photo, sample.box)
+            found.setdefault((person, digest, sample.box), _NewFace(person, sample, record))
+    return list(found.values())
 
 
-def _with(gallery: Gallery, fresh: Mapping[str, tuple[str, Sample]]) -> Gallery:
-    there = set(gallery.photos)
-    for name in dict.fromkeys(name for name, _ in fresh.values()):
-        chosen = {
-            photo_id: sample
-            for photo_id, (whose, sample) in fresh.items()
-            if whose == name and photo_id not in there and not _has(gallery, name, sample)
-        }
+def _has(gallery: Gallery, person: str, sample: Sample) -> bool:
+    try:
+        photos = gallery.photos_of(person)
+    except NoSuchPerson:
+        return False
+    return any(photo.startswith(sample.digest) for photo in photos)
+
+
+def _with(gallery: Gallery, fresh: Sequence[_NewFace], names: Mapping[str, str]) -> Gallery:
+    there = {face.id for face in gallery.faces}
+    for person in dict.fromkeys(face.person for face in fresh):
+        chosen = [
+            face
+            for face in fresh
+            if face.person == person
+            and face.record.id not in there
+            and not _has(gallery, person, face.sample)
+        ]
         if chosen:
-            for sample in chosen.values():
-                check_precision(sample, gallery)
-            embeddings = np.stack([sample.embedding for sample in chosen.values()])
-            gallery = gallery.with_person(name, embeddings, tuple(chosen))
+            for face in chosen:
+                check_precision(face.sample, gallery)
+            embeddings = np.stack([face.sample.embedding for face in chosen])
+            records = [face.record for face in chosen]
+            gallery = _with_person(gallery, person, names, embeddings, records)
     return gallery
+
+
+def _with_person(
+    gallery: Gallery,
+    person: str,
+    names: Mapping[str, str],
+    embeddings: Embeddings,
+    records: Sequence[FaceRecord],
+) -> Gallery:
+    if person in names and person not in gallery.ids:
+        return gallery.with_new_person(person, names[person], embeddings, records)
+    return gallery.with_person(person, embeddings, (), records)

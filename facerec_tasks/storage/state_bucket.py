@@ -87,6 +87,19 @@ class StateBucket:
             )
         return str(stored["ETag"])
 
+    def previous(self, name: str) -> Stored | None:
+        """What an object was before its last change; None when that is not kept."""
+        key = self._prefix + name
+        with translated():
+            listed = self._s3.list_object_versions(Bucket=self._bucket, Prefix=key, MaxKeys=10)
+            versions = [v for v in listed.get("Versions", ()) if v["Key"] == key]
+            if len(versions) < 2 or not versions[0]["IsLatest"]:
+                return None
+            found = self._s3.get_object(
+                Bucket=self._bucket, Key=key, VersionId=versions[1]["VersionId"]
+            )
+            return Stored(data=found["Body"].read(), etag=found["ETag"])
+
     def delete(self, name: str) -> None:
         """Removes an object; none there is fine."""
         with translated():

@@ -1,103 +1,35 @@
-"""Tasks about people: enrol, forget, rename, verify. Imported by workers: they need the engine.
+"""Tasks about people: enrol, rename, merge, split, verify, forget, undo."""
 
-The web tier sends them by name. Their photos lie in the state bucket under ``uploads/<id>/<n>`` and
-are removed by whoever put them there. Each may run twice with one effect. What is wrong with a
-request is a value, ``{"code": …, "detail": …}``.
-"""
+import json
+from typing import Any
 
-import functools
-import logging
-from collections.abc import Callable
-from typing import Any, Protocol
-
-from celery.exceptions import Reject
-
-from facerec_tasks.app import app
-from facerec_tasks.errors import AwsError, ConfigurationError, NotFound
-from facerec_tasks.logs import request_id
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
-from facerec_tasks.recognition.gallery.gallery import (
-    EngineMismatch,
-    GalleryError,
-    NameTaken,
-    NoSuchPerson,
-)
-from facerec_tasks.recognition.recognizer import Recognizer
-from facerec_tasks.recognition.rejection import Rejected
-from facerec_tasks.settings import get_settings
-from facerec_tasks.storage import layout
-from facerec_tasks.storage.gallery_cache import GallerySource
+from facerec_tasks.recognition.gallery.gallery import Gallery, NoSuchPerson
+from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.people import People
-from facerec_tasks.storage.state_bucket import StateBucket
-
-log = logging.getLogger(__name__)
-
-Value = dict[str, Any]
+from facerec_tasks.storage.uploads import Uploads
+from facerec_tasks.tasks.engine_task import Value, engine, engine_task, state
 
 
-class LoadedEngine(Protocol):
-    """What a worker has loaded."""
+@engine_task
+def enrol(
+    person: str,
+    upload: str,
+    count: int,
+    strict: bool,
+    collection: str = DEFAULT,
+    new_name: str = "",
+) -> Value:
+    """Enrols ``count`` photos; returns how many are new and why others were not taken.
 
-    source: GallerySource
-
-    def current(self) -> Recognizer:
-        """The recognizer with the newest gallery."""
-        ...
-
-
-_engine: LoadedEngine | None = None
-
-
-def set_engine(engine: LoadedEngine) -> None:
-    """Called once in the parent, inherited by the children."""
-    global _engine
-    _engine = engine
-
-
-def _answering(work: Callable[..., Value]) -> Callable[..., Value]:
-    """Runs the work of a task: what AWS refuses is tried again, all else has an answer."""
-
-    @functools.wraps(work)
-    def run(self: Any, *arguments: Any) -> Value:
-        request_id.set(getattr(self.request, "request_id", None) or self.request.id)
-        if (getattr(self.request, "sqs_receive_count", None) or 1) > get_settings().max_starts:
-            return {"code": "poison", "detail": "this request ended its worker several times"}
-        try:
-            return work(*arguments)
-        except (NotFound, GalleryError) as error:
-            return {"code": _code(error), "detail": str(error)}
-        except (AwsError, ConfigurationError) as error:
-            raise Reject(str(error), requeue=True) from error
-        except Rejected as error:
-            return {"code": str(error.code), "detail": error.message}
-        except Exception:  # a bug: whoever waits is told, and trying again would not mend it
-            log.exception("task failed")
-            return {"code": "internal", "detail": "something is wrong on our side"}
-
-    return run
-
-
-_CODES: dict[type[Exception], str] = {
-    NotFound: "photo-gone",
-    NoSuchPerson: "no-such-person",
-    EngineMismatch: "engine-mismatch",
-    NameTaken: "name-taken",
-}
-
-
-def _code(error: Exception) -> str:
-    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), "bad-name")
-
-
-@app.task(bind=True, name="facerec_tasks.people_tasks.enrol")
-@_answering
-def enrol(name: str, upload: str, count: int, strict: bool) -> Value:
-    """Enrols ``count`` photos; returns how many are new and why others were not taken."""
-    people = People(_state())
-    _loaded().source.refresh()  # its precision may have changed: embeddings of two do not mix
-    batch = Batch(Enroller(_loaded().current()), people.gallery(), strict=strict)
-    photos = [_photo(upload, n) for n in range(count)]
-    verdicts = [batch.add(name, photo) for photo in photos]
+    ``person`` is an id or a name. An id nobody has makes a person called ``new_name``.
+    """
+    people = People(state(), collection)
+    engine().source_of(collection).refresh()  # its precision may have changed
+    names = {person: new_name} if new_name else {}
+    enroller = Enroller(engine().current(collection))
+    batch = Batch(enroller, people.gallery(), strict=strict, names=names)
+    verdicts = [batch.add(person, Uploads(state()).get(upload, n)) for n in range(count)]
     refused = [
         {"index": n, "reason": str(verdict.reason), "message": verdict.message}
         for n, verdict in enumerate(verdicts)
@@ -105,70 +37,113 @@ def enrol(name: str, upload: str, count: int, strict: bool) -> Value:
     ]
     if not batch.samples:
         return {"code": "no-photo-taken", "detail": "no photo was taken", "refused": refused}
-    before = set(people.gallery().photos)
-    now = people.add(batch.samples)
-    _loaded().source.refresh()
+    before = {face.id for face in people.gallery().faces}
+    now = people.add(batch.samples, names)
+    engine().source_of(collection).refresh()
     (known,) = batch.samples
+    faces = [face.id for face in now.faces if face.id not in before]
     return {
-        "name": known,
-        "photos": len(now.photos_of(known)),
-        "enrolled": len(set(now.photos) - before),
+        **_described(now, known),
         **({"hint": "second-photo"} if len(now.photos_of(known)) == 1 else {}),
+        "enrolled": len(faces),
+        "faces": faces,
         "refused": refused,
     }
 
 
-@app.task(bind=True, name="facerec_tasks.people_tasks.forget")
-@_answering
-def forget(name: str) -> Value:
+@engine_task
+def forget(person: str, collection: str = DEFAULT) -> Value:
     """Forgets a person: embeddings, photos and every old version of both."""
-    People(_state()).remove(name)
-    _loaded().source.refresh()
-    return {"name": name}
+    People(state(), collection).remove(person)
+    engine().source_of(collection).refresh()
+    return {"name": person}
 
 
-@app.task(bind=True, name="facerec_tasks.people_tasks.rename")
-@_answering
-def rename(name: str, new: str) -> Value:
-    """Gives a person another name."""
-    People(_state()).rename(name, new)
-    _loaded().source.refresh()
-    return {"name": new}
+@engine_task
+def forget_faces(upload: str, collection: str = DEFAULT) -> Value:
+    """Forgets single faces, listed in an upload; those that are not there are named."""
+    people, wanted = People(state(), collection), _listed(upload)
+    there = {face.id for face in people.gallery().faces}
+    faces = [face for face in dict.fromkeys(wanted) if face in there]
+    if faces:
+        people.remove_faces(faces)
+        engine().source_of(collection).refresh()
+    return {"forgotten": faces, "missing": [face for face in wanted if face not in there]}
 
 
-@app.task(bind=True, name="facerec_tasks.people_tasks.verify")
-@_answering
-def verify(name: str, upload: str) -> Value:
-    """Whether the largest face of a photo is that person's, by the threshold for one person."""
-    recognizer = _loaded().current()
+@engine_task
+def rename(person: str, new: str, collection: str = DEFAULT, unique: bool = True) -> Value:
+    """Gives a person another name; with ``unique`` it must be nobody else's."""
+    people = People(state(), collection)
+    before = people.gallery()
+    id_ = before.ids[before.index(person)]
+    now = people.rename(id_, new, unique=unique)
+    engine().source_of(collection).refresh()
+    return _described(now, id_)
+
+
+@engine_task
+def merge(person: str, other: str, collection: str = DEFAULT) -> Value:
+    """Gives ``person`` the faces of ``other``, who is gone."""
+    now = People(state(), collection).merge(person, other)
+    engine().source_of(collection).refresh()
+    return _described(now, person)
+
+
+@engine_task
+def move_faces(upload: str, person: str, new_name: str = "", collection: str = DEFAULT) -> Value:
+    """Gives the faces listed in an upload to a person, or with ``new_name`` to a new one."""
+    people, faces = People(state(), collection), _listed(upload)
+    now = people.split(faces, new_name, person) if new_name else people.move(faces, person)
+    engine().source_of(collection).refresh()
+    return _described(now, person)
+
+
+@engine_task
+def undo(collection: str = DEFAULT) -> Value:
+    """Makes a collection what it was before its last change."""
+    now = People(state(), collection).undo()
+    engine().source_of(collection).refresh()
+    return {"people": len(now), "faces": len(now.photos)}
+
+
+@engine_task
+def verify(person: str, upload: str, collection: str = DEFAULT) -> Value:
+    """Whether the largest face of a photo is that person's, by the gallery's threshold.
+
+    A gallery without a threshold names the nearest however far: it cannot tell, and says so.
+    """
+    recognizer = engine().current(collection)
     gallery = recognizer.gallery
-    if name not in gallery.names:
-        raise NoSuchPerson(f"nobody is called {name!r}")
-    seen = recognizer.detect_and_embed(_photo(upload, 0))
+    index = gallery.index(person)
+    who = {"id": gallery.ids[index], "name": gallery.names[index]}
+    seen = recognizer.detect_and_embed(Uploads(state()).get(upload, 0))
     if not seen.detections:
-        return {"name": name, "outcome": "no-face"}
-    distance = gallery.distance(name, seen.embeddings[0])
-    threshold = None if gallery.threshold is None else gallery.verification_threshold
+        return {**who, "outcome": "no-face"}
+    distance = gallery.distance(who["id"], seen.embeddings[0])
     return {
-        "name": name,
-        "outcome": "same" if threshold is None or distance <= threshold else "different",
+        **who,
+        "outcome": _outcome(gallery, distance),
         "distance": round(distance, 4),
-        "threshold": threshold,
+        "threshold": None if gallery.threshold is None else gallery.verification_threshold,
     }
 
 
-def _photo(upload: str, number: int) -> bytes:
-    stored = _state().get(layout.upload(upload, number))
-    assert stored is not None  # no condition was given
-    return stored.data
+def _outcome(gallery: Gallery, distance: float) -> str:
+    if gallery.threshold is None:
+        return "undecided"
+    return "same" if distance <= gallery.verification_threshold else "different"
 
 
-def _loaded() -> LoadedEngine:
-    if _engine is None:
-        raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")
-    return _engine
+def _described(gallery: Gallery, person: str) -> Value:
+    try:
+        index = gallery.index(person)
+    except NoSuchPerson:  # removed by somebody else since
+        return {"id": person, "name": "", "photos": 0}
+    id_ = gallery.ids[index]
+    return {"id": id_, "name": gallery.names[index], "photos": len(gallery.photos_of(id_))}
 
 
-@functools.cache
-def _state() -> StateBucket:
-    return StateBucket(get_settings())
+def _listed(upload: str) -> list[str]:
+    found: Any = json.loads(Uploads(state()).get(upload, 0))
+    return [str(one) for one in found]

@@ -17,12 +17,14 @@ from webapp.http.access import Access
 from webapp.http.errors import Problem
 from webapp.http.operations import Operations
 from webapp.http.people import PeopleViews
+from webapp.http.routes_v1 import routes_v1
 from webapp.http.views import PhotoViews
 from webapp.pages.status import Status
 from webapp.pages.views import Pages
+from webapp.services.enrolled_people import EnrolledPeople
 from webapp.services.keys import ApiKeys
 from webapp.services.metrics import WebMetrics
-from webapp.services.people import PeopleService
+from webapp.services.people import PeopleService, WorkerRequests
 from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
 
@@ -51,12 +53,15 @@ def create_app(settings: Settings, task_client: TaskClient) -> Flask:
     storage = Storage(settings)
     recognition = RecognitionService(settings, task_client)
     photos = PhotoViews(settings, recognition, task_client)
-    people = PeopleViews(
-        settings, PeopleService(storage.state, task_client), recognition, task_client
-    )
+    workers = WorkerRequests(storage.state, task_client)
+    people_service = PeopleService(EnrolledPeople(storage.state), workers)
+    people = PeopleViews(settings, people_service, recognition, task_client)
+    v1 = routes_v1(settings, storage.state, people_service, workers, recognition, task_client)
     operations = Operations(settings, task_client)
     pages, status = Pages(settings), Status(settings, task_client)
-    scopes = _add_routes(app, photos, people, operations, pages, status)
+    # "//Nobody" is a name: never another address, and no address a request is sent on to.
+    app.url_map.merge_slashes = False
+    scopes = _add_routes(app, photos, people, operations, pages, status, v1)
     access = Access(settings, ApiKeys(storage.state))
     access.warn()
     app.before_request(_begin)
@@ -73,6 +78,7 @@ def _add_routes(
     operations: Operations,
     pages: Pages,
     status: Status,
+    v1: list[tuple[str, str, View, str | None]],
 ) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
     routes: list[tuple[str, str, View, str | None]] = [
@@ -98,6 +104,7 @@ def _add_routes(
         ("GET", "/status/events", status.events, "operate"),
         ("GET", "/privacy", pages.privacy, None),
         ("GET", "/static/<name>", pages.static, None),
+        *v1,
     ]
     scopes = {}
     for method, path, view, scope in routes:

@@ -64,6 +64,12 @@ STATUS: dict[str, int] = {
     # what is asked for
     "result-unknown": 404,
     "no-such-person": 404,
+    "no-such-face": 404,
+    "no-such-collection": 404,
+    "collection-exists": 409,
+    "ambiguous-name": 409,
+    "nothing-to-undo": 409,
+    "no-face": 422,
 }
 """Every code and the HTTP status it is answered with."""
 

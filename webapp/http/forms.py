@@ -34,6 +34,50 @@ def read_any(file: FileStorage, max_photo_bytes: int, max_video_bytes: int) -> U
     return video or read(file, max_photo_bytes)
 
 
+def one_photo(max_bytes: int) -> Upload:
+    """The only photo of a request: of the form, or its whole body if that is ``image/*``.
+
+    Raises :class:`Problem` and :class:`webapp.http.uploads.UploadRejected`.
+    """
+    if request.mimetype.startswith("image/"):
+        photo = accept("photo", request.get_data(cache=False), max_bytes)
+    else:
+        photo = read(files(1)[0], max_bytes)
+    drop_body()
+    return photo
+
+
+def exactly(count: int, photos: list[Upload]) -> list[Upload]:
+    """The photos, if they are that many; raises :class:`Problem`."""
+    if len(photos) != count:
+        raise Problem("field-missing", f"send {count} photos, each as multipart field {FIELD}")
+    return photos
+
+
+def number(name: str, default: int, least: int, most: int) -> int:
+    """``?name=7``; raises :class:`Problem`."""
+    given = request.args.get(name)
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdecimal() and least <= int(given[:9]) <= most):
+        raise Problem("bad-request", f"{name} is a whole number, {least} to {most}")
+    return int(given)
+
+
+def share(name: str, default: float | None, most: float) -> float | None:
+    """``?name=0.5``, 0 to ``most``; raises :class:`Problem`."""
+    given = request.args.get(name)
+    if given is None:
+        return default
+    try:
+        value = float(given)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:  # not so of NaN either
+        raise Problem("bad-request", f"{name} is a number, 0 to {most:g}")
+    return value
+
+
 def flag(name: str, *, default: bool) -> bool:
     """``?name=0`` or ``1``; raises :class:`Problem`."""
     given = request.args.get(name)

@@ -1,17 +1,31 @@
 """The API in OpenAPI 3.1, as ``GET /openapi.json`` serves it. Tests hold every word of it."""
 
-from typing import Any
-
 from facerec_tasks.schemas import CANDIDATES, MOST_CANDIDATES
 from webapp.http.errors import STATUS
-
-Schema = dict[str, Any]
+from webapp.http.openapi_parts import ANY as _ANY
+from webapp.http.openapi_parts import NUMBER as _NUMBER
+from webapp.http.openapi_parts import REQUEST as _REQUEST
+from webapp.http.openapi_parts import REQUEST_AND_TASK as _REQUEST_AND_TASK
+from webapp.http.openapi_parts import TASK_ID as _TASK_ID
+from webapp.http.openapi_parts import TEXT as _TEXT
+from webapp.http.openapi_parts import UPLOAD as _UPLOAD
+from webapp.http.openapi_parts import Schema
+from webapp.http.openapi_parts import content as _content
+from webapp.http.openapi_parts import files as _files
+from webapp.http.openapi_parts import flag as _flag
+from webapp.http.openapi_parts import form as _form
+from webapp.http.openapi_parts import json as _json
+from webapp.http.openapi_parts import list_ as _list
+from webapp.http.openapi_parts import object_ as _object
+from webapp.http.openapi_parts import operation as _operation
+from webapp.http.openapi_parts import path as _path
+from webapp.http.openapi_parts import pending as _pending
+from webapp.http.openapi_parts import problems as _problems
+from webapp.http.openapi_parts import ref as _ref
+from webapp.http.openapi_v1 import paths_v1, schemas_v1
 
 TITLE = "facerec"
 VERSION = "1.0.0"
-_TASK_ID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-_TEXT: Schema = {"type": "string"}
-_NUMBER: Schema = {"type": "number"}
 
 
 def document() -> Schema:
@@ -36,9 +50,10 @@ def document() -> Schema:
             "/healthz": {"get": _status("alive", "This process answers.")},
             "/readyz": {"get": _readiness()},
             "/openapi.json": {"get": _operation("describe", "This description.", _json("object"))},
+            **paths_v1(),
         },
         "components": {
-            "schemas": _schemas(),
+            "schemas": _schemas() | schemas_v1(),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -175,7 +190,7 @@ def _verify() -> Schema:
         "200": _content(
             "Whether the largest face is that person's.",
             **{
-                "text/plain": _TEXT | {"enum": ["same", "different", "no-face"]},
+                "text/plain": _TEXT | {"enum": ["same", "different", "undecided", "no-face"]},
                 "application/json": _ref("Verification"),
             },
         )
@@ -202,70 +217,6 @@ def _status(name: str, summary: str) -> Schema:
     return _operation(name, summary, answers | _problems(429))
 
 
-def _operation(
-    name: str, summary: str, responses: Schema, parameters: list[Schema] | None = None
-) -> Schema:
-    found: Schema = {"operationId": name, "summary": summary, "responses": responses}
-    return found | ({"parameters": parameters} if parameters else {})
-
-
-# Their parts
-
-_ANY = (401, 403, 429, 503)
-_UPLOAD = (*_ANY, 400, 413, 415)
-_REQUEST: Schema = {"X-Request-ID": {"required": True, "schema": _TEXT}}
-_REQUEST_AND_TASK: Schema = _REQUEST | {"X-Task-ID": {"schema": _TEXT | {"pattern": _TASK_ID}}}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _content(description: str, headers: Schema = _REQUEST, **kinds: Schema) -> Schema:
-    content = {kind: {"schema": schema} for kind, schema in kinds.items()}
-    return {"description": description, "headers": headers, "content": content}
-
-
-def _json(kind: str) -> Schema:
-    return {"200": _content("It.", **{"application/json": {"type": kind}})}
-
-
-def _pending() -> Schema:
-    where = {"Location": {"required": True, "schema": _TEXT}}
-    again = {"Retry-After": {"required": True, "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
-    return _content(
-        "Accepted; the answer is to come.",
-        _REQUEST_AND_TASK | where | again,
-        **{"text/plain": _TEXT, "application/json": _ref("Pending")},
-    )
-
-
-def _problems(*statuses: int) -> Schema:
-    return {
-        str(status): _content(
-            ", ".join(sorted(code for code, its in STATUS.items() if its == status)),
-            _REQUEST_AND_TASK,
-            **{"text/plain": _TEXT, "application/problem+json": _ref("Problem")},
-        )
-        for status in sorted(statuses)
-    }
-
-
-def _form(properties: Schema, required: list[str]) -> Schema:
-    schema = {"type": "object", "properties": properties, "required": required}
-    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
-
-
-def _files(most: int) -> Schema:
-    photo: Schema = {"type": "string", "format": "binary"}
-    return {"type": "array", "items": photo, "minItems": 1, "maxItems": most} if most > 1 else photo
-
-
-def _flag(name: str, description: str) -> Schema:
-    choice = {"type": "string", "enum": ["0", "1"]}
-    return {"name": name, "in": "query", "description": description, "schema": choice}
-
-
 def _candidates() -> Schema:
     return {
         "name": "candidates",
@@ -280,25 +231,11 @@ def _candidates() -> Schema:
     }
 
 
-def _path(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": schema}
-
-
 def _name() -> Schema:
     return _path("name", {"type": "string", "minLength": 1, "maxLength": 200})
 
 
 # Schemas
-
-
-def _object(required: Schema, optional: Schema | None = None) -> Schema:
-    """What is named is there; more may come in a later version."""
-    properties = required | (optional or {})
-    return {"type": "object", "required": list(required), "properties": properties}
-
-
-def _list(of: Schema) -> Schema:
-    return {"type": "array", "items": of}
 
 
 def _schemas() -> Schema:
@@ -384,7 +321,7 @@ def _schemas() -> Schema:
         ),
         "Refusal": _object({"index": count, "reason": _TEXT, "message": _TEXT}),
         "Verification": _object(
-            {"name": _TEXT, "outcome": {"enum": ["same", "different", "no-face"]}},
+            {"name": _TEXT, "outcome": {"enum": ["same", "different", "undecided", "no-face"]}},
             {"distance": _NUMBER, "threshold": nullable},
         ),
         "Status": _object({"status": _TEXT}, {"missing": _list(_TEXT)}),

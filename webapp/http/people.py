@@ -1,15 +1,21 @@
-"""PeopleViews over HTTP: who is known, enrol, rename, forget, verify."""
+"""People by name, as before they had ids: deprecated, kept for clients that know no other.
+
+A name that several people bear is answered 409 with their ids. :mod:`.people_v1` succeeds this.
+"""
 
 import time
+import unicodedata
+from dataclasses import replace
 
 from flask import Response, request
 
+from facerec_tasks.recognition.gallery.identifiers import is_id, new_id
 from facerec_tasks.settings import Settings
 from webapp.http import forms
 from webapp.http.errors import Problem, retry_later
 from webapp.http.rendering import render
 from webapp.http.uploads import Upload, sniff
-from webapp.services.people import PeopleService
+from webapp.services.people import PeopleService, Wait
 from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import TaskClient
 
@@ -17,6 +23,10 @@ MAX_PHOTOS = 20
 """Photos of one enrolment: more would not be looked at within a task's time limit."""
 MAX_NAME_BYTES = 400
 """Bytes of UTF-8 in a name; it travels in a message of at most 1024 bytes."""
+DEPRECATED = {
+    "Deprecation": "@1764374400",  # 2025-11-29, as RFC 9745 writes it
+    "Link": '</v1/people>; rel="successor-version"',
+}
 
 
 class PeopleViews:
@@ -25,79 +35,107 @@ class PeopleViews:
     def __init__(
         self,
         settings: Settings,
-        people_service: PeopleService,
+        service: PeopleService,
         recognition: RecognitionService,
         task_client: TaskClient,
     ) -> None:
         self._settings = settings
-        self._people_service = people_service
+        self._service = service
         self._recognition = recognition
         self._task_client = task_client
 
     def listing(self) -> Response:
         """``GET /people``: everybody, with the number of photos."""
-        known = self._people_service.people()
-        body = {"people": [{"name": name, "photos": count} for name, count in known.items()]}
-        return render(body, "".join(f"{name}\t{count}\n" for name, count in known.items()))
+        known = self._service.enrolled.all()
+        body = [{"id": p.id, "name": p.name, "photos": len(p.faces)} for p in known]
+        text = "".join(f"{p.name}\t{len(p.faces)}\n" for p in known)
+        return _deprecated(render({"people": body}, text))
 
     def enrol(self) -> Response:
         """``POST /people``: fields ``name`` and one or more ``inputFile``. ``?force=1`` also takes
         small, blurred and look-alike faces."""
-        deadline = self._deadline()
+        wait = waiting(self._settings, self._task_client)
         strict = not forms.flag("force", default=False)
         with self._task_client.admission_slot():
             with self._recognition.upload_slot():
-                name = _checked(request.form.get("name", ""))
-                photos = self._photos(MAX_PHOTOS)
-            gone = forms.client_gone()
-            done = self._people_service.enrol(name, photos, strict, deadline, gone)
+                name = checked_name(request.form.get("name", ""))
+                photos = read_photos(MAX_PHOTOS, self._settings)
+            person, new_name = (new_id(), name) if is_id(name) else (name, "")
+            done = self._service.enrol(person, photos, strict, wait, new_name)
         text = f"{done['name']}: {done['enrolled']} photos enrolled, {len(done['refused'])} not\n"
-        return render(done, text, status=201)
+        return _deprecated(render(done, text, status=201))
 
     def forget(self, name: str) -> Response:
         """``DELETE /people/<name>``: embeddings, photos, and every old version of both."""
-        deadline = self._deadline()
+        wait = waiting(self._settings, self._task_client)
         with self._task_client.admission_slot():
-            self._people_service.forget(_checked(name), deadline, forms.client_gone())
-        return Response(status=204)
+            self._service.forget(self._id(name), wait)
+        return _deprecated(Response(status=204))
 
     def rename(self, name: str) -> Response:
         """``PATCH /people/<name>``: field ``name`` is the new one."""
-        deadline = self._deadline()
+        wait = waiting(self._settings, self._task_client)
         with self._task_client.admission_slot():
-            new = _checked(request.form.get("name", ""))
-            gone = forms.client_gone()
-            done = self._people_service.rename(_checked(name), new, deadline, gone)
-        return render(done, f"{done['name']}\n")
+            new = checked_name(request.form.get("name", ""))
+            done = self._service.rename(self._id(name), new, wait, unique=True)
+        return _deprecated(render(done, f"{done['name']}\n"))
 
     def photo(self, name: str, number: int) -> Response:
         """``GET /people/<name>/photos/<n>``: a photo they were enrolled from, n from 0."""
-        data = self._people_service.photo(_checked(name), number)
-        return Response(data, content_type=sniff(data) or "application/octet-stream")
+        faces = self._service.enrolled.named(_spelled(name)).faces
+        if number >= len(faces):
+            raise Problem("not-found", "no such photo")
+        return _deprecated(shown(self._service.enrolled.photo(faces[number])))
 
     def verify(self, name: str) -> Response:
         """``POST /people/<name>/verify``: whether that person is the largest face of a photo."""
-        deadline = self._deadline()
+        wait = waiting(self._settings, self._task_client)
         with self._task_client.admission_slot():
             with self._recognition.upload_slot():
-                (photo,) = self._photos(1)
-            gone = forms.client_gone()
-            found = self._people_service.verify(_checked(name), photo, deadline, gone)
-        return render(found, str(found["outcome"]))
+                (photo,) = read_photos(1, self._settings)
+            found = self._service.verify(self._id(name), photo, wait)
+        return _deprecated(render(found, str(found["outcome"])))
 
-    def _deadline(self) -> float:
-        if self._task_client.stopping:
-            raise retry_later("stopping", "this process stops; try again")
-        return time.monotonic() + self._settings.answer_timeout
-
-    def _photos(self, most: int) -> list[Upload]:
-        files = forms.files(most)
-        photos = [forms.read(file, self._settings.max_upload_bytes) for file in files]
-        forms.drop_body()
-        return photos
+    def _id(self, name: str) -> str:
+        return self._service.enrolled.named(_spelled(name)).id
 
 
-def _checked(name: str) -> str:
-    if not 0 < len(name.encode()) <= MAX_NAME_BYTES:
+def waiting(settings: Settings, task_client: TaskClient, collection: str | None = None) -> Wait:
+    """How long this request waits for its worker; raises :class:`Problem` while stopping."""
+    if task_client.stopping:
+        raise retry_later("stopping", "this process stops; try again")
+    deadline = time.monotonic() + settings.answer_timeout
+    wait = Wait(deadline, forms.client_gone())
+    return replace(wait, collection=collection) if collection else wait
+
+
+def read_photos(most: int, settings: Settings) -> list[Upload]:
+    """The photos of the form, judged; raises :class:`Problem` and ``UploadRejected``."""
+    photos = [forms.read(file, settings.max_upload_bytes) for file in forms.files(most)]
+    forms.drop_body()
+    return photos
+
+
+def shown(photo: bytes) -> Response:
+    """A photo as it was enrolled."""
+    return Response(photo, content_type=sniff(photo) or "application/octet-stream")
+
+
+def checked_name(name: str) -> str:
+    """Raises :class:`Problem` for a name no message could carry; workers judge the rest."""
+    try:
+        octets = len(name.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        octets = 0
+    if not 0 < octets <= MAX_NAME_BYTES:
         raise Problem("bad-name", f"a name has 1 to {MAX_NAME_BYTES} bytes")
     return name
+
+
+def _spelled(name: str) -> str:
+    return unicodedata.normalize("NFC", checked_name(name))
+
+
+def _deprecated(response: Response) -> Response:
+    response.headers.update(DEPRECATED)
+    return response

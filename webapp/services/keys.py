@@ -19,7 +19,7 @@ from facerec_tasks.storage.state_bucket import StateBucket, Stored
 
 log = logging.getLogger(__name__)
 
-SCOPES = ("recognize", "people:read", "people:write", "operate")
+SCOPES = ("recognize", "people:read", "people:write", "embed", "operate")
 """Photos and results; list people; change people; metrics and requests in flight."""
 DEPRECATED_SCOPES = {"recognise": "recognize"}
 """Old spelling of a scope, accepted in stored keys until 0.3.0."""

@@ -1,23 +1,27 @@
-"""Who is known, asked and changed over HTTP: the only module here that knows how such requests go.
+"""Who is enrolled, asked and changed over HTTP: the only module that knows how such requests go.
 
-The names are read from the gallery's file. All else needs the engine, which lives in workers: the
-photos go to the state bucket, a task does the work, its answer rings.
+People are read from the gallery's file. All else needs the engine, which lives in workers: photos
+and lists go to the state bucket, a task does the work, its answer comes back as a result.
 """
 
+import json
 import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from celery.utils import uuid
 from celery_sqs.errors import ResponseQueueLost
 
-from facerec_tasks.errors import AwsError, NotFound
-from facerec_tasks.recognition.gallery.header import people
-from facerec_tasks.storage import layout
+from facerec_tasks.errors import NotFound
+from facerec_tasks.recognition.gallery.identifiers import new_id
+from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.storage.uploads import Uploads
 from webapp.http.errors import STATUS, Problem, retry_later
 from webapp.http.uploads import Upload
+from webapp.services.enrolled_people import EnrolledPeople
 from webapp.services.task_client import TaskClient, never_gone
 
 log = logging.getLogger(__name__)
@@ -25,79 +29,41 @@ log = logging.getLogger(__name__)
 _TASKS = "facerec_tasks.people_tasks."
 
 Gone = Callable[[], bool]
+Reply = dict[str, Any]
 
 
-class PeopleService:
-    """One per process. Refusals come as :class:`Problem`, others as ``AwsError``."""
+@dataclass(frozen=True)
+class Wait:
+    """Until when a request waits for its worker, and for which collection it came."""
+
+    deadline: float
+    """Monotonic seconds."""
+    gone: Gone = never_gone
+    """Whether the client hung up."""
+    collection: str = DEFAULT
+
+
+class WorkerRequests:
+    """Asks workers and waits for their values. Refusals come as :class:`Problem`."""
 
     def __init__(self, state: StateBucket, task_client: TaskClient) -> None:
-        self._state = state
+        self._uploads = Uploads(state)
         self._task_client = task_client
-        self._etag: str | None = None
-        self._people: dict[str, tuple[str, ...]] = {}
-        self._lock = threading.Lock()
 
-    def people(self) -> dict[str, int]:
-        """Name and number of photos of everybody, by name."""
-        return {name: len(photos) for name, photos in self._known().items()}
+    @contextmanager
+    def upload(self, *parts: bytes) -> Iterator[str]:
+        """Puts what is too large for a message where workers find it, by this id, and erases it."""
+        upload = self._uploads.put(parts)
+        try:
+            yield upload
+        finally:
+            self._uploads.erase(upload, len(parts))
 
-    def photo(self, name: str, number: int) -> bytes:
-        """One of a person's photos, as it was enrolled; raises :class:`Problem`."""
-        photos = self._known().get(name)
-        if photos is None:
-            raise Problem("no-such-person", "nobody has this name")
-        photo = photos[number] if number < len(photos) else ""
-        stored = self._state.find(layout.gallery_photo(photo)) if photo else None
-        if stored is None:
-            raise Problem("not-found", "no such photo")
-        return stored.data
-
-    def _known(self) -> dict[str, tuple[str, ...]]:
-        with self._lock:
-            try:
-                stored = self._state.get(layout.GALLERY_CURRENT, if_none_match=self._etag)
-            except NotFound:
-                return {}
-            if stored is not None:
-                self._people, self._etag = people(stored.data), stored.etag
-            return self._people
-
-    def enrol(
-        self, name: str, photos: Sequence[Upload], strict: bool, deadline: float, gone: Gone
-    ) -> dict[str, Any]:
-        """Enrols photos of one person; what is known already is not added again."""
-        upload = self._put(photos)
-        arguments = (name, upload, len(photos), strict)
-        reply = self._ask("enrol", arguments, deadline, gone)
-        self._erase(upload, len(photos))
-        self._task_client.announce("refresh_gallery")
-        return _value(reply)
-
-    def forget(self, name: str, deadline: float, gone: Gone) -> None:
-        """Forgets a person and every photo of theirs."""
-        reply = self._ask("forget", (name,), deadline, gone)
-        self._task_client.announce("refresh_gallery")
-        _value(reply)
-
-    def rename(self, name: str, new: str, deadline: float, gone: Gone) -> dict[str, Any]:
-        """Gives a person another name, which must be nobody else's."""
-        reply = self._ask("rename", (name, new), deadline, gone)
-        self._task_client.announce("refresh_gallery")
-        return _value(reply)
-
-    def verify(self, name: str, photo: Upload, deadline: float, gone: Gone) -> dict[str, Any]:
-        """Whether that person is on the photo."""
-        upload = self._put([photo])
-        reply = self._ask("verify", (name, upload), deadline, gone)
-        self._erase(upload, 1)
-        return _value(reply)
-
-    def _ask(
-        self, task: str, arguments: tuple[Any, ...], deadline: float, gone: Gone = never_gone
-    ) -> dict[str, Any]:
+    def ask(self, task: str, arguments: tuple[Any, ...], wait: Wait) -> Reply:
+        """The value of a task."""
         sent = self._task_client.send(_TASKS + task, arguments, uuid())
         try:
-            reply = self._task_client.wait_for_result(sent, deadline, gone)
+            reply = self._task_client.wait_for_result(sent, wait.deadline, wait.gone)
         except ResponseQueueLost as error:
             raise retry_later("aws-unavailable", "the answer was lost; repeat it") from error
         finally:
@@ -105,24 +71,85 @@ class PeopleService:
             self._task_client.mark_done(sent.task_id)
         if reply is None:
             raise Problem("late", "no answer yet; it may still be done, and may be repeated")
-        return reply
+        return _value(self._whole(reply))
 
-    def _put(self, photos: Sequence[Upload]) -> str:
-        """Where the worker finds the photos. What a killed process leaves is purged by age."""
-        upload: str = uuid()
-        for number, photo in enumerate(photos):
-            self._state.put(layout.upload(upload, number), photo.data)
-        return upload
-
-    def _erase(self, upload: str, count: int) -> None:
+    def change(self, task: str, arguments: tuple[Any, ...], wait: Wait) -> Reply:
+        """As :meth:`ask`, of a task that changes a gallery: workers are told afterwards."""
         try:
-            for number in range(count):
-                self._state.erase(layout.upload(upload, number))
-        except AwsError as error:
-            log.warning("photos of %s not erased, a purge will: %s", upload, error)
+            return self.ask(task, arguments, wait)
+        finally:
+            self._task_client.announce("refresh_gallery")
+
+    def _whole(self, reply: Reply) -> Reply:
+        if "stored" not in reply:
+            return reply
+        try:
+            return self._uploads.take_reply(reply["stored"])
+        except NotFound as error:
+            raise retry_later("aws-unavailable", "the answer was lost; repeat it") from error
 
 
-def _value(reply: dict[str, Any]) -> dict[str, Any]:
+class PeopleService:
+    """People of any collection, by id. One per process."""
+
+    def __init__(self, enrolled: EnrolledPeople, workers: WorkerRequests) -> None:
+        self.enrolled = enrolled
+        self._workers = workers
+
+    def enrol(
+        self, person: str, photos: Sequence[Upload], strict: bool, wait: Wait, new_name: str = ""
+    ) -> Reply:
+        """Enrols photos of one person; what is known already is not added again.
+
+        ``person`` is an id or a name; an id nobody has makes a person called ``new_name``.
+        """
+        with self._workers.upload(*(photo.data for photo in photos)) as upload:
+            arguments = (person, upload, len(photos), strict, wait.collection, new_name)
+            return self._workers.change("enrol", arguments, wait)
+
+    def forget(self, person: str, wait: Wait) -> None:
+        """Forgets a person and every photo of theirs."""
+        self._workers.change("forget", (person, wait.collection), wait)
+
+    def forget_faces(self, faces: Sequence[str], wait: Wait) -> Reply:
+        """Forgets single faces: ids ``forgotten``, and ``missing`` ones."""
+        with self._listed(faces) as upload:
+            return self._workers.change("forget_faces", (upload, wait.collection), wait)
+
+    def rename(self, person: str, new: str, wait: Wait, *, unique: bool = False) -> Reply:
+        """Gives a person another name; with ``unique`` it must be nobody else's."""
+        return self._workers.change("rename", (person, new, wait.collection, unique), wait)
+
+    def merge(self, person: str, other: str, wait: Wait) -> Reply:
+        """Gives ``person`` the faces of ``other``, who is gone."""
+        return self._workers.change("merge", (person, other, wait.collection), wait)
+
+    def move(self, faces: Sequence[str], person: str, wait: Wait) -> Reply:
+        """Gives faces to another person."""
+        with self._listed(faces) as upload:
+            arguments = (upload, person, "", wait.collection)
+            return self._workers.change("move_faces", arguments, wait)
+
+    def split(self, faces: Sequence[str], name: str, wait: Wait) -> Reply:
+        """Makes faces a person of their own."""
+        with self._listed(faces) as upload:
+            arguments = (upload, new_id(), name, wait.collection)
+            return self._workers.change("move_faces", arguments, wait)
+
+    def undo(self, wait: Wait) -> Reply:
+        """Makes the collection what it was before its last change."""
+        return self._workers.change("undo", (wait.collection,), wait)
+
+    def verify(self, person: str, photo: Upload, wait: Wait) -> Reply:
+        """Whether that person is on the photo."""
+        with self._workers.upload(photo.data) as upload:
+            return self._workers.ask("verify", (person, upload, wait.collection), wait)
+
+    def _listed(self, faces: Sequence[str]) -> AbstractContextManager[str]:
+        return self._workers.upload(json.dumps(list(faces)).encode())
+
+
+def _value(reply: Reply) -> Reply:
     """The reply, or the problem it tells of."""
     if "code" not in reply:
         return reply

@@ -1,7 +1,7 @@
 """Which photos may teach a face: the quality gate of enrolment, with its reasons."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,9 +14,11 @@ from PIL import Image
 from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32
-from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery
+from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, NoSuchPerson
+from facerec_tasks.recognition.gallery.identifiers import is_id, new_id
 from facerec_tasks.recognition.gallery.person_name import checked_name
-from facerec_tasks.recognition.recognizer import Recognizer
+from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
+from facerec_tasks.recognition.recognizer import DetectedFaces, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 
 MIN_FACE = 18.0
@@ -60,6 +62,8 @@ class Sample:
     """[dimension]"""
     precision: str = FP32
     """What it was computed in: it may be enrolled in a gallery of that precision only."""
+    box: FaceBox | None = None
+    """Which face of the photo it is."""
 
     @property
     def digest(self) -> str:
@@ -89,7 +93,17 @@ class Enroller:
             return Refused(Reason.NOT_A_PHOTO, rejection.message)
         faces = found.detections
         refused = _unclear(faces) or (_poor(found.picture.rgb, faces[0]) if strict else None)
-        return refused or Sample(photo, found.embeddings[0], self.precision)
+        return refused or Sample(photo, found.embeddings[0], self.precision, box_of(found, 0))
+
+    def samples(
+        self, photo: bytes, found: DetectedFaces, *, strict: bool = True
+    ) -> list[Sample | Refused]:
+        """Each face that was found on a photo, or why it is not taken; the largest first."""
+        return [
+            (_poor(found.picture.rgb, face) if strict else None)
+            or Sample(photo, found.embeddings[nth], self.precision, box_of(found, nth))
+            for nth, face in enumerate(found.detections)
+        ]
 
     @property
     def precision(self) -> str:
@@ -100,50 +114,86 @@ class Enroller:
 class Batch:
     """Photos enrolled together: each is also compared with those that came before it."""
 
-    def __init__(self, enroller: Enroller, gallery: Gallery, *, strict: bool = True) -> None:
+    def __init__(
+        self,
+        enroller: Enroller,
+        gallery: Gallery,
+        *,
+        strict: bool = True,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """``names`` gives the name of people who are to be made under a chosen id."""
         self._enroller = enroller
         self._strict = strict
+        self._names = names or {}
         self.gallery = gallery
         """Everybody who was known, and the new photos."""
         self.samples: dict[str, list[Sample]] = {}
-        """The new photos by name."""
+        """The new photos by person, as they were given."""
 
-    def add(self, name: str, photo: bytes) -> Refused | None:
-        """Takes a photo, or says why not."""
-        name = checked_name(name)
+    def add(self, person: str, photo: bytes) -> Refused | None:
+        """Takes a photo of a person, given by id or name, or says why not.
+
+        Raises :class:`.NoSuchPerson` for an id nobody has and :class:`.AmbiguousName`.
+        """
+        if not is_id(person):
+            person = checked_name(person)
         sample = self._enroller.examine(photo, strict=self._strict)
         if isinstance(sample, Refused):
             return sample
         check_precision(sample, self.gallery)
-        if self._strict and (somebody := conflict(sample, name, self.gallery)):
+        if self._strict and (somebody := conflict(sample, person, self.gallery)):
             return somebody
-        self.samples.setdefault(name, []).append(sample)
-        self.gallery = self.gallery.with_person(name, sample.embedding[np.newaxis], [sample.digest])
+        self.samples.setdefault(person, []).append(sample)
+        self._enrol(person, sample)
         return None
 
+    def _enrol(self, person: str, sample: Sample) -> None:
+        row = sample.embedding[np.newaxis]
+        record = FaceRecord(new_id(), sample.digest, sample.box)
+        if person in self._names and person not in self.gallery.ids:
+            name = self._names[person]
+            self.gallery = self.gallery.with_new_person(person, name, row, [record])
+        else:
+            self.gallery = self.gallery.with_person(person, row, (), [record])
 
-def conflict(sample: Sample, name: str, gallery: Gallery) -> Refused | None:
-    """Whether the face is known under another name, or is not that of the name's other photos."""
+
+def conflict(sample: Sample, person: str, gallery: Gallery) -> Refused | None:
+    """Whether the face is somebody else's, or is not that of the person's other photos.
+
+    ``person`` is an id or a name. Raises :class:`.AmbiguousName`.
+    """
     if gallery.threshold is None:
         return None
+    try:
+        known = gallery.ids[gallery.index(person)]
+    except NoSuchPerson:
+        known = None
     (match,) = gallery.search(sample.embedding[np.newaxis])
     near = (
         match.distance is not None and match.distance <= gallery.threshold - gallery.embedder.alike
     )
-    if near and match.nearest != name:
+    if near and match.candidates[0].person_id != known:
         return Refused(
             Reason.SOMEBODY_ELSE,
             f"this looks like {match.nearest}, who is enrolled (distance {match.distance:.2f})",
         )
-    if name not in gallery.names:
+    if known is None:
         return None
-    distance = gallery.distance(name, sample.embedding)
+    distance = gallery.distance(known, sample.embedding)
     if distance > gallery.verification_threshold + gallery.embedder.unlike:
+        name = gallery.names[gallery.index(known)]
         return Refused(
             Reason.UNLIKE_THE_OTHERS,
             f"this is not the face on the other photos of {name} (distance {distance:.2f})",
         )
     return None
+
+
+def box_of(found: DetectedFaces, nth: int) -> FaceBox:
+    """Where on its photo that face is."""
+    face, (rows, columns) = found.detections[nth], found.picture.rgb.shape[:2]
+    return FaceBox.of_pixels(face.box, face.score, columns, rows)
 
 
 def check_precision(sample: Sample, gallery: Gallery) -> None:

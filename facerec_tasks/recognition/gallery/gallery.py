@@ -5,12 +5,13 @@ compared. It is immutable: every edit returns another gallery, so a search never
 
 As it is kept, all numbers little-endian (a machine's working copy is :mod:`.mapped_gallery`)::
 
-    16 bytes   FACEREC-GALLERY1
+    16 bytes   FACEREC-GALLERY2
      8 bytes   length of the header, unsigned
      n bytes   header, JSON: engine, precision, dimension, threshold, margin, target_fpir,
-               impostor_shift, names, photos, and embedder where it is not one of the product's
+               impostor_shift, created_at, people and faces (:mod:`.header`), and embedder where it
+               is not one of the product's
                zeros up to a multiple of 64
-     4 x rows  int32, which of the names each row belongs to
+     4 x rows  int32, which of the people each row belongs to
                zeros up to a multiple of 64
      4 x rows x dimension   float32, the embeddings
 
@@ -37,11 +38,30 @@ from facerec_tasks.recognition.embedding.description import (
 from facerec_tasks.recognition.embedding.metrics import Block, Embeddings, means_of
 from facerec_tasks.recognition.embedding.precision import FP32, is_known
 from facerec_tasks.recognition.embedding.score_model import lead_needed
-from facerec_tasks.recognition.gallery import operating_point
-from facerec_tasks.recognition.gallery.header import LENGTH, MAGIC, GalleryError, read_header, up
+from facerec_tasks.recognition.gallery import identifiers, operating_point
+from facerec_tasks.recognition.gallery.header import (
+    LENGTH,
+    MAGIC,
+    MAGIC_1,
+    GalleryError,
+    count_faces,
+    identities,
+    listed_faces,
+    read_header,
+    up,
+)
 from facerec_tasks.recognition.gallery.person_name import checked_name
+from facerec_tasks.recognition.gallery.records import FaceRecord
 
-__all__ = ["EngineMismatch", "Gallery", "GalleryError", "Match", "NameTaken", "NoSuchPerson"]
+__all__ = [
+    "AmbiguousName",
+    "EngineMismatch",
+    "Gallery",
+    "GalleryError",
+    "Match",
+    "NameTaken",
+    "NoSuchPerson",
+]
 
 
 class EngineMismatch(GalleryError):
@@ -52,8 +72,12 @@ class NoSuchPerson(GalleryError):
     """Raised when a person to remove or rename is not in the gallery."""
 
 
+class AmbiguousName(GalleryError):
+    """Raised when a name that several people bear is to say which of them is meant."""
+
+
 class NameTaken(GalleryError):
-    """Raised when a person is renamed to somebody who is there already."""
+    """Raised when a person is renamed, by name, to somebody who is there already."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,7 @@ class Candidate:
     when half of all faces are of people who are not."""
     photos: int
     """From how many the person is enrolled."""
+    person_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +113,11 @@ class Match:
     runner_up: str | None = None
     """The nearest other person; None when only one is known."""
     runner_up_distance: float | None = None
+
+    @property
+    def person_id(self) -> str | None:
+        """Of the person who is named."""
+        return self.candidates[0].person_id if self.name is not None else None
 
     @property
     def nearest(self) -> str | None:
@@ -109,8 +139,9 @@ class Gallery:
 
     engine: str
     names: Sequence[str]
+    """[people], labels: several people may bear one."""
     person_index: NDArray[np.int32]
-    """[rows], for each embedding the index of its person in ``names``."""
+    """[rows], for each embedding the index of its person in ``names`` and ``ids``."""
     embeddings: Embeddings
     """[rows, dimension], read-only; may be a mapped file."""
     photos: Sequence[str]
@@ -132,6 +163,12 @@ class Gallery:
     expects: moves the threshold. Measured by :func:`.calibration.calibrated`."""
     description: EmbedderDescription | None = None
     """Of an embedder that does not come with the product."""
+    ids: Sequence[str] = ()
+    """[people], a UUID each. Left out, they follow from the names (:mod:`.identifiers`)."""
+    faces: Sequence[FaceRecord] = ()
+    """[rows], id and box of each face. Left out, the ids follow from names and photos."""
+    created_at: float | None = None
+    """Unix seconds; None of a gallery of format 1."""
     searched: InitVar[tuple[Block, ...] | None] = None
     """What is searched, of a gallery that was checked before (:mod:`.mapped_gallery`)."""
     blocks: tuple[Block, ...] = field(init=False, repr=False)
@@ -139,6 +176,7 @@ class Gallery:
 
     def __post_init__(self, searched: tuple[Block, ...] | None) -> None:
         if searched is None:
+            self._identify()
             _check(self)
             photos = Block(self.embeddings, self.person_index)
             # A mean is one more photo of its person: with three photos it halves the faces missed.
@@ -147,6 +185,16 @@ class Gallery:
         object.__setattr__(self, "blocks", searched)
         for array in (self.person_index, self.embeddings):
             array.flags.writeable = False
+
+    def _identify(self) -> None:
+        """Gives those without identifiers the ones that follow from names and photos."""
+        names, photos = tuple(self.names), tuple(self.photos)
+        if not self.ids and len(set(names)) == len(names):
+            object.__setattr__(self, "ids", identifiers.person_ids(names))
+        if not self.faces and len(self.person_index) == len(photos):
+            ids = identifiers.face_ids(self.ids, self.person_index.tolist(), photos)
+            faces = tuple(FaceRecord(*one) for one in zip(ids, photos, strict=True))
+            object.__setattr__(self, "faces", faces)
 
     @classmethod
     def empty(
@@ -202,51 +250,102 @@ class Gallery:
         return len(self.names)
 
     def photos_of(self, name: str) -> tuple[str, ...]:
-        """Ids of a person's photos, in the order of enrolment; raises :class:`NoSuchPerson`."""
+        """Ids of a person's photos, in the order of enrolment.
+
+        ``name`` may be an id, here and below. Raises :class:`NoSuchPerson`.
+        """
         return tuple(
             self.photos[row]
-            for row in np.flatnonzero(self.person_index == self._index(name)).tolist()
+            for row in np.flatnonzero(self.person_index == self.index(name)).tolist()
         )
 
     def distance(self, name: str, embedding: Embeddings) -> float:
         """From a face [dimension] to a person's nearest photo; raises :class:`NoSuchPerson`."""
-        rows = self.embeddings[self.person_index == self._index(name)]
+        rows = self.embeddings[self.person_index == self.index(name)]
         return float(np.linalg.norm(rows - embedding, axis=1).min())
 
-    # Edits
+    # Edits: of a whole person; see :mod:`.edits` for those of faces
 
-    def with_person(self, name: str, embeddings: Embeddings, photos: Sequence[str]) -> Self:
-        """The person with further embeddings [n, dimension], one photo id each."""
-        name = checked_name(name)
+    def with_person(
+        self,
+        name: str,
+        embeddings: Embeddings,
+        photos: Sequence[str],
+        faces: Sequence[FaceRecord] = (),
+    ) -> Self:
+        """The person with further embeddings [n, dimension], one photo id each.
+
+        ``name`` is an id or a name; a name nobody bears makes another person. ``faces`` gives the
+        records in the place of ``photos``. Raises :class:`AmbiguousName`, and
+        :class:`NoSuchPerson` for an id nobody has.
+        """
+        given = faces or [FaceRecord(identifiers.new_id(), photo) for photo in photos]
+        try:
+            index = self.index(name)
+        except NoSuchPerson:
+            if identifiers.is_id(name):
+                raise
+            return self.with_new_person(identifiers.new_id(), name, embeddings, given)
+        return self._with_rows(index, embeddings, given)
+
+    def with_new_person(
+        self, id_: str, name: str, embeddings: Embeddings, faces: Sequence[FaceRecord]
+    ) -> Self:
+        """Another person with that id and name, which others may bear."""
+        names, ids = (*self.names, checked_name(name)), (*self.ids, id_)
+        return self._with_rows(len(self.names), embeddings, faces, names=names, ids=ids)
+
+    def _with_rows(
+        self, index: int, embeddings: Embeddings, faces: Sequence[FaceRecord], **people: Any
+    ) -> Self:
         rows = self._compatible(embeddings)
-        names = self.names if name in self.names else (*self.names, name)
-        owner = np.full(len(rows), names.index(name), np.int32)
+        owner = np.full(len(rows), index, np.int32)
         return replace(
             self,
-            names=names,
+            **people,
             person_index=np.concatenate([self.person_index, owner]),
             embeddings=np.concatenate([self.embeddings, rows]),
-            photos=(*self.photos, *photos),
+            photos=(*self.photos, *(face.photo for face in faces)),
+            faces=(*self.faces, *faces),
         ).at_target()
 
     def without_person(self, name: str) -> Self:
         """Everybody else; raises :class:`NoSuchPerson`."""
-        gone = self._index(name)
-        stays = self.person_index != gone
-        person_index = self.person_index[stays]
+        gone = self.index(name)
+        return self.selected(np.flatnonzero(self.person_index != gone), self.person_index)
+
+    def selected(
+        self,
+        rows: NDArray[np.intp],
+        owners: NDArray[np.int32],
+        people: Sequence[tuple[str, str]] = (),
+    ) -> Self:
+        """Those rows, each with the owner given for it in ``owners`` [all rows].
+
+        ``owners`` may go beyond this gallery's people: ``people`` are those, by id and name. Who
+        has no face is left out.
+        """
+        known = [*zip(self.ids, self.names, strict=True), *people]
+        used, person_index = np.unique(owners[rows], return_inverse=True)
+        kept, chosen = [known[person] for person in used.tolist()], rows.tolist()
         return replace(
             self,
-            names=(*self.names[:gone], *self.names[gone + 1 :]),
-            person_index=person_index - (person_index > gone).astype(np.int32),
-            embeddings=self.embeddings[stays],
-            photos=tuple(self.photos[row] for row in np.flatnonzero(stays).tolist()),
+            names=tuple(name for _, name in kept),
+            ids=tuple(id_ for id_, _ in kept),
+            person_index=person_index.astype(np.int32),
+            embeddings=self.embeddings[rows],
+            photos=tuple(self.photos[row] for row in chosen),
+            faces=tuple(self.faces[row] for row in chosen),
         ).at_target()
 
-    def renamed(self, old: str, new: str) -> Self:
-        """The same faces under a new name; raises :class:`NoSuchPerson`, :class:`NameTaken`."""
+    def renamed(self, old: str, new: str, *, unique: bool = True) -> Self:
+        """The same faces under a new name.
+
+        Raises :class:`NoSuchPerson`, and with ``unique`` :class:`NameTaken` when another has it.
+        """
         new = checked_name(new)
-        index = self._index(old)
-        if new in self.names and new != old:
+        index = self.index(old)
+        if unique and new in self.names and new != self.names[index]:
             raise NameTaken(f"{new} is there already")
         return replace(self, names=(*self.names[:index], new, *self.names[index + 1 :]))
 
@@ -345,15 +444,26 @@ class Gallery:
                 similarity=100 / (1 + float(np.exp(-ratio))),
                 confidence=float(share),
                 photos=int(np.count_nonzero(self.person_index == person)),
+                person_id=self.ids[person],
             )
             for (person, distance), ratio, share in zip(found, ratios, shares, strict=True)
         )
 
-    def _index(self, name: str) -> int:
+    def index(self, name: str) -> int:
+        """Of the person with that id, or the only one of that name.
+
+        Raises :class:`NoSuchPerson` and :class:`AmbiguousName`.
+        """
+        if identifiers.is_id(name) and name in self.ids:
+            return self.ids.index(name)
+        spelled = unicodedata.normalize("NFC", name)
         try:
-            return self.names.index(unicodedata.normalize("NFC", name))
+            found = self.names.index(spelled)
         except ValueError:
             raise NoSuchPerson(f"nobody is called {name}") from None
+        if self.names.count(spelled) > 1:
+            raise AmbiguousName(f"several people are called {name}: give an id")
+        return found
 
     def _compatible(self, embeddings: Embeddings) -> Embeddings:
         rows = np.ascontiguousarray(embeddings, np.float32)
@@ -368,8 +478,14 @@ class Gallery:
 
     # Files
 
-    def to_bytes(self) -> bytes:
-        """The file described at the top of this module."""
+    def to_bytes(self, *, version: int = 2) -> bytes:
+        """The file described at the top of this module.
+
+        ``version`` 1 is what programs read that know no other: it has no ids and no boxes, so
+        names must be unique. Raises :class:`AmbiguousName` when they are not.
+        """
+        if version == 1 and len(set(self.names)) != len(self.names):
+            raise AmbiguousName("several people have one name, which format 1 cannot hold")
         header = {
             "engine": self.engine,
             "precision": self.precision,
@@ -379,13 +495,22 @@ class Gallery:
             "target_fpir": self.target_fpir,
             "impostor_shift": self.impostor_shift,
             **({"embedder": self.description.to_dict()} if self.description else {}),
-            "names": list(self.names),
-            "photos": list(self.photos),
+            **self._identities(version),
         }
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        head = _padded(MAGIC + LENGTH.pack(len(text)) + text)
+        head = _padded((MAGIC if version == 2 else MAGIC_1) + LENGTH.pack(len(text)) + text)
         person_index = _padded(self.person_index.astype("<i4").tobytes())
         return b"".join((head, person_index, self.embeddings.astype("<f4").tobytes()))
+
+    def _identities(self, version: int) -> dict[str, Any]:
+        if version == 1:
+            return {"names": list(self.names), "photos": list(self.photos)}
+        people = list(zip(self.ids, self.names, strict=True))
+        return {
+            "created_at": self.created_at,
+            "people": people,
+            "faces": listed_faces(self.faces),
+        }
 
     @classmethod
     def from_bytes(cls, data: bytes | mmap.mmap) -> Self:
@@ -395,19 +520,23 @@ class Gallery:
         """
         header, start = read_header(data)
         try:
-            names, photos = _listed(header["names"]), _listed(header["photos"])
-            dimension, rows = header["dimension"], len(photos)
+            dimension, rows = header["dimension"], count_faces(header)
             begin = start + up(4 * rows)
             if not isinstance(dimension, int) or len(data) != begin + 4 * rows * dimension:
                 raise GalleryError("not a gallery: its length is not what its header says")
+            person_index = np.frombuffer(data, "<i4", rows, start)
+            who = identities(header, person_index.tolist())
             return cls(
                 engine=header["engine"],
-                names=names,
-                person_index=np.frombuffer(data, "<i4", rows, start),
+                names=tuple(name for _, name in who.people),
+                ids=tuple(id_ for id_, _ in who.people),
+                person_index=person_index,
                 embeddings=np.frombuffer(data, "<f4", -1, begin).reshape(rows, dimension)
                 if rows
                 else np.zeros((0, dimension), np.float32),
-                photos=photos,
+                photos=tuple(face.photo for face in who.faces),
+                faces=who.faces,
+                created_at=header.get("created_at"),
                 threshold=header["threshold"],
                 margin=header["margin"],
                 precision=header["precision"],
@@ -472,8 +601,9 @@ def _check(gallery: Gallery) -> None:
         )
     if not all(isinstance(text, str) for text in (*names, *gallery.photos)):
         raise GalleryError("a name or photo id is not text")
-    if len(set(names)) != len(names) or any(checked_name(name) != name for name in names):
-        raise GalleryError("two people have one name, or one name has two spellings")
+    if any(checked_name(name) != name for name in names):
+        raise GalleryError("one name has two spellings")
+    _check_identifiers(gallery)
     if gallery.person_index.shape != (rows,) or not np.array_equal(
         np.unique(gallery.person_index), np.arange(len(names))
     ):
@@ -483,6 +613,19 @@ def _check(gallery: Gallery) -> None:
     ):
         raise GalleryError("threshold and margin are distances")
     _check_target(gallery)
+
+
+def _check_identifiers(gallery: Gallery) -> None:
+    faces = [face.id for face in gallery.faces]
+    for ids, count in ((gallery.ids, len(gallery.names)), (faces, len(gallery.photos))):
+        if len(ids) != count or len(set(ids)) != count:
+            raise GalleryError("two people or two faces have one id, or one has none")
+        if not all(map(identifiers.is_id, ids)):
+            raise GalleryError("the id of a person or a face is no UUID")
+    if [face.photo for face in gallery.faces] != list(gallery.photos):
+        raise GalleryError("faces and photos do not fit together")
+    if not (gallery.created_at is None or isinstance(gallery.created_at, int | float)):
+        raise GalleryError("the time of its creation is no number")
 
 
 def _check_target(gallery: Gallery) -> None:
@@ -497,12 +640,6 @@ def _check_target(gallery: Gallery) -> None:
 
 def _is_distance(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise GalleryError("not a gallery: no list where one is expected")
-    return tuple(value)
 
 
 def _padded(data: bytes) -> bytes:

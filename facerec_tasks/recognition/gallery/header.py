@@ -1,14 +1,25 @@
-"""The beginning of a gallery's file (see :mod:`.gallery`), read without numpy: who is known.
+"""The beginning of a gallery's file (see :mod:`.gallery`), read without numpy: who is enrolled.
 
 The web tier lists people with it and needs no engine for that.
+
+Format 2 lists ``people``, an id and a name each, and ``faces``: an id, the id of the photo or "",
+and the box (:class:`.FaceBox`) or null. Format 1 listed ``names`` and ``photos``; it is read, and
+written for programs that know no other. An edit writes format 2.
 """
 
 import json
 import mmap
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-MAGIC = b"FACEREC-GALLERY1"
+from facerec_tasks.recognition.gallery import identifiers
+from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord, PersonRecord
+
+MAGIC_1 = b"FACEREC-GALLERY1"
+MAGIC = b"FACEREC-GALLERY2"
 LENGTH = struct.Struct("<Q")
 ALIGN = 64
 
@@ -17,10 +28,19 @@ class GalleryError(ValueError):
     """Raised for a gallery that cannot be what it says it is, and for an edit that cannot be."""
 
 
+@dataclass(frozen=True)
+class Identities:
+    """People and faces of a file, in its order."""
+
+    people: tuple[tuple[str, str], ...]
+    """Id and name."""
+    faces: tuple[FaceRecord, ...]
+
+
 def read_header(data: bytes | mmap.mmap) -> tuple[dict[str, Any], int]:
     """The header and where the rest begins; raises :class:`GalleryError`."""
     prefix = len(MAGIC) + LENGTH.size
-    if len(data) < prefix or data[: len(MAGIC)] != MAGIC:
+    if len(data) < prefix or data[: len(MAGIC)] not in (MAGIC, MAGIC_1):
         raise GalleryError("not a gallery: it does not begin as one")
     (length,) = LENGTH.unpack_from(data, len(MAGIC))
     if length > len(data) - prefix:
@@ -34,23 +54,117 @@ def read_header(data: bytes | mmap.mmap) -> tuple[dict[str, Any], int]:
     return header, up(prefix + length)
 
 
-def people(data: bytes) -> dict[str, tuple[str, ...]]:
-    """Everybody's photos by name, as ids; raises :class:`GalleryError`.
+def count_faces(header: dict[str, Any]) -> int:
+    """Raises :class:`GalleryError`."""
+    return len(_listed(header, "faces" if "faces" in header else "photos"))
 
-    An id is empty where no photo was kept, as of an imported ``data.pt``.
+
+def identities(header: dict[str, Any], owners: Sequence[int]) -> Identities:
+    """Who is in a file of either format; ``owners`` is each face's person.
+
+    Raises :class:`GalleryError`.
     """
-    header, start = read_header(data)
-    found: dict[str, list[str]] = {}
     try:
-        names, photos = header["names"], header["photos"]
-        person_index = struct.unpack_from(f"<{len(photos)}i", data, start)
-        for owner, photo in zip(person_index, photos, strict=True):
-            found.setdefault(names[owner], []).append(photo)
-    except (KeyError, TypeError, IndexError, struct.error) as error:
+        if "faces" not in header:
+            return _identities_1(header, owners)
+        people = tuple(_texts(2, one) for one in _listed(header, "people"))
+        faces = tuple(_face(*one) for one in _listed(header, "faces"))
+    except (TypeError, ValueError, IndexError) as error:
+        raise GalleryError(f"not a gallery: {error!r} in its header") from error
+    return Identities(tuple((one[0], one[1]) for one in people), faces)
+
+
+def _identities_1(header: dict[str, Any], owners: Sequence[int]) -> Identities:
+    names, photos = _texts(None, _listed(header, "names")), _texts(None, _listed(header, "photos"))
+    ids = identifiers.person_ids(names)
+    faces = identifiers.face_ids(ids, owners, photos)
+    return Identities(
+        tuple(zip(ids, names, strict=True)),
+        tuple(FaceRecord(id_, photo) for id_, photo in zip(faces, photos, strict=True)),
+    )
+
+
+def listed_faces(faces: Sequence[FaceRecord]) -> list[tuple[str, str, tuple[float, ...] | None]]:
+    """The member ``faces`` of a header."""
+    return [(face.id, face.photo, face.box and tuple(face.box)) for face in faces]
+
+
+@dataclass(frozen=True)
+class GalleryInfo:
+    """A gallery without its numbers."""
+
+    engine: str
+    """Empty when nobody was ever enrolled."""
+    precision: str
+    created_at: float | None
+    people: tuple[PersonRecord, ...]
+    """By name and id."""
+
+    @cached_property
+    def by_id(self) -> dict[str, PersonRecord]:
+        return {person.id: person for person in self.people}
+
+    @cached_property
+    def by_name(self) -> dict[str, list[PersonRecord]]:
+        found: dict[str, list[PersonRecord]] = {}
+        for person in self.people:
+            found.setdefault(person.name, []).append(person)
+        return found
+
+    @cached_property
+    def owners(self) -> dict[str, PersonRecord]:
+        """Whose each face is, by its id; in the order of these ids."""
+        faces = sorted(
+            ((face.id, person) for person in self.people for face in person.faces),
+            key=lambda one: one[0],
+        )
+        return dict(faces)
+
+
+def info(data: bytes) -> GalleryInfo:
+    """Raises :class:`GalleryError`."""
+    header, start = read_header(data)
+    try:
+        owners = struct.unpack_from(f"<{count_faces(header)}i", data, start)
+        who = identities(header, owners)
+        found: list[list[FaceRecord]] = [[] for _ in who.people]
+        for owner, face in zip(owners, who.faces, strict=True):
+            found[owner].append(face)
+        everybody = zip(who.people, found, strict=True)
+        people = sorted(
+            (PersonRecord(id_, name, tuple(faces)) for (id_, name), faces in everybody),
+            key=lambda person: (person.name, person.id),
+        )
+        made_by = str(header["engine"]), str(header["precision"])
+    except (KeyError, ValueError, IndexError, struct.error) as error:
         raise GalleryError(f"not a gallery: {error!r}") from error
-    return {name: tuple(found[name]) for name in sorted(found)}
+    return GalleryInfo(*made_by, header.get("created_at"), tuple(people))
 
 
 def up(length: int) -> int:
     """The next multiple of :data:`ALIGN`."""
     return -(-length // ALIGN) * ALIGN
+
+
+def _face(id_: Any, photo: Any, box: Any) -> FaceRecord:
+    _texts(2, (id_, photo))
+    if box is None:
+        return FaceRecord(id_, photo)
+    if not all(-10 <= number <= 10 for number in box):  # not so of NaN
+        raise ValueError("a box is not on its photo")
+    return FaceRecord(id_, photo, FaceBox(*map(float, box)))
+
+
+def _texts(count: int | None, values: Any) -> tuple[str, ...]:
+    if count is not None and len(values) != count:
+        raise ValueError(f"{count} texts are expected")
+    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
+        raise ValueError("a name or id is not text")
+    return tuple(values)
+
+
+def _listed(header: dict[str, Any], member: str) -> list[Any]:
+    value = header.get(member)
+    if not isinstance(value, list):
+        raise GalleryError(f"not a gallery: no list {member!r} in its header")
+    return value

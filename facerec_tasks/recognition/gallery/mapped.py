@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from facerec_tasks.recognition.embedding.metrics import Block
 from facerec_tasks.recognition.gallery.gallery import Gallery, operating_fields
 from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
+from facerec_tasks.recognition.gallery.id_array import FaceArray, IdArray
 
 MAGIC = b"FACEREC-MAPPED-2"
 
@@ -44,6 +45,9 @@ _ARRAYS = {
     "names": "u1",
     "photo_ends": "<i8",
     "photos": "u1",
+    "ids": "u1",
+    "face_ids": "u1",
+    "boxes": "<f4",
 }
 Arrays = dict[str, NDArray[Any]]
 
@@ -92,13 +96,15 @@ def to_bytes(gallery: Gallery) -> bytes:
     photos, *means = gallery.blocks
     none = Block(photos.rows[:0], photos.person_index[:0])
     mean = means[0] if means else none
-    (name_ends, names), (photo_ends, ids) = (
+    (name_ends, names), (photo_ends, photo_ids) = (
         StringArray.of(texts).arrays for texts in (gallery.names, gallery.photos)
     )
     found = (
         photos.person_index, photos.squares, photos.rows,
         mean.person_index, mean.squares, mean.rows,
-        name_ends, names, photo_ends, ids,
+        name_ends, names, photo_ends, photo_ids,
+        IdArray.of(gallery.ids).octets, IdArray.of(face.id for face in gallery.faces).octets,
+        FaceArray.boxes_of(gallery.faces),
     )  # fmt: skip
     arrays = [
         np.ascontiguousarray(array, kind)
@@ -112,6 +118,7 @@ def to_bytes(gallery: Gallery) -> bytes:
         "target_fpir": gallery.target_fpir,
         "impostor_shift": gallery.impostor_shift,
         "embedder": gallery.description.to_dict() if gallery.description else None,
+        "created_at": gallery.created_at,
         "shapes": [array.shape for array in arrays],
     }
     text = json.dumps(header).encode()
@@ -129,12 +136,16 @@ def open_file(path: Path) -> Gallery:
             raise GalleryError(f"{path} is no working copy of a gallery: {error}") from error
     photos = Block(arrays["embeddings"], arrays["person_index"], arrays["squares"])
     means = Block(arrays["means"], arrays["mean_person_index"], arrays["mean_squares"])
+    photo_ids = StringArray(arrays["photo_ends"], arrays["photos"])
     return Gallery(
         engine=header["engine"],
         names=StringArray(arrays["name_ends"], arrays["names"]),
+        ids=IdArray(arrays["ids"]),
+        faces=FaceArray(IdArray(arrays["face_ids"]), photo_ids, arrays["boxes"]),
+        created_at=header["created_at"],
         person_index=photos.person_index,
         embeddings=photos.rows,
-        photos=StringArray(arrays["photo_ends"], arrays["photos"]),
+        photos=photo_ids,
         threshold=header["threshold"],
         margin=header["margin"],
         precision=header["precision"],

@@ -19,7 +19,10 @@ from facerec_tasks.recognition.gallery.gallery import (
     NameTaken,
     NoSuchPerson,
 )
+from facerec_tasks.recognition.gallery.identifiers import new_id
 from facerec_tasks.recognition.gallery.person_name import MAX_NAME
+
+ID, OTHER_ID = new_id(), new_id()
 
 
 def at(*coordinates: float) -> Rows:
@@ -235,16 +238,25 @@ class TestFile:
             {"dimension": -128},
             {"dimension": 1 << 62},
             {"dimension": True},
-            {"names": ["Ada"]},
-            {"names": ["Ada", "Ada"]},
-            {"names": ["Ada", "Bob", "Eve"]},
-            {"names": ["Ada", 1]},
-            {"names": "AB"},
-            {"names": ["Ada", "unknown"]},
-            {"names": None},
-            {"photos": []},
-            {"photos": ["a"] * 1000},
-            {"photos": [1, 2]},
+            {"people": [[ID, "Ada"]]},
+            {"people": [[ID, "Ada"], [ID, "Bob"]]},
+            {"people": [[ID, "Ada"], [OTHER_ID, "Bob"], [new_id(), "Eve"]]},
+            {"people": [[ID, "Ada"], [OTHER_ID, 1]]},
+            {"people": [[ID, "Ada"], ["2", "Bob"]]},
+            {"people": [[ID, "Ada"], [OTHER_ID, "unknown"]]},
+            {"people": [[ID, "Ada", "x"], [OTHER_ID, "Bob"]]},
+            {"people": ["AB", "CD"]},
+            {"people": "AB"},
+            {"people": None},
+            {"faces": []},
+            {"faces": [[ID, "a", None]] * 1000},
+            {"faces": [[ID, "a", None]] * 2},
+            {"faces": [[ID, "a"], [OTHER_ID, "b"]]},
+            {"faces": [[ID, "a", None], [OTHER_ID, 1, None]]},
+            {"faces": [[ID, "a", None], [OTHER_ID, "b", [0, 0, 1]]]},
+            {"faces": [[ID, "a", None], [OTHER_ID, "b", [0, 0, 1, 1, float("nan")]]]},
+            {"faces": [[ID, "a", None], [OTHER_ID, "b", [0, 0, 1, 1, "1"]]]},
+            {"created_at": "today"},
             {"threshold": "near"},
             {"threshold": float("nan")},
             {"threshold": -1},
@@ -257,7 +269,7 @@ class TestFile:
         with pytest.raises(GalleryError):
             Gallery.from_bytes(with_header(gallery_of(Ada=at(0.0), Bob=at(1.0)), change))
 
-    @pytest.mark.parametrize("field", ["engine", "dimension", "names", "photos", "threshold"])
+    @pytest.mark.parametrize("field", ["engine", "dimension", "people", "faces", "threshold"])
     def test_refuses_a_header_without(self, field: str) -> None:
         with pytest.raises(GalleryError):
             Gallery.from_bytes(with_header(gallery_of(Ada=at(0.0)), {}, without=field))

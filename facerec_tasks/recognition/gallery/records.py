@@ -1,0 +1,51 @@
+"""Who is enrolled, without numbers of an engine: people, their faces, and where those were seen."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class FaceBox(NamedTuple):
+    """Where a face is on its upright photo, as shares of the photo's width and height."""
+
+    left: float
+    """Less than 0, like ``left + width`` more than 1, when the face reaches over the edge."""
+    top: float
+    width: float
+    height: float
+    score: float
+    """Probability that this is a face."""
+
+    @classmethod
+    def of_pixels(
+        cls, box: tuple[float, float, float, float], score: float, width: int, height: int
+    ) -> "FaceBox":
+        """From left, top, right, bottom in pixels of a photo of that width and height."""
+        left, top, right, bottom = box
+        return cls(
+            round(left / width, 5),
+            round(top / height, 5),
+            round((right - left) / width, 5),
+            round((bottom - top) / height, 5),
+            round(score, 4),
+        )
+
+
+@dataclass(frozen=True)
+class FaceRecord:
+    """One enrolled face."""
+
+    id: str
+    photo: str
+    """Id of the photo it comes from; empty when it was imported without one."""
+    box: FaceBox | None = None
+    """None where only the embedding is known, or of a gallery of format 1."""
+
+
+@dataclass(frozen=True)
+class PersonRecord:
+    """One person: an id, a label that others may bear as well, and their faces."""
+
+    id: str
+    name: str
+    faces: tuple[FaceRecord, ...]
+    """In the order of enrolment, at least one."""

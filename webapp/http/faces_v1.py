@@ -1,0 +1,84 @@
+"""Faces of photos that are not kept: detect, embed, compare, search."""
+
+from flask import Response
+
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage.collections import DEFAULT
+from webapp.http import forms
+from webapp.http.people import read_photos, waiting
+from webapp.http.people_v1 import Route
+from webapp.http.rendering import render
+from webapp.services.faces import FaceService
+from webapp.services.recognition import RecognitionService
+from webapp.services.task_client import TaskClient
+
+MAX_CANDIDATES = 10
+MAX_DISTANCE = 4.0
+
+
+class FacesV1:
+    """The views of faces."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        service: FaceService,
+        recognition: RecognitionService,
+        task_client: TaskClient,
+    ) -> None:
+        self._settings = settings
+        self._service = service
+        self._recognition = recognition
+        self._task_client = task_client
+
+    def routes(self) -> list[Route]:
+        """Of the default collection only; :meth:`search` is of any."""
+        return [
+            ("POST", "/detect", self.detect, "recognize"),
+            ("POST", "/embed", self.embed, "embed"),
+            ("POST", "/compare", self.compare, "recognize"),
+        ]
+
+    def search(self, collection: str = DEFAULT) -> Response:
+        """``POST /v1/search?limit=&threshold=``: who is on a photo, with candidates.
+
+        ``threshold`` is a distance: candidates farther away are left out.
+        """
+        wait = waiting(self._settings, self._task_client, collection)
+        limit = forms.number("limit", 3, 1, MAX_CANDIDATES)
+        threshold = forms.share("threshold", None, MAX_DISTANCE)
+        with self._task_client.admission_slot():
+            found = self._service.search(self._photo(), limit, threshold, wait)
+        return render(found, "".join(f"{face['name']}\n" for face in found["faces"]))
+
+    def detect(self) -> Response:
+        """``POST /v1/detect``: the faces of a photo."""
+        wait = waiting(self._settings, self._task_client)
+        with self._task_client.admission_slot():
+            found = self._service.detect(self._photo(), wait)
+        return render(found, f"{len(found['faces'])} faces\n")
+
+    def embed(self) -> Response:
+        """``POST /v1/embed``: the faces of a photo with their embeddings."""
+        wait = waiting(self._settings, self._task_client)
+        with self._task_client.admission_slot():
+            found = self._service.embed(self._photo(), wait)
+        return render(found, "".join(f"{face['embedding']}\n" for face in found["faces"]))
+
+    def compare(self) -> Response:
+        """``POST /v1/compare``: two ``inputFile``; is the largest face of the first on the other?
+
+        A face of the second within ``threshold`` is one person's with it.
+        """
+        wait = waiting(self._settings, self._task_client)
+        with self._task_client.admission_slot():
+            with self._recognition.upload_slot():
+                source, target = forms.exactly(2, read_photos(2, self._settings))
+            found = self._service.compare(source.data, target.data, wait)
+        same = [face["distance"] <= found["threshold"] for face in found["target"]["faces"]]
+        outcome = "same" if any(same) else "different" if same else "no-face"
+        return render({**found, "outcome": outcome}, outcome)
+
+    def _photo(self) -> bytes:
+        with self._recognition.upload_slot():
+            return forms.one_photo(self._settings.max_upload_bytes).data
