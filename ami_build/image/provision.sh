@@ -15,7 +15,7 @@ root=/opt/facerec
 scratch=/var/tmp/facerec-provision
 roles=(worker web controller flower)
 export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
-export PIP_CACHE_DIR=$scratch/pip-cache PYTHONDONTWRITEBYTECODE=1
+export PIP_RETRIES=10 PIP_CACHE_DIR=$scratch/pip-cache PYTHONDONTWRITEBYTECODE=1
 umask 022
 
 say() { printf '== %4ds %s\n' "$SECONDS" "$*" >&2; }
@@ -35,9 +35,14 @@ prepare() {
 
 system_packages() {
   say "Debian's packages"
-  apt-get -qq update
-  apt-get -qq -y -o Dpkg::Options::=--force-confold upgrade >/dev/null
-  apt-get -qq -y install --no-install-recommends \
+  # A fresh Debian machine upgrades itself in the background and holds apt's locks meanwhile.
+  systemctl stop apt-daily.timer apt-daily-upgrade.timer apt-daily.service \
+    apt-daily-upgrade.service unattended-upgrades.service 2>/dev/null || true
+  local apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=5)
+  "${apt[@]}" update
+  # A kernel with a new ABI is a new package: without the option its fixes are held back.
+  "${apt[@]}" -y -o Dpkg::Options::=--force-confold --with-new-pkgs upgrade >/dev/null
+  "${apt[@]}" -y install --no-install-recommends \
     ca-certificates dbus findutils python3 python3-venv systemd systemd-sysv tzdata >/dev/null
 }
 
@@ -152,7 +157,8 @@ clean() {
     rm -rf /var/lib/apt/lists/*
   fi
   rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
-  # Empty, not missing: systemd then makes a new one at the first boot, and it counts as a first boot.
+  # Empty, not missing: systemd then makes a new one, and the boot does not count as a first one,
+  # which would enable both tiers' targets by preset: machine-id(5).
   : >/etc/machine-id
   rm -f /var/lib/dbus/machine-id /var/lib/systemd/random-seed
   # Every instance is a first boot to cloud-init, whose user data it then runs.

@@ -1,6 +1,7 @@
 """The heartbeat of a process, and the health check of the images that reads it."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ def test_a_process_that_hangs_or_never_came_up_is_not_healthy(tmp_path: Path) ->
     os.utime(file, (time.time() - 90, time.time() - 90))
     old = healthy(str(file))
     assert old.returncode == 1
-    assert "touched 90 s ago" in old.stderr
+    assert re.search(r"touched \d+ s ago", old.stderr)
 
 
 @pytest.fixture

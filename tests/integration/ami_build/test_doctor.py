@@ -110,13 +110,13 @@ def test_it_finds_exactly_what_was_broken_by_hand(
 @on_embedded_aws
 def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System) -> None:
     """The needs that doctor asks about are all that the template allows, action by action."""
-    context = load(system.settings)
+    deployment = load(system.settings)
     iam = client(system.settings, "iam")
     template = client(system.settings, "ec2").describe_launch_templates(
-        LaunchTemplateNames=[f"{context.id}-app-tier"]
+        LaunchTemplateNames=[f"{deployment.id}-app-tier"]
     )["LaunchTemplates"][0]["LaunchTemplateId"]
     for process in ROLES:
-        arn = context.arn("iam", f"policy/{context.id}-{process}", regional=False)
+        arn = deployment.arn("iam", f"policy/{deployment.id}-{process}", regional=False)
         document = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"][
             "Document"
         ]
@@ -126,11 +126,11 @@ def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System)
             for action in _each(statement["Action"])
         }
         assert not [action for action in allowed if "*" in action]
-        wanted = needs(context, template)
+        wanted = needs(deployment, template)
         used = {a for need in wanted if need.process == process for a in need.actions}
         assert allowed == used, process
         plain = json.dumps(document, separators=(",", ":"))
-        longest = len(plain) + plain.count(context.id) * (MAX_ID - len(context.id))
+        longest = len(plain) + plain.count(deployment.id) * (MAX_ID - len(deployment.id))
         assert longest < MAX_POLICY, process
 
 
@@ -155,19 +155,19 @@ def _each(value: str | list[str]) -> list[str]:
 def test_the_controller_may_not_touch_what_is_not_its_fleets(
     system: System, action: str, resource: str, context: dict[str, str]
 ) -> None:
-    context = load(system.settings)
+    deployment = load(system.settings)
     entries = [
         {
             "ContextKeyName": key,
-            "ContextKeyValues": [value.replace("ID", context.id)],
+            "ContextKeyValues": [value.replace("ID", deployment.id)],
             "ContextKeyType": "string",
         }
         for key, value in context.items()
     ]
-    (result,) = context.iam.simulate_principal_policy(
-        PolicySourceArn=context.arn("iam", f"role/{context.id}-web-instance", regional=False),
+    (result,) = deployment.iam.simulate_principal_policy(
+        PolicySourceArn=deployment.arn("iam", f"role/{deployment.id}-web-instance", regional=False),
         ActionNames=[action],
-        ResourceArns=[context.arn("ec2", resource)],
+        ResourceArns=[deployment.arn("ec2", resource)],
         ContextEntries=entries,  # type: ignore[arg-type]
     )["EvaluationResults"]
     assert result["EvalDecision"] == "implicitDeny"
@@ -180,11 +180,11 @@ def test_the_controller_may_not_touch_what_is_not_its_fleets(
 def test_nobody_may_delete_or_empty_the_queues_of_the_stack(
     system: System, role: str, action: str, queue: str
 ) -> None:
-    context = load(system.settings)
-    (result,) = context.iam.simulate_principal_policy(
-        PolicySourceArn=context.arn("iam", f"role/{context.id}-{role}", regional=False),
+    deployment = load(system.settings)
+    (result,) = deployment.iam.simulate_principal_policy(
+        PolicySourceArn=deployment.arn("iam", f"role/{deployment.id}-{role}", regional=False),
         ActionNames=[action],
-        ResourceArns=[context.arn("sqs", f"{context.id}-{queue}")],
+        ResourceArns=[deployment.arn("sqs", f"{deployment.id}-{queue}")],
     )["EvaluationResults"]
     assert result["EvalDecision"] == "implicitDeny"
 

@@ -35,10 +35,10 @@ def recorder(system: System) -> Iterator[Recorder]:
     proxy.stop()
 
 
-def allowed(context: DeploymentContext, process: str, call: Call) -> bool:
+def allowed(deployment: DeploymentContext, process: str, call: Call) -> bool:
     """Whether the process's own policy, and not its machine's others, allows the call."""
-    arn = context.arn("iam", f"policy/{context.id}-{process}", regional=False)
-    version = context.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    arn = deployment.arn("iam", f"policy/{deployment.id}-{process}", regional=False)
+    version = deployment.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
     document: Any = version["Document"]
     resource = call.resource
     context: dict[str, list[str]] = {}
@@ -46,14 +46,14 @@ def allowed(context: DeploymentContext, process: str, call: Call) -> bool:
         context.setdefault(key.lower(), []).append(value)
     if "launch template" in context:
         (name,) = context.pop("launch template")
-        found = context.ec2.describe_launch_templates(LaunchTemplateNames=[name])
+        found = deployment.ec2.describe_launch_templates(LaunchTemplateNames=[name])
         template = found["LaunchTemplates"][0]["LaunchTemplateId"]
-        context["ec2:launchtemplate"] = [context.arn("ec2", f"launch-template/{template}")]
+        context["ec2:launchtemplate"] = [deployment.arn("ec2", f"launch-template/{template}")]
     if resource.startswith("i-"):
-        tags = context.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
+        tags = deployment.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
         for tag in tags["Tags"]:
             context[f"aws:resourcetag/{tag['Key']}".lower()] = [tag["Value"]]
-        resource = context.arn("ec2", f"instance/{resource}")
+        resource = deployment.arn("ec2", f"instance/{resource}")
     return decide([document], call.action, resource, context) == "allowed"
 
 
@@ -111,13 +111,13 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     for child in reversed(running):
         child.end(grace=30.0)
 
-    context = load(settings)
+    deployment = load(settings)
     calls = recorder.seen
     assert {call.who for call in calls} == {*ROLES}
     refused = sorted(
         f"{call.who}: {call.action} on {call.resource} {call.context or ''}"
         for call in calls
-        if not allowed(context, call.who, call)
+        if not allowed(deployment, call.who, call)
     )
     assert not refused, "\n".join(refused)
     end_fleet(settings)

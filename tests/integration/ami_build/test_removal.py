@@ -32,7 +32,7 @@ def live_machines(settings: Settings) -> list[str]:
         for page in pages
         for reservation in page["Reservations"]
         for one in reservation["Instances"]
-        if one["StackState"]["Name"] not in ("terminated", "shutting-down")
+        if one["State"]["Name"] not in ("terminated", "shutting-down")
     ]
 
 
