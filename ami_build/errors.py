@@ -11,7 +11,8 @@
         ├── Stuck            the stack is in a state that only its owner can end
         ├── StackFailed      CloudFormation gave up; says at which resource, and why
         ├── TookTooLong      the deadline passed; CloudFormation goes on by itself
-        └── PhotosRemain     buckets hold photos, and nobody said that they may go
+        ├── PhotosRemain     buckets hold photos, and --with-photos was not given
+        └── StillEmptying    S3 empties large buckets; the rest is removed
 """
 
 from facerec_tasks.errors import FacerecError
@@ -51,3 +52,7 @@ class TookTooLong(StackError):
 
 class PhotosRemain(StackError):
     """Raised when buckets would have to be emptied of photos to remove them."""
+
+
+class StillEmptying(StackError):
+    """Raised when buckets are so large that S3's lifecycle empties them, in about two days."""

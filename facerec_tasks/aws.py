@@ -44,7 +44,7 @@ its lease. Who ships logs tries again for ever, and must end in time."""
 
 _NOT_FOUND = {
     "404", "NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound",
-    "ResourceNotFoundException",
+    "ResourceNotFoundException", "ParameterNotFound",
     "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist",
     "InvalidInstanceID.NotFound", "InvalidAMIID.NotFound",
 }  # fmt: skip
@@ -57,7 +57,7 @@ _FORBIDDEN = {
 _THROTTLED = {
     "SlowDown", "Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded",
     "TooManyRequestsException", "RequestTimeout", "InternalError", "ServiceUnavailable",
-    "InsufficientInstanceCapacity", "503", "500",
+    "503", "500",
 }  # fmt: skip
 
 _clients: dict[tuple[str, str | None, str], Any] = {}
@@ -94,6 +94,8 @@ def client(settings: Settings, service: Literal["cloudwatch"]) -> "CloudWatchCli
 def client(settings: Settings, service: Literal["cloudformation"]) -> "CloudFormationClient": ...
 @overload
 def client(settings: Settings, service: Literal["service-quotas"]) -> "ServiceQuotasClient": ...
+@overload
+def client(settings: Settings, service: Literal["ssm"]) -> Any: ...
 @overload
 def client(settings: Settings, service: Literal["lambda"]) -> "LambdaClient": ...
 def client(settings: Settings, service: str) -> Any:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import FacerecError, NotFound, Unavailable
 from facerec_tasks.logs import configure
@@ -32,7 +33,7 @@ from facerec_tasks.settings import Settings, get_settings
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import InputLogEventTypeDef
 
-UNITS = ("machine", "worker", "warm", "web", "controller", "flower", "journal")
+UNITS = ("machine", "settings", "worker", "warm", "web", "controller", "flower", "journal")
 """By name and not ``facerec-*``: journalctl compares a pattern with what it finds when it starts,
 and a unit that has said nothing until then would never be heard."""
 
@@ -182,10 +183,8 @@ class Cursor:
 
     def save(self, cursor: str) -> None:
         """Whole or not at all; a full disk costs lines sent twice and no more."""
-        new = self._path.with_suffix(".new")
         try:
-            new.write_text(cursor, encoding="ascii")
-            new.replace(self._path)
+            write_atomically(self._path, cursor.encode("ascii"))
         except OSError as error:
             logger.warning("the place in the journal is not kept: %s", error)
 

@@ -16,7 +16,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MAX_REQUEST_BYTES = 1024
 """``MaximumMessageSize`` of the request queue, in bytes: body plus attributes. The contract's."""
 
+RESERVED_BUCKET_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
+DEFAULT_REGION = "us-east-1"
+"""Without AWS_REGION and without a region in the AWS profile."""
+
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def sdk_region() -> str | None:
+    """Region of the user's AWS profile, as the AWS SDK finds it; none when nothing names one."""
+    from botocore.session import Session  # slow, and only needed without AWS_REGION
+
+    found: str | None = Session().get_config_variable("region")
+    return found
 
 
 class Settings(BaseSettings):
@@ -28,8 +42,10 @@ class Settings(BaseSettings):
 
     # AWS
     id: str = Field("facerec", pattern=r"^[a-z0-9][a-z0-9-]{0,30}[a-z0-9]$")
+    """Begins every name; not with what S3 reserves: ``xn--``, ``sthree-``, ``amzn-s3-demo-``."""
     region: str = Field(
-        "us-east-1", validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION")
+        default_factory=lambda: sdk_region() or DEFAULT_REGION,
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
     )
     endpoint_url: str | None = Field(None, validation_alias=AliasChoices("AWS_ENDPOINT_URL"))
     lambda_endpoint_url: str | None = Field(
@@ -91,6 +107,9 @@ class Settings(BaseSettings):
     log_group: str = Field("", pattern=r"^[A-Za-z0-9_/.#-]{0,512}$")
     """CloudWatch log group that this machine's journal is shipped to; empty: it is not."""
 
+    settings_parameter: str = Field("", pattern=r"^[A-Za-z0-9_/.-]{0,512}$")
+    """SSM parameter with the settings of a deployed system; empty: the environment has them."""
+
     # Controller
     max_instances: int = Field(15, ge=0)
     scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
@@ -130,6 +149,15 @@ class Settings(BaseSettings):
     @classmethod
     def _former_profile_name(cls, value: Any) -> Any:
         return "one-per-backlog" if value == "course" else value
+
+    @field_validator("id")
+    @classmethod
+    def _id_makes_legal_bucket_names(cls, value: str) -> str:
+        if value.startswith(RESERVED_BUCKET_PREFIXES):
+            raise ValueError(
+                f"S3 reserves names that begin with {', '.join(RESERVED_BUCKET_PREFIXES)}"
+            )
+        return value
 
     @model_validator(mode="after")
     def _relations(self) -> Self:

@@ -149,6 +149,11 @@ def _controller(p: DeploymentContext, template: str) -> Iterator[Need]:
         "name members", instance, "ec2:CreateTags", context={**member, "aws:TagKeys": "Name"}
     )
     yield need(
+        "use the key of disks", p.arn("kms", "key/0"), "kms:CreateGrant", "kms:Decrypt",
+        "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext",
+        context={"kms:ViaService": f"ec2.{s.region}.amazonaws.com"},
+    )  # fmt: skip
+    yield need(
         "give workers their role",
         p.arn("iam", f"role/{p.id}-app-tier-instance", regional=False), "iam:PassRole",
         context={"iam:PassedToService": "ec2.amazonaws.com"},
@@ -209,6 +214,11 @@ def _worker(p: DeploymentContext) -> Iterator[Need]:
 def _journal(p: DeploymentContext, process: str, tier: str) -> Iterator[Need]:
     stream = p.arn("logs", f"log-group:{p.log_group(tier)}:log-stream:i-0")
     yield Need(process, "ship logs", ("logs:CreateLogStream", "logs:PutLogEvents"), stream)
+    parameter = p.arn("ssm", f"parameter/facerec/{p.id}/settings")
+    yield Need(process, "read settings", ("ssm:GetParameter",), parameter)
+    if tier == "web-tier":
+        stack = p.arn("cloudformation", f"stack/facerec-{p.id}/id")
+        yield Need(process, "signal readiness", ("cloudformation:SignalResource",), stack)
 
 
 def _pidbox(p: DeploymentContext) -> str:

@@ -109,7 +109,7 @@ units() {
   # Nobody logs in to these machines; whoever must, unmasks it in the user data.
   ln -sf /dev/null /etc/systemd/system/ssh.service
   ln -sf /dev/null /etc/systemd/system/ssh.socket
-  systemd-analyze verify --man=no "$bundle"/units/*.service "$bundle"/units/*.target >&2 \
+  systemd-analyze verify --man=no "$bundle"/units/facerec-*.service "$bundle"/units/*.target "$bundle"/units/*.timer >&2 \
     || fail "a unit is not valid"
 }
 
@@ -120,7 +120,7 @@ health() {
   [ -n "$portrait" ] || fail "the sample portrait is not in the wheels"
   OMP_NUM_THREADS=1 FACEREC_MODELS_DIR=$root/models "$root/worker/bin/python" "$root/bin/health.py" \
     "$portrait" --models "$root/models" --files "$root/warm.list" >"$scratch/health.json"
-  for role in worker:facerec_tasks.log_shipper web:webapp.__main__ controller:autoscale.controller flower:celery_sqs._ops.flower; do
+  for role in worker:facerec_tasks.log_shipper worker:facerec_tasks.machine_settings web:webapp.__main__ controller:autoscale.controller flower:celery_sqs._ops.flower; do
     "$root/${role%%:*}/bin/python" -c "import ${role##*:}" >&2 || fail "${role%%:*} cannot be imported"
   done
   if "$root/worker/bin/python" -c 'import torch' 2>/dev/null; then fail "torch is in the image"; fi
@@ -137,7 +137,7 @@ def score(unit):
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if "exposure level" in line.lower()]
     return float(lines[0].split(":")[1].split()[0]) if lines else None
-units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "journal", "machine", "warm")]
+units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "journal", "machine", "settings", "warm")]
 print(json.dumps({
     "wheel": pathlib.Path(wheel).name,
     "health": json.loads(pathlib.Path(health).read_text()),

@@ -34,6 +34,17 @@ _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 Progress = Callable[[str], None]
 
 
+def stack_name(id_: str) -> str:
+    """Name of the system's stack: an id may begin with a digit, a stack may not."""
+    return f"facerec-{id_}"
+
+
+def video_stack_names(id_: str) -> tuple[str, ...]:
+    """Names of the stack of ``serverless/template.yaml``: today's, and release 0.1's if legal."""
+    former = (f"{id_}-video",) if id_[0].isalpha() else ()
+    return (f"facerec-{id_}-video", *former)
+
+
 @dataclass(frozen=True)
 class Resource:
     """One resource of the stack."""
@@ -65,8 +76,7 @@ class Stack:
     def __init__(self, settings: Settings, name: str | None = None) -> None:
         """``name``: another than the system's own."""
         self.settings = settings
-        # An id may begin with a digit, a stack may not.
-        self.name = name or f"facerec-{settings.id}"
+        self.name = name or stack_name(settings.id)
 
     @property
     def client(self) -> "CloudFormationClient":

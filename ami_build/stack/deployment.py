@@ -11,8 +11,6 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from ami_build.errors import (
     BucketNameTaken,
     DefaultId,
@@ -22,10 +20,11 @@ from ami_build.errors import (
     TookTooLong,
 )
 from ami_build.image.registry import ID_TAG, Images
+from ami_build.stack.bucket_owner import bucket_owner
 from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE, Progress, Stack, StackState
 from ami_build.stack.plan import ChangeSet, changes
+from facerec_tasks import machine_settings
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import Forbidden, NotFound
 from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ FINISHED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "I
 
 @dataclass(frozen=True)
 class DeployOptions:
-    """What the operator asked for; none means as it is, or the template's default."""
+    """What the operator asked for; ``None`` keeps a value, or takes the template's default."""
 
     image: str | None = None
     """Id of the image; none takes the one that is published."""
@@ -59,6 +58,10 @@ class DeployOptions:
     worker_instance_type: str | None = None
     max_instances: int | None = None
     profile: str | None = None
+    retention_days: int | None = None
+    """Days until photos, names and records expire; 0 keeps them."""
+    settings: tuple[str, ...] = ()
+    """``NAME=value`` words; an empty value takes a setting back."""
 
 
 _PARAMETERS = {
@@ -69,6 +72,7 @@ _PARAMETERS = {
     "worker_instance_type": "WorkerInstanceType",
     "max_instances": "MaxInstances",
     "profile": "ScalingProfile",
+    "retention_days": "RetentionDays",
 }
 """Parameter of the template by field of the options."""
 
@@ -148,32 +152,22 @@ class Deployment:
         """Raises :class:`BucketNameTaken` when the stack could not make a bucket."""
         s = self._settings
         for bucket in (s.in_bucket, s.out_bucket, s.state_bucket):
-            owner = self._owner(bucket)
-            if owner == "ours":
-                raise BucketNameTaken(
-                    f"bucket {bucket} is in this account already, and no stack's. "
-                    "`facerec aws destroy` removes what an earlier one left"
-                )
-            if owner == "another's":
+            owner = bucket_owner(s, bucket)
+            if owner.exists and not owner.region:
                 raise BucketNameTaken(
                     f"bucket {bucket} is taken: names of buckets are global, and another account "
-                    "(or another region of yours) has it. Choose another FACEREC_ID"
+                    "has it. Choose another FACEREC_ID"
                 )
-
-    def _owner(self, bucket: str) -> str:
-        """``nobody's``, ``ours`` or ``another's``."""
-        try:
-            with translated():
-                client(self._settings, "s3").head_bucket(Bucket=bucket)
-        except NotFound:
-            return "nobody's"
-        except Forbidden:
-            return "another's"
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:  # another region
-                return "another's"
-            raise
-        return "ours"
+            if owner.exists and not owner.is_ours(s):
+                raise BucketNameTaken(
+                    f"bucket {bucket} is yours, in {owner.region}, and this is {s.region}: set "
+                    "AWS_REGION to deploy there, or choose another FACEREC_ID"
+                )
+            if owner.exists:
+                raise BucketNameTaken(
+                    f"bucket {bucket} is in this account and region already, and no stack's. "
+                    "`facerec aws destroy` removes what an earlier one left"
+                )
 
     def _parameters(
         self, options: DeployOptions, before: StackState | None
@@ -192,6 +186,8 @@ class Deployment:
             value = getattr(options, field.name)
             if field.name in _PARAMETERS and value is not None:
                 wanted[_PARAMETERS[field.name]] = str(value)
+        if options.settings:
+            wanted["Settings"] = _merged(wanted.get("Settings", ""), options.settings)
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
 
     def _vpc(self) -> str:
@@ -264,6 +260,7 @@ class Deployment:
                 self.stack.client.execute_change_set(ChangeSetName=plan.change_set)
             self._finish()
         self._use_newest_template()
+        self._publish()
         address = self.stack.resources().get("WebAddress")
         return Deployed(
             stack=self.stack.name,
@@ -308,6 +305,15 @@ class Deployment:
                 return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '?')}"
         return state.reason or "see the events of the stack"
 
+    def _publish(self) -> None:
+        """Makes the stack's image that of new workers, too: a rollback is of both tiers."""
+        image, images = self.stack.get().parameters.get("ImageId"), Images(self._settings)
+        version = next((kept.version for kept in images.kept() if kept.id == image), None)
+        if version is None and image:
+            self._say(f"{image} was not baked by `facerec aws bake`: workers keep their image")
+        elif version and images.publish(version):
+            self._say(f"new workers start from {version}")
+
     def _use_newest_template(self) -> None:
         """Workers come from the default version, which CloudFormation leaves at the first."""
         template = self.stack.resources()["LaunchTemplate"].physical
@@ -321,6 +327,17 @@ class Deployment:
                 self._ec2.modify_launch_template(
                     LaunchTemplateId=template, DefaultVersion=str(newest)
                 )
+
+
+def _merged(present: str, changes: tuple[str, ...]) -> str:
+    """The settings after ``changes``; raises :class:`ConfigurationError` naming every fault."""
+    found = dict(word.split("=", 1) for word in present.split())
+    for word in changes:
+        name, _, value = word.partition("=")
+        found[name] = value
+    merged = " ".join(f"{name}={value}" for name, value in sorted(found.items()) if value)
+    machine_settings.parse(merged)
+    return merged
 
 
 def published_image(settings: Settings) -> str | None:

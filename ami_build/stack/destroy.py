@@ -6,18 +6,21 @@ next one. Names of another id that begins with this one (``lab`` and ``lab-two``
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from ami_build.errors import PhotosRemain, Stuck, TookTooLong
+from ami_build.errors import PhotosRemain, StillEmptying, Stuck, TookTooLong
 from ami_build.image.registry import ID_TAG, snapshots_of
-from ami_build.stack.cloudformation import Progress, Stack
+from ami_build.stack.bucket_owner import bucket_owner
+from ami_build.stack.cloudformation import Progress, Stack, video_stack_names
 from autoscale.fleet import MEMBER_TAG
 from celery_sqs import queues
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import Forbidden, NotFound, Unavailable
+from facerec_tasks.errors import NotFound, Unavailable
 from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +32,11 @@ DEADLINE = 1800.0
 MACHINES_DEADLINE = 600.0
 """Seconds until EC2 has ended all machines; a security group in use cannot be deleted."""
 LOOK_EVERY = 2.0
+SNAPSHOT_DEADLINE = 60.0
+"""Seconds until a snapshot is free of the image that was deregistered."""
+MANY = 100_000
+"""Objects of a bucket from which on S3's lifecycle empties it; fewer are deleted call by call."""
+DELETERS = 8
 STACK_SUFFIXES = ("-req-queue", "-req-dlq", "-resp-queue")
 VIDEO_BUCKETS = ("-input", "-stage-1", "-output")
 """Of the stack of ``serverless/template.yaml``."""
@@ -66,7 +74,8 @@ class Inventory:
         if self.video_stack:
             yield "the stack of videos: functions, roles, queue, alarms"
         for bucket, versions in self.buckets.items():
-            yield f"bucket {bucket} with {versions} objects, old versions included"
+            count = f"{MANY} or more" if versions >= MANY else str(versions)
+            yield f"bucket {bucket} with {count} objects, old versions included"
         for kind in ("machines", "images", "snapshots", "queues", "topics"):
             found = getattr(self, kind)
             if found:
@@ -82,7 +91,7 @@ class Destroyer:
         self._settings = settings
         self._say = say
         self._stack = Stack(settings)
-        self._video_stack = Stack(settings, f"{settings.id}-video")
+        self._video_stacks = [Stack(settings, name) for name in video_stack_names(settings.id)]
 
     @property
     def _ec2(self) -> "EC2Client":
@@ -102,12 +111,13 @@ class Destroyer:
             buckets = {
                 bucket: self._count(bucket)
                 for bucket in (s.in_bucket, s.out_bucket, *videos, s.state_bucket)
-                if self._is_there(bucket) and (bucket not in videos or self._is_tagged(bucket))
+                if bucket_owner(s, bucket).is_ours(s)
+                and (bucket not in videos or self._is_tagged(bucket))
             }
             images = self._images()
             return Inventory(
                 stack=self._stack.find() is not None,
-                video_stack=self._video_stack.find() is not None,
+                video_stack=any(stack.find() is not None for stack in self._video_stacks),
                 buckets=buckets,
                 photos=sum(buckets.values()) - buckets.get(s.state_bucket, 0),
                 machines=tuple(self._machines()),
@@ -116,19 +126,6 @@ class Destroyer:
                 queues=tuple(self._queues()),
                 topics=tuple(self._topics()),
             )
-
-    def _is_there(self, bucket: str) -> bool:
-        """Whether it is ours; somebody else's of that name is none."""
-        try:
-            with translated():
-                self._s3.head_bucket(Bucket=bucket)
-        except (NotFound, Forbidden):
-            return False
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:  # another region's
-                return False
-            raise
-        return True
 
     def _is_tagged(self, bucket: str) -> bool:
         """Names like ``<ID>-output`` are too common to be known by."""
@@ -141,7 +138,13 @@ class Destroyer:
         return {"Key": ID_TAG, "Value": self._settings.id} in tags
 
     def _count(self, bucket: str) -> int:
-        return sum(len(batch) for batch in self._versions(bucket))
+        """Versions and marks, at most :data:`MANY`: a month of photos takes hours to list."""
+        count = 0
+        for batch in self._versions(bucket):
+            count += len(batch)
+            if count >= MANY:
+                return MANY
+        return count
 
     def _versions(self, bucket: str) -> Iterator[list[dict[str, str]]]:
         """Versions and marks, a thousand at most at a time: what one call deletes."""
@@ -213,13 +216,23 @@ class Destroyer:
             raise photos_remain(found.photos)
         self._end_web_instance()
         self._end_machines()
-        self._remove_stack(self._video_stack)
+        for stack in self._video_stacks:
+            self._remove_stack(stack)
         self._remove_stack(self._stack)
         self._remove_images()
         self._remove_queues()
         self._remove_topics()
-        for bucket in found.buckets:
+        small = [bucket for bucket, count in found.buckets.items() if count < MANY]
+        for bucket in small:
             self._remove_bucket(bucket)
+        large = [bucket for bucket in found.buckets if bucket not in small]
+        for bucket in large:
+            self._expire(bucket)
+        if large:
+            raise StillEmptying(
+                f"S3 empties {', '.join(large)} by itself, at no cost, in about two days: run this "
+                "again then. Everything else is removed"
+            )
 
     def _end_web_instance(self) -> None:
         """Before its fleet: its controller would launch what we terminate."""
@@ -273,7 +286,20 @@ class Destroyer:
                 self._say(f"deleting image {image}")
                 self._ec2.deregister_image(ImageId=image)
             for snapshot in snapshots:
+                self._delete_snapshot(snapshot)
+
+    def _delete_snapshot(self, snapshot: str) -> None:
+        """EC2 calls it in use for some seconds after its image is gone."""
+        deadline = time.monotonic() + SNAPSHOT_DEADLINE
+        while True:
+            try:
                 _unless_gone(self._ec2.delete_snapshot, SnapshotId=snapshot)
+                return
+            except ClientError as error:
+                in_use = error.response["Error"]["Code"] == "InvalidSnapshot.InUse"
+                if not in_use or time.monotonic() > deadline:
+                    raise
+            time.sleep(LOOK_EVERY)
 
     def _remove_queues(self) -> None:
         """Those made at run time. Subscriptions go with their topics."""
@@ -299,11 +325,32 @@ class Destroyer:
         self._say(f"emptying and deleting bucket {bucket}")
         try:
             with translated():
-                for batch in self._versions(bucket):
-                    self._delete(bucket, batch)
+                with ThreadPoolExecutor(DELETERS) as pool:
+                    for _ in pool.map(partial(self._delete, bucket), self._versions(bucket)):
+                        pass
                 self._s3.delete_bucket(Bucket=bucket)
         except NotFound:
             pass  # it went with the stack
+
+    def _expire(self, bucket: str) -> None:
+        """Has S3 delete every version: faster than any number of calls, and without credentials."""
+        self._say(f"S3 empties bucket {bucket} from now on")
+        rules: Any = [
+            {
+                "ID": "everything", "Status": "Enabled", "Filter": {},
+                "Expiration": {"Days": 1},
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+            },
+            {
+                "ID": "marks", "Status": "Enabled", "Filter": {},
+                "Expiration": {"ExpiredObjectDeleteMarker": True},
+            },
+        ]  # fmt: skip
+        with translated():
+            self._s3.put_bucket_lifecycle_configuration(
+                Bucket=bucket, LifecycleConfiguration={"Rules": rules}
+            )
 
     def _delete(self, bucket: str, batch: list[dict[str, str]]) -> None:
         done = self._s3.delete_objects(

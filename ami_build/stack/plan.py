@@ -31,6 +31,7 @@ PHRASES = {
     "WorkerRole": "role of workers",
     "WebProfile": "instance profile of web-instance",
     "WorkerProfile": "instance profile of workers",
+    "MachineSettings": "settings of the machines that run",
     "WorkerSecurityGroup": "security group of workers: nothing comes in",
     "WebSecurityGroup": "security group of web-instance",
     "LaunchTemplate": "launch template of workers",

@@ -13,15 +13,21 @@ from ami_build.stack.destroy import Destroyer, photos_remain
 from ami_build.stack.plan import ChangeSet
 from cli.commands.bake import bake
 from cli.friendly_errors import friendly_errors
+from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
 from local.processes.shutdown import ShutdownRequested, end_on_signals
+
+OPEN_TO_ALL = (
+    "Everybody on the internet will reach port 8000, and without TLS API keys and photos travel in "
+    "clear. Open it?"
+)
 
 
 @click.group()
 def aws() -> None:
-    """Deploy, run_checks and remove the system in an AWS account.
+    """Deploy, check and remove the system in an AWS account.
 
-    Region and credentials are the AWS SDK's own; FACEREC_ID begins every name.
+    Region and credentials are the AWS SDK's own, profiles included; FACEREC_ID begins every name.
     """
 
 
@@ -30,37 +36,59 @@ def _say(line: str) -> None:
 
 
 def _where(settings: Settings) -> str:
-    """An emulator is named: `facerec up` in this folder is spoken to instead of AWS."""
+    """Account and region, or the emulator that `facerec up` runs in this folder."""
     if settings.endpoint_url:
-        return f"in the emulator at {settings.endpoint_url}, not in AWS"
-    return f"in {settings.region}"
+        return f"in the emulator at {settings.endpoint_url}, region {settings.region}, not in AWS"
+    with translated():
+        account = client(settings, "sts").get_caller_identity()["Account"]
+    return f"in account {account}, region {settings.region}"
 
 
 @aws.command()
-@click.option("--allow", "callers", metavar="CIDR", help="Who reaches port 8000; '' for nobody.")
-@click.option("--email", help="Who is told of alarms and of the budget.")
-@click.option("--budget", type=click.IntRange(min=1), help="Dollars a month of the account.")
-@click.option("--image", help="Id of the image; default: the published app-tier-ami.")
-@click.option("--web-instance-type", metavar="TYPE")
-@click.option("--worker-instance-type", metavar="TYPE")
-@click.option("--max-instances", type=click.IntRange(min=0))
+@click.option(
+    "--allow", "callers", metavar="CIDR", help="Addresses that may reach port 8000; '' for none."
+)
+@click.option("--email", help="Address that alarms and the budget are mailed to.")
+@click.option(
+    "--budget", type=click.IntRange(min=1), help="Dollars a month above which a mail is sent."
+)
+@click.option(
+    "--image", help="Image id for both tiers, to roll back; default: the published app-tier-ami."
+)
+@click.option("--web-instance-type", metavar="TYPE", help="EC2 type of web-instance.")
+@click.option("--worker-instance-type", metavar="TYPE", help="EC2 type of new workers.")
+@click.option("--max-instances", type=click.IntRange(min=0), help="Most workers at a time.")
+@click.option(
+    "--retention-days",
+    type=click.IntRange(0, 36500),
+    help="Days until photos, names and records expire; 0 keeps them.",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the machines, such as FACEREC_SLO=30; no value takes it back.",
+)
 @click.option(
     "--profile",
     type=click.Choice(["slo", "one-per-backlog", "course"]),
     help="Scaling profile; course: the former name of one-per-backlog.",
 )
-@click.option("--bake", "baking", is_flag=True, help="And an image, if there is none; then go on.")
+@click.option("--bake", "baking", is_flag=True, help="Bake an image if there is none.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until S3 keeps versions everywhere.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def deploy(
     baking: bool, no_wait: bool, yes: bool, as_json: bool, **wishes: str | int | None
 ) -> None:
-    """Make the stack, or bring it up to date: first the plan, then, after a yes, the deed.
+    """Create or update the stack: show the change set, ask for confirmation, apply it.
 
-    What is not said stays as it is. Without an image (`facerec aws bake`) nothing runs yet. May be
-    interrupted and run again at any time.
+    Options that are not given keep their value. Without an image (`facerec aws bake`) nothing runs.
+    Changed settings reach running machines within two minutes. May be interrupted and run again.
     """
+    if str(wishes.get("callers") or "").endswith("/0") and not yes:
+        click.confirm(OPEN_TO_ALL, abort=True, err=True)
     with friendly_errors(ClientError):
         deployment = Deployment(get_settings(), _say)
         plan = deployment.plan(DeployOptions(**wishes))  # type: ignore[arg-type]
@@ -110,9 +138,9 @@ def _tell(done: Deployed) -> None:
 @aws.command()
 @click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
 def doctor(as_json: bool) -> None:
-    """Look at every resource, attribute and permission; say what is wrong and what to do about it.
+    """Check every resource, attribute and permission; show each fault with its remedy.
 
-    Ends with 1 when something is at fault. Advice alone is no fault.
+    Exits with 1 when there is a fault. Advice alone is no fault.
     """
     with friendly_errors(ClientError):
         findings = run_checks(get_settings())
@@ -129,17 +157,18 @@ def doctor(as_json: bool) -> None:
 
 
 @aws.command()
-@click.option("--with-photos", is_flag=True, help="Also although photos are stored.")
+@click.option("--with-photos", is_flag=True, help="Remove stored photos, names and records, too.")
 @click.option("--confirm", metavar="ID", help="The FACEREC_ID, instead of typing it when asked.")
 def destroy(with_photos: bool, confirm: str | None) -> None:
-    """Remove the system and all it has made, for ever: machines, images, queues, buckets.
+    """Remove the system and everything it made: machines, images, queues, buckets.
 
-    Refuses while photos are stored, unless told. May be interrupted and run again.
+    Refuses while photos are stored, unless --with-photos is given, and touches nothing in another
+    region. May be interrupted and run again.
     """
     with friendly_errors(ClientError):
         settings = get_settings()
-        removal = Destroyer(settings, _say)
-        found = removal.look()
+        destroyer = Destroyer(settings, _say)
+        found = destroyer.look()
         if found.empty:
             click.echo(f"nothing of {settings.id} is {_where(settings)}")
             return
@@ -151,8 +180,8 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
         typed = confirm or click.prompt(f"type {settings.id} to go on", default="", err=True)
         if typed != settings.id:
             raise click.ClickException("nothing was removed")
-        removal.remove(with_photos=with_photos)
-        left = removal.look()
+        destroyer.remove(with_photos=with_photos)
+        left = destroyer.look()
     if not left.empty:
         raise click.ClickException(f"left: {'; '.join(left.lines())}. Run this again in a minute")
     click.echo(f"nothing of {settings.id} is left")

@@ -8,11 +8,11 @@ broadcast or a child at a task, fetches it for all.
 import contextlib
 import fcntl
 import logging
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
 from facerec_tasks.recognition.gallery import mapped
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
@@ -131,8 +131,8 @@ class GallerySource:
         gallery = Gallery.from_bytes(data)  # refused before it takes a good one's place
         for left_behind in self._folder.glob("*.partial"):  # by a process killed while it wrote
             left_behind.unlink(missing_ok=True)
-        self._replace(self.path, mapped.to_bytes(gallery))
-        self._replace(self._etag_path, new_etag.encode())
+        write_atomically(self.path, mapped.to_bytes(gallery), durable=True)
+        write_atomically(self._etag_path, new_etag.encode(), durable=True)
         log.info("gallery of %d people, %s", len(gallery), gallery.engine)
 
     def _drop(self) -> None:
@@ -171,15 +171,6 @@ class GallerySource:
         if self._mapped is None or self._mapped[0] != identity:
             self._mapped = (identity, mapped.open_file(self.path))
         return self._mapped[1]
-
-    @staticmethod
-    def _replace(path: Path, data: bytes) -> None:
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     @contextlib.contextmanager
     def _locked(self, timeout: float) -> Iterator[None]:

@@ -4,10 +4,10 @@ Those in fp32 were converted when the machine was set up. An int8 network is mad
 one's own people, so it lies beside their gallery and a machine fetches it when it first needs it.
 """
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.recognition.detection.detector import Detector
 from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.embedding.embedder import Embedder
@@ -41,7 +41,7 @@ class ModelFiles:
     def stage(self, engine: str, network: bytes) -> str:
         """Keeps an int8 network on this machine, to be tried; returns the precision it gives."""
         name = precision.of_network(network)
-        _write(self._fetched / _file(engine, name), network)
+        write_atomically(self._fetched / _file(engine, name), network)
         return name
 
     def publish(self, gallery: Gallery) -> None:
@@ -79,15 +79,7 @@ class ModelFiles:
                 f"the network {path.name} of the gallery is not in the state bucket; "
                 "run: facerec people precision fp32"
             )
-        _write(path, stored.data)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, also when two processes fetch at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+        write_atomically(path, stored.data)
 
 
 def _is_whole(path: Path, name: str) -> bool:

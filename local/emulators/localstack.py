@@ -26,7 +26,7 @@ REQUIREMENTS = ROOT / "requirements" / "localstack.txt"
 ENVIRONMENT = ROOT / ".venv-localstack"
 OLDEST, NEWEST = 12, 14
 """Minor versions of Python 3 that may run it, tried from the newest known to work."""
-SERVICES = ("sqs", "sns", "s3", "ec2", "iam", "sts", "cloudformation", "cloudwatch", "logs")
+SERVICES = ("sqs", "sns", "s3", "ec2", "iam", "sts", "cloudformation", "cloudwatch", "logs", "ssm")
 START_TIMEOUT = 120.0
 """Seconds; it takes about six on an idle machine."""
 INSTALL_TIMEOUT = 900.0

@@ -8,6 +8,7 @@ import logging
 import threading
 from pathlib import Path
 
+from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.errors import AwsError
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
@@ -52,11 +53,7 @@ class GalleryPersistence:
         stored = self._state.find(name)
         if stored is None:  # removed since the listing
             return
-        path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}")
-        partial.write_bytes(stored.data)
-        partial.replace(path)  # whole or not at all, whenever we are killed
+        write_atomically(self._folder / name, stored.data)
 
     def watch(self) -> None:
         """Saves every few seconds, in a thread of its own, until :meth:`stop`."""

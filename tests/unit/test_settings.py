@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -54,3 +56,22 @@ def test_all_faults_are_listed_at_once() -> None:
 def test_a_task_may_not_outlast_the_request_that_waits_for_it() -> None:
     with pytest.raises(ValidationError, match="FACEREC_TASK_TIME_LIMIT must be below"):
         Settings(task_time_limit=300)
+
+
+def test_the_region_is_that_of_the_users_aws_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\nregion = eu-west-1\n[profile lab]\nregion = eu-north-1\n")
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    assert Settings().region == "eu-west-1"
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    assert Settings().region == "eu-north-1"
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    assert Settings().region == "us-west-2"
+    for name in ("AWS_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    assert Settings().region == "us-east-1"

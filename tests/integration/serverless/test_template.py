@@ -70,7 +70,7 @@ def deploy(cloudformation: "CloudFormationClient", facerec_id: str, concurrency:
         "FaceRecognitionImage": f"{IMAGES}/{RECOGNITION}:1",
         "Concurrency": str(concurrency),
     }
-    name = f"{facerec_id}-video"
+    name = f"facerec-{facerec_id}-video"
     cloudformation.create_change_set(
         StackName=name,
         ChangeSetName="first",

@@ -53,14 +53,31 @@ def test_every_service_belongs_to_one_tier() -> None:
         for tier in ("app", "web")
         for name in unit(f"facerec-{tier}-tier.target")["Unit"]["Wants"].split()
     ]
-    assert sorted(wanted) == sorted([*{*wanted}, SHARED])
-    assert {f"facerec-{name}.service" for name in (*SERVICES, "warm")} == {*wanted}
-    assert {p.name for p in UNITS.glob("*.service")} == {*wanted, "facerec-machine.service"}
+    assert sorted(wanted) == sorted([*{*wanted}, SHARED, "facerec-settings.timer"])
+    services = {name for name in wanted if name.endswith(".service")}
+    assert {f"facerec-{name}.service" for name in (*SERVICES, "warm")} == services
+    others = {"facerec-machine.service", "facerec-settings.service"}
+    assert {p.name for p in UNITS.glob("facerec-*.service")} == {*services, *others}
+
+
+@pytest.mark.parametrize(
+    ("role", "tier"),
+    [("worker", "app"), ("web", "web"), ("controller", "web"), ("flower", "web")],
+)
+def test_changed_settings_of_a_role_restart_its_service(role: str, tier: str) -> None:
+    service = unit(f"facerec-{role}.service")
+    file = service["Service"]["EnvironmentFile"].removeprefix("-")
+    assert file == unit("facerec-restart@.path")["Path"]["PathChanged"].replace("%i", role)
+    assert "facerec-settings.service" in service["Unit"]["After"]
+    wanted = unit(f"facerec-{tier}-tier.target")["Unit"]["Wants"].split()
+    assert {f"facerec-restart@{role}.path", "facerec-settings.timer"} <= {*wanted}
+    first = unit("facerec-settings.service")["Unit"]["Before"].split()
+    assert {f"facerec-{role}.service", f"facerec-restart@{role}.path"} <= {*first}
 
 
 def test_the_log_shipper_covers_every_unit_and_stops_last() -> None:
     assert {f"facerec-{name}.service" for name in log_shipper.UNITS} == {
-        p.name for p in UNITS.glob("*.service")
+        p.name for p in UNITS.glob("facerec-*.service")
     }
     stopped_before_it = unit(SHARED)["Unit"]["Before"].split()
     assert {*stopped_before_it, SHARED} == {f"facerec-{name}.service" for name in SERVICES}

@@ -7,6 +7,7 @@ settled in the end (:mod:`.acknowledger`).
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,28 @@ TURN = 0.01
 """Seconds until the event loop takes another turn after a delivery."""
 EVENT_EXCHANGE = "celeryev"
 """Celery's ``event_exchange``, a topic exchange; on SNS it is a fanout, as it is on Redis."""
+
+
+_PIDBOX_SUFFIX = re.compile(r"-[^-]*-pidbox$")
+
+
+def shortened(legal: str, name: str) -> str:
+    """``legal`` cut to 80 characters and told apart by a digest of ``name``.
+
+    The end ``-<namespace>-pidbox`` stays: IAM policies match control and reply queues by it.
+    """
+    if len(legal) <= MAX_QUEUE_NAME:
+        return legal
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    suffix = _PIDBOX_SUFFIX.search(legal)
+    ending = f"-{digest}{suffix.group() if suffix else ''}"
+    return legal[: MAX_QUEUE_NAME - len(ending)] + ending
+
+
+def auto_delete_queue_name(namespace: str, name: str) -> str:
+    """SQS's name of a queue that is deleted with its owner, such as a worker's control queue."""
+    full = f"{namespace}-{name}"
+    return shortened(full.translate(SQS.CHARS_REPLACE_TABLE), full)
 
 
 @contextmanager
@@ -101,15 +124,11 @@ class Channel(SQS.Channel):
         return self._transport.session.sqs()
 
     def entity_name(self, name: str, table: Any = SQS.CHARS_REPLACE_TABLE) -> str:
-        """A legal SQS name of at most 80 characters; long ones end with a digest."""
-        legal: str = super().entity_name(name, table)
-        if len(legal) <= MAX_QUEUE_NAME:
-            return legal
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-        return f"{legal[: MAX_QUEUE_NAME - 17]}-{digest}"
+        """A legal SQS name of at most 80 characters, see :func:`shortened`."""
+        return shortened(super().entity_name(name, table), name)
 
     def _temporary_name(self, name: str) -> str:
-        return self.entity_name(f"{self._transport.options.namespace}-{name}")
+        return auto_delete_queue_name(self._transport.options.namespace, name)
 
     def _sqs_name(self, queue: str) -> str:
         if is_reply(queue) or is_control(queue) or queue in self._transport.auto_delete:

@@ -1,0 +1,46 @@
+"""Whose a bucket is: names are global, so a bucket may be in another account or region."""
+
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import Forbidden, NotFound
+from facerec_tasks.settings import Settings
+
+REGION_HEADER = "x-amz-bucket-region"
+"""In every answer to HeadBucket. botocore follows S3's 301 to another region by itself, so the
+status says nothing: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"""
+
+
+@dataclass(frozen=True)
+class BucketOwner:
+    """``region`` is empty for a bucket that does not exist or that another account has."""
+
+    exists: bool
+    region: str = ""
+
+    def is_ours(self, settings: Settings) -> bool:
+        """Whether it is this account's and in the region that is worked in."""
+        return self.region == settings.region
+
+
+def bucket_owner(settings: Settings, bucket: str) -> BucketOwner:
+    """Asks S3; raises :class:`facerec_tasks.errors.AwsError`."""
+    try:
+        with translated():
+            found = client(settings, "s3").head_bucket(Bucket=bucket)
+    except NotFound:
+        return BucketOwner(exists=False)
+    except Forbidden:
+        return BucketOwner(exists=True)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:
+            return BucketOwner(exists=True, region=_region(error.response))
+        raise
+    return BucketOwner(exists=True, region=_region(found) or settings.region)
+
+
+def _region(answer: object) -> str:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})  # type: ignore[attr-defined]
+    return str(headers.get(REGION_HEADER, ""))

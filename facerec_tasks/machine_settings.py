@@ -1,0 +1,117 @@
+"""The settings of one machine's services: ``python -m facerec_tasks.machine_settings FOLDER``.
+
+The stack keeps them in the SSM parameter ``FACEREC_SETTINGS_PARAMETER`` as ``NAME=value`` words. A
+timer runs this every minute: it writes one environment file a role, and only when that role's
+settings have changed, which restarts that role's service (``facerec-restart@.path``). So a changed
+setting reaches machines that run, without replacing them.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pydantic
+from botocore.exceptions import BotoCoreError, ClientError
+
+from facerec_tasks.atomic_file import write_atomically
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import ConfigurationError, FacerecError
+from facerec_tasks.logs import configure
+from facerec_tasks.settings import Settings, get_settings
+
+log = logging.getLogger(__name__)
+
+ROLES = ("worker", "web", "controller", "flower")
+ROLES_OF = {
+    "FACEREC_MAX_INSTANCES": ("controller",),
+    "FACEREC_SCALING_PROFILE": ("controller",),
+    "FACEREC_SLO": ("controller",),
+    "FACEREC_FLEET_MODE": ("controller",),
+    "FACEREC_SPOT": ("controller",),
+    "FACEREC_BOOT": ("controller",),
+    "FACEREC_BOOT_WORST": ("controller",),
+    "FACEREC_WEB_URLS": ("controller",),
+    "FACEREC_MAX_WAITING": ("web",),
+    "FACEREC_RATE_LIMIT": ("web",),
+    "FACEREC_RATE_BURST": ("web",),
+    "FACEREC_MAX_FILES": ("web",),
+    "FACEREC_DRAIN_TIMEOUT": ("web",),
+    "FACEREC_CONCURRENCY": ("worker",),
+    "FACEREC_MAX_STARTS": ("worker",),
+}
+"""Roles that read a setting; every role reads what is not here."""
+OF_THE_MACHINE = frozenset(
+    f"FACEREC_{name}"
+    for name in ("ID", "HOST", "MACHINE", "STATE_DIR", "MODELS_DIR", "LAUNCH_TEMPLATE",
+                 "LOG_GROUP", "SETTINGS_PARAMETER", "FLOWER_PORT", "METRICS_PORT")
+)  # fmt: skip
+"""Written by the stack or the image; a setting cannot change them."""
+_WORD = re.compile(r"(FACEREC_[A-Z0-9_]+)=([A-Za-z0-9_.,:/@%+-]*)")
+
+
+def parse(text: str) -> dict[str, str]:
+    """Settings by name; raises :class:`ConfigurationError` naming every fault."""
+    words = text.split()
+    found = {m[1]: m[2] for m in map(_WORD.fullmatch, words) if m}
+    known = {f"FACEREC_{name.upper()}" for name in Settings.model_fields} - OF_THE_MACHINE
+    faults = [f"{word!r} is not FACEREC_NAME=value" for word in words if not _WORD.fullmatch(word)]
+    faults += [f"{name} is no setting of a deployed system" for name in found if name not in known]
+    faults += _invalid(found)
+    if faults:
+        raise ConfigurationError("; ".join(faults))
+    return found
+
+
+def _invalid(found: Mapping[str, str]) -> list[str]:
+    fields = {name.removeprefix("FACEREC_").lower(): value for name, value in found.items()}
+    fields = {name: value for name, value in fields.items() if name in Settings.model_fields}
+    if "web_urls" in fields:
+        fields.pop("web_urls")  # a list, which only the environment's own parser reads
+    try:
+        Settings(**fields)  # type: ignore[arg-type]
+    except pydantic.ValidationError as error:
+        return [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    return []
+
+
+def environment_of(role: str, found: Mapping[str, str]) -> str:
+    """The environment file of a role."""
+    chosen = {n: v for n, v in sorted(found.items()) if role in ROLES_OF.get(n, ROLES)}
+    return "".join(f"{name}={value}\n" for name, value in chosen.items())
+
+
+def write(folder: Path, found: Mapping[str, str]) -> list[str]:
+    """Writes the files that change; returns their roles."""
+    changed = []
+    for role in ROLES:
+        path, wanted = folder / role, environment_of(role, found)
+        if not path.exists() or path.read_text() != wanted:
+            write_atomically(path, wanted.encode())
+            changed.append(role)
+    return changed
+
+
+def fetch(settings: Settings) -> str:
+    """The parameter's text; raises :class:`FacerecError` and botocore's errors."""
+    with translated():
+        found = client(settings, "ssm").get_parameter(Name=settings.settings_parameter)
+    return str(found["Parameter"].get("Value", ""))
+
+
+def main() -> None:
+    configure("settings")
+    settings = get_settings()
+    if not settings.settings_parameter:
+        return
+    try:
+        changed = write(Path(sys.argv[1]), parse(fetch(settings)))
+    except (FacerecError, ClientError, BotoCoreError) as error:
+        sys.exit(f"the settings stay as they are: {error}")
+    if changed:
+        log.info("changed settings of %s", ", ".join(changed))
+
+
+if __name__ == "__main__":
+    main()
