@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import click
@@ -12,7 +12,7 @@ from rich.table import Table
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.state_bucket import StateBucket
-from webapp.services.keys import DEPRECATED_SCOPES, SCOPES, ApiKey, ApiKeys, make
+from webapp.services.keys import DEPRECATED_SCOPES, SCOPES, ApiKey, ApiKeys, make, make_aws
 
 
 @click.group()
@@ -31,17 +31,33 @@ def keys() -> None:
     show_default=True,
     help="What the key is good for; may be given several times.",
 )
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    help="Good for this collection only; may be given several times.",
+)
+@click.option("--aws", is_flag=True, help="An access key pair for AWS's own clients.")
 @click.option("--json", "as_json", is_flag=True)
-def add(label: str, scopes: tuple[str, ...], as_json: bool) -> None:
+def add(
+    label: str, scopes: tuple[str, ...], collections: tuple[str, ...], aws: bool, as_json: bool
+) -> None:
     """Make a key for LABEL and show it, this once."""
     with friendly_errors():
-        key, token = make(label, scopes, time.time())
-        _keys().add(key)
+        if aws:
+            key, token = make_aws(label, scopes, time.time()), ""
+        else:
+            key, token = make(label, scopes, time.time())
+        _keys().add(replace(key, collections=collections))
     if as_json:
-        click.echo(json.dumps({"id": key.id, "scopes": key.scopes, "token": token}))
+        secret = {"secret": key.secret} if aws else {"token": token}
+        click.echo(json.dumps({"id": key.id, "scopes": key.scopes, **secret}))
         return
-    click.echo(token)
-    click.echo("Keep it: it is not stored and cannot be shown again.", err=True)
+    if aws:
+        click.echo(f"AWS_ACCESS_KEY_ID={key.id}\nAWS_SECRET_ACCESS_KEY={key.secret}")
+    else:
+        click.echo(token)
+    click.echo("Keep it: it cannot be shown again.", err=True)
 
 
 @keys.command("list")
@@ -53,7 +69,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         rows = [{**asdict(key), "created_at": _day(key)} for key in found]
         for row in rows:
-            del row["digest"]
+            del row["digest"], row["secret"]
         click.echo(json.dumps(rows))
         return
     table = Table("id", "label", "scopes", "made")

@@ -3,6 +3,9 @@
 import ipaddress
 import logging
 import math
+import time
+
+from flask import request
 
 from facerec_tasks.settings import Settings
 from webapp.http.errors import Problem
@@ -49,6 +52,33 @@ class Access:
         if scope not in key.scopes:
             raise Problem("scope-missing", f"this key is not good for {scope}")
         return key
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether data is for holders of keys alone."""
+        return self._guarded and not self._open
+
+    def admit_signed(self, scope: str, key: ApiKey | None, *, known: bool) -> ApiKey | None:
+        """As :meth:`admit`, of a request with an AWS signature that is still to be verified.
+
+        ``key`` is the one it names, ``known`` whether it names any.
+        """
+        address, now = request.remote_addr or "", time.monotonic()
+        if key is None and not self.needs_key:
+            return None
+        if key is None:
+            self.penalize(address)
+            raise Problem("key-unknown" if known else "key-missing", "no such access key")
+        if self._guarded:
+            self._limit(key.id, now)
+        if scope not in key.scopes:
+            raise Problem("scope-missing", f"this key is not good for {scope}")
+        return key
+
+    def penalize(self, address: str) -> None:
+        """Counts a wrong key or signature; raises :class:`Problem` when there were too many."""
+        if self._guarded:
+            self._limit(address, time.monotonic(), GUESS_COST)
 
     def _known(self, token: str, address: str, now: float) -> ApiKey:
         key = self._keys.find(token)

@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from facerec_tasks import logs
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import errors, rendering
 from webapp.http.access import Access
 from webapp.http.errors import Problem
@@ -21,7 +22,12 @@ from webapp.http.routes_v1 import routes_v1
 from webapp.http.views import PhotoViews
 from webapp.pages.status import Status
 from webapp.pages.views import Pages
+from webapp.rekognition.access import SignedAccess
+from webapp.rekognition.operations import Operations as RekognitionOperations
+from webapp.rekognition.view import RekognitionView, is_rekognition
+from webapp.services.collections import CollectionService
 from webapp.services.enrolled_people import EnrolledPeople
+from webapp.services.faces import FaceService
 from webapp.services.keys import ApiKeys
 from webapp.services.metrics import WebMetrics
 from webapp.services.people import PeopleService, WorkerRequests
@@ -56,13 +62,27 @@ def create_app(settings: Settings, task_client: TaskClient) -> Flask:
     workers = WorkerRequests(storage.state, task_client)
     people_service = PeopleService(EnrolledPeople(storage.state), workers)
     people = PeopleViews(settings, people_service, recognition, task_client)
+    keys = ApiKeys(storage.state)
+    access = Access(settings, keys)
+    operations_of_rekognition = RekognitionOperations(
+        settings,
+        people_service,
+        FaceService(workers),
+        CollectionService(storage.state, people_service.enrolled, workers),
+    )
+    rekognition = RekognitionView(
+        settings,
+        operations_of_rekognition,
+        recognition,
+        task_client,
+        SignedAccess(access, keys).authorize,
+    )
     v1 = routes_v1(settings, storage.state, people_service, workers, recognition, task_client)
     operations = Operations(settings, task_client)
     pages, status = Pages(settings), Status(settings, task_client)
     # "//Nobody" is a name: never another address, and no address a request is sent on to.
     app.url_map.merge_slashes = False
-    scopes = _add_routes(app, photos, people, operations, pages, status, v1)
-    access = Access(settings, ApiKeys(storage.state))
+    scopes = _add_routes(app, photos, rekognition, people, operations, pages, status, v1)
     access.warn()
     app.before_request(_begin)
     app.before_request(lambda: _admit(access, scopes))
@@ -74,6 +94,7 @@ def create_app(settings: Settings, task_client: TaskClient) -> Flask:
 def _add_routes(
     app: Flask,
     photos: PhotoViews,
+    rekognition: RekognitionView,
     people: PeopleViews,
     operations: Operations,
     pages: Pages,
@@ -82,7 +103,7 @@ def _add_routes(
 ) -> dict[str, str]:
     """Adds the routes; returns the scope each one needs, by the name of its endpoint."""
     routes: list[tuple[str, str, View, str | None]] = [
-        ("POST", "/", photos.recognize, "recognize"),
+        ("POST", "/", rekognition.or_else(photos.recognize), "recognize"),
         ("GET", "/results/<task_id>", photos.result, "recognize"),
         ("DELETE", "/results/<task_id>", photos.cancel, "recognize"),
         ("GET", "/results/<task_id>/<picture>", photos.picture, "recognize"),
@@ -128,8 +149,13 @@ def _admit(access: Access, scopes: dict[str, str]) -> None:
     if request.method != "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site":
         # Any page of the web may make a browser send a form to a service on its user's machine.
         raise Problem("cross-site", "pages of other sites may not ask this")
+    if is_rekognition():  # its view looks at the signature, which is of the body too
+        return
     key = access.admit(scope, given or None, request.remote_addr or "0.0.0.0", time.monotonic())  # noqa: S104 - no address we bind to
     g.client = key.id if key else ""
+    collection = (request.view_args or {}).get("collection", DEFAULT)
+    if key is not None and scope not in (None, "operate") and not key.reaches(collection):
+        raise Problem("scope-missing", f"this key is not good for collection {collection}")
 
 
 def _end(response: Response, metrics: WebMetrics) -> Response:

@@ -25,6 +25,7 @@ STATUS: dict[str, int] = {
     "key-missing": 401,
     "key-unknown": 401,
     "scope-missing": 403,
+    "bad-signature": 403,
     "cross-site": 403,
     "not-found": 404,
     "method-not-allowed": 405,

@@ -1,5 +1,8 @@
 """Faces of photos that are not kept: detect, embed, compare, search."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 from flask import Response
 
 from facerec_tasks.settings import Settings
@@ -8,7 +11,7 @@ from webapp.http import forms
 from webapp.http.people import read_photos, waiting
 from webapp.http.people_v1 import Route
 from webapp.http.rendering import render
-from webapp.services.faces import FaceService
+from webapp.services.faces import FaceService, Source
 from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import TaskClient
 
@@ -47,22 +50,22 @@ class FacesV1:
         wait = waiting(self._settings, self._task_client, collection)
         limit = forms.number("limit", 3, 1, MAX_CANDIDATES)
         threshold = forms.share("threshold", None, MAX_DISTANCE)
-        with self._task_client.admission_slot():
-            found = self._service.search(self._photo(), limit, threshold, wait)
+        with self._task_client.admission_slot(), self._photo() as photo:
+            found = self._service.search(photo, limit, threshold, wait)
         return render(found, "".join(f"{face['name']}\n" for face in found["faces"]))
 
     def detect(self) -> Response:
         """``POST /v1/detect``: the faces of a photo."""
         wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot():
-            found = self._service.detect(self._photo(), wait)
+        with self._task_client.admission_slot(), self._photo() as photo:
+            found = self._service.detect(photo, wait)
         return render(found, f"{len(found['faces'])} faces\n")
 
     def embed(self) -> Response:
         """``POST /v1/embed``: the faces of a photo with their embeddings."""
         wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot():
-            found = self._service.embed(self._photo(), wait)
+        with self._task_client.admission_slot(), self._photo() as photo:
+            found = self._service.embed(photo, wait)
         return render(found, "".join(f"{face['embedding']}\n" for face in found["faces"]))
 
     def compare(self) -> Response:
@@ -71,14 +74,23 @@ class FacesV1:
         A face of the second within ``threshold`` is one person's with it.
         """
         wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot():
+        with self._task_client.admission_slot(), ExitStack() as uploads:
             with self._recognition.upload_slot():
-                source, target = forms.exactly(2, read_photos(2, self._settings))
-            found = self._service.compare(source.data, target.data, wait)
+                source, target = (
+                    uploads.enter_context(self._service.uploaded(photo.data))
+                    for photo in forms.exactly(2, read_photos(2, self._settings))
+                )
+            found = self._service.compare(source, target, wait)
         same = [face["distance"] <= found["threshold"] for face in found["target"]["faces"]]
         outcome = "same" if any(same) else "different" if same else "no-face"
         return render({**found, "outcome": outcome}, outcome)
 
-    def _photo(self) -> bytes:
-        with self._recognition.upload_slot():
-            return forms.one_photo(self._settings.max_upload_bytes).data
+    @contextmanager
+    def _photo(self) -> Iterator[Source]:
+        """The photo of the request, where workers find it; its bytes are let go of."""
+        with ExitStack() as uploads:
+            with self._recognition.upload_slot():
+                data = forms.one_photo(self._settings.max_upload_bytes).data
+                source = uploads.enter_context(self._service.uploaded(data))
+                del data
+            yield source

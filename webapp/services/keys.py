@@ -11,7 +11,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from facerec_tasks.errors import AwsError, PreconditionFailed
 from facerec_tasks.storage import layout
@@ -23,6 +24,9 @@ SCOPES = ("recognize", "people:read", "people:write", "embed", "operate")
 """Photos and results; list people; change people; metrics and requests in flight."""
 DEPRECATED_SCOPES = {"recognise": "recognize"}
 """Old spelling of a scope, accepted in stored keys until 0.3.0."""
+AWS_MARK = "FRAK"
+"""Begins the id of an access key pair for AWS's clients."""
+_AWS_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 MARK = "fr"
 """Begins every key, so that scanners of repositories and logs can know one."""
 REFRESH = 30.0
@@ -43,6 +47,14 @@ class ApiKey:
     scopes: tuple[str, ...]
     created_at: float
     """Unix seconds."""
+    collections: tuple[str, ...] = ()
+    """Collections it is good for; empty: all."""
+    secret: str = ""
+    """Of a pair for AWS's clients: who checks an AWS signature must know the secret itself."""
+
+    def reaches(self, collection: str) -> bool:
+        """Whether it is good for a collection."""
+        return not self.collections or collection in self.collections
 
 
 def make(label: str, scopes: Iterable[str], now: float) -> tuple[ApiKey, str]:
@@ -72,6 +84,17 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def make_aws(label: str, scopes: Iterable[str], now: float) -> ApiKey:
+    """A new access key pair: its ``id`` and ``secret`` are what AWS's clients are configured with.
+
+    Raises :class:`ValueError` for a scope there is not.
+    """
+    key, _ = make(label, scopes, now)
+    id_ = AWS_MARK + "".join(secrets.choice(_AWS_ALPHABET) for _ in range(16))
+    secret = secrets.token_urlsafe(30)
+    return replace(key, id=id_, digest=_digest(secret), secret=secret)
+
+
 class ApiKeys:
     """The keys of the system. Errors come as :class:`facerec_tasks.errors.AwsError`."""
 
@@ -84,6 +107,14 @@ class ApiKeys:
     def find(self, token: str) -> ApiKey | None:
         """The key these words belong to; raises when S3 is away and none was ever read."""
         return match(self._current(REFRESH), token) or match(self._current(UNKNOWN_REFRESH), token)
+
+    def find_pair(self, id_: str) -> ApiKey | None:
+        """The access key pair of that id; whoever asks has yet to check a signature with it."""
+        for max_age in (REFRESH, UNKNOWN_REFRESH):
+            for key in self._current(max_age):
+                if key.id == id_ and key.secret:
+                    return key
+        return None
 
     def all(self) -> tuple[ApiKey, ...]:
         """The keys as they are now."""
@@ -121,7 +152,7 @@ class ApiKeys:
         """Writes on the condition that nobody else did meanwhile; else anew."""
         for attempt in range(1, EDIT_ATTEMPTS + 1):
             stored = self._state.find(layout.KEYS_CURRENT)
-            data = json.dumps([asdict(key) for key in change(_decoded(stored))]).encode()
+            data = json.dumps([_encoded(key) for key in change(_decoded(stored))]).encode()
             try:
                 if stored:
                     self._state.put(layout.KEYS_CURRENT, data, if_match=stored.etag)
@@ -138,10 +169,22 @@ def _current_names(scopes: Iterable[str]) -> tuple[str, ...]:
     return tuple(DEPRECATED_SCOPES.get(scope, scope) for scope in scopes)
 
 
+def _encoded(key: ApiKey) -> dict[str, Any]:
+    """Older versions read the keys too: what they do not know is left out where it is empty."""
+    found = asdict(key)
+    return {k: v for k, v in found.items() if v or k not in ("collections", "secret")}
+
+
 def _decoded(stored: Stored | None) -> tuple[ApiKey, ...]:
     if stored is None:
         return ()
     return tuple(
-        ApiKey(**{**one, "scopes": _current_names(one["scopes"])})
+        ApiKey(
+            **{
+                **one,
+                "scopes": _current_names(one["scopes"]),
+                "collections": tuple(one.get("collections", ())),
+            }
+        )
         for one in json.loads(stored.data)
     )

@@ -1,0 +1,1 @@
+"""Amazon Rekognition's protocol for faces, so that its clients work against this service."""

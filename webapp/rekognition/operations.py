@@ -1,0 +1,233 @@
+"""Rekognition's operations on collections and faces, answered by our own services."""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from facerec_tasks.recognition.gallery.records import FaceRecord, PersonRecord
+from facerec_tasks.settings import Settings
+from webapp.http.uploads import accept
+from webapp.rekognition import shapes
+from webapp.rekognition.errors import RekognitionError, invalid
+from webapp.rekognition.shapes import Structure
+from webapp.services.collections import CollectionService
+from webapp.services.faces import FaceService, Source, stored_photo
+from webapp.services.people import PeopleService, Wait
+
+PAGE = 1000
+MAX_FACES = 80
+"""Matches unless another number is asked for, as Rekognition's."""
+THRESHOLD = 80.0
+"""Least similarity unless another is asked for, as Rekognition's."""
+NO_FACES = "There are no faces in the image. Should be at least 1."
+ACCOUNT = "000000000000"
+
+Operation = Callable[[Structure, Wait], Structure]
+
+
+class Operations:
+    """One method per operation: parameters of botocore's model in, its output shape out."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        people: PeopleService,
+        faces: FaceService,
+        collections: CollectionService,
+    ) -> None:
+        self._settings = settings
+        self._people = people
+        self._faces = faces
+        self._collections = collections
+
+    def table(self) -> dict[str, tuple[Operation, str]]:
+        """By name: the operation, and the scope a key needs for it."""
+        return {
+            "CreateCollection": (self.create_collection, "people:write"),
+            "ListCollections": (self.list_collections, "people:read"),
+            "DescribeCollection": (self.describe_collection, "people:read"),
+            "DeleteCollection": (self.delete_collection, "people:write"),
+            "IndexFaces": (self.index_faces, "people:write"),
+            "ListFaces": (self.list_faces, "people:read"),
+            "DeleteFaces": (self.delete_faces, "people:write"),
+            "SearchFaces": (self.search_faces, "recognize"),
+            "SearchFacesByImage": (self.search_faces_by_image, "recognize"),
+            "CompareFaces": (self.compare_faces, "recognize"),
+            "DetectFaces": (self.detect_faces, "recognize"),
+        }
+
+    # Collections
+
+    def create_collection(self, given: Structure, wait: Wait) -> Structure:
+        self._collections.create(given["CollectionId"], wait)
+        return {
+            "StatusCode": 200,
+            "CollectionArn": self._arn(given["CollectionId"]),
+            "FaceModelVersion": shapes.MODEL_VERSION,
+        }
+
+    def list_collections(self, given: Structure, wait: Wait) -> Structure:
+        names = sorted(self._collections.names())
+        chosen, token = _page(names, given)
+        versions = [shapes.MODEL_VERSION] * len(chosen)
+        return {"CollectionIds": chosen, "FaceModelVersions": versions, **token}
+
+    def describe_collection(self, given: Structure, wait: Wait) -> Structure:
+        found = self._collections.describe(given["CollectionId"])
+        created = {} if found.created_at is None else {"CreationTimestamp": found.created_at}
+        return {
+            "FaceCount": found.faces,
+            "UserCount": found.people,
+            "FaceModelVersion": shapes.MODEL_VERSION,
+            "CollectionARN": self._arn(found.name),
+            **created,
+        }
+
+    def delete_collection(self, given: Structure, wait: Wait) -> Structure:
+        self._collections.delete(given["CollectionId"], wait)
+        return {"StatusCode": 200}
+
+    # Enrolled faces
+
+    def index_faces(self, given: Structure, wait: Wait) -> Structure:
+        found = self._faces.index(
+            given["Image"],
+            given.get("ExternalImageId", ""),
+            given.get("MaxFaces"),
+            given.get("QualityFilter", "AUTO") != "NONE",
+            wait,
+        )
+        taken = [seen for seen in found["faces"] if "face_id" in seen]
+        others = [seen for seen in found["faces"] if "face_id" not in seen]
+        return {
+            "FaceRecords": [
+                {
+                    "Face": shapes.indexed_face(seen, found),
+                    "FaceDetail": shapes.detail(seen, found),
+                }
+                for seen in taken
+            ],
+            "UnindexedFaces": [
+                {
+                    "Reasons": [shapes.reason(seen["reason"])],
+                    "FaceDetail": shapes.detail(seen, found),
+                }
+                for seen in others
+            ],
+            "FaceModelVersion": shapes.MODEL_VERSION,
+        }
+
+    def list_faces(self, given: Structure, wait: Wait) -> Structure:
+        owners = self._people.enrolled.info(given["CollectionId"]).owners
+        ids = [
+            id_
+            for id_, person in owners.items()
+            if given.get("UserId") in (None, person.id)
+            and ("FaceIds" not in given or id_ in given["FaceIds"])
+        ]
+        chosen, token = _page(ids, given)
+        faces = [shapes.face(_record(id_, owners[id_]), owners[id_]) for id_ in chosen]
+        return {"Faces": faces, "FaceModelVersion": shapes.MODEL_VERSION, **token}
+
+    def delete_faces(self, given: Structure, wait: Wait) -> Structure:
+        done = self._people.forget_faces(given["FaceIds"], wait)
+        missing = [{"FaceId": id_, "Reasons": ["FACE_NOT_FOUND"]} for id_ in done["missing"]]
+        found: Structure = {"DeletedFaces": done["forgotten"]}
+        return found | ({"UnsuccessfulFaceDeletions": missing} if missing else {})
+
+    def search_faces(self, given: Structure, wait: Wait) -> Structure:
+        found = self._faces.search_by_face(given["FaceId"], *_limits(given), wait)
+        return {
+            "SearchedFaceId": given["FaceId"],
+            "FaceMatches": [shapes.match(one) for one in found["matches"]],
+            "FaceModelVersion": shapes.MODEL_VERSION,
+        }
+
+    def search_faces_by_image(self, given: Structure, wait: Wait) -> Structure:
+        found = self._faces.search_faces(given["Image"], *_limits(given), wait)
+        if not found["faces"]:
+            raise invalid(NO_FACES)
+        largest = shapes.detail(found["faces"][0], found)
+        return {
+            "SearchedFaceBoundingBox": largest["BoundingBox"],
+            "SearchedFaceConfidence": largest["Confidence"],
+            "FaceMatches": [shapes.match(one) for one in found["matches"]],
+            "FaceModelVersion": shapes.MODEL_VERSION,
+        }
+
+    # Photos that are not kept
+
+    def compare_faces(self, given: Structure, wait: Wait) -> Structure:
+        found = self._faces.compare(given["SourceImage"], given["TargetImage"], wait)
+        if not found["target"]["faces"]:
+            raise invalid(NO_FACES)
+        least = given.get("SimilarityThreshold", THRESHOLD)
+        details = [
+            (seen["similarity"], shapes.detail(seen, found["target"]))
+            for seen in found["target"]["faces"]
+        ]
+        details.sort(key=lambda one: -one[0])
+        largest = shapes.detail(found["source"]["faces"][0], found["source"])
+        return {
+            "SourceImageFace": {
+                "BoundingBox": largest["BoundingBox"],
+                "Confidence": largest["Confidence"],
+            },
+            "FaceMatches": [
+                {"Similarity": alike, "Face": face} for alike, face in details if alike >= least
+            ],
+            "UnmatchedFaces": [face for alike, face in details if alike < least],
+        }
+
+    def detect_faces(self, given: Structure, wait: Wait) -> Structure:
+        found = self._faces.detect(given["Image"], wait)
+        return {"FaceDetails": [shapes.detail(seen, found) for seen in found["faces"]]}
+
+    # Their parts
+
+    def photo(self, image: Structure) -> AbstractContextManager[Source]:
+        """An ``Image`` where workers find it; raises :class:`RekognitionError`, ``UploadRejected``.
+
+        Operations are given this in the place of the image.
+        """
+        if ("Bytes" in image) == ("S3Object" in image):
+            raise invalid("an image is Bytes or an S3Object")
+        if "Bytes" in image:
+            data = accept("photo", image.pop("Bytes"), self._settings.max_upload_bytes).data
+            return self._faces.uploaded(data)
+        stored = image["S3Object"]
+        if stored.get("Bucket") != self._settings.in_bucket or not stored.get("Name"):
+            raise RekognitionError(
+                "InvalidS3ObjectException",
+                f"S3 objects are read from the bucket {self._settings.in_bucket} only",
+            )
+        if len(stored["Name"].encode()) > MAX_KEY_BYTES:
+            raise RekognitionError("InvalidS3ObjectException", "the name of the object is too long")
+        return nullcontext(stored_photo(stored["Name"], stored.get("Version")))
+
+    def _arn(self, collection: str) -> str:
+        return f"aws:rekognition:{self._settings.region}:{ACCOUNT}:collection/{collection}"
+
+
+MAX_KEY_BYTES = 255
+"""As uploads have them: it travels in a message of 1,024 bytes."""
+
+
+def _limits(given: Structure) -> tuple[int, float]:
+    return given.get("MaxFaces", MAX_FACES), given.get("FaceMatchThreshold", THRESHOLD)
+
+
+def _page(sorted_ids: list[str], given: Structure) -> tuple[list[str], dict[str, Any]]:
+    """A page after ``NextToken``, the last id of the page before, which may be gone since."""
+    begin = 0
+    if "NextToken" in given:
+        begin = bisect_right(sorted_ids, given["NextToken"])
+    limit = given.get("MaxResults") or PAGE
+    chosen = sorted_ids[begin : begin + limit]
+    more = begin + limit < len(sorted_ids)
+    return chosen, {"NextToken": chosen[-1]} if more else {}
+
+
+def _record(face: str, person: PersonRecord) -> FaceRecord:
+    return next(record for record in person.faces if record.id == face)

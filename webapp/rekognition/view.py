@@ -1,0 +1,132 @@
+"""``POST /`` with ``X-Amz-Target``: one operation of Rekognition, in its JSON 1.1.
+
+https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from flask import Response, g, request
+
+from facerec_tasks import logs
+from facerec_tasks.settings import Settings
+from facerec_tasks.storage.collections import DEFAULT
+from webapp.http import errors, forms
+from webapp.http.people import waiting
+from webapp.rekognition import model
+from webapp.rekognition.errors import RekognitionError, of_problem
+from webapp.rekognition.operations import Operations
+from webapp.services.keys import ApiKey
+from webapp.services.recognition import RecognitionService
+from webapp.services.task_client import ClientGone, TaskClient
+
+log = logging.getLogger(__name__)
+
+TARGET = "RekognitionService."
+CONTENT_TYPE = "application/x-amz-json-1.1"
+MAX_BODY = 16 * 1024 * 1024
+"""Two photos of 5 MB in base64, and room."""
+
+IMAGES = ("Image", "SourceImage", "TargetImage")
+
+Authorize = Callable[[str, bytes], ApiKey | None]
+"""Scope and body: the key the request is signed with, None where none is needed. Raises
+:class:`Problem`."""
+
+
+class RekognitionView:
+    """All operations; the last word on who may ask is ``authorize``'s."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        operations: Operations,
+        recognition: RecognitionService,
+        task_client: TaskClient,
+        authorize: Authorize,
+    ) -> None:
+        self._settings = settings
+        self._operations, self._table = operations, operations.table()
+        self._recognition = recognition
+        self._task_client = task_client
+        self._authorize = authorize
+
+    def scope_of(self, target: str) -> str:
+        """The scope a key needs; that of changes for an operation there is not."""
+        found = self._table.get(target.removeprefix(TARGET))
+        return found[1] if found else "people:write"
+
+    def or_else(self, view: Callable[[], Response]) -> Callable[[], Response]:
+        """A view that answers Rekognition's requests, and leaves others to ``view``."""
+        return lambda: self.answer() if is_rekognition() else view()
+
+    def answer(self) -> Response:
+        """The answer to this request, errors included."""
+        try:
+            return _shown(self._answered(), 200)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - told in the protocol the client speaks
+            return refusal(error)
+
+    def _answered(self) -> dict[str, Any]:
+        wait = waiting(self._settings, self._task_client)
+        with self._task_client.admission_slot(), ExitStack() as photos:
+            with self._recognition.upload_slot():
+                name, given = self._request()
+                for member in given.keys() & set(IMAGES):
+                    given[member] = photos.enter_context(self._operations.photo(given[member]))
+            if collection := given.get("CollectionId"):
+                wait = replace(wait, collection=collection)
+            operation, _ = self._table[name]
+            return operation(given, wait)
+
+    def _request(self) -> tuple[str, dict[str, Any]]:
+        """Name and checked parameters of the operation, of one who may ask for it."""
+        name = request.headers.get("X-Amz-Target", "").removeprefix(TARGET)
+        body = request.get_data(cache=False)
+        key = self._authorize(self.scope_of(name), body)
+        if name not in self._table:
+            raise RekognitionError("UnknownOperationException", f"{name[:100]} is not served here")
+        given = model.parameters(name, _json(body))
+        forms.drop_body()
+        collection = given.get("CollectionId", DEFAULT)
+        if key is not None and not key.reaches(collection):
+            raise RekognitionError(
+                "AccessDeniedException", f"this key is not good for collection {collection}"
+            )
+        return name, given
+
+
+def is_rekognition() -> bool:
+    """Whether this request is one of Rekognition's."""
+    target = request.headers.get("X-Amz-Target", "")
+    return request.method == "POST" and request.path == "/" and target.startswith(TARGET)
+
+
+def refusal(error: Exception) -> Response:
+    """An error as Rekognition's clients read it."""
+    if not isinstance(error, RekognitionError):
+        problem = errors.of_exception(error) or errors.internal(error)
+        g.outcome = problem.code
+        error = of_problem(problem)
+    response = _shown({"__type": error.code, "Message": error.message}, error.status)
+    response.headers["x-amzn-ErrorType"] = error.code
+    return response
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise RekognitionError("SerializationException", "the body is no JSON") from error
+
+
+def _shown(body: dict[str, Any], status: int) -> Response:
+    response = Response(json.dumps(body), status, content_type=CONTENT_TYPE)
+    response.headers["x-amzn-RequestId"] = logs.request_id.get()
+    return response
