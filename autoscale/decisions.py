@@ -18,7 +18,7 @@ from facerec_tasks.storage import layout
 CHUNK = 300.0
 """Seconds whose steps make one object."""
 GONE = frozenset({"shutting-down", "terminated"})
-LATEST = "state.json"
+LATEST = layout.LATEST_DECISION
 """The last decision that was written, for whoever asks how things stand."""
 
 

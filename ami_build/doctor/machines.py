@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
+from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
 
@@ -25,6 +26,9 @@ def check_machines(context: DeploymentContext) -> Iterator[Finding]:
     if not context.image:
         return
     yield _image(context)
+    yield _published(context)
+    yield _disk_key(context)
+    yield _callers(context)
     yield from _template(context)
     yield from _web(context)
     yield _room(context)
@@ -41,6 +45,45 @@ def _image(context: DeploymentContext) -> Finding:
     return judge(
         f"image {context.image}", state == "available", f"is {state}: no worker can start",
         f"facerec aws bake, or an older one: {DEPLOY} --image ami-…",
+    )  # fmt: skip
+
+
+def _published(context: DeploymentContext) -> Finding:
+    """New workers start from the image named app-tier-ami, whatever the launch template says."""
+    images = Images(context.settings)
+    version = images.in_use()
+    stacks = next((kept.version for kept in images.kept() if kept.id == context.image), None)
+    return judge(
+        "image of new workers", stacks is None or version == stacks,
+        f"is of version {version}, web-instance runs {stacks}", DEPLOY,
+    )  # fmt: skip
+
+
+def _disk_key(context: DeploymentContext) -> Finding:
+    """A key of the account's own encrypts workers' disks: its policy must let the role use it."""
+    subject = "key of the disks"
+    key = context.ec2.get_ebs_default_kms_key_id()["KmsKeyId"]
+    own = "alias/aws/ebs" not in key and not _is_awss(context, key)
+    role = f"{context.id}-web-instance"
+    return judge(
+        subject, not own, f"is {key}, the account's own: workers without a right to it end",
+        f"let {role} use it (kms:CreateGrant, kms:Decrypt, kms:GenerateDataKeyWithoutPlaintext) in "
+        "the key's policy, or aws ec2 reset-ebs-default-kms-key-id", level="advice",
+    )  # fmt: skip
+
+
+def _is_awss(context: DeploymentContext, key: str) -> bool:
+    found = client(context.settings, "kms").describe_key(KeyId=key)["KeyMetadata"]
+    return bool(found.get("KeyManager") == "AWS")
+
+
+def _callers(context: DeploymentContext) -> Finding:
+    cidr = context.state.parameters.get("WebCidr", "")
+    return judge(
+        "callers of the web tier", not cidr.endswith("/0"),
+        "anybody may reach port 8000, and there is no TLS: keys and photos travel in clear",
+        f"{DEPLOY} --allow YOUR.ADDRESS/32, or TLS before it: docs/how-to/operations.md",
+        level="advice",
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from ami_build.doctor import (
     machines,
     permissions,
     queues,
+    settings,
 )
 from ami_build.doctor.context import DeploymentContext, load
 from ami_build.doctor.finding import Finding
@@ -31,12 +32,13 @@ CHECKS: dict[str, Callable[[DeploymentContext], Iterator[Finding]]] = {
     "log groups": log_groups.check_log_groups,
     "permissions": permissions.check_permissions,
     "machines": machines.check_machines,
+    "settings": settings.check_settings,
 }
 
 
-def run_checks(settings: Settings) -> list[Finding]:
+def run_checks(system: Settings) -> list[Finding]:
     """Everything there is to say. Raises :class:`ami_build.errors.NoStack`."""
-    context = load(settings)
+    context = load(system)
     return [finding for name, check in CHECKS.items() for finding in _run(name, check, context)]
 
 

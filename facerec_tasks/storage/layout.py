@@ -28,6 +28,8 @@ DECISIONS = "decisions/"
 """Below :data:`CONTROLLER`."""
 LEASE = "lease.json"
 """Below :data:`CONTROLLER`."""
+LATEST_DECISION = "state.json"
+"""Below :data:`CONTROLLER`."""
 CONTROLLER_DECISIONS = CONTROLLER + DECISIONS
 CONTROLLER_LEASE = CONTROLLER + LEASE
 

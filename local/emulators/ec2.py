@@ -17,6 +17,7 @@ from moto import settings
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import instances as models
+from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 
 CODES = {
@@ -225,6 +226,13 @@ def _answer_terminate(response: InstanceResponse) -> ActionResult:
     return _changed("TerminatingInstances", response.ec2_backend.terminate_instances(ids))
 
 
+def _answer_default_key(response: Any) -> ActionResult:
+    """``GetEbsDefaultKmsKeyId``, which moto lacks: AWS's own key until another is set."""
+    response.error_on_dryrun()
+    key = response.ec2_backend.default_kms_key_id
+    return ActionResult({"KmsKeyId": key or "alias/aws/ebs"})
+
+
 def install(*, pending: float, stopping: float) -> None:
     """Puts all of this in the place of moto's own; ``pending`` and ``stopping`` in seconds."""
     global _durations
@@ -239,3 +247,4 @@ def install(*, pending: float, stopping: float) -> None:
     InstanceResponse.start_instances = _answer_start
     InstanceResponse.stop_instances = _answer_stop
     InstanceResponse.terminate_instances = _answer_terminate
+    EC2Response.get_ebs_default_kms_key_id = _answer_default_key

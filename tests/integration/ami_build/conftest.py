@@ -51,8 +51,8 @@ def deploy(settings: Settings) -> Callable[..., Deployed]:
     return lambda **wishes: put(settings, **wishes)
 
 
-def put(settings: Settings, **wishes: object) -> Deployed:
-    deployment = Deployment(settings, lambda line: None)
+def put(system: Settings, /, **wishes: object) -> Deployed:
+    deployment = Deployment(system, lambda line: None)
     return deployment.apply(deployment.plan(DeployOptions(**wishes)), versioning_delay=0)  # type: ignore[arg-type]
 
 

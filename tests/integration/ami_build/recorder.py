@@ -71,6 +71,10 @@ def _calls(
     if service == "sqs":
         target = request.headers["X-Amz-Target"].rsplit(".", 1)[1]
         return _sqs(who, region, target, json.loads(body or b"{}"))
+    if service == "ssm":
+        name = json.loads(body)["Name"]
+        target = request.headers["X-Amz-Target"].rsplit(".", 1)[1]
+        return [Call(who, f"ssm:{target}", f"arn:aws:ssm:{region}:{ACCOUNT}:parameter{name}")]
     if service == "logs":
         target = request.headers["X-Amz-Target"].rsplit(".", 1)[1]
         return [_logs(who, region, target, json.loads(body))]

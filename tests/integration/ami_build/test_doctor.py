@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -13,11 +14,14 @@ from click.testing import CliRunner
 from ami_build.doctor.context import load
 from ami_build.doctor.permissions import ROLES, needs
 from ami_build.doctor.runner import run_checks
+from ami_build.image.registry import Images
 from ami_build.stack.deployment import Deployed
 from celery_sqs import queues
 from cli.commands.aws import aws
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
 from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
 
@@ -187,6 +191,41 @@ def test_nobody_may_delete_or_empty_the_queues_of_the_stack(
         ResourceArns=[deployment.arn("sqs", f"{deployment.id}-{queue}")],
     )["EvaluationResults"]
     assert result["EvalDecision"] == "implicitDeny"
+
+
+@on_embedded_aws
+def test_doctor_compares_what_runs_with_the_settings_of_the_stack(
+    settings: Settings, deploy: Callable[..., Deployed]
+) -> None:
+    image = make_image(settings)
+    deploy(callers="0.0.0.0/0", max_instances=4, settings=("FACEREC_SLO=30",))
+    assert advice(settings) >= {
+        "settings of the controller", "callers of the web tier",
+    }, "nothing was decided yet"  # fmt: skip
+
+    state = StateBucket(settings, layout.CONTROLLER)
+    decision = {"step": "a-1", "at": time.time() + 600, "need": 0, "target": 0}
+    state.put(
+        layout.LATEST_DECISION,
+        json.dumps({**decision, "limits": {"cap": 15, "profile": "slo", "slo": 30.0}}).encode(),
+    )
+    (found,) = (f for f in run_checks(settings) if f.subject == "settings of the controller")
+    assert (found.level, found.fault) == ("fault", "FACEREC_MAX_INSTANCES is 15, not 4")
+    state.put(
+        layout.LATEST_DECISION,
+        json.dumps({**decision, "limits": {"cap": 4, "profile": "slo", "slo": 30.0}}).encode(),
+    )
+    assert "settings of the controller" not in faults(settings) | advice(settings)
+
+    make_image(settings, "2")  # published, and not the stack's
+    assert "image of new workers" in faults(settings)
+    deploy(image=image)
+    assert "image of new workers" not in faults(settings)
+    assert Images(settings).in_use() == f"{settings.id}-1"
+
+
+def advice(settings: Settings) -> set[str]:
+    return {finding.subject for finding in run_checks(settings) if finding.level == "advice"}
 
 
 def test_without_a_stack_it_says_how_to_make_one(settings: Settings) -> None:

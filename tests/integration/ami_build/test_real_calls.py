@@ -103,6 +103,13 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
         told |= {"FACEREC_LOG_GROUP": group, "FACEREC_STATE_DIR": str(tmp_path / process)}
         (tmp_path / process).mkdir()
         running.append(run(process, "-m", "facerec_tasks.log_shipper"))
+        parameter = f"/facerec/{settings.id}/settings"
+        reader = run(
+            process, "-m", "facerec_tasks.machine_settings", str(tmp_path / f"{process}.settings"),
+            FACEREC_SETTINGS_PARAMETER=parameter,
+        )  # fmt: skip
+        assert reader.wait(60)
+        assert reader.exit_code == 0
     eventually(lambda: answers(f"{web}/readyz"), within=60)
     use(web, flower, eventually)
     # The one-per-backlog profile stops its machines when the last answer is out.
@@ -114,6 +121,11 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     deployment = load(settings)
     calls = recorder.seen
     assert {call.who for call in calls} == {*ROLES}
+    assert {call.who for call in calls if call.action == "ssm:GetParameter"} == {
+        "web-journal", "worker-journal",
+    }  # fmt: skip
+    capped = (tmp_path / "web-journal.settings" / "controller").read_text()
+    assert "FACEREC_MAX_INSTANCES=15\n" in capped
     refused = sorted(
         f"{call.who}: {call.action} on {call.resource} {call.context or ''}"
         for call in calls
