@@ -111,7 +111,7 @@ EXPOSE 5555
 # Flower can stop workers, so it wants FLOWER_BASIC_AUTH=user:password to listen beyond itself.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["python", "docker/healthy.py", "http://127.0.0.1:5555/healthcheck"]
-CMD ["python", "-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app", "--address=0.0.0.0"]
+CMD ["python", "-m", "celery_sqs", "-A", "facerec_tasks.app", "flower", "--address=0.0.0.0"]
 
 
 # Every role, the facerec command, sample people and the tests.

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-localstack celery-suite compat containers images check lint parity soak bench facenet models clean
+.PHONY: help run test test-install test-localstack celery-suite compat containers images check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 	@exec $(BIN)/facerec up --with-parent
 
 test: $(VENV)/.dev models ## the tests
-	@$(BIN)/pytest -n 3 -m "not soak and not image"
+	@$(BIN)/pytest -n 3 -m "not soak and not image and not install"
 
 check: $(VENV)/.dev lint ## lint, types, arrows between packages
 	@$(BIN)/ruff check .
@@ -36,7 +36,7 @@ lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
 
 test-localstack: $(VENV)/.dev ## the SQS layer and the stack on a real LocalStack, no Docker
 	@$(BIN)/python -m local.emulators.localstack $(BIN)/pytest -m "not soak" \
-		tests/integration/sqs tests/integration/ami_build
+		celery_sqs/tests/integration tests/integration/ami_build
 
 celery-suite: $(VENV)-celery-suite/.installed ## Celery's and kombu's own tests, on Redis and on SQS (needs redis-server)
 	@cd celery_sqs/tests && $(abspath $(VENV)-celery-suite)/bin/python -m celery_suite \
@@ -50,7 +50,10 @@ compat: $(COMPAT:%=$(VENV)-compat/%/.installed) ## what celery_sqs relies on ins
 		$(VENV)-compat/$$version/bin/python -m pytest -q -c /dev/null --rootdir . --noconftest \
 			-p no:cacheprovider -W ignore $(COMPAT_TESTS) || exit 1; done
 
-COMPAT_TESTS := tests/unit/sqs/test_seams.py
+COMPAT_TESTS := celery_sqs/tests/compat
+
+test-install: $(VENV)/.dev ## the wheel of celery_sqs in an empty environment runs its guide's smallest application
+	@$(BIN)/pytest -m install celery_sqs/tests
 
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s

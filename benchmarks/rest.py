@@ -82,7 +82,7 @@ def measure_rest(emulator: Emulator, directory: Path, seconds: float) -> Rest:
         system = _count(emulator, seconds, "controller and web")
         with _running(settings, "-m", "celery", "-A", "facerec_tasks.worker", "worker"):
             worker = _count(emulator, seconds, "with an idle worker")
-            flower = ("-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app")
+            flower = ("-m", "celery_sqs", "-A", "facerec_tasks.app", "flower")
             with _running(settings, *flower, f"--port={settings.flower_port}"):
                 flowered = _count(emulator, seconds, "with Flower")
     return Rest(emulator.name, system, worker.without(system), flowered.without(worker))

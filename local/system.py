@@ -48,7 +48,7 @@ def service_specs(settings: Settings, environment: Mapping[str, str]) -> dict[st
     """Everything that runs on the embedded AWS, by name; may be started in any order."""
     python, folder = sys.executable, logs_folder(settings)
     flower = (
-        python, "-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app",
+        python, "-m", "celery_sqs", "-A", "facerec_tasks.app", "flower",
         f"--port={settings.flower_port}",
     )  # fmt: skip
     web_environment = {**environment, "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE)}

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from celery_sqs.testing import FaultProxy
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings, get_settings
@@ -18,7 +19,6 @@ from local.emulators.embedded_aws import embedded_aws, isolated
 from local.emulators.resources import create_resources
 from local.processes.child import Child
 from local.processes.ports import free_port
-from tests.fault_proxy import FaultProxy
 
 GIVEN_ENDPOINT = os.environ.get("FACEREC_TEST_ENDPOINT")
 PENDING = 0.3

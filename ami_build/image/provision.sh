@@ -120,7 +120,7 @@ health() {
   [ -n "$portrait" ] || fail "the sample portrait is not in the wheels"
   OMP_NUM_THREADS=1 FACEREC_MODELS_DIR=$root/models "$root/worker/bin/python" "$root/bin/health.py" \
     "$portrait" --models "$root/models" --files "$root/warm.list" >"$scratch/health.json"
-  for role in worker:facerec_tasks.log_shipper worker:facerec_tasks.machine_settings web:webapp.__main__ controller:autoscale.controller flower:celery_sqs._ops.flower; do
+  for role in worker:facerec_tasks.log_shipper worker:facerec_tasks.machine_settings web:webapp.__main__ controller:autoscale.controller flower:flower.app; do
     "$root/${role%%:*}/bin/python" -c "import ${role##*:}" >&2 || fail "${role%%:*} cannot be imported"
   done
   if "$root/worker/bin/python" -c 'import torch' 2>/dev/null; then fail "torch is in the image"; fi

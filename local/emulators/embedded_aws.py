@@ -91,12 +91,13 @@ def embedded_aws(port: int = 0, *, pending: float = 2.0, stopping: float = 1.0) 
 def serve(port: int, *, pending: float, stopping: float) -> None:
     """Serves until SIGTERM or SIGINT; raises :class:`OSError` when the port is taken."""
     # Imported here: the parent of an embedded AWS has no use for moto.
+    from celery_sqs.testing import sqs_emulator
     from werkzeug.serving import make_server
 
-    from local.emulators import ec2, images, s3, sqs
+    from local.emulators import ec2, images, s3
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
-    sqs.install()
+    sqs_emulator.install()
     s3.install()
     ec2.install(pending=pending, stopping=stopping)
     images.install(pending=pending)

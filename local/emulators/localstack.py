@@ -140,7 +140,11 @@ def main() -> None:
         sys.exit(f"usage: {__doc__}")
     try:
         with localstack() as url:
-            environment = {**os.environ, "FACEREC_TEST_ENDPOINT": url}
+            environment = {
+                **os.environ,
+                "FACEREC_TEST_ENDPOINT": url,
+                "CELERY_SQS_TEST_ENDPOINT": url,
+            }
             code = subprocess.run(command, env=environment, check=False).returncode
     except Missing as missing:
         print(f"skipped: {missing}", file=sys.stderr)

@@ -68,7 +68,7 @@ def test_its_process_starts_on_a_file_system_that_cannot_be_written(role: str) -
         "worker": "facerec_tasks.worker, facerec_tasks.video.decoder",
         "web": "webapp.__main__",
         "controller": "autoscale.controller",
-        "flower": "celery_sqs._ops.flower, facerec_tasks.app",
+        "flower": "celery_sqs.__main__, flower.app, facerec_tasks.app",
     }[role]
     imported = run(role, "python", "-W", "ignore", "-c", f"import {module}")
     assert imported.returncode == 0, imported.stderr

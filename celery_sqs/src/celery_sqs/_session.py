@@ -1,16 +1,18 @@
 """What all connections of a process share to send: batches are the larger for it.
 
 Celery opens a connection per thread of its pools, and in a worker one to consume and one for
-events; who listens to events is learnt on the one and matters on the other.
+events. Subscriber state discovered on one connection is needed by the others.
 """
 
-import atexit
-import os
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from celery_sqs._aws.client import CallFailed, is_no_such_queue, make_client
+from botocore.exceptions import ClientError
+
+from celery_sqs import _runtime
+from celery_sqs._aws.client import Account, CallFailed, error_code, is_no_such_queue, make_client
 from celery_sqs._aws.publisher import BackgroundPublisher
 from celery_sqs._aws.queues import find_url
 from celery_sqs._aws.sender import Sender
@@ -24,22 +26,27 @@ if TYPE_CHECKING:
 
     from celery_sqs.options import Options
 
-REPLY_URLS = 64
+MAX_REPLY_URLS = 64
 """URLs of reply queues that are remembered: Celery may name a new one at every call."""
 
-_shared: dict[tuple[str | None, str | None, str], "Session"] = {}
-_lock = threading.Lock()
+VERIFIED_SECONDS = 60.0
+"""A connection that could be made is believed for so long."""
+
+QueueAccounts = tuple[tuple[str, str, Account], ...]
+"""Name, URL and account of queues that have one of their own."""
 
 
 class Session:
-    """Clients, sender, topics and publisher of one account, region and namespace. Thread-safe."""
+    """Clients, sender, topics and publishers of one account and namespace. Thread-safe."""
 
-    def __init__(self, region: str | None, endpoint_url: str | None, namespace: str) -> None:
-        self._region = region
-        self._endpoint_url = endpoint_url
+    def __init__(self, account: Account, queues: QueueAccounts, namespace: str) -> None:
+        self.account = account
+        self._accounts = {url: own for _, url, own in queues}
         self._reply_urls: dict[str, str] = {}
         self._events: dict[str, BackgroundPublisher[str]] = {}
-        self.queue_urls: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._verified_until = 0.0
+        self.queue_urls: dict[str, str] = {name: url for name, url, _ in queues}
         self.sender = Sender(self.sqs)
         self.fanout = Fanout(self.sns, lambda name: f"{namespace}-{name.replace('.', '-')}")
         self.reply_queue_pool = ReplyQueuePool([])
@@ -49,26 +56,41 @@ class Session:
             self._send_replies, "sqs-replies"
         )
 
-    def sqs(self) -> "SQSClient":
-        return make_client("sqs", region=self._region, endpoint_url=self._endpoint_url)
+    def sqs(self, queue_url: str = "") -> "SQSClient":
+        """The client of a queue."""
+        return make_client("sqs", self._accounts.get(queue_url, self.account))
 
-    def polling(self) -> "SQSClient":
-        """For long polls: their loop tries again by itself, so a silent answer costs one deadline.
+    def polling_client(self, queue_url: str) -> "SQSClient":
+        """For long polls: their loop tries again by itself, so a silent server costs one deadline.
 
         With the usual three attempts it would take longer than the watchdog waits.
         """
-        return make_client("sqs", region=self._region, endpoint_url=self._endpoint_url, attempts=1)
+        return make_client("sqs", self._accounts.get(queue_url, self.account), attempts=1)
 
     def sns(self) -> "SNSClient":
-        return make_client("sns", region=self._region, endpoint_url=self._endpoint_url)
+        return make_client("sns", self.account)
 
     def events(self, exchange: str) -> BackgroundPublisher[str]:
         """Where the events of this process wait to be published."""
-        with _lock:
+        with self._lock:
             if exchange not in self._events:
                 publish = partial(self.fanout.publish_all, exchange)
                 self._events[exchange] = BackgroundPublisher(publish, f"sns-{exchange}")
             return self._events[exchange]
+
+    def verify(self, queue_name: str) -> None:
+        """Raises botocore's errors when SQS cannot be reached or refuses the credentials.
+
+        Asks for a queue that need not exist, once a minute at most.
+        """
+        if time.monotonic() < self._verified_until:
+            return
+        try:
+            find_url(self.sqs(), queue_name)
+        except ClientError as error:
+            if "AccessDenied" not in error_code(error):
+                raise
+        self._verified_until = time.monotonic() + VERIFIED_SECONDS
 
     def flush(self) -> None:
         """Sends what waits, in the caller's thread."""
@@ -76,13 +98,12 @@ class Session:
         for publisher in tuple(self._events.values()):
             publisher.flush()
 
-    def close(self) -> None:
-        """For process exit."""
+    def close_at_exit(self) -> None:
         self.flush()
         self.reply_queues.close()
 
     def _send_replies(self, replies: list[tuple[str, str]]) -> None:
-        """Sends answers, by SQS name, to those who still have a queue for them."""
+        """Sends replies, by SQS name, to those that still have a queue for them."""
         for name, text in replies:
             url = self._reply_url(name)
             if url is None:
@@ -99,7 +120,7 @@ class Session:
             url = find_url(self.sqs(), name)
             if url is None:
                 return None
-            if len(self._reply_urls) >= REPLY_URLS:
+            if len(self._reply_urls) >= MAX_REPLY_URLS:
                 self._reply_urls.clear()
             self._reply_urls[name] = url
         return self._reply_urls[name]
@@ -107,24 +128,5 @@ class Session:
 
 def get_session(options: "Options") -> Session:
     """The process's own, made anew after a fork."""
-    key = (options.region, options.endpoint_url, options.namespace)
-    with _lock:
-        if key not in _shared:
-            _shared[key] = Session(*key)
-        return _shared[key]
-
-
-@atexit.register
-def _at_exit() -> None:
-    for each in tuple(_shared.values()):
-        each.close()
-
-
-def _after_fork() -> None:
-    """A child has neither the threads nor the right to what its parent has not sent yet."""
-    global _lock
-    _lock = threading.Lock()
-    _shared.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    key = (Session, options.account, options.queue_accounts, options.namespace)
+    return _runtime.shared(key, partial(Session, *key[1:]))

@@ -5,9 +5,12 @@
     CelerySQSError
     ├── BrokerUnavailable     AWS throttles, fails or refuses credentials   (OperationalError, ConnectionError)
     ├── SendFailed            SQS did not take this message                 (OperationalError)
+    ├── FanoutForbidden       no permission for SNS: no remote control      (OperationalError)
     ├── SendTimeout           no acknowledgement in time                    (OperationalError, TimeoutError)
     ├── PurgeInProgress       the queue was purged within the last 60 s     (OperationalError)
     ├── ResponseQueueLost     the queue of a pending result was deleted     (celery TimeoutError)
+    ├── ResultForgotten       too many results were pending in this process
+    ├── EtaTooLate            a task is due after its queue drops it         (ValueError)
     ├── MessageTooLarge       the message does not fit its queue            (ValueError)
     ├── ResultTooLarge        the result does not fit into one message
     ├── UnreadableMessage     not a message that Celery can run             (ValueError)
@@ -27,12 +30,15 @@ from kombu.exceptions import OperationalError
 __all__ = [
     "BrokerUnavailable",
     "CelerySQSError",
+    "EtaTooLate",
+    "FanoutForbidden",
     "InvalidOptions",
     "MessageTooLarge",
     "NoFreeSlot",
     "NoSuchQueue",
     "PurgeInProgress",
     "ResponseQueueLost",
+    "ResultForgotten",
     "ResultTooLarge",
     "SendFailed",
     "SendTimeout",
@@ -62,6 +68,10 @@ class SendFailed(CelerySQSError, OperationalError):
         self.sender_fault = sender_fault
 
 
+class FanoutForbidden(CelerySQSError, OperationalError):
+    """Raised to the sender of a remote control command that has no permission for SNS."""
+
+
 class SendTimeout(CelerySQSError, OperationalError, TimeoutError):
     """Raised when SQS did not acknowledge a message in time; it may have been sent all the same."""
 
@@ -76,6 +86,14 @@ class ResponseQueueLost(CelerySQSError, CeleryTimeoutError):
     The task itself is not lost, but no message will announce its result: look at your own record
     of the task until your deadline. To a caller without one this is an early time-out.
     """
+
+
+class ResultForgotten(CelerySQSError):
+    """Raised to the waiter of a result that was dropped because too many others were pending."""
+
+
+class EtaTooLate(CelerySQSError, ValueError):
+    """Raised before sending when a task is due after the retention period of its queue."""
 
 
 class MessageTooLarge(CelerySQSError, ValueError):

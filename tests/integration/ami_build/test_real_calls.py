@@ -94,7 +94,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     running = [
         run("web", "-m", "webapp"),
         run("controller", "-m", "autoscale.controller"),
-        run("flower", "-m", "celery_sqs._ops.flower", "-A", "facerec_tasks.app",
+        run("flower", "-m", "celery_sqs", "-A", "facerec_tasks.app", "flower",
             f"--port={flower.rsplit(':', 1)[1]}"),
         run("worker", "-m", "celery", "-A", "facerec_tasks.worker", "worker", "-n", "a@worker"),
     ]  # fmt: skip

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from celery_sqs.testing import FaultProxy
 
 from facerec_tasks.settings import Settings
 from local.emulators import video_functions
 from local.emulators.lambda_service import LambdaService
 from local.samples.videos import Shot, write
-from tests.fault_proxy import FaultProxy
 
 from .conftest import RETRIES, SMALL, Buckets
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from celery_sqs.testing import FaultProxy, often
 
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from local.processes.child import Child
-from tests.fault_proxy import FaultProxy, often
 from tests.integration import journalctl
 
 Eventually = Callable[..., None]

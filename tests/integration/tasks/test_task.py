@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery_sqs.testing import fault_proxy as faults
 
 from facerec_tasks import aws
 from facerec_tasks.schemas import Answer
@@ -21,7 +22,6 @@ from facerec_tasks.storage.attempts import Attempts
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
 from local.processes.child import Child
-from tests import fault_proxy as faults
 
 QUICK_WORKER = Path(__file__).parents[1] / "webapp" / "quick_worker.py"
 Eventually = Callable[..., None]

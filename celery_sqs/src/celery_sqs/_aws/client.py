@@ -1,15 +1,23 @@
-"""The one place of this package that imports boto3: one client per service and process."""
+"""The one place of this package that imports boto3: one client per account, service and process."""
 
-import os
-import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
+import botocore.session
+from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials, create_assume_role_refresher
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from celery_sqs import _runtime
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
 
@@ -21,80 +29,131 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-s
 """
 MAX_ATTEMPTS = 3
 POOL_CONNECTIONS = 50
+RENEWAL_SECONDS = 5.0
+"""Least age of a client that is made anew because AWS refuses its credentials."""
 
-CallFailed = (ClientError, BotoCoreError)
-"""What a call may raise: AWS answered with an error, or no answer came. For ``except`` clauses."""
+CallFailed = (ClientError, BotoCoreError, ResponseParserError)
+"""What a call may raise: AWS answered with an error, or nothing intelligible came."""
 
-_clients: dict[tuple[str, str | None, str | None, int], Any] = {}
-_lock = threading.Lock()
+EXPIRED = frozenset(
+    ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException",
+     "InvalidAccessKeyId", "InvalidSecurity", "RequestExpired"]
+)  # fmt: skip
+"""AWS's codes for credentials that may have been renewed in the meantime."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whose queues are used, and where. None leaves it to the SDK's own settings."""
+
+    region: str | None = None
+    endpoint_url: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    role_arn: str | None = None
+    """Role to assume with these credentials, or with the SDK's own."""
+    role_seconds: int = 900
+    """How long the credentials of the role last; they are renewed in time."""
+
+    def __repr__(self) -> str:
+        """Without the secret: this may be logged."""
+        return f"Account({self.region}, {self.endpoint_url}, {self.access_key_id}, {self.role_arn})"
+
+
 _hooks: list[Callable[[Any], None]] = []
 
 
-def _after_fork() -> None:
-    """A child must never use a connection or a lock inherited over fork."""
-    global _lock
-    _lock = threading.Lock()
-    _clients.clear()
+@dataclass(frozen=True)
+class _Key:
+    """Names a client in the process."""
 
-
-os.register_at_fork(after_in_child=_after_fork)
+    service: str
+    account: Account
+    attempts: int
 
 
 @overload
 def make_client(
-    service: Literal["sqs"],
-    *,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    attempts: int = MAX_ATTEMPTS,
+    service: Literal["sqs"], account: Account = ..., *, attempts: int = ...
 ) -> "SQSClient": ...
 @overload
-def make_client(
-    service: Literal["sns"], *, region: str | None = None, endpoint_url: str | None = None
-) -> "SNSClient": ...
-def make_client(
-    service: str,
-    *,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    attempts: int = MAX_ATTEMPTS,
-) -> Any:
-    """The process's client of ``sqs`` or ``sns``: thread-safe, made once, made anew after a fork.
+def make_client(service: Literal["sns"], account: Account = ...) -> "SNSClient": ...
+@overload
+def make_client(service: Literal["s3"], account: Account = ...) -> "S3Client": ...
+def make_client(service: str, account: Account = Account(), *, attempts: int = MAX_ATTEMPTS) -> Any:
+    """The process's client of a service: thread-safe, made once, made anew after a fork.
 
     Call it at each use instead of keeping what it returns: after a fork a kept client is the
-    parent's. Without a region or an endpoint the SDK's own settings decide (``AWS_DEFAULT_REGION``,
-    ``AWS_ENDPOINT_URL``). Every call has deadlines and up to three attempts; who has a loop of his
-    own asks for one attempt, and hears of a failure after one deadline.
+    parent's, and after AWS has refused its credentials another one is made, which reads them
+    again. Every call has deadlines and up to three attempts; a caller with a retry loop of its own
+    asks for one attempt and learns of a failure after one deadline.
     """
-    key = (service, region, endpoint_url, attempts)
-    with _lock:
-        if key not in _clients:
-            _clients[key] = boto3.session.Session().client(
-                service,  # type: ignore[call-overload]
-                region_name=region,
-                endpoint_url=endpoint_url,
-                config=Config(
-                    connect_timeout=CONNECT_TIMEOUT,
-                    read_timeout=READ_TIMEOUT,
-                    retries={"mode": "standard", "total_max_attempts": attempts},
-                    max_pool_connections=POOL_CONNECTIONS,
-                ),
-            )
-            for hook in _hooks:
-                hook(_clients[key])
-        return _clients[key]
+    key = _Key(service, account, attempts)
+    return _runtime.shared(key, partial(_create, key))
 
 
 def on_client_created(hook: Callable[[Any], None]) -> None:
     """Calls ``hook`` with every boto3 client of this library, those that exist already included.
 
-    For metrics and tracing: a client's ``meta.events`` reports each call.
+    For metrics and tracing: a client's ``meta.events`` reports each call. A forked child calls the
+    hook with clients of its own.
     """
-    with _lock:
-        _hooks.append(hook)
-        clients = tuple(_clients.values())
-    for client in clients:
+    _hooks.append(hook)
+    for client in _runtime.all_of(BaseClient):
         hook(client)
+
+
+def _create(key: _Key) -> Any:
+    account = key.account
+    client = _session(account).client(
+        key.service,  # type: ignore[call-overload]
+        region_name=account.region,
+        endpoint_url=account.endpoint_url,
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"mode": "standard", "total_max_attempts": key.attempts},
+            max_pool_connections=POOL_CONNECTIONS,
+        ),
+    )
+    client.meta.events.register(
+        f"after-call.{key.service}", partial(_renew_refused, key=key, made=time.monotonic())
+    )
+    for hook in _hooks:
+        hook(client)
+    return client
+
+
+def _session(account: Account) -> boto3.session.Session:
+    """A session of its own: boto3's default one is not thread-safe, and keeps old credentials."""
+    own = boto3.session.Session(
+        aws_access_key_id=account.access_key_id,
+        aws_secret_access_key=account.secret_access_key,
+        region_name=account.region,
+    )
+    if account.role_arn is None:
+        return own
+    sts = own.client("sts", endpoint_url=account.endpoint_url)
+    assumed = botocore.session.get_session()
+    assumed._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
+        refresh_using=create_assume_role_refresher(
+            sts,
+            {
+                "RoleArn": account.role_arn,
+                "RoleSessionName": "celery-sqs",
+                "DurationSeconds": account.role_seconds,
+            },
+        ),
+        method="sts-assume-role",
+    )
+    return boto3.session.Session(botocore_session=assumed, region_name=account.region)
+
+
+def _renew_refused(parsed: Any, key: _Key, made: float, **_: Any) -> None:
+    """Forgets a client whose credentials AWS refused: a file may hold newer ones by now."""
+    code = parsed.get("Error", {}).get("Code", "") if isinstance(parsed, dict) else ""
+    if code.rpartition("#")[2] in EXPIRED and time.monotonic() - made > RENEWAL_SECONDS:
+        _runtime.discard(key)
 
 
 def error_code(error: Exception) -> str:

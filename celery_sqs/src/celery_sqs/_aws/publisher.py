@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 
 from celery.utils.log import get_logger
 
+from celery_sqs import _runtime
+
 logger = get_logger(__name__)
 T = TypeVar("T")
 
@@ -32,8 +34,7 @@ class BackgroundPublisher(Generic[T]):
         with self._changed:
             self._waiting.append(message)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                self._thread = _runtime.start_thread(self._run, self._name)
             self._changed.notify_all()
 
     def flush(self) -> None:

@@ -189,12 +189,17 @@ def ensure_request_queue(
 
 def counts(client: "SQSClient", name: str) -> Counts:
     """How many messages a queue holds; raises :class:`NoSuchQueue`, never answers 0 for it."""
+    return counts_of(client, queue_url(client, name))
+
+
+def counts_of(client: "SQSClient", url: str) -> Counts:
+    """The same of a queue's URL."""
     names = {
         "visible": "ApproximateNumberOfMessages",
         "in_flight": "ApproximateNumberOfMessagesNotVisible",
         "delayed": "ApproximateNumberOfMessagesDelayed",
     }
-    found = _attributes(client, queue_url(client, name), *names.values())
+    found = _attributes(client, url, *names.values())
     return Counts(**{field: int(found[attribute]) for field, attribute in names.items()})
 
 

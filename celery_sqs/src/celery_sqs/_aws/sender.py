@@ -1,24 +1,22 @@
-"""Sends that batch themselves: what gathers while one call is in flight goes with the next.
+"""Blocking sends that batch themselves: what gathers while a call is in flight goes with the next.
 
-No timer and no thread of its own. A sender that finds no call in flight makes one at once; those
-who come meanwhile wait, and the first of them takes everybody who fits into the next call. Alone,
-nobody waits for anybody; under load, the batches grow by themselves.
+There is no timer and no thread. A caller that finds no call in flight makes one at once; those
+that come meanwhile wait, and the first of them takes all that fit into the next call. A single
+caller never waits for others; under load the batches grow by themselves.
 """
 
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from celery_sqs import _runtime
+from celery_sqs._aws.batching import first_batch
 from celery_sqs._aws.client import CallFailed, is_refusal
-from celery_sqs._aws.queues import MAX_BATCH, MAX_BATCH_BYTES
 from celery_sqs.errors import SendFailed, SendTimeout
 
 if TYPE_CHECKING:
@@ -31,16 +29,6 @@ RETRY_PAUSE = 0.1
 DEADLINE = 120.0
 """Seconds after which a send gives up waiting for its turn or its acknowledgement; above what one
 call with its retries can take."""
-
-_senders: "weakref.WeakSet[Sender]" = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for sender in tuple(_senders):
-        sender._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(eq=False)
@@ -61,24 +49,25 @@ class _Entry:
 
 
 @dataclass(eq=False)
-class _Line:
-    """Those who wait to send to one queue. While ``busy``, somebody's call is in flight."""
+class _Queue:
+    """Entries that wait to be sent to one queue. While ``busy``, a call is in flight."""
 
     waiting: deque[_Entry] = field(default_factory=deque)
     busy: bool = False
 
 
 class Sender:
-    """Sends messages of many threads to any queue with as few calls as their speed allows."""
+    """Sends messages of many threads to any queue in few calls. Thread-safe."""
 
-    def __init__(self, client: Callable[[], "SQSClient"]) -> None:
+    def __init__(self, client: Callable[[str], "SQSClient"]) -> None:
+        """``client`` gives the client of a queue URL."""
         self._client = client
-        self._reset()
-        _senders.add(self)
+        self.reset_after_fork()
+        _runtime.reset_after_fork(self)
 
-    def _reset(self) -> None:
+    def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._lines: dict[str, _Line] = {}
+        self._queues: dict[str, _Queue] = {}
         self.calls = 0
         """Batch calls made so far, without the SDK's own repetitions."""
 
@@ -104,53 +93,53 @@ class Sender:
 
     def _pass_through(self, queue_url: str, entry: _Entry) -> None:
         with self._lock:
-            line = self._lines.setdefault(queue_url, _Line())
-            line.waiting.append(entry)
-            if not line.busy:
-                line.busy = entry.leads = True
+            queue = self._queues.setdefault(queue_url, _Queue())
+            queue.waiting.append(entry)
+            if not queue.busy:
+                queue.busy = entry.leads = True
         if not entry.leads:
-            self._wait(line, entry)
+            self._wait(queue, entry)
         if entry.leads and not entry.done:
-            self._lead(queue_url, line)
+            self._lead(queue_url, queue)
 
-    def _wait(self, line: _Line, entry: _Entry) -> None:
+    def _wait(self, queue: _Queue, entry: _Entry) -> None:
         if entry.wake.wait(DEADLINE):
             return
         with self._lock:
             if entry.leads or entry.done:
                 return
-            if entry in line.waiting:
-                line.waiting.remove(entry)
+            if entry in queue.waiting:
+                queue.waiting.remove(entry)
         raise SendTimeout(f"no acknowledgement within {DEADLINE:.0f} s")
 
-    def _lead(self, queue_url: str, line: _Line) -> None:
-        """Makes one call for the head of the line (the caller is the head), then hands over."""
+    def _lead(self, queue_url: str, queue: _Queue) -> None:
+        """Makes one call for the head of the queue (the caller is the head), then hands over."""
         with self._lock:
-            batch = _fitting(line.waiting)
+            batch = first_batch(queue.waiting, lambda entry: entry.size)
             for _ in batch:
-                line.waiting.popleft()
+                queue.waiting.popleft()
         try:
             self._call(queue_url, batch)
         finally:
             with self._lock:
-                self._hand_over(queue_url, line)
+                self._hand_over(queue_url, queue)
             for entry in batch:
                 if not entry.done:  # the leader was interrupted, for example by a signal
                     entry.error = SendFailed("Interrupted", "sender ended", sender_fault=False)
                 entry.wake.set()
 
-    def _hand_over(self, queue_url: str, line: _Line) -> None:
-        if line.waiting:
-            line.waiting[0].leads = True
-            line.waiting[0].wake.set()
+    def _hand_over(self, queue_url: str, queue: _Queue) -> None:
+        if queue.waiting:
+            queue.waiting[0].leads = True
+            queue.waiting[0].wake.set()
         else:
-            line.busy = False
-            self._lines.pop(queue_url, None)
+            queue.busy = False
+            self._queues.pop(queue_url, None)
 
     def _call(self, queue_url: str, batch: Sequence[_Entry]) -> None:
         self.calls += 1
         try:
-            response = self._client().send_message_batch(
+            response = self._client(queue_url).send_message_batch(
                 QueueUrl=queue_url,
                 Entries=[
                     {"Id": str(i), "MessageBody": entry.body, **entry.fields}  # type: ignore[typeddict-item]
@@ -178,18 +167,6 @@ class Sender:
 def _size(body: str, fields: Mapping[str, Any]) -> int:
     """Bytes that count for the limit of a call, or a few more."""
     return len(body.encode()) + (len(repr(fields)) if fields else 0)
-
-
-def _fitting(waiting: deque[_Entry]) -> list[_Entry]:
-    """The head of the line, at most ten, as far as they fit into one call; at least one."""
-    batch: list[_Entry] = []
-    total = 0
-    for entry in islice(waiting, MAX_BATCH):
-        total += entry.size
-        if batch and total > MAX_BATCH_BYTES:
-            break
-        batch.append(entry)
-    return batch
 
 
 def _settle(batch: Sequence[_Entry], response: "SendMessageBatchResultTypeDef") -> None:

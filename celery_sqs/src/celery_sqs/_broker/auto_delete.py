@@ -2,8 +2,8 @@
 
 AMQP deletes an ``auto_delete`` queue with its consumer. SQS has no such thing, and refuses a
 deleted name for 60 s, so a worker that restarts at once must find its control queue again. Here
-replies and events are deleted when their process ends, a worker's control queue stays, and each is
-tagged with the time its owner was last seen, so that a cleanup can tell the abandoned ones.
+reply and event queues are deleted when their process ends, a worker's control queue stays, and each
+is tagged with the time its owner was last seen, so that a cleanup finds the abandoned ones.
 """
 
 import time
@@ -95,9 +95,10 @@ class AutoDeleteQueues:
     def subscribe(self, queue: str, exchange: str) -> None:
         """Binds a declared queue to an exchange."""
         known = self._queues[queue]
-        arn = queue_arn(self._fanout.topic(exchange), known.name)
-        known.subscription = self._fanout.subscribe(exchange, arn)
         known.exchange = exchange
+        topic = self._fanout.topic(exchange)
+        if topic is not None:
+            known.subscription = self._fanout.subscribe(exchange, queue_arn(topic, known.name))
 
     def keep_alive(self, queue: str) -> None:
         """Renews the sign of life when it is due. Call it with every poll."""
@@ -149,7 +150,9 @@ class AutoDeleteQueues:
                 "MessageRetentionPeriod": str(RETENTION),
             }
         if exchange is not None and not is_reply(queue):
-            attributes["Policy"] = queue_policy(self._fanout.topic(exchange), name)
+            topic = self._fanout.topic(exchange)
+            if topic is not None:
+                attributes["Policy"] = queue_policy(topic, name)
         return attributes
 
     def _take(self, queue: _Queue) -> str:

@@ -1,4 +1,4 @@
-"""Compact, loss-free wire format for Celery's protocol-2 task messages (pure).
+"""Compact, loss-free message format for Celery's protocol-2 task messages (pure).
 
 Only what differs from the defaults of the protocol travels; :func:`decode` rebuilds the envelope
 that was given to :func:`encode`, but for ``properties.delivery_tag``, which belongs to a delivery.
@@ -7,17 +7,19 @@ What this module does not know how to shrink travels verbatim, as stock kombu wr
 Protocol: https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2
 """
 
+import base64
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from celery.utils.saferepr import saferepr
 
-from celery_sqs.errors import MessageTooLarge, UnknownVersion
+from celery_sqs._broker.envelope import Envelope, check_envelope
+from celery_sqs.errors import UnknownVersion, UnreadableMessage
 
-Envelope = dict[str, Any]
-"""kombu's message as a dict: body, content-type, content-encoding, headers, properties."""
-
+MARKER = "celery-sqs"
+"""Member that only messages of this format have; its value is the version."""
 VERSION = 1
 _REPR_LIMIT = 1024
 """``celery.app.amqp.AMQP.argsrepr_maxsize`` and ``kwargsrepr_maxsize``."""
@@ -46,26 +48,62 @@ def encode(envelope: Envelope, queue: str) -> str:
 
 
 def decode(text: str, queue: str) -> Envelope:
-    """The envelope received from ``queue``; empty when the text is none (not ours, not kombu's).
+    """The envelope received from ``queue``; empty when the text is foreign: neither ours nor
+    kombu's.
 
-    Raises :class:`UnknownVersion`.
+    Raises :class:`.errors.UnreadableMessage` for one that is damaged or malformed, and its subclass
+    :class:`.errors.UnknownVersion` for one of a newer release.
     """
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return {}
-    if not isinstance(data, dict):
-        return {}
+    data = _json_object(text)
+    if MARKER in data:
+        if data[MARKER] != VERSION:
+            raise UnknownVersion(f"format {data[MARKER]!r}; this release knows {VERSION}")
+        return check_envelope(_expanded(data, queue))
+    if _is_version_0_1(data):
+        return check_envelope(_expanded(data, queue))
     if {"body", "properties"} <= data.keys():
-        return data
-    if "v" not in data:
-        return {}
-    if data["v"] != VERSION:
-        raise UnknownVersion(f"wire format {data['v']!r}; this release knows {VERSION}")
+        return check_envelope(data)
+    return {}
+
+
+def eta_of(data: Any) -> Any:
+    """The ``eta`` header of a message that was parsed but not decoded."""
+    if not isinstance(data, dict):
+        return None
+    headers = data.get("h" if MARKER in data or _is_version_0_1(data) else "headers")
+    return headers.get("eta") if isinstance(headers, dict) else None
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """Stock kombu writes base64 by default."""
+    for candidate in (text, _unbase64(text)):
+        try:
+            data = json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(data, dict):
+            return data
+    return {}
+
+
+def _unbase64(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
+
+
+def _is_version_0_1(data: dict[str, Any]) -> bool:
+    """Of release 0.1, whose marker others use as well."""
+    types: dict[str, type] = {"t": str, "i": str, "a": list}
+    return data.get("v") == 1 and all(isinstance(data.get(k), t) for k, t in types.items())
+
+
+def _expanded(data: dict[str, Any], queue: str) -> Envelope:
     try:
         return _expand(data, queue)
-    except (KeyError, TypeError):  # somebody else's JSON that happens to have a "v"
-        return {}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableMessage(f"damaged: {error!r}") from error
 
 
 def dumps(data: Any) -> str:
@@ -74,11 +112,14 @@ def dumps(data: Any) -> str:
     return _FORBIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def check_size(text: str, limit: int | None, queue: str) -> None:
-    """Raises :class:`MessageTooLarge` when ``text`` has more bytes than ``limit``."""
-    size = len(text.encode())
-    if limit is not None and size > limit:
-        raise MessageTooLarge(size, limit, queue)
+def size(text: str, attributes: Mapping[str, Any] | None = None) -> int:
+    """Bytes as SQS counts them: the body, and each attribute's name, type and value."""
+    total = len(text.encode())
+    for name, attribute in (attributes or {}).items():
+        value = attribute.get("StringValue") or attribute.get("BinaryValue") or b""
+        total += len(name.encode()) + len(attribute["DataType"].encode())
+        total += len(value.encode() if isinstance(value, str) else value)
+    return total
 
 
 def _compact(envelope: Envelope, queue: str) -> dict[str, Any] | None:
@@ -88,7 +129,7 @@ def _compact(envelope: Envelope, queue: str) -> dict[str, Any] | None:
         return None
     args, kwargs, embed = body
     headers, properties = envelope["headers"], envelope["properties"]
-    small: dict[str, Any] = {"v": VERSION, "t": headers["task"], "i": headers["id"], "a": args}
+    small: dict[str, Any] = {MARKER: VERSION, "t": headers["task"], "i": headers["id"], "a": args}
     if kwargs:
         small["k"] = kwargs
     if embed != _NO_EMBED:

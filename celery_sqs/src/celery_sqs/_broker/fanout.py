@@ -1,8 +1,9 @@
-"""Fanout over SNS: events and remote control commands to everybody who listens.
+"""Fanout over SNS: events and remote control commands to every subscriber.
 
 An exchange is a topic, a bound queue a subscription with raw delivery. Compared with kombu's own
 ``SNS.py``: no scan of all subscribers at every bind, the queue's policy is there from its creation
-(set later it takes AWS up to a minute), and events nobody listens to are not sent.
+(set later it takes AWS up to a minute), events without a subscriber are not sent, and tasks go on
+where SNS may not be used.
 """
 
 import json
@@ -11,63 +12,77 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
 from celery.utils.log import get_logger
 
+from celery_sqs._aws.batching import split
 from celery_sqs._aws.client import CallFailed, error_code
+from celery_sqs.errors import FanoutForbidden
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
 
 logger = get_logger(__name__)
 
-BATCH = 10
-BATCH_BYTES = 256 * 1024
-"""Entries and bytes of one PublishBatch.
-
-https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
-"""
 SUBSCRIBER_CACHE_SECONDS = 600.0
-"""Seconds until we ask SNS again whether an exchange has listeners."""
+"""Until SNS is asked again whether an exchange has subscribers, or whether it may be used."""
 
 
 class Fanout:
-    """The topics of one connection. Thread-safe."""
+    """The topics of one session. Thread-safe."""
 
     def __init__(self, client: Callable[[], "SNSClient"], topic_name: Callable[[str], str]) -> None:
         """``topic_name`` turns the name of an exchange into that of its topic."""
         self._client = client
         self._topic_name = topic_name
         self._topics: dict[str, str] = {}
-        self._heard: dict[str, tuple[bool, float]] = {}
+        self._subscribers: dict[str, tuple[bool, float]] = {}
+        self._forbidden_until = 0.0
         self._lock = threading.Lock()
         self.on_command: Callable[[], None] | None = None
         """Called from any thread when a command has come."""
 
-    def topic(self, exchange: str) -> str:
-        """ARN of the exchange's topic, which is made if there is none."""
+    def topic(self, exchange: str) -> str | None:
+        """ARN of the exchange's topic, which is made if there is none.
+
+        None without permission for SNS: events and remote control are optional, tasks need none.
+        """
         with self._lock:
+            if time.monotonic() < self._forbidden_until:
+                return None
             if exchange not in self._topics:
-                made = self._client().create_topic(Name=self._topic_name(exchange))
+                try:
+                    made = self._client().create_topic(Name=self._topic_name(exchange))
+                except ClientError as error:
+                    if not is_forbidden(error):
+                        raise
+                    self._forbidden_until = time.monotonic() + SUBSCRIBER_CACHE_SECONDS
+                    logger.error("no events and no remote control: SNS may not be used: %s", error)
+                    return None
                 self._topics[exchange] = made["TopicArn"]
             return self._topics[exchange]
 
     def publish(self, exchange: str, text: str) -> None:
-        """Sends one message; a topic that was deleted meanwhile is made again."""
+        """Sends one message; a topic that was deleted meanwhile is made again.
+
+        Raises :class:`.errors.FanoutForbidden` without permission for SNS.
+        """
         try:
-            self._client().publish(TopicArn=self.topic(exchange), Message=text)
+            self._client().publish(TopicArn=self._needed_topic(exchange), Message=text)
         except CallFailed as error:
             if error_code(error) not in ("NotFound", "NotFoundException"):
                 raise
             self._topics.pop(exchange, None)
-            self._client().publish(TopicArn=self.topic(exchange), Message=text)
+            self._client().publish(TopicArn=self._needed_topic(exchange), Message=text)
 
     def publish_all(self, exchange: str, texts: Sequence[str]) -> None:
-        """Sends messages in order, up to ten in a call; drops them when nobody listens."""
-        if not self.has_subscribers(exchange):
+        """Sends messages in order, up to ten in a call; drops them without a subscriber."""
+        topic = self.topic(exchange)
+        if topic is None or not self.has_subscribers(exchange):
             return
-        for batch in _batches(texts):
+        for batch in split(texts, lambda text: len(text.encode())):
             answer = self._client().publish_batch(
-                TopicArn=self.topic(exchange),
+                TopicArn=topic,
                 PublishBatchRequestEntries=[
                     {"Id": str(n), "Message": text} for n, text in enumerate(batch)
                 ],
@@ -76,40 +91,67 @@ class Fanout:
                 logger.warning("%d messages to %s failed", len(answer["Failed"]), exchange)
 
     def has_subscribers(self, exchange: str) -> bool:
-        """Whether anybody listens; in doubt yes. Asked of SNS every ten minutes at most."""
-        listening, until = self._heard.get(exchange, (True, 0.0))
+        """Whether an exchange has any; true in doubt. Asked of SNS every ten minutes at most."""
+        known, until = self._subscribers.get(exchange, (True, 0.0))
         if time.monotonic() < until:
-            return listening
+            return known
+        topic = self.topic(exchange)
+        if topic is None:
+            return False
         try:
-            found = self._client().list_subscriptions_by_topic(TopicArn=self.topic(exchange))
-            listening = bool(found["Subscriptions"])
+            found = self._client().list_subscriptions_by_topic(TopicArn=topic)
+            known = bool(found["Subscriptions"])
         except CallFailed as error:
-            logger.warning("cannot see who listens to %s: %r", exchange, error)
+            logger.warning("cannot see the subscribers of %s: %r", exchange, error)
             self._topics.pop(exchange, None)
             return True
-        self._heard[exchange] = (listening, time.monotonic() + SUBSCRIBER_CACHE_SECONDS)
-        return listening
+        self._subscribers[exchange] = (known, time.monotonic() + SUBSCRIBER_CACHE_SECONDS)
+        return known
 
     def invalidate_subscribers(self) -> None:
-        """A command came: whoever sent it may have begun to listen just now."""
+        """A command came: its sender may have subscribed just now."""
         until = time.monotonic() + SUBSCRIBER_CACHE_SECONDS
-        self._heard = {exchange: (True, until) for exchange in self._topics}
+        self._subscribers = {exchange: (True, until) for exchange in self._topics}
         if self.on_command is not None:
             self.on_command()
 
-    def subscribe(self, exchange: str, queue_arn: str) -> str:
-        """Binds a queue and returns the subscription's ARN, the same one at every call."""
-        answer = self._client().subscribe(
-            TopicArn=self.topic(exchange),
-            Protocol="sqs",
-            Endpoint=queue_arn,
-            Attributes={"RawMessageDelivery": "true"},
-            ReturnSubscriptionArn=True,
-        )
+    def subscribe(self, exchange: str, queue_arn: str) -> str | None:
+        """Binds a queue and returns the subscription's ARN, the same one at every call.
+
+        None without permission for SNS.
+        """
+        topic = self.topic(exchange)
+        if topic is None:
+            return None
+        try:
+            answer = self._client().subscribe(
+                TopicArn=topic,
+                Protocol="sqs",
+                Endpoint=queue_arn,
+                Attributes={"RawMessageDelivery": "true"},
+                ReturnSubscriptionArn=True,
+            )
+        except ClientError as error:
+            if not is_forbidden(error):
+                raise
+            logger.error("%s is not subscribed, SNS may not be used: %s", queue_arn, error)
+            return None
         return answer["SubscriptionArn"]
 
     def unsubscribe(self, subscription: str) -> None:
         self._client().unsubscribe(SubscriptionArn=subscription)
+
+    def _needed_topic(self, exchange: str) -> str:
+        topic = self.topic(exchange)
+        if topic is None:
+            raise FanoutForbidden(f"no permission to publish to {exchange} over SNS")
+        return topic
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether AWS refused a call for lack of a permission."""
+    code = error_code(error)
+    return "AuthorizationError" in code or "AccessDenied" in code
 
 
 def queue_arn(topic_arn: str, queue_name: str) -> str:
@@ -137,16 +179,3 @@ def queue_policy(topic_arn: str, queue_name: str) -> str:
             ],
         }
     )
-
-
-def _batches(texts: Sequence[str]) -> list[list[str]]:
-    batches: list[list[str]] = []
-    room = 0
-    for text in texts:
-        size = len(text.encode())
-        if not batches or len(batches[-1]) == BATCH or size > room:
-            batches.append([])
-            room = BATCH_BYTES
-        batches[-1].append(text)
-        room -= size
-    return batches

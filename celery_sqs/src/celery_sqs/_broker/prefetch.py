@@ -1,21 +1,19 @@
-"""Messages received ahead of a free slot, while tasks take but milliseconds.
+"""Messages of one channel that were received and wait for a slot, unknown to Celery.
 
-With a prefetch limit of two, a receive brings two messages; if their tasks are over before the next
-receive is, most of the time and of the calls goes into receiving. So a few more are asked for, as
-many as will start within :data:`.receiver.AHEAD` seconds, judged by the longest of the last tasks.
-They wait here, unknown to Celery and its limit, and start one by one as slots become free. When it
-takes longer than thought, they go back to the queue, where an idle worker finds them.
+They are few: what was received ahead while tasks take only milliseconds, and what the poll of an
+idle queue brought when the slots were taken meanwhile. They start in order as slots become free.
+One that waits too long goes back to its queue, where an idle worker finds it, unless another
+receive would bring it to the dead-letter queue.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable
 
-from celery_sqs._broker.receiver import FlowControl
-from celery_sqs._broker.visibility import HeldMessage
+from celery_sqs._broker.flow_control import FlowControl
+from celery_sqs._broker.held_messages import HeldMessage
 
-PATIENCE = 0.5
-"""Seconds a message may wait here: ten times what was thought."""
+BUFFER_SECONDS = 0.5
+"""A message may wait here: ten times what was thought."""
 
 
 class PrefetchBuffer:
@@ -28,9 +26,9 @@ class PrefetchBuffer:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def enter(self, held: HeldMessage) -> None:
-        """Waits for a slot, in the order of coming."""
-        self._waiting.append((time.monotonic(), held))
+    def add(self, message: HeldMessage) -> None:
+        """Waits for a slot, in order of arrival."""
+        self._waiting.append((time.monotonic(), message))
 
     def next(self) -> HeldMessage | None:
         """The first, if there is a slot for it; it then has it."""
@@ -38,19 +36,22 @@ class PrefetchBuffer:
             return self._waiting.popleft()[1]
         return None
 
-    def leave(self, receipt: str) -> bool:
-        """Takes one out that will not start here; false if it does not wait."""
+    def remove(self, receipt: str) -> bool:
+        """Takes out one that will not start here; false if it does not wait."""
         for each in self._waiting:
             if each[1].receipt == receipt:
                 self._waiting.remove(each)
+                self._flow.cancel()
                 return True
         return False
 
     def overdue(self, now: float) -> list[HeldMessage]:
-        """Those that have waited too long, by the monotonic clock."""
-        return [held for since, held in self._waiting if now - since >= PATIENCE]
+        """Those that have waited too long, by the monotonic clock, and may be received again."""
+        return [
+            message
+            for since, message in self._waiting
+            if now - since >= BUFFER_SECONDS and message.may_be_received_again
+        ]
 
-    def clear(self, give_back: Callable[[HeldMessage], None]) -> None:
-        """Gives back everybody."""
-        for _, held in tuple(self._waiting):
-            give_back(held)
+    def messages(self) -> list[HeldMessage]:
+        return [message for _, message in self._waiting]

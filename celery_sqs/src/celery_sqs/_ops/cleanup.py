@@ -1,15 +1,15 @@
 """Removes what processes that are gone left behind: their queues and their subscriptions."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from celery_sqs._aws.client import CallFailed, error_code
+from celery_sqs import _runtime
+from celery_sqs._aws.client import Account, CallFailed, error_code, make_client
 from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, find_url, queue_urls, read_tags
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FIRST_SWEEP = 5.0
+FIRST_CLEANUP = 5.0
 """Seconds from a client's start to its first cleanup: the start is for its users."""
-SWEEP_EVERY = 6 * 3600.0
+CLEANUP_EVERY = 6 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -90,22 +90,22 @@ def _subscriptions(sns: "SNSClient", prefix: str) -> Iterator[tuple[str, str]]:
                 yield found["SubscriptionArn"], name
 
 
-def cleanup_in_background(
-    clients: Callable[[], "tuple[SQSClient, SNSClient]"], prefix: str, keep: Collection[str]
-) -> None:
-    """Sweeps soon and then every six hours, for as long as this process lives."""
+def cleanup_in_background(account: Account, prefix: str, keep: Collection[str]) -> None:
+    """Cleans up soon and then every six hours, for as long as this process lives."""
 
     def run() -> None:
-        pause = FIRST_SWEEP
+        pause = FIRST_CLEANUP
         while True:
             time.sleep(pause)
-            pause = SWEEP_EVERY
+            pause = CLEANUP_EVERY
             try:
-                swept = cleanup(*clients(), prefix, keep=keep)
+                report = cleanup(
+                    make_client("sqs", account), make_client("sns", account), prefix, keep=keep
+                )
             except CallFailed as error:  # the next one will do it, here or in another process
                 logger.info("cleanup of %s* not finished: %s", prefix, error)
             else:
-                if swept.queues or swept.subscriptions:
-                    logger.info("swept %s", swept)
+                if report.queues or report.subscriptions:
+                    logger.info("removed %s", report)
 
-    threading.Thread(target=run, name="sqs-sweeper", daemon=True).start()
+    _runtime.start_thread(run, "sqs-cleanup")

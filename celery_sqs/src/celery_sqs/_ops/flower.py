@@ -1,12 +1,11 @@
-"""Flower for Celery on SQS: ``python -m celery_sqs._ops.flower -A APP [FLOWER OPTIONS]``.
+"""Flower for Celery on SQS: ``celery -A APP sqs flower [FLOWER OPTIONS]``.
 
 It is Flower itself with three differences. The Broker page and ``/api/queues/length`` show the
 counts of SQS, which Flower cannot. Events are not enabled by a broadcast every five seconds (52,000
-paid calls a day): our workers know by themselves who listens. And without a password it listens on
-this machine only.
+paid calls a day): workers know by themselves whether events have subscribers. And without a
+password it listens on this machine only.
 """
 
-import argparse
 import asyncio
 import atexit
 import ipaddress
@@ -16,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery import Celery
-from celery.app.utils import find_app
 from flower import command
 from flower.api.tasks import GetQueueLengths
 from flower.app import Flower
@@ -24,10 +22,8 @@ from flower.urls import settings
 from flower.views.broker import BrokerView
 from tornado.options import options
 
-from celery_sqs._aws.queues import Counts, counts, find_url
-from celery_sqs._broker.acknowledgements import dead_letter_queue
-from celery_sqs._session import get_session
-from celery_sqs.options import Options
+from celery_sqs._aws.queues import Counts
+from celery_sqs._ops.task_queues import task_queues
 
 DEFAULTS = (
     "--address=127.0.0.1",
@@ -48,16 +44,7 @@ class SqsBroker:
         return await asyncio.to_thread(self._read, sorted(names))
 
     def _read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        given = self._app.conf.broker_transport_options
-        prefix = given.get("queue_name_prefix", "")
-        client = get_session(Options.of(given)).sqs()
-        queues = []
-        for name in names:
-            url = find_url(client, prefix + name)
-            if url is not None:
-                grave = dead_letter_queue(client, url)
-                queues += [prefix + name, *([grave] if grave else [])]
-        return [_row(name, counts(client, name)) for name in queues]
+        return [_row(name, counts) for name, counts in task_queues(self._app, names)]
 
 
 def _row(name: str, number: Counts) -> dict[str, Any]:
@@ -108,18 +95,19 @@ def build(app: Celery) -> Flower:
     return flower
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m celery_sqs._ops.flower", description=__doc__)
-    parser.add_argument("-A", "--app", required=True, help="the Celery application")
-    chosen, rest = parser.parse_known_args(arguments)
+def run(app: Celery, arguments: Sequence[str]) -> int:
+    """Runs Flower with its own options until it is stopped; returns the exit code."""
     command.apply_env_options()
-    command.apply_options(parser.prog, [*DEFAULTS, *rest])
+    command.apply_options("celery sqs flower", [*DEFAULTS, *arguments])
     protected = bool(options.basic_auth or options.auth)
     if not options.unix_socket and is_open(options.address, protected=protected):
-        sys.exit("Flower can stop workers: beyond this machine give it --basic_auth=USER:PASSWORD")
+        print(
+            "Flower can stop workers: beyond this machine give it --basic_auth=USER:PASSWORD",
+            file=sys.stderr,
+        )
+        return 1
     command.extract_settings()
     command.setup_logging()
-    app = find_app(chosen.app)
     flower = build(app)
     atexit.register(flower.stop)
     signal.signal(signal.SIGTERM, command.sigterm_handler)
@@ -129,7 +117,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         flower.start()
     except (KeyboardInterrupt, SystemExit):
         flower.stop()
-
-
-if __name__ == "__main__":
-    main()
+    return 0

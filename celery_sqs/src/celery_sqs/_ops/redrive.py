@@ -1,19 +1,20 @@
 """From the dead-letter queue back to the queue, the oldest first."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from celery_sqs._aws.batching import failed_entries, split
 from celery_sqs._aws.queues import MAX_BATCH
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-HELD = 900
-"""Seconds a message is hidden from others while it is redriven; then it is a dead letter again."""
-LOOK = 2
-"""Seconds of the long poll that finds nothing more."""
+HELD_SECONDS = 900
+"""A message is hidden from others while it is redriven; then it is a dead letter again."""
+WAIT_SECONDS = 2
+"""Of the long poll that finds nothing more."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def redrive(
     held = _receive_all(client, dead_letters, limit)
     held.sort(key=_sent_at)
     moved = refused = 0
-    for batch in _batches(held):
+    for batch in split(held, lambda message: len(message["Body"].encode())):
         for message in batch:
             prepare(message["Body"])
         taken = _send(client, queue, batch)
@@ -61,8 +62,8 @@ def _receive_all(client: "SQSClient", url: str, limit: int | None) -> "list[Mess
         found = client.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=MAX_BATCH if limit is None else min(MAX_BATCH, limit - len(held)),
-            WaitTimeSeconds=LOOK,
-            VisibilityTimeout=HELD,
+            WaitTimeSeconds=WAIT_SECONDS,
+            VisibilityTimeout=HELD_SECONDS,
             MessageSystemAttributeNames=["SentTimestamp"],
         ).get("Messages", [])
         if not found:
@@ -76,11 +77,6 @@ def _sent_at(message: "MessageTypeDef") -> int:
     return int(message.get("Attributes", {}).get("SentTimestamp", 0))
 
 
-def _batches(messages: "Sequence[MessageTypeDef]") -> "Iterator[Sequence[MessageTypeDef]]":
-    for start in range(0, len(messages), MAX_BATCH):
-        yield messages[start : start + MAX_BATCH]
-
-
 def _send(
     client: "SQSClient", url: str, batch: "Sequence[MessageTypeDef]"
 ) -> "list[MessageTypeDef]":
@@ -89,7 +85,8 @@ def _send(
         QueueUrl=url,
         Entries=[{"Id": str(i), "MessageBody": m["Body"]} for i, m in enumerate(batch)],
     )
-    return [batch[int(sent["Id"])] for sent in answer.get("Successful", ())]
+    failed = failed_entries(answer)
+    return [message for index, message in enumerate(batch) if index not in failed]
 
 
 def _delete(client: "SQSClient", url: str, messages: "Sequence[MessageTypeDef]") -> None:

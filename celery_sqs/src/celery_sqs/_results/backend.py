@@ -1,160 +1,90 @@
 """Result backend: the worker sends each result to the queue of the process that waits for it.
 
-Switched on by ``result_backend = "celery_sqs._results.backend:ResponseQueueBackend"``; settings in
-``result_backend_transport_options``, see :class:`Options`. Results live in memory of the client
-process and nowhere else: keep what must outlive it in a store of your own.
+Switched on by ``result_backend = "sqs://RESPONSE-QUEUE"``, or by
+``"celery_sqs:ResponseQueueBackend"`` and the option ``response_queue``; see
+:class:`.options.Options`. Results live in memory of the
+client process and nowhere else: keep what must outlive it in a store of your own.
 """
 
-import atexit
 import logging
-import os
-import socket
-import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from celery import states
+from celery import current_task, states
 from celery.backends.base import BaseBackend
 from celery.exceptions import ImproperlyConfigured
 from celery.result import task_join_will_block
 from celery.signals import before_task_publish
 
+from celery_sqs import _runtime
 from celery_sqs._aws.client import CallFailed, is_no_such_queue, make_client
-from celery_sqs._aws.queues import MAX_WAIT, queue_url
+from celery_sqs._aws.queues import queue_url
+from celery_sqs._broker.namespace import default_namespace
 from celery_sqs._ops.cleanup import cleanup_in_background
 from celery_sqs._results.consumer import ConsumerHealth, ResultConsumer
 from celery_sqs._results.response_queue import ResponseQueue
-from celery_sqs._results.sender import Line, Result, hand_over
+from celery_sqs._results.sender import Destination, Result, enqueue
 from celery_sqs.errors import NoSuchQueue, ResultTooLarge
-
-if TYPE_CHECKING:
-    from mypy_boto3_sns import SNSClient
-    from mypy_boto3_sqs import SQSClient
+from celery_sqs.options import Options
 
 logger = logging.getLogger(__name__)
 
 MAX_RESULT_BYTES = 262_144
-"""Bytes of one answer. AWS takes 1 MiB since August 2025; queues made before, 256 KiB."""
+"""Bytes of one result. AWS takes 1 MiB since August 2025; queues made before, 256 KiB."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """``result_backend_transport_options``."""
-
-    response_queue: str
-    """Name of the first client process's queue and prefix of all others."""
-    machine: str = field(default_factory=socket.gethostname)
-    """Name of this machine in queue names."""
-    state_dir: Path = field(
-        default_factory=lambda: Path(tempfile.gettempdir()) / f"celery-sqs-{os.getuid()}"
-    )
-    """Where this machine keeps the locks; the same for all its client processes."""
-    wait_time_seconds: int = MAX_WAIT
-    """Of a long poll. A shorter one costs calls; a killed client's open poll may still take answers
-    of the next one for so long."""
-    cleanup_prefix: str | None = None
-    """Queues whose names begin so are swept when their process is gone: response queues, and if it
-    covers them, control queues and subscriptions. By default ``response_queue``; empty for none."""
-    region: str | None = None
-    endpoint_url: str | None = None
-
-    @classmethod
-    def read(cls, given: Mapping[str, Any]) -> "Options":
-        """Raises :class:`celery.exceptions.ImproperlyConfigured`, naming every fault."""
-        unknown = sorted(set(given) - {f.name for f in fields(cls)})
-        faults = [f"{name} is unknown" for name in unknown]
-        if not given.get("response_queue"):
-            faults.append("response_queue is missing")
-        if not 0 < given.get("wait_time_seconds", MAX_WAIT) <= MAX_WAIT:
-            faults.append(f"wait_time_seconds must be 1 to {MAX_WAIT}")
-        if faults:
-            raise ImproperlyConfigured(f"result_backend_transport_options: {', '.join(faults)}")
-        known = {**given, "state_dir": Path(given["state_dir"])} if "state_dir" in given else given
-        return cls(**known)
-
-    def client(self) -> "SQSClient":
-        return make_client("sqs", region=self.region, endpoint_url=self.endpoint_url)
-
-    def clients(self) -> "tuple[SQSClient, SNSClient]":
-        sns = make_client("sns", region=self.region, endpoint_url=self.endpoint_url)
-        return self.client(), sns
-
-
-_consumers: dict[Options, ResultConsumer] = {}
-_consumers_lock = threading.Lock()
+MAX_ARGUMENTS = 10_000
+"""Characters of arguments that ``result_extended`` adds to a result."""
 
 
 def _consumer(options: Options) -> ResultConsumer:
-    """The process's one consumer for these options, whatever number of backends celery makes."""
-    with _consumers_lock:
-        if options not in _consumers:
-            address = ResponseQueue(
-                options.client,
-                base=options.response_queue,
-                machine=options.machine,
-                state_dir=options.state_dir,
-            )
-            _consumers[options] = ResultConsumer(options.client, address, options.wait_time_seconds)
-        return _consumers[options]
+    client = partial(make_client, "sqs", options.account)
+    queue = ResponseQueue(
+        client,
+        base=options.response_queue,
+        machine=options.machine,
+        state_dir=options.state_dir,
+    )
+    return ResultConsumer(client, queue, options.wait_time_seconds)
 
 
-def _after_fork() -> None:
-    global _consumers_lock
-    _consumers_lock = threading.Lock()
-    for consumer in _consumers.values():
-        consumer.abandon()
-    _consumers.clear()
-
-
-@atexit.register
-def _at_exit() -> None:
-    with _consumers_lock:
-        consumers = tuple(_consumers.values())
-        _consumers.clear()
-    for consumer in consumers:
-        consumer.close()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-@before_task_publish.connect(dispatch_uid="celery_sqs._results.backend.address_answers")
-def _address_answers(
+@before_task_publish.connect(dispatch_uid="celery_sqs.set_reply_to")
+def _set_reply_to(
     headers: Mapping[str, Any], properties: dict[str, Any], body: Any, **_: Any
 ) -> None:
-    """Writes this process's queue into ``reply_to`` of a task whose slot is open here.
+    """Writes this process's queue into ``reply_to`` of a task whose result is pending here.
 
-    Celery puts a thread's id there, also into tasks chained to this one, which workers send on.
+    Celery puts a thread's id there, also into tasks chained to this one, which workers send on. A
+    task that replaces the one that runs has its id, and hands its reply address on.
     """
     task_id = headers.get("id")
-    if task_id is None:  # protocol 1, which this layer does not speak
+    if task_id is None:  # protocol 1, which this library does not speak
         return
-    with _consumers_lock:
-        consumers = tuple(_consumers.values())
-    for consumer in consumers:
+    for consumer in _runtime.all_of(ResultConsumer):
         if consumer.is_open(task_id):
             placeholder = properties.get("reply_to")
             properties["reply_to"] = consumer.queue
             if placeholder:
-                _address_chained(body[2], placeholder, consumer)
+                _set_reply_to_chained(body[2], placeholder, consumer)
+    running = current_task.request if current_task else None
+    if running is not None and running.id == task_id and running.reply_to:
+        properties["reply_to"] = running.reply_to
 
 
-def _address_chained(embedded: Any, placeholder: str, consumer: ResultConsumer) -> None:
-    """Does the same in every signature inside ``embedded`` and opens its slot."""
+def _set_reply_to_chained(embedded: Any, placeholder: str, consumer: ResultConsumer) -> None:
+    """Does the same in every signature inside ``embedded`` and expects its result."""
     if isinstance(embedded, list | tuple):
         for inner in embedded:
-            _address_chained(inner, placeholder, consumer)
+            _set_reply_to_chained(inner, placeholder, consumer)
     elif isinstance(embedded, dict):
         if embedded.get("reply_to") == placeholder:
             embedded["reply_to"] = consumer.queue
             if embedded.get("task_id"):
                 consumer.open(embedded["task_id"])
         for inner in embedded.values():
-            _address_chained(inner, placeholder, consumer)
+            _set_reply_to_chained(inner, placeholder, consumer)
 
 
 class ResponseQueueBackend(BaseBackend):
@@ -173,42 +103,43 @@ class ResponseQueueBackend(BaseBackend):
         self.thread_safe = True  # celery would make a backend per thread otherwise
         if self.content_encoding != "utf-8":
             raise ImproperlyConfigured("result_serializer must be a text format such as json")
-        self.options = Options.read(app.conf.result_backend_transport_options or {})
+        self.options = _read_options(app.conf, url)
         self.counters: Counter[str] = Counter()
         """Of the worker's side: ``sent``, ``not_sent``."""
         self._urls: dict[str, str] = {}
-        self._sweeps = False
+        self._cleans_up = False
 
     def as_uri(self, include_password: bool = True) -> str:
-        return f"sqs-responses://{self.options.response_queue}"
+        return f"sqs://{self.options.response_queue}"
 
     # Client
 
     @property
     def _consumer(self) -> ResultConsumer:
-        return _consumer(self.options)
+        """The process's one for these options, whatever number of backends Celery makes."""
+        return _runtime.shared((ResultConsumer, self.options), partial(_consumer, self.options))
 
     def start(self) -> None:
         """Takes the response queue and starts receiving now instead of at the first task sent.
 
-        For a client that lives long: it also sweeps up after those that are gone.
+        For a client that lives long: it also removes what processes that are gone left behind.
         """
         self._consumer.start()
         prefix = self.options.cleanup_prefix
         prefix = self.options.response_queue if prefix is None else prefix
-        if prefix and not self._sweeps:
-            self._sweeps = True
-            cleanup_in_background(self.options.clients, prefix, {self.options.response_queue})
+        if prefix and not self._cleans_up:
+            self._cleans_up = True
+            cleanup_in_background(self.options.account, prefix, {self.options.response_queue})
 
     def health(self) -> ConsumerHealth:
-        """How the receiving of answers does in this process."""
+        """How the receiving of results does in this process."""
         return self._consumer.health()
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Opens the slot before the task is sent.
+        """Expects the result before the task is sent.
 
         Not in a worker's task, which may not wait (celery's ``assert_will_not_block``): a prefork
-        child would take a response queue for answers nobody fetches.
+        child would take a response queue for results that are never fetched.
         """
         if not task_join_will_block():
             self._consumer.open(task_id)
@@ -221,20 +152,20 @@ class ResponseQueueBackend(BaseBackend):
         no_ack: bool = True,
         on_interval: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
-        """The result's meta once it arrives; raises as :meth:`ResultConsumer.wait` does."""
+        """The result's meta once it arrives; raises as :meth:`.pending.PendingResults.wait`."""
         self._ensure_not_eager()
         # celery passes an empty promise when there is nothing to do between: then wait in one go
         busy = getattr(on_interval, "fun", on_interval) is not None
-        answer = self._consumer.wait(
+        found = self._consumer.wait(
             task_id, timeout, interval=interval, on_interval=on_interval if busy else None
         )
-        return dict(self.decode(answer))
+        return dict(self.decode(found))
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        answer = self._consumer.peek(task_id)
-        if answer is None:
+        found = self._consumer.peek(task_id)
+        if found is None:
             return {"status": states.PENDING, "result": None, "task_id": task_id}
-        return dict(self.decode(answer))
+        return dict(self.decode(found))
 
     def _forget(self, task_id: str) -> None:
         self._consumer.forget(task_id)
@@ -260,23 +191,23 @@ class ResponseQueueBackend(BaseBackend):
         reply_to = str(getattr(request, "reply_to", None) or "")
         if state not in states.READY_STATES or not self._is_ours(reply_to):
             return
-        body = self._answer(task_id, result, state, traceback, request)
-        line = Line(self.options.region, self.options.endpoint_url, reply_to)
+        body = self._result_body(task_id, result, state, traceback, request)
+        destination = Destination(self.options.account, reply_to)
         receipt = (getattr(request, "properties", None) or {}).get("delivery_tag")
-        if hand_over(Result(line, task_id, body, receipt)):
+        if enqueue(Result(destination, task_id, body, receipt)):
             return
         try:
             self._send(reply_to, body)
             self.counters["sent"] += 1
         except (NoSuchQueue, *CallFailed) as error:
             self.counters["not_sent"] += 1
-            logger.error("answer of task %s to %s not sent: %s", task_id, reply_to, error)
+            logger.error("result of task %s to %s not sent: %s", task_id, reply_to, error)
 
     def _is_ours(self, reply_to: str) -> bool:
-        """A message must not direct answers to any queue it likes; celery's own ids are none."""
+        """A message must not direct results to any queue it likes; Celery's own ids are none."""
         return reply_to.startswith(self.options.response_queue)
 
-    def _answer(
+    def _result_body(
         self, task_id: str, result: Any, state: str, traceback: str | None, request: Any
     ) -> str:
         meta = self._get_result_meta(result, state, traceback, request)
@@ -290,11 +221,12 @@ class ResponseQueueBackend(BaseBackend):
     def _body(self, task_id: str, meta: dict[str, Any]) -> str:
         """What has a value; ``children`` and ``traceback`` are named by celery's result classes."""
         needed = {"status", "result", "traceback", "children"}
+        meta = {k: v for k, v in meta.items() if k not in ("args", "kwargs") or _is_short(v)}
         known = {k: v for k, v in meta.items() if k in needed or v not in (None, [])}
         return f"{task_id}\n{self.encode({**known, 'task_id': task_id})}"
 
     def _send(self, queue: str, body: str) -> None:
-        client = self.options.client()
+        client = make_client("sqs", self.options.account)
         if queue not in self._urls:
             self._urls[queue] = queue_url(client, queue)
         try:
@@ -303,3 +235,21 @@ class ResponseQueueBackend(BaseBackend):
             if is_no_such_queue(error):
                 del self._urls[queue]
             raise
+
+
+def _is_short(arguments: Any) -> bool:
+    """Whether arguments, which ``result_extended`` adds, may be part of a result."""
+    return len(repr(arguments)) <= MAX_ARGUMENTS
+
+
+def _read_options(conf: Any, url: str | None) -> Options:
+    """Broker's and backend's; what the URL says comes first."""
+    ours = str(conf.broker_transport or "").startswith("celery_sqs")
+    broker = dict(conf.broker_transport_options or {}) if ours else {}
+    results = dict(conf.result_backend_transport_options or {})
+    queue = (url or "").partition("://")[2].strip("/")
+    if queue:
+        results["response_queue"] = queue
+    if "wait_time_seconds" not in results and "wait_time_seconds" in broker:
+        results["wait_time_seconds"] = broker["wait_time_seconds"]
+    return Options.read(broker, results, defaults=default_namespace(broker) if ours else None)

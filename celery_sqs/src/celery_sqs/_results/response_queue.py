@@ -68,7 +68,9 @@ def _lock(path: Path) -> int | None:
 
 
 class ResponseQueue:
-    """The queue at which this process is answered. Every method that calls AWS may raise its error.
+    """The queue that results of this process's tasks are sent to.
+
+    Every method that calls AWS may raise its error.
 
     Raises :class:`NoFreeSlot` when made; the queue itself is found or created by :meth:`open`.
     """
@@ -118,7 +120,7 @@ class ResponseQueue:
         """Says that the queue is in use; without it the queue counts as abandoned one day."""
         self._client().tag_queue(QueueUrl=self.url, Tags=self._tags())
 
-    def move(self) -> None:
+    def recreate(self) -> None:
         """Takes a new name with a suffix: AWS refuses the name of a deleted queue for 60 s."""
         name = own_name(self._base, self._machine, self._slot.number)
         self._use(f"{name}-{uuid.uuid4().hex[:_SUFFIX_LENGTH]}")

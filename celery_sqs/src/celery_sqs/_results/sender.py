@@ -8,9 +8,7 @@ which sends those of one queue together. A task's message is deleted only after 
 or given up (:meth:`ResultSender.after`). Whatever dies in between, the message is still queued.
 """
 
-import atexit
 import logging
-import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,8 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from celery_sqs._aws.batching import FLUSH, BatchProcessor
-from celery_sqs._aws.client import CallFailed, is_no_such_queue, is_refusal, make_client
+from celery_sqs import _runtime
+from celery_sqs._aws.batching import FLUSH_SECONDS, BatchProcessor, failed_entries
+from celery_sqs._aws.client import Account, CallFailed, is_no_such_queue, is_refusal, make_client
 from celery_sqs._aws.queues import queue_url
 from celery_sqs.errors import NoSuchQueue
 
@@ -28,25 +27,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 60.0
-"""Seconds until an answer that cannot be sent is given up. Its task has succeeded all the same."""
-REMEMBERED = 2000
-"""Deliveries of which it is remembered that they were answered."""
+RETRY_TIMEOUT = 60.0
+"""Seconds until a result that cannot be sent is given up. Its task has succeeded all the same."""
+MAX_REMEMBERED = 2000
+"""Deliveries of which it is remembered that their result was sent."""
 
 
-class Line(NamedTuple):
-    """Where an answer goes."""
+class Destination(NamedTuple):
+    """Where a result goes."""
 
-    region: str | None
-    endpoint_url: str | None
+    account: Account
     queue: str
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one delivery of a task has to say to whoever waits for it. Travels between processes."""
+    """The result of one delivery of a task. Travels between processes."""
 
-    line: Line
+    destination: Destination
     task_id: str
     body: str
     receipt: str | None
@@ -54,168 +52,156 @@ class Result:
 
 
 class ResultSender:
-    """Sends the answers of this worker from a thread, those of one queue together. Thread-safe."""
+    """Sends the results of this worker from a thread, those of one queue together. Thread-safe."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
+    def __init__(self, retry_timeout: float = RETRY_TIMEOUT) -> None:
         self.counters: Counter[str] = Counter()
         """``sent`` and ``not_sent``."""
         self._lock = threading.Lock()
-        self._urls: dict[Line, str] = {}
-        self._answered: OrderedDict[str, list[Callable[[], None]] | None] = OrderedDict()
-        self._batches: BatchProcessor[Line, Result] = BatchProcessor(
-            self._send, name="sqs-answers-out", patience=patience
+        self._urls: dict[Destination, str] = {}
+        self._sent: OrderedDict[str, list[Callable[[], None]] | None] = OrderedDict()
+        """By delivery: what waits for its result to be sent; None when it was."""
+        self._batches: BatchProcessor[Destination, Result] = BatchProcessor(
+            self._send, name="sqs-result-sender", retry_timeout=retry_timeout
         )
 
-    def send(self, answer: Result) -> None:
-        """Has it sent soon. Of several answers of one delivery the first is the answer."""
-        receipt = answer.receipt
+    def send(self, result: Result) -> None:
+        """Queues a result. Of several results of one delivery the first counts."""
+        size = len(result.body.encode())
+        receipt = result.receipt
         if receipt is None:
-            self._batches.add(answer.line, answer, size=len(answer.body.encode()))
+            self._batches.add(result.destination, result, size=size)
             return
         with self._lock:
-            if receipt in self._answered:
+            if receipt in self._sent:
                 return
-            self._answered[receipt] = []
+            self._sent[receipt] = []
         self._batches.add(
-            answer.line,
-            answer,
-            size=len(answer.body.encode()),
-            then=partial(self._settled, receipt),
+            result.destination, result, size=size, on_done=partial(self._on_done, receipt)
         )
 
-    def after(self, receipt: str, then: Callable[[], None]) -> None:
-        """Calls ``then`` when the answer of this delivery was sent or given up; or now.
+    def after(self, receipt: str, call: Callable[[], None]) -> None:
+        """Calls ``call`` when the result of this delivery was sent or given up; or now.
 
-        It is not called when the process ends before that: the request stays for another worker.
+        It is not called when the process ends before that: the message stays for another worker.
         """
         with self._lock:
-            waiting = self._answered.get(receipt)
+            waiting = self._sent.get(receipt)
             if waiting is not None:
-                waiting.append(then)
+                waiting.append(call)
                 return
-        then()
+        call()
 
-    def flush(self, timeout: float = FLUSH) -> bool:
+    def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
         """Sends all in the caller's thread; false when some of it could not be."""
         return self._batches.flush(timeout)
 
-    def _settled(self, receipt: str) -> None:
-        with self._lock:
-            waiting = self._answered.get(receipt) or []
-            self._answered[receipt] = None
-            while len(self._answered) > REMEMBERED and next(iter(self._answered.values())) is None:
-                self._answered.popitem(last=False)
-        for then in waiting:
-            then()
+    def close_at_exit(self) -> None:
+        self.flush()
 
-    def _send(self, line: Line, batch: Sequence[Result]) -> Mapping[int, bool]:
-        client = make_client("sqs", region=line.region, endpoint_url=line.endpoint_url, attempts=1)
+    def _on_done(self, receipt: str) -> None:
+        with self._lock:
+            waiting = self._sent.get(receipt) or []
+            self._sent[receipt] = None
+            while len(self._sent) > MAX_REMEMBERED and next(iter(self._sent.values())) is None:
+                self._sent.popitem(last=False)
+        for call in waiting:
+            call()
+
+    def _send(self, destination: Destination, batch: Sequence[Result]) -> Mapping[int, bool]:
+        client = make_client("sqs", destination.account, attempts=1)
         try:
-            verdict = _send_batch(client, self._url(client, line), batch)
+            answer = client.send_message_batch(
+                QueueUrl=self._url(client, destination),
+                Entries=[{"Id": str(n), "MessageBody": each.body} for n, each in enumerate(batch)],
+            )
         except NoSuchQueue as error:
-            verdict = dict.fromkeys(range(len(batch)), Refusal(repr(error), may_pass=False))
+            return self._refused(batch, repr(error))
         except CallFailed as error:
             if not is_no_such_queue(error) and not (is_refusal(error) and len(batch) == 1):
                 raise
-            self._urls.pop(line, None)
-            verdict = dict.fromkeys(range(len(batch)), Refusal(str(error), may_pass=False))
-        self._note(batch, verdict)
-        return {index: refusal.may_pass for index, refusal in verdict.items()}
+            self._urls.pop(destination, None)
+            return self._refused(batch, str(error))
+        failed = failed_entries(answer)
+        self.counters["sent"] += len(batch) - len(failed)
+        for index, may_pass in failed.items():
+            if not may_pass:
+                self._log(batch[index], str(answer["Failed"]))
+        return failed
 
-    def _url(self, client: "SQSClient", line: Line) -> str:
-        if line not in self._urls:
-            self._urls[line] = queue_url(client, line.queue)
-        return self._urls[line]
+    def _url(self, client: "SQSClient", destination: Destination) -> str:
+        if destination not in self._urls:
+            self._urls[destination] = queue_url(client, destination.queue)
+        return self._urls[destination]
 
-    def _note(self, batch: Sequence[Result], verdict: "Mapping[int, Refusal]") -> None:
-        self.counters["sent"] += len(batch) - len(verdict)
-        for index, refusal in verdict.items():
-            if not refusal.may_pass:
-                self.counters["not_sent"] += 1
-                answer = batch[index]
-                logger.error(
-                    "answer of task %s to %s not sent: %s",
-                    answer.task_id, answer.line.queue, refusal.reason,
-                )  # fmt: skip
+    def _refused(self, batch: Sequence[Result], reason: str) -> Mapping[int, bool]:
+        for result in batch:
+            self._log(result, reason)
+        return dict.fromkeys(range(len(batch)), False)
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why an answer was not taken."""
-
-    reason: str
-    may_pass: bool
+    def _log(self, result: Result, reason: str) -> None:
+        self.counters["not_sent"] += 1
+        logger.error(
+            "result of task %s to %s not sent: %s", result.task_id, result.destination.queue, reason
+        )
 
 
-def _send_batch(client: "SQSClient", url: str, batch: Sequence[Result]) -> dict[int, Refusal]:
-    """The answers SQS did not take: a batch call answers 200 with failures inside."""
-    response = client.send_message_batch(
-        QueueUrl=url,
-        Entries=[{"Id": str(n), "MessageBody": answer.body} for n, answer in enumerate(batch)],
-    )
-    return {
-        int(entry["Id"]): Refusal(entry["Code"], may_pass=not entry["SenderFault"])
-        for entry in response.get("Failed", ())
-    }
-
-
-# The one result_sender of a worker's parent, and the hands of its children
-
-_result_sender: ResultSender | None = None
+# The result sender of a worker's parent process, and what its children capture
 
 
 class _Captured(threading.local):
-    answers: list[Result] | None = None
-    """While a task of this thread runs whose caller takes the answers."""
+    results: list[Result] | None = None
+    """While a task of this thread runs whose caller takes the results."""
 
 
 _captured = _Captured()
 
 
 def start_result_sender() -> None:
-    """From now on the answers of this process's tasks are sent by a thread. For workers."""
-    global _result_sender
-    if _result_sender is None:
-        _result_sender = ResultSender()
+    """From now on the results of this process's tasks are sent by a thread. For workers."""
+    _runtime.shared(ResultSender, ResultSender)
 
 
 def get_result_sender() -> ResultSender | None:
-    """This worker's own; none in other processes, its children among them."""
-    return _result_sender
+    """This worker's own; None in other processes, its children among them."""
+    found: ResultSender | None = _runtime.existing(ResultSender)
+    return found
 
 
-def hand_over(answer: Result) -> bool:
-    """Leaves an answer to whoever sends it; false when there is nobody and the caller must."""
-    if _captured.answers is not None:
-        _captured.answers.append(answer)
-    elif _result_sender is not None:
-        _result_sender.send(answer)
+def enqueue(result: Result) -> bool:
+    """Leaves a result to what sends it; false when there is nothing and the caller must."""
+    sender = get_result_sender()
+    if _captured.results is not None:
+        _captured.results.append(result)
+    elif sender is not None:
+        sender.send(result)
     else:
         return False
     return True
 
 
+def after_result(receipt: str, call: Callable[[], None]) -> None:
+    """Calls ``call`` when the result of this delivery was sent or given up, or now."""
+    sender = get_result_sender()
+    if sender is None:
+        call()
+    else:
+        sender.after(receipt, call)
+
+
+def flush_results() -> None:
+    """Sends what this worker has not sent yet, in the caller's thread."""
+    sender = get_result_sender()
+    if sender is not None:
+        sender.flush()
+
+
 def capture_results(
     target: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> tuple[Any, list[Result]]:
-    """Calls ``target`` in a child; returns what it returns and the answers it had to give."""
-    answers = _captured.answers = []
+    """Calls ``target`` in a child; returns what it returns and the results it had to report."""
+    results = _captured.results = []
     try:
-        return target(*args, **kwargs), answers
+        return target(*args, **kwargs), results
     finally:
-        _captured.answers = None
-
-
-def _after_fork() -> None:
-    """A child has neither the thread nor the right to what its parent has not sent yet."""
-    global _result_sender
-    _result_sender = None
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
-@atexit.register
-def _at_exit() -> None:
-    if _result_sender is not None:
-        _result_sender.flush()
+        _captured.results = None

@@ -1,7 +1,6 @@
-"""What a worker does differently on SQS, as boot steps; they come with the transport."""
+"""What a worker does differently on SQS, as bootsteps; they come with the transport."""
 
 import operator
-import os
 import signal
 import socket
 import threading
@@ -18,24 +17,27 @@ from celery.worker.consumer.consumer import Consumer
 from celery.worker.consumer.heart import Heart
 from celery.worker.consumer.tasks import Tasks
 
+from celery_sqs import _runtime
 from celery_sqs._worker.request import REQUEST
 from celery_sqs._worker.watchdog import Watchdog
 from celery_sqs.options import Options
 
 logger = get_logger(__name__)
 
-CORRECTION = 1.0
-"""Seconds after a command until the heartbeat that says the true interval."""
+CORRECTION_SECONDS = 1.0
+"""After a command until the heartbeat that says the true interval."""
 POOL = "celery_sqs._worker.pool:TaskPool"
 CELERY_REQUEST = "celery.worker.request:Request"
+REFUSED_POOLS = ("gevent", "eventlet")
+"""Their workers have no event loop that the receivers' threads could deliver to."""
 
 
 ACK_LATER = "call_soon_ack" if hasattr(Consumer, "call_soon_ack") else "call_soon"
-"""Attribute of Celery's consumer that puts acknowledgements off; before 5.7 named ``call_soon``."""
+"""Attribute of Celery's consumer that defers acknowledgements; before 5.7 named ``call_soon``."""
 
 
 class RequeuePrefetched(bootsteps.StartStopStep):
-    """At the start of any shutdown, hands back at once what is held and has not started.
+    """At the start of any shutdown, requeues at once what is held and has not started.
 
     Stock Celery keeps it invisible until its running tasks have ended, or until the visibility
     timeout does it.
@@ -43,10 +45,14 @@ class RequeuePrefetched(bootsteps.StartStopStep):
 
     requires = (Tasks,)  # so that it stops before the consumer of tasks
 
+    def __init__(self, c: Any, **kwargs: Any) -> None:
+        super().__init__(c, **kwargs)
+        c.on_decode_error = _dead_letter_undecodable
+
     def start(self, c: Any) -> None:
-        # Celery puts an ack off to the event loop's next turn. When the worker is told to stop in
-        # between there is none: the task is over, its message still held, and would be handed back.
-        # An ack here makes no call, so it need not be put off.
+        # Celery defers an ack to the event loop's next turn. When the worker is told to stop in
+        # between there is none: the task is over, its message still held, and would be requeued.
+        # An ack here makes no call, so it need not be deferred.
         setattr(c, ACK_LATER, operator.call)
 
     def stop(self, c: Any) -> None:
@@ -54,10 +60,16 @@ class RequeuePrefetched(bootsteps.StartStopStep):
             return
         c.task_consumer.cancel()
         running = {request.message.delivery_tag for request in tuple(state.active_requests)}
-        returned = c.task_consumer.channel.give_back_except(running)
-        logger.info("%d messages handed back, %d tasks still running", returned, len(running))
+        returned = c.task_consumer.channel.requeue_all_except(running)
+        logger.info("%d messages requeued, %d tasks still running", returned, len(running))
 
     terminate = stop
+
+
+def _dead_letter_undecodable(message: Any, exc: Exception) -> None:
+    """Celery acknowledges, that is deletes, what it cannot decode."""
+    logger.error("cannot decode a message, dead-lettered: %r", exc)
+    message.channel.dead_letter(message.delivery_tag)
 
 
 class SignalWakeup(bootsteps.StartStopStep):
@@ -113,7 +125,7 @@ class SlowHeartbeat(bootsteps.StartStopStep):
         self._correcting = False
 
     def create(self, c: Any) -> None:
-        interval = c.app.conf.broker_transport_options.get("heartbeat_interval")
+        interval = (c.app.conf.broker_transport_options or {}).get("heartbeat_interval")
         for step in c.steps:
             if isinstance(step, Heart) and step.heartbeat_interval is None:
                 step.heartbeat_interval = interval or Options.heartbeat_interval
@@ -130,7 +142,7 @@ class SlowHeartbeat(bootsteps.StartStopStep):
     def _correct(self, c: Any) -> None:
         if not self._correcting:
             self._correcting = True
-            c.hub.call_later(CORRECTION, self._beat, c)
+            c.hub.call_later(CORRECTION_SECONDS, self._beat, c)
 
     def _beat(self, c: Any) -> None:
         self._correcting = False
@@ -177,7 +189,12 @@ def stopping() -> bool:
 
 
 def install(worker: Any) -> None:
-    """Equips the worker that is about to start."""
+    """Adds all of this to the worker that is about to start; ends it if its pool cannot work."""
+    pool = concurrency.get_implementation(worker.pool_cls).__module__.rpartition(".")[2]
+    if pool in REFUSED_POOLS:
+        raise SystemExit(
+            f"celery_sqs does not support the {pool} pool: use prefork, threads or solo"
+        )
     if concurrency.get_implementation(worker.pool_cls) is prefork.TaskPool:
         worker.pool_cls = POOL
     worker.app.steps["consumer"].update(
@@ -188,5 +205,5 @@ def install(worker: Any) -> None:
             task.Request = REQUEST
 
 
-# The signals of a child are no concern of its parent's event loop.
-os.register_at_fork(after_in_child=partial(signal.set_wakeup_fd, -1))
+# The signals of a child must not wake its parent's event loop.
+_runtime.on_fork(partial(signal.set_wakeup_fd, -1))

@@ -1,7 +1,7 @@
-"""Celery's prefork pool: children report answers with outcomes, and it stops without losing any.
+"""Celery's prefork pool: children report results with outcomes, and it stops without losing any.
 
-A child does not send the answer of its task: it comes with the outcome, in one message of the pipe
-to the parent, which sends it (:mod:`.answers`) before anything else becomes of the request.
+A child does not send the result of its task: it comes with the outcome, in one message of the pipe
+to the parent, which sends it (:mod:`.sender`) before it acknowledges the task's message.
 
 At shutdown Celery forgets the jobs no child has accepted yet. For a job that a child is about to
 accept this is wrong twice: it runs here and, handed back, elsewhere as well; and the child, whose
@@ -18,15 +18,15 @@ from celery.concurrency import prefork
 from celery.utils.log import get_logger
 from kombu.asynchronous import get_event_loop
 
-from celery_sqs._results.sender import Result, capture_results, hand_over
+from celery_sqs._results.sender import Result, capture_results, enqueue
 from celery_sqs._worker import bootsteps
 
 logger = get_logger(__name__)
 
-PATIENCE = 2.0
-"""Seconds a child may take to accept a job that was written to it."""
-TURN = 0.02
-"""Seconds of one turn of the event loop."""
+ACCEPT_SECONDS = 2.0
+"""A child may take to accept a job that was written to it."""
+TURN_SECONDS = 0.02
+"""Of one turn of the event loop."""
 
 
 class TaskPool(prefork.TaskPool):
@@ -62,9 +62,9 @@ class TaskPool(prefork.TaskPool):
         if hub is None:
             return
         self._pool.outbound_buffer.clear()  # what is not written yet is handed back
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + ACCEPT_SECONDS
         while self._on_its_way() and time.monotonic() < deadline:
-            hub.call_later(TURN, _wake)
+            hub.call_later(TURN_SECONDS, _wake)
             hub.run_once()
 
     def _on_its_way(self) -> bool:
@@ -74,10 +74,10 @@ class TaskPool(prefork.TaskPool):
 
 
 def _ended(callback: Callable[[Any], None] | None, outcome: tuple[Any, list[Result]]) -> None:
-    """In the parent: the answers first, so that the request is settled after them."""
-    value, answers = outcome
-    for answer in answers:
-        hand_over(answer)
+    """In the parent: the results first, so that the message is acknowledged after them."""
+    value, results = outcome
+    for result in results:
+        enqueue(result)
     if callback is not None:
         callback(value)
 

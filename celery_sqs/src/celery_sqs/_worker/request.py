@@ -1,8 +1,8 @@
-"""A task that keeps AMQP's promises on SQS: what its worker could not finish goes back.
+"""A task that keeps AMQP's promises on SQS: what its worker could not finish is requeued.
 
-Stock Celery tells the client FAILURE when a task exceeds its hard time limit and gives the message
-back all the same, so that the task runs again after its failure was announced. Here nothing is
-announced: the message becomes visible again after a growing delay and the next run answers.
+Stock Celery reports FAILURE when a task exceeds its hard time limit and requeues the message all
+the same, so that the task runs again after its failure was reported. Here nothing is reported: the
+message becomes visible again after a growing delay and the next run has the result.
 """
 
 from billiard.einfo import ExceptionWithTraceback
@@ -11,6 +11,8 @@ from celery.exceptions import TimeLimitExceeded
 from celery.utils.log import get_logger
 from celery.worker.request import Request as CeleryRequest
 from celery.worker.request import task_ready
+
+from celery_sqs._broker.channel import Channel
 
 logger = get_logger(__name__)
 
@@ -22,12 +24,26 @@ class Request(CeleryRequest):
 
     __slots__ = ()
 
+    def revoked(self) -> bool:
+        """Celery asks just before it runs the task.
+
+        A message that was held too long, as by a worker that was frozen, is visible to others by
+        now: it is left to them.
+        """
+        channel, receipt = self.message.channel, self.message.delivery_tag
+        if isinstance(channel, Channel) and channel.is_lost(receipt):
+            logger.warning("%s is not run here: its message became visible to others", self)
+            channel.abandon(receipt)
+            task_ready(self)
+            return True
+        return bool(super().revoked())
+
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """The pool killed the child that ran this task too long."""
         if soft or not self.task.acks_late:
             super().on_timeout(soft, timeout)
         else:
-            self._hand_back(timeout)
+            self._requeue(timeout)
 
     def on_failure(self, exc_info, send_failed_event=True, return_ok=False):  # type: ignore[no-untyped-def]
         """The run ended badly; called for a time limit as well, before or after ``on_timeout``."""
@@ -35,12 +51,12 @@ class Request(CeleryRequest):
         if isinstance(exc, ExceptionWithTraceback):  # as billiard carries it between processes
             exc = exc.exc
         if isinstance(exc, TimeLimitExceeded) and self.task.acks_late:
-            return self._hand_back(exc.args[0] if exc.args else None)
+            return self._requeue(exc.args[0] if exc.args else None)
         return super().on_failure(exc_info, send_failed_event, return_ok)
 
-    def _hand_back(self, timeout: float | None) -> None:
+    def _requeue(self, timeout: float | None) -> None:
         if not self.acknowledged:
-            logger.error("%s exceeded its time limit of %s s and is given back", self, timeout)
+            logger.error("%s exceeded its time limit of %s s and is requeued", self, timeout)
         task_ready(self)
         self.reject(requeue=True)
 

@@ -1,8 +1,8 @@
 """Ends a worker that has stopped receiving without knowing it.
 
-Failing polls are progress: an outage of AWS ends no worker. What is meant is a receiver that is
-dead or stuck although there are slots free; another start of the process is then the only cure.
-Whoever started the worker starts it again.
+An outage of AWS ends no worker: a poll that fails is progress. A receiver is stuck when it is dead,
+when it does not poll although there are slots free, or when AWS refuses its credentials all the
+time. Another start of the process is then the only cure, and the service manager's task.
 """
 
 import faulthandler
@@ -62,8 +62,13 @@ class Watchdog(threading.Thread):
 
 
 def is_stuck(receiver: Receiver, now: float, since: float, limit: float) -> bool:
-    """Whether it should have ended a poll within ``limit`` seconds and did not. ``since`` is from
-    when on its silence counts."""
+    """Whether it should have ended a poll within ``limit`` seconds and did not.
+
+    ``since`` is the monotonic second from which on its silence counts.
+    """
+    refused = receiver.health.refused_since
+    if refused is not None and now - max(refused, since) >= limit and not receiver.stopping:
+        return True
     if receiver.stopping or now - max(receiver.health.last_poll, since) < limit:
         return False
     return not receiver.is_alive() or receiver.has_capacity

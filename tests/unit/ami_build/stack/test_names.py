@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from celery_sqs._broker.channel import auto_delete_queue_name
+from celery_sqs._broker.names import process_queue_name
 from celery_sqs._results.response_queue import own_name
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -72,10 +72,10 @@ def _each(value: Any) -> list[Any]:
 def names_made(id_: str, instance: str, client: str) -> Iterator[tuple[str, str, str]]:
     """Process, action and name of every queue that a process makes at run time."""
     for node in NODES:
-        control = auto_delete_queue_name(id_, f"{node}@{instance}.celery.pidbox")
+        control = process_queue_name(id_, f"{node}@{instance}.celery.pidbox")
         yield "worker", "sqs:CreateQueue", control
-    reply = auto_delete_queue_name(id_, f"{client}.reply.celery.pidbox")
-    events = auto_delete_queue_name(id_, f"celeryev.{client}")
+    reply = process_queue_name(id_, f"{client}.reply.celery.pidbox")
+    events = process_queue_name(id_, f"celeryev.{client}")
     for process in ("controller", "flower"):
         yield process, "sqs:CreateQueue", reply
         yield process, "sqs:CreateQueue", events
@@ -116,7 +116,7 @@ def test_every_name_of_the_stack_is_legal(id_: str) -> None:
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(id_=IDS)
 def test_two_queues_of_one_system_never_have_one_name(id_: str) -> None:
-    names = [auto_delete_queue_name(id_, f"worker@{n}-{'x' * 60}.celery.pidbox") for n in range(9)]
+    names = [process_queue_name(id_, f"worker@{n}-{'x' * 60}.celery.pidbox") for n in range(9)]
     assert len({*names}) == len(names)
 
 

@@ -1,0 +1,69 @@
+"""Messages that neither Celery nor kombu has written: S3 events, SNS envelopes and the like."""
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celery.utils.imports import symbol_by_name
+
+from celery_sqs._broker.envelope import Envelope, check_envelope
+from celery_sqs.errors import UnreadableMessage
+
+if TYPE_CHECKING:
+    from celery_sqs._broker.held_messages import HeldMessage
+
+NAMESPACE = uuid.UUID("6f3c1a52-1f0e-4f7a-9d0c-0f5a3c1b7e55")
+"""Of the task ids made of message ids: a redelivered message is the same task."""
+
+Decode = Callable[[str, str], Any]
+"""Called with the body and the name of the queue; returns None or a signature."""
+
+
+class ForeignDecoder:
+    """Turns foreign messages into tasks, if the application gives a function that does.
+
+    The function is called with the body and the queue's name, in the worker's event loop. It
+    returns a Celery signature, or None for a message that it does not know either.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+
+    def decode(self, text: str, message: "HeldMessage") -> Envelope:
+        """Raises :class:`.errors.UnreadableMessage` when it is no task."""
+        if self._path is None:
+            raise UnreadableMessage("foreign: written neither by Celery nor by kombu")
+        decode: Decode = symbol_by_name(self._path)
+        try:
+            signature = decode(text, message.queue)
+        except Exception as error:
+            raise UnreadableMessage(f"{self._path} raised {error!r}") from error
+        if signature is None:
+            raise UnreadableMessage(f"foreign, and not known to {self._path}")
+        return self._task(signature, message)
+
+    @staticmethod
+    def _task(signature: Any, message: "HeldMessage") -> Envelope:
+        options = signature.get("options") or {}
+        task_id = options.get("task_id") or str(uuid.uuid5(NAMESPACE, message.message_id))
+        args, kwargs = list(signature.get("args") or ()), dict(signature.get("kwargs") or {})
+        embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+        return check_envelope(
+            {
+                "body": json.dumps([args, kwargs, embed]),
+                "content-type": "application/json",
+                "content-encoding": "utf-8",
+                "headers": {
+                    "lang": "py", "task": signature["task"], "id": task_id, "root_id": task_id,
+                    "parent_id": None, "group": None, "retries": 0, "eta": None, "expires": None,
+                    "timelimit": [None, None], "argsrepr": repr(args), "kwargsrepr": repr(kwargs),
+                    "ignore_result": True,
+                },
+                "properties": {
+                    "correlation_id": task_id, "reply_to": "", "delivery_mode": 2, "priority": 0,
+                    "body_encoding": "utf-8",
+                    "delivery_info": {"exchange": "", "routing_key": message.queue},
+                },
+            }
+        )  # fmt: skip

@@ -1,0 +1,94 @@
+"""Bodies that do not fit their queue, kept in S3 while a short message stands for them.
+
+The claim check pattern, as Amazon's extended client for SQS has it. The object is deleted after the
+message; give the bucket a lifecycle rule for what is left of purged and dead-lettered messages.
+"""
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from celery.utils.log import get_logger
+
+from celery_sqs._aws.client import Account, CallFailed, error_code, make_client
+from celery_sqs._broker.codec import dumps
+from celery_sqs.errors import UnreadableMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+logger = get_logger(__name__)
+
+MARKER = "celery-sqs-s3"
+"""Member of a message that stands for another; its value is the bucket and the key."""
+
+
+class LargeMessages:
+    """Stores, fetches and deletes bodies in one bucket; without one, it does none of it."""
+
+    def __init__(self, account: Account, bucket: str | None, prefix: str) -> None:
+        self._account = account
+        self._bucket = bucket
+        self._prefix = prefix
+
+    @property
+    def enabled(self) -> bool:
+        return self._bucket is not None
+
+    def store(self, text: str, eta: object = None) -> str:
+        """Puts a body into the bucket; returns the message that stands for it."""
+        assert self._bucket is not None
+        key = f"{self._prefix}/{uuid.uuid4()}"
+        self._s3().put_object(Bucket=self._bucket, Key=key, Body=text.encode())
+        claim = {MARKER: [self._bucket, key]}
+        return dumps({**claim, "headers": {"eta": eta}} if isinstance(eta, str) else claim)
+
+    def fetch(self, text: str) -> str:
+        """The body itself; ``text`` when it is no claim. Raises botocore's errors.
+
+        Raises :class:`.errors.UnreadableMessage` for a claim to what is not ours or is gone.
+        """
+        key = self._claimed(text)
+        if key is None:
+            return text
+        try:
+            found = self._s3().get_object(Bucket=str(self._bucket), Key=key)
+            return found["Body"].read().decode()
+        except CallFailed as error:
+            if error_code(error) in ("NoSuchKey", "NoSuchBucket"):
+                raise UnreadableMessage(f"its body {key} is gone") from error
+            raise
+        except UnicodeDecodeError as error:
+            raise UnreadableMessage(f"its body {key} is no text") from error
+
+    def deletion(self, text: str) -> Callable[[], None] | None:
+        """What deletes the body of a message, if it has one in the bucket."""
+        key = self._claimed(text, strict=False)
+        if key is None:
+            return None
+
+        def delete() -> None:
+            try:
+                self._s3().delete_object(Bucket=str(self._bucket), Key=key)
+            except CallFailed as error:
+                logger.warning("left to the bucket's lifecycle: %s: %r", key, error)
+
+        return delete
+
+    def _claimed(self, text: str, *, strict: bool = True) -> str | None:
+        """The key that a message stands for. A message must not name any object it likes."""
+        if MARKER not in text[:40]:
+            return None
+        try:
+            bucket, key = json.loads(text)[MARKER]
+        except (KeyError, TypeError, ValueError):
+            return None
+        if bucket == self._bucket and str(key).startswith(f"{self._prefix}/"):
+            return str(key)
+        if strict:
+            raise UnreadableMessage("its body is in a bucket that is not large_message_bucket")
+        return None
+
+    def _s3(self) -> "S3Client":
+        return make_client("s3", self._account)

@@ -1,0 +1,105 @@
+"""What a channel publishes: tasks to SQS, commands and events to SNS, replies to their queues."""
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from celery_sqs._aws.client import CallFailed, is_no_such_queue
+from celery_sqs._broker import codec, eta
+from celery_sqs._broker.translation import translate_errors
+from celery_sqs.errors import MessageTooLarge
+
+if TYPE_CHECKING:
+    from celery_sqs._broker.transport import Transport
+
+EVENT_EXCHANGE = "celeryev"
+"""Celery's ``event_exchange``, a topic exchange; on SNS it is a fanout, as it is on Redis."""
+LEAST_LIMIT = 1024
+"""Bytes, the least ``MaximumMessageSize`` of a queue: what is shorter fits any."""
+
+
+class Publisher:
+    """Publishes for the channels of one connection. Thread-safe."""
+
+    def __init__(self, transport: "Transport") -> None:
+        self._transport = transport
+
+    def send(self, queue: str, url: str, message: dict[str, Any], delay: int | None) -> None:
+        """Sends to a queue; returns when SQS has acknowledged this very message.
+
+        ``delay`` is what the caller asked for in seconds. Raises :class:`.errors.MessageTooLarge`,
+        :class:`.errors.EtaTooLate`, :class:`.errors.SendFailed` and :class:`.errors.SendTimeout`.
+        """
+        fields = self._fields(queue, url, message, delay)
+        text = codec.encode(message, queue)
+        text = self._fitting(queue, url, text, message, fields)
+        try:
+            with translate_errors():
+                self._transport.session.sender.send(url, text, **fields)
+        except CallFailed as error:
+            if is_no_such_queue(error):
+                self._transport.directory.forget(queue)
+            raise
+
+    def reply(self, queue: str, message: dict[str, Any]) -> None:
+        """Has a reply to a command sent from a thread."""
+        name = self._transport.directory.process_name(queue)
+        self._transport.session.replies.put((name, codec.dumps(message)))
+
+    def fan_out(self, exchange: str, message: dict[str, Any]) -> None:
+        """Publishes to an exchange: events from a thread, commands at once."""
+        session = self._transport.session
+        if exchange.endswith(EVENT_EXCHANGE):
+            session.events(exchange).put(codec.dumps(message))
+            return
+        if exchange.endswith(".pidbox"):
+            session.reply_queue_pool.set_reply_to(message)
+        with translate_errors():
+            session.fanout.publish(exchange, codec.dumps(message))
+
+    def _fields(
+        self, queue: str, url: str, message: dict[str, Any], delay: int | None
+    ) -> dict[str, Any]:
+        """Members of a send other than queue and body: attributes, delay, FIFO."""
+        properties = message["properties"]
+        fields: dict[str, Any] = {}
+        if properties.get("message_attributes"):
+            fields["MessageAttributes"] = properties.pop("message_attributes")
+        group = properties.get("MessageGroupId") or properties.get("message_group_id")
+        if group:
+            fields["MessageGroupId"] = str(group)
+        if url.endswith(".fifo"):
+            fields.setdefault("MessageGroupId", "default")
+            given = properties.get("MessageDeduplicationId")
+            fields["MessageDeduplicationId"] = str(given or uuid.uuid4())
+            return fields
+        if delay is None:
+            delay = self._eta_delay(queue, url, message)
+        if delay is not None:
+            fields["DelaySeconds"] = delay
+        return fields
+
+    def _eta_delay(self, queue: str, url: str, message: dict[str, Any]) -> int | None:
+        headers = message.get("headers") or {}
+        if not headers.get("eta"):
+            return None
+        retention = self._transport.directory.attributes(url).retention
+        return eta.delay_seconds(headers, time.time(), retention, queue)
+
+    def _fitting(
+        self, queue: str, url: str, text: str, message: dict[str, Any], fields: dict[str, Any]
+    ) -> str:
+        """The text, or one that stands for it, that fits the queue with its attributes."""
+        size = codec.size(text, fields.get("MessageAttributes"))
+        if size <= LEAST_LIMIT:
+            return text
+        limit = self._transport.options.max_message_size
+        if limit is None:
+            limit = self._transport.directory.attributes(url).max_message_size
+        if size <= limit:
+            return text
+        if not self._transport.large_messages.enabled:
+            raise MessageTooLarge(size, limit, queue)
+        with translate_errors():
+            headers = message.get("headers") or {}
+            return self._transport.large_messages.store(text, headers.get("eta"))

@@ -1,0 +1,149 @@
+"""Whose queues are used, what is created, and what a missing permission costs."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery_sqs._aws import queues
+from celery_sqs.errors import BrokerUnavailable, InvalidOptions
+from kombu import Connection
+from kombu.exceptions import OperationalError
+
+TRANSPORT = "celery_sqs:Transport"
+
+
+def transport_of(url: str, **options: Any) -> Any:
+    return Connection(url, transport=TRANSPORT, transport_options=options).transport
+
+
+def keys_of(client: Any) -> tuple[str, str]:
+    credentials = client._request_signer._credentials
+    return credentials.access_key, client.meta.region_name
+
+
+def test_keys_and_endpoint_of_the_broker_url_are_used(names: Any) -> None:
+    host = names.endpoint_url.removeprefix("http://")
+    transport = transport_of(f"sqs://AKIAURL:secret@{host}//", region="eu-west-1")
+    assert keys_of(transport.session.sqs()) == ("AKIAURL", "eu-west-1")
+    assert transport.session.sqs().meta.endpoint_url == names.endpoint_url
+
+
+def test_predefined_queues_have_their_own_keys_and_region(names: Any) -> None:
+    url = f"{names.endpoint_url}/123456789012/q"
+    queue = {"url": url, "access_key_id": "AKIAQ", "secret_access_key": "s", "region": "eu-west-3"}
+    transport = transport_of("sqs://", predefined_queues={"q": queue}, region="us-east-1")
+    assert keys_of(transport.session.sqs(url)) == ("AKIAQ", "eu-west-3")
+    assert keys_of(transport.session.sqs())[1] == "us-east-1"
+    assert transport.directory.find("q") == url
+    assert transport.directory.find("other") is None
+
+
+def test_a_role_is_assumed(names: Any) -> None:
+    transport = transport_of(
+        "sqs://", sts_role_arn="arn:aws:iam::123456789012:role/r", region="us-east-1",
+        endpoint_url=names.endpoint_url,
+    )  # fmt: skip
+    assert keys_of(transport.session.sqs())[0].startswith("ASIA")
+
+
+def test_connecting_fails_when_aws_cannot_be_reached() -> None:
+    connection = Connection("sqs://localhost:9", transport=TRANSPORT)
+    with pytest.raises(BrokerUnavailable):
+        connection.connect()
+    with pytest.raises(OperationalError):
+        connection.ensure_connection(max_retries=1, interval_start=0)
+
+
+def test_two_applications_without_a_namespace_are_refused(names: Any) -> None:
+    apps = [Celery(f"{names.id}-{n}", set_as_current=False) for n in "ab"]
+    for app in apps:
+        app.conf.update(broker_url="sqs://", broker_transport=TRANSPORT)
+    assert apps[0].connection().transport.options.namespace == f"{names.id}-a"
+    assert apps[1].conf.broker_transport == TRANSPORT
+    with pytest.raises(InvalidOptions, match="several applications"):
+        apps[1].connection().transport  # noqa: B018
+    for app in apps:
+        app.close()
+        app.conf.broker_transport = "memory"
+
+
+def test_a_created_queue_has_a_dead_letter_queue(sample: Any) -> None:
+    name = f"{sample.queue}-new"
+    sample.send("work", "x", queue=name)
+    url = queues.queue_url(sample.sqs, name)
+    found = sample.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert json.loads(found["RedrivePolicy"])["deadLetterTargetArn"].endswith(f"{name}-dlq")
+    assert found["MessageRetentionPeriod"] == str(queues.MAX_RETENTION)
+    sample.sqs.delete_queue(QueueUrl=url)
+    worker = sample.start("-Q", name)
+    sample.send("work", "again", queue=name)
+    sample.eventually(lambda: sample.notes("end", "again"), within=20)
+    policy = sample.sqs.get_queue_attributes(
+        QueueUrl=queues.queue_url(sample.sqs, name), AttributeNames=["RedrivePolicy"]
+    )
+    assert "RedrivePolicy" in policy["Attributes"], worker.output
+
+
+def test_fifo_order_group_and_dead_letter_queue(sample: Any) -> None:
+    name = f"{sample.queue}.fifo"
+    for n in range(3):
+        sample.send("work", str(n), queue=name, MessageGroupId="g")
+    sample.start("-Q", name)
+    sample.eventually(lambda: len(sample.notes("end")) == 3, within=20)
+    assert [label for _, label, *_ in sample.notes("begin")] == ["0", "1", "2"]
+    sample.send("dead_letter", "poison", queue=name, MessageGroupId="g")
+    dead = f"{sample.queue}-dlq.fifo"
+    sample.eventually(lambda: sample.counts(dead).visible == 1, within=20)
+
+
+def test_purge_reports_what_there_was(sample: Any) -> None:
+    for n in range(5):
+        sample.send("work", str(n))
+    assert sample.app.control.purge() == 5
+    assert sample.empty()
+
+
+def test_without_permission_for_sns_tasks_run(sample: Any, proxy: Any) -> None:
+    sns = ("CreateTopic", "Subscribe", "Publish", "PublishBatch", "ListSubscriptionsByTopic")
+    proxy.rule = lambda action: "forbidden" if action in sns else None
+    worker = sample.start(AWS_ENDPOINT_URL=proxy.url)
+    sample.send("work", "x")
+    sample.eventually(lambda: sample.notes("end", "x"))
+    assert "no events and no remote control" in worker.output
+    assert "Connection to broker lost" not in worker.output
+
+
+def test_expired_credentials_are_read_again(sample: Any, proxy: Any, tmp_path: Any) -> None:
+    keys = tmp_path / "credentials"
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\n"
+    keys.write_text(text.format("OLD"))
+    proxy.rule = lambda action: None
+    environment = {
+        "AWS_ENDPOINT_URL": proxy.url, "AWS_SHARED_CREDENTIALS_FILE": str(keys),
+        "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+    }  # fmt: skip
+    worker = sample.start(**environment)
+    keys.write_text(text.format("NEW"))
+    proxy.refused_keys = {"OLD"}
+    sample.eventually(lambda: "ExpiredToken" in worker.output, within=20)
+    sample.send("work", "x")
+    sample.eventually(lambda: sample.notes("end", "x"), within=30)
+
+
+@pytest.mark.parametrize("pool", ["gevent", "eventlet"])
+def test_pools_without_an_event_loop_are_refused(sample: Any, pool: str) -> None:
+    code = (
+        "from sample_app import app; from celery.concurrency import ALIASES\n"
+        f"import sys, types; from celery_sqs._worker import bootsteps\n"
+        f"pool = types.new_class('TaskPool'); pool.__module__ = 'celery.concurrency.{pool}'\n"
+        "worker = types.SimpleNamespace(pool_cls=pool, app=app)\n"
+        "bootsteps.install(worker)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert f"does not support the {pool} pool" in done.stderr
