@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
 
 from cli.commands.calibrate import calibrate
+from cli.commands.people_edit import COMMANDS
 from cli.commands.precision import precision
+from cli.enrolled import enrolled_people, set_collection
 from cli.enrolment import enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
@@ -19,8 +22,8 @@ from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
+from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.model_files import ModelFiles
-from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
 
 EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
@@ -28,12 +31,19 @@ _PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
-def people() -> None:
-    """The people who are known: their gallery is an object in the state bucket."""
+@click.option("--collection", default=DEFAULT, help="Another collection than the default one.")
+def people(collection: str) -> None:
+    """The people who are enrolled: a collection's gallery is an object in the state bucket.
+
+    A person is given by id, or by name where one person has it.
+    """
+    set_collection(collection)
 
 
 people.add_command(calibrate)
 people.add_command(precision)
+for command in COMMANDS:
+    people.add_command(command)
 
 
 @people.command()
@@ -74,19 +84,25 @@ def import_(
 
 @people.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def list_(as_json: bool) -> None:
+@click.option("--ids", "with_ids", is_flag=True, help="With the id of each.")
+def list_(as_json: bool, with_ids: bool) -> None:
     """Everybody, with the number of photos."""
     with friendly_errors(*EXPECTED):
-        gallery = _people().gallery()
-    counts = {name: len(gallery.photos_of(name)) for name in sorted(gallery.names)}
+        gallery = enrolled_people().gallery()
+    counts = np.bincount(gallery.person_index, minlength=len(gallery)).tolist()
+    everybody = sorted(zip(gallery.names, gallery.ids, counts, strict=True))
     if as_json:
         rule = {"threshold": gallery.threshold, "margin": gallery.margin}
         made_by = {"engine": gallery.engine, "precision": gallery.precision}
-        click.echo(json.dumps({**made_by, **rule, "people": counts}, indent=2))
+        photos = {name: 0 for name, _, _ in everybody}
+        for name, _, count in everybody:
+            photos[name] += count
+        ids = [{"id": id_, "name": name, "photos": count} for name, id_, count in everybody]
+        click.echo(json.dumps({**made_by, **rule, "people": photos, "ids": ids}, indent=2))
         return
-    for name, photos in counts.items():
-        click.echo(f"{name}\t{photos}")
-    click.echo(f"{len(counts)} people, engine {gallery.engine} {gallery.precision}", err=True)
+    for name, id_, count in everybody:
+        click.echo(f"{name}\t{count}\t{id_}" if with_ids else f"{name}\t{count}")
+    click.echo(f"{len(everybody)} people, engine {gallery.engine} {gallery.precision}", err=True)
 
 
 @people.command()
@@ -95,7 +111,7 @@ def remove(names: tuple[str, ...]) -> None:
     """Forget people: embeddings, photos and every old version of both."""
     with friendly_errors(*EXPECTED):
         for name in names:
-            _people().remove(name)
+            enrolled_people().remove(name)
             click.echo(f"removed {name}")
         broadcast_gallery_change()
 
@@ -106,19 +122,15 @@ def remove(names: tuple[str, ...]) -> None:
 def rename(old: str, new: str) -> None:
     """Give a person another name."""
     with friendly_errors(*EXPECTED):
-        _people().rename(old, new)
+        enrolled_people().rename(old, new)
         click.echo(f"{old} is now {new}")
         broadcast_gallery_change()
-
-
-def _people() -> People:
-    return People(StateBucket(get_settings()))
 
 
 def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     for name, _ in photos:
         checked_name(name)
-    known = _people().gallery()
+    known = enrolled_people().gallery()
     model_files = ModelFiles(StateBucket(get_settings()), get_settings())
     batch = Batch(Enroller(model_files.recognizer(known)), known, strict=not force)
     refused = enrol(batch, photos, lambda: _save(batch))
@@ -126,7 +138,7 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
         raise click.ClickException(f"none of {refused} photos was taken")
     _save(batch)
     broadcast_gallery_change()
-    now = _people().gallery()
+    now = enrolled_people().gallery()
     new = len(set(now.photos) - set(known.photos))
     there = len(photos) - refused - new
     click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
@@ -141,17 +153,17 @@ def _has_one_photo(gallery: Gallery, name: str) -> bool:
 
 
 def _save(batch: Batch) -> None:
-    _people().add(batch.samples)
+    enrolled_people().add(batch.samples)
     batch.samples = {}
 
 
 def _take_over(gallery: Gallery, *, replace: bool) -> None:
-    known = _people().gallery()
+    known = enrolled_people().gallery()
     if len(known) and not replace:
         raise EngineMismatch(
             f"{len(known)} people are known already, by {known.engine}; "
             "their gallery and this one cannot be mixed: repeat with --replace to forget them"
         )
-    _people().replace(gallery)
+    enrolled_people().replace(gallery)
     click.echo(f"took over {len(gallery.photos)} faces of {len(gallery)} people")
     broadcast_gallery_change()

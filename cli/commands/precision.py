@@ -18,8 +18,10 @@ from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32, INT8
 from facerec_tasks.recognition.gallery import precision_check
+from facerec_tasks.recognition.gallery.enrolment import face_at
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
+from facerec_tasks.recognition.gallery.records import FaceBox
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
@@ -101,11 +103,12 @@ def _faces(people: People, model_files: ModelFiles, known: Gallery) -> NDArray[n
 
 def _embedder(
     recognizer: Recognizer, looked: Callable[[int], object]
-) -> Callable[[bytes], Embeddings | None]:
-    def embed(photo: bytes) -> Embeddings | None:
+) -> Callable[[bytes, FaceBox | None], Embeddings | None]:
+    def embed(photo: bytes, box: FaceBox | None) -> Embeddings | None:
         seen = recognizer.detect_and_embed(photo)
         looked(1)
-        return seen.embeddings[0] if seen.detections else None
+        nth = face_at(seen, box)
+        return None if nth is None else seen.embeddings[nth]
 
     return embed
 

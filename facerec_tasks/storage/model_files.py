@@ -4,6 +4,7 @@ Those in fp32 were converted when the machine was set up. An int8 network is mad
 one's own people, so it lies beside their gallery and a machine fetches it when it first needs it.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from facerec_tasks.recognition.detection.detector import Detector
 from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.gallery.header import info
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
+from facerec_tasks.storage.collections import DEFAULT, Collections, keys_of
 from facerec_tasks.storage.people import ORPHAN_AGE
 from facerec_tasks.storage.state_bucket import StateBucket
 
@@ -55,11 +58,19 @@ class ModelFiles:
 
         A new one may belong to a change of precision under way on another machine.
         """
-        used = _stored(gallery.engine, gallery.precision)
+        used = {_stored(gallery.engine, gallery.precision), *self._used_by_collections()}
         oldest = datetime.now(UTC) - ORPHAN_AGE
         for entry in list(self._state.list(layout.GALLERY_NETWORKS)):
-            if entry.name != used and entry.modified < oldest:
+            if entry.name not in used and entry.modified < oldest:
                 self._state.erase(entry.name)
+
+    def _used_by_collections(self) -> Iterator[str]:
+        """Networks of the collections by name."""
+        for name in Collections(self._state).names():
+            stored = self._state.find(keys_of(name).gallery)
+            if stored is not None and name != DEFAULT:
+                found = info(stored.data)
+                yield _stored(found.engine, found.precision)
 
     def _folder(self, gallery: Gallery) -> Path:
         """Where the embedder's network lies; fetched there if need be."""

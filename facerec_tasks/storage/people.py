@@ -25,7 +25,7 @@ from facerec_tasks.recognition.gallery import edits, identifiers
 from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrolment import Sample, check_precision
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError, NoSuchPerson
-from facerec_tasks.recognition.gallery.records import FaceRecord
+from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
 from facerec_tasks.storage.state_bucket import StateBucket, Stored
 
@@ -170,14 +170,15 @@ class People:
     def recompute(
         self,
         precision: str,
-        embed: Callable[[bytes], Embeddings | None],
+        embed: Callable[[bytes, FaceBox | None], Embeddings | None],
         approve: Callable[[Gallery, Gallery], None],
     ) -> Gallery:
         """Computes every embedding again, from the photos that were kept, in another precision.
 
-        ``embed`` gives the embedding [dimension] of a photo, if there is a face. ``approve`` is
-        shown the gallery before and after and raises what keeps it from being changed. What others
-        edit meanwhile is kept. Raises :class:`GalleryError` when a face came without a photo.
+        ``embed`` gives the embedding [dimension] of the face at that box of a photo (without a box
+        the largest), if it is found. ``approve`` is shown the gallery before and after and raises
+        what keeps it from being changed. What others edit meanwhile is kept. Raises
+        :class:`GalleryError` when a face came without a photo.
         """
         known: dict[str, Embeddings] = {}
 
@@ -187,15 +188,15 @@ class People:
                     f"{gallery.photos.count('')} faces came without their photos, as those of a "
                     "data.pt: their embeddings cannot be computed again"
                 )
-            for row, photo_id in enumerate(gallery.photos):
-                if photo_id in known:
+            for row, face in enumerate(gallery.faces):
+                if face.id in known:
                     continue
-                embedding = embed(self.photo(photo_id))
+                embedding = embed(self.photo(face.photo), face.box)
                 if embedding is None:
                     name = gallery.names[gallery.person_index[row]]
                     raise GalleryError(f"no face is found on a photo of {name}: enrol {name} again")
-                known[photo_id] = embedding
-            rows = [known[photo_id] for photo_id in gallery.photos]
+                known[face.id] = embedding
+            rows = [known[face.id] for face in gallery.faces]
             return gallery.recomputed(np.stack(rows) if rows else gallery.embeddings, precision)
 
         before = self.gallery()

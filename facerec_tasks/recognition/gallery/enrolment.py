@@ -29,6 +29,9 @@ MIN_SHARPNESS = 0.01
 """Of :func:`sharpness`: news photos have 0.04 and more, a face blurred until it is 0.4 from itself
 has 0.011."""
 
+SAME_FACE = 0.3
+"""Least overlap of two boxes of one face, found at two times: detectors differ by a few pixels."""
+
 _SHARPNESS_SIZE = 64
 
 
@@ -188,6 +191,15 @@ def conflict(sample: Sample, person: str, gallery: Gallery) -> Refused | None:
             f"this is not the face on the other photos of {name} (distance {distance:.2f})",
         )
     return None
+
+
+def face_at(found: DetectedFaces, box: FaceBox | None) -> int | None:
+    """Which of the faces is at that box of the photo; without one, the largest."""
+    if not found.detections or box is None:
+        return 0 if found.detections else None
+    overlaps = [box_of(found, nth).overlap(box) for nth in range(len(found.detections))]
+    nth = int(np.argmax(overlaps))
+    return nth if overlaps[nth] >= SAME_FACE else None
 
 
 def box_of(found: DetectedFaces, nth: int) -> FaceBox:

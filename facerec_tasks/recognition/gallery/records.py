@@ -15,6 +15,13 @@ class FaceBox(NamedTuple):
     score: float
     """Probability that this is a face."""
 
+    def overlap(self, other: "FaceBox") -> float:
+        """Area of both over the area of either, 0 to 1 (Jaccard)."""
+        across = min(self.left + self.width, other.left + other.width) - max(self.left, other.left)
+        down = min(self.top + self.height, other.top + other.height) - max(self.top, other.top)
+        both = max(0.0, across) * max(0.0, down)
+        return both / (self.width * self.height + other.width * other.height - both)
+
     @classmethod
     def of_pixels(
         cls, box: tuple[float, float, float, float], score: float, width: int, height: int

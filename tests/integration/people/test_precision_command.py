@@ -185,7 +185,7 @@ def test_edits_meanwhile_are_kept(
         others.remove("Eileen")
         others.add({"New": [Sample(PHOTO, np.ones(128, np.float32))]})
 
-    def embed(photo: bytes) -> Embeddings:
+    def embed(photo: bytes, _box: object) -> Embeddings:
         if photo == PHOTO:
             others.rename("Grace", "Amazing Grace")
         embedding: Embeddings = recognizer.detect_and_embed(photo).embeddings[0]
@@ -211,7 +211,7 @@ def test_a_photo_looked_at_in_the_old_precision_is_not_enrolled(
 
 def test_a_photo_on_which_no_face_is_found_any_more_is_named(people: People) -> None:
     with pytest.raises(GalleryError, match="no face is found on a photo of"):
-        people.recompute("fp32", lambda _: None, lambda *_: None)
+        people.recompute("fp32", lambda *_: None, lambda *_: None)
 
 
 def test_a_machine_without_the_network_hands_photos_back(
