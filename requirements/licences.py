@@ -24,6 +24,9 @@ BUNDLED = {
     "x264's and x265's source as the GPL says; to run the service is no distribution",
     "certifi": "MPL-2.0: a list of certificates, unchanged",
     "pathspec": "MPL-2.0: of mypy, for checks only",
+    "pillow-heif": "its wheel carries libheif and libde265 (LGPL-3.0) and the encoder x265 "
+    "(GPL-2.0), which the product never calls. Unchanged shared libraries; who passes on an image "
+    "that holds the wheel must offer their source, as for av",
     "pycurl": "of its two licences we take MIT. Its wheel carries libidn2 and libunistring: "
     "LGPL-3.0-or-later or GPL-2.0-or-later, unchanged shared libraries. No image holds it "
     "(docker/slim.sh); a machine image does",

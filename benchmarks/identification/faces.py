@@ -67,7 +67,7 @@ def _look(photo: Path) -> FaceEmbeddings:
 
 
 def _most_central(seen: DetectedFaces) -> int:
-    height, width = seen.picture.rgb.shape[:2]
+    width, height = seen.detail.size
     boxes = np.array([face.box for face in seen.detections])
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     return int(np.linalg.norm(centers - (width / 2, height / 2), axis=1).argmin())

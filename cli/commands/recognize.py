@@ -13,7 +13,7 @@ from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
-from facerec_tasks.recognition.images.decoding import sniff
+from facerec_tasks.recognition.images.sniff import sniff
 from facerec_tasks.recognition.recognizer import Recognition, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing

@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facerec_tasks.recognition.detection.detector import Detection, Detector, Points
+from facerec_tasks.recognition.detection.detector import MIN_VISIBLE, Detection, Detector, Points
 from facerec_tasks.recognition.embedding.embedder import Embedder
+from facerec_tasks.recognition.face_finder import (
+    FaceFinder,
+    FoundFaces,
+    turned_back,
+    upright_detail,
+)
 from facerec_tasks.recognition.gallery.gallery import (
     CANDIDATES,
     Candidate,
@@ -19,11 +25,13 @@ from facerec_tasks.recognition.gallery.gallery import (
     Match,
 )
 from facerec_tasks.recognition.images import decoding
+from facerec_tasks.recognition.images.picture import Picture
 
-CROP_SIDE = 640
-"""Longest side in pixels of a photo that is tried again with a margin."""
-MARGIN = 0.5
-"""Share of width and height put around it, on every side."""
+CUT_OFF = "cut-off"
+"""Reason of a face that is not named, or less surely: the picture's edge cuts it."""
+WHOLE = 0.8
+"""Share of a face inside the picture from which on it is as good as a whole one, see
+:data:`~.detection.detector.MIN_VISIBLE`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,10 @@ class RecognizedFace:
     """The nearest people, nearest first, whether or not one of them is named."""
     person_id: str | None = None
     """Of the person who is named."""
+    visible: float = 1.0
+    """How much of the face is inside the picture, 0 to 1."""
+    reason: str | None = None
+    """:data:`CUT_OFF` when ``name`` was withheld, or ``confidence`` lowered, for that."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +63,40 @@ class Recognition:
     """Everything known about one photo."""
 
     faces: tuple[RecognizedFace, ...]
-    """Largest first; empty when there is no face."""
+    """The largest visible first, those cut off by the edge last; empty when there is no face."""
     width: int
     height: int
     engine: str
+    left_out: int = 0
+    """Faces beyond the detector's limit that are not among ``faces``: at least so many."""
+    frame: int = 0
+    """Which page of a document, or frame of an animation, from 0: the first one with a face."""
 
 
 @dataclass(frozen=True, eq=False)
 class DetectedFaces:
-    """The faces of one photo before anybody is named: what enrolment looks at."""
+    """The faces of one photo before they are named: what enrolment looks at."""
 
-    picture: decoding.Picture
+    picture: Picture
+    detail: Image.Image
+    """What the faces are cut from: ``picture``, perhaps larger, turned so that they are upright."""
     detections: tuple[Detection, ...]
-    """Largest first, in pixels of ``picture.rgb``."""
+    """In pixels of ``detail``, in the order of :class:`Recognition`."""
     embeddings: NDArray[np.float32]
     """One row for each detection."""
+    quarters: int = 0
+    """Quarter turns to the left from ``picture`` to ``detail``."""
+    left_out: int = 0
+
+    def in_original(self) -> tuple[Detection, ...]:
+        """The detections in pixels of the upright original."""
+        width, height = self.picture.width, self.picture.height
+        sides = (width, height) if self.quarters % 2 == 0 else (height, width)
+        scale = sides[0] / self.detail.width, sides[1] / self.detail.height
+        return tuple(
+            turned_back(face.transformed(scale), self.quarters, width, height)
+            for face in self.detections
+        )
 
 
 class Recognizer:
@@ -81,6 +112,7 @@ class Recognizer:
                 "or switch them with `facerec people precision`"
             )
         self._detector = detector
+        self._finder = FaceFinder(detector)
         self._embedder = embedder
         self._gallery = gallery
 
@@ -119,23 +151,47 @@ class Recognizer:
 
         Raises :class:`Rejected`.
         """
-        seen = self.detect_and_embed(data)
-        picture = seen.picture
-        matches = self._gallery.search(seen.embeddings, candidates) if seen.detections else []
-        faces = tuple(
-            _named(detection.transformed(picture.scale), match)
-            for detection, match in zip(seen.detections, matches, strict=True)
+        found = self.detect_and_embed(data)
+        picture = found.picture
+        matches = self._gallery.search(found.embeddings, candidates) if found.detections else []
+        return Recognition(
+            tuple(map(_named, found.in_original(), matches)),
+            picture.width,
+            picture.height,
+            self._embedder.name,
+            found.left_out,
+            picture.frame,
         )
-        return Recognition(faces, picture.width, picture.height, self._embedder.name)
 
     def detect_and_embed(self, data: bytes) -> DetectedFaces:
-        """Every face in the photo with its embedding. Raises :class:`Rejected`."""
+        """Every face in the photo with its embedding. Raises :class:`Rejected`.
+
+        Of a document or an animation it is the first page or frame with a face, of a few.
+        """
         picture = decoding.decode(data)
-        detections, embeddings = self._faces(picture.rgb)
-        return DetectedFaces(picture, tuple(detections), embeddings)
+        found = self._finder.find(picture, self._embedder.most_of_photo)
+        if not found.detections:
+            picture, found = self._on_another_frame(data, picture, found)
+        detail = upright_detail(picture, found, self._embedder.face_side)
+        rows, columns = np.rot90(picture.rgb, found.quarters).shape[:2]
+        scale = detail.width / columns, detail.height / rows
+        faces = tuple(face.transformed(scale) for face in found.detections)
+        embeddings = self._embedder.embed(detail, faces)
+        return DetectedFaces(picture, detail, faces, embeddings, found.quarters, found.left_out)
+
+    def _on_another_frame(
+        self, data: bytes, picture: Picture, found: FoundFaces
+    ) -> tuple[Picture, FoundFaces]:
+        for frame in decoding.further_frames(data):
+            if faces := self._detector.detect(frame.rgb):
+                return frame, FoundFaces(tuple(faces))
+        return picture, found
 
     def detect(self, rgb: NDArray[np.uint8]) -> Sequence[Detection]:
-        """Faces of a picture height x width x 3, the largest first, without a second look."""
+        """Faces of a picture height x width x 3, the largest first, without a second look.
+
+        Those of a picture of more than 1,280 pixels are looked for in a smaller copy.
+        """
         return self._detector.detect(rgb)
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
@@ -143,54 +199,28 @@ class Recognizer:
         return self._embedder.embed(rgb, detections)
 
     def chips(
-        self, rgb: NDArray[np.uint8], detections: Sequence[Detection]
+        self, picture: Image.Image, detections: Sequence[Detection]
     ) -> list[NDArray[np.uint8]]:
         """What the embedder looks at of each detection, aligned: side x side x 3."""
-        return self._embedder.chips(Image.fromarray(rgb), detections)
-
-    def _faces(self, rgb: NDArray[np.uint8]) -> tuple[Sequence[Detection], NDArray[np.float32]]:
-        detections = self._detector.detect(rgb)
-        if not detections or _share(detections[0], rgb) > self._embedder.most_of_photo:
-            padded, scale, offset = _with_margin(rgb)
-            again = self._detector.detect(padded)
-            if again:
-                back = [detection.transformed(scale, offset) for detection in again]
-                return back, self._embedder.embed(padded, again)
-        return detections, self._embedder.embed(rgb, detections)
+        return self._embedder.chips(picture, detections)
 
 
-def _share(detection: Detection, rgb: NDArray[np.uint8]) -> float:
-    """Of the photo's width or height that a face takes, whichever is more."""
-    left, top, right, bottom = detection.box
-    rows, columns = float(rgb.shape[0]), float(rgb.shape[1])
-    return max((right - left) / columns, (bottom - top) / rows)
-
-
-_Pair = tuple[float, float]
-
-
-def _with_margin(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], _Pair, _Pair]:
-    """A face that fills the photo has no surroundings to be told from: the edges are drawn out.
-
-    Returns the padded picture, and the scale and offset that take its pixels back.
-    """
-    factor = -(-max(rgb.shape[:2]) // CROP_SIDE)
-    small = np.asarray(Image.fromarray(rgb).reduce(factor)) if factor > 1 else rgb
-    rows, columns = (round(side * MARGIN) for side in small.shape[:2])
-    padded = np.pad(small, ((rows, rows), (columns, columns), (0, 0)), mode="edge")
-    return padded, (factor, factor), (-columns * factor, -rows * factor)
-
-
-def _named(detection: Detection, match: Match) -> RecognizedFace:
+def _named(face: Detection, match: Match) -> RecognizedFace:
+    whole, is_shown = face.visible >= WHOLE, face.visible >= MIN_VISIBLE
+    confidence = match.confidence
+    if not whole and match.name is not None and confidence is not None:
+        confidence = round(confidence * face.visible, 4)
     return RecognizedFace(
-        box=detection.box,
-        landmarks=detection.landmarks,
-        score=detection.score,
-        name=match.name,
+        box=face.box,
+        landmarks=face.landmarks,
+        score=face.score,
+        name=match.name if is_shown else None,
         distance=match.distance,
-        confidence=match.confidence,
+        confidence=confidence,
         runner_up=match.runner_up,
         runner_up_distance=match.runner_up_distance,
         candidates=match.candidates,
-        person_id=match.person_id,
+        person_id=match.person_id if is_shown else None,
+        visible=round(face.visible, 4),
+        reason=None if whole else CUT_OFF,
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.gallery import edits
 from facerec_tasks.recognition.gallery.enrolment import Enroller, Refused, Sample, sharpness
 from facerec_tasks.recognition.gallery.face_search import FaceMatch, nearest_faces, similarity
@@ -223,13 +224,12 @@ def _seen(seen: DetectedFaces) -> Value:
     return {
         "width": picture.width,
         "height": picture.height,
-        "faces": [_face(seen, nth) for nth in range(len(seen.detections))],
+        "faces": [_face(seen, nth, face) for nth, face in enumerate(seen.in_original())],
     }
 
 
-def _face(seen: DetectedFaces, nth: int) -> Value:
-    picture = seen.picture
-    face = seen.detections[nth].transformed(picture.scale)
+def _face(seen: DetectedFaces, nth: int, face: Detection) -> Value:
+    """``face``: the nth one, in pixels of the original."""
     return {
         "box": [round(edge, 2) for edge in face.box],
         "landmarks": [[round(x, 2), round(y, 2)] for x, y in face.landmarks],
@@ -240,14 +240,15 @@ def _face(seen: DetectedFaces, nth: int) -> Value:
 
 def _quality(seen: DetectedFaces, nth: int) -> dict[str, float]:
     """0 to 100 each."""
-    rgb, box = seen.picture.rgb, seen.detections[nth].box
+    picture, box = seen.detail, seen.detections[nth].box
     left, top, right, bottom = (max(0, round(edge)) for edge in box)
-    face = rgb[top:bottom, left:right]
-    if not face.size:
+    right, bottom = min(right, picture.width), min(bottom, picture.height)
+    if left >= right or top >= bottom:
         return {"brightness": 0.0, "sharpness": 0.0}
+    face = np.asarray(picture.crop((left, top, right, bottom)))
     return {
         "brightness": round(float(face.mean()) / 2.55, 1),
-        "sharpness": round(min(100.0, 100 * sharpness(rgb, box) / SHARP), 1),
+        "sharpness": round(min(100.0, 100 * sharpness(picture, box) / SHARP), 1),
     }
 
 

@@ -6,6 +6,8 @@ addresses. Pure, so that the web tier can judge an upload without a decoder.
 
 from dataclasses import dataclass
 
+from facerec_tasks.recognition.images.sniff import AVIF_BRANDS, HEIF_BRANDS, RAW_BRANDS
+
 NEEDED = 384
 """Bytes of the beginning that :func:`sniff` wants to see."""
 
@@ -33,10 +35,7 @@ GIF = Container("gif", "image/gif")
 
 _BOXES = {b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 """What QuickTime files of old begin with, before ``ftyp`` was invented."""
-_PICTURES = {
-    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-    *(b"avif", b"avis", b"avio", b"crx "),
-}
+_PICTURES = HEIF_BRANDS | AVIF_BRANDS | RAW_BRANDS
 """Brands of still pictures in the same boxes as MP4."""
 _TS_PACKETS = (188, 192)
 """Bytes of a packet of a transport stream; 192 on cameras and Blu-ray, 4 of them in front."""

@@ -10,11 +10,12 @@ from dataclasses import replace
 from flask import Response, request
 
 from facerec_tasks.recognition.gallery.identifiers import is_id, new_id
+from facerec_tasks.recognition.images.sniff import sniff
 from facerec_tasks.settings import Settings
 from webapp.http import forms
 from webapp.http.errors import Problem, retry_later
 from webapp.http.rendering import render
-from webapp.http.uploads import Upload, sniff
+from webapp.http.uploads import Upload
 from webapp.services.people import PeopleService, Wait
 from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import TaskClient
@@ -118,7 +119,9 @@ def read_photos(most: int, settings: Settings) -> list[Upload]:
 
 def shown(photo: bytes) -> Response:
     """A photo as it was enrolled."""
-    return Response(photo, content_type=sniff(photo) or "application/octet-stream")
+    found = sniff(photo)
+    media_type = found.media_type if found else None
+    return Response(photo, content_type=media_type or "application/octet-stream")
 
 
 def checked_name(name: str) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from facerec_tasks.recognition.images.sniff import READABLE, sniff
 from facerec_tasks.video import container
 
 MAX_NAME_BYTES = 255
@@ -70,10 +71,12 @@ def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
         raise UploadRejected("empty", "the file is empty")
     if len(data) > max_bytes:
         raise UploadRejected("too-large", f"the photo has more than {max_bytes} bytes")
-    content_type = sniff(data)
-    if content_type is None:
-        raise _unreadable(data)
-    return Upload(key=clean_name(file_name), content_type=content_type, data=data)
+    found = sniff(data)
+    if found is None:
+        raise UploadRejected("not-a-picture", f"send {READABLE}, or a video")
+    if found.media_type is None:
+        raise UploadRejected("unsupported-format", f"{found.name} is not read: send {READABLE}")
+    return Upload(key=clean_name(file_name), content_type=found.media_type, data=data)
 
 
 def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | None:
@@ -92,33 +95,6 @@ def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | Non
 def stem(key: str) -> str:
     """File name without extension: the key in the out-bucket and what stands before the colon."""
     return PurePosixPath(key).stem
-
-
-def sniff(data: bytes) -> str | None:
-    """Media type by the first bytes, or none for what no decoder of ours reads.
-
-    Source of the signatures: https://mimesniff.spec.whatwg.org/#matching-an-image-type-pattern
-    """
-    if data.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    if data.startswith(b"BM"):
-        return "image/bmp"
-    if data.startswith((b"II*\x00", b"MM\x00*")):
-        return "image/tiff"
-    return None
-
-
-def _unreadable(data: bytes) -> UploadRejected:
-    """Telephones send HEIC: its owner should hear more than that it is no picture."""
-    if data[4:8] == b"ftyp":
-        return UploadRejected("unsupported-format", "HEIC and AVIF are not read: send JPEG")
-    return UploadRejected("not-a-picture", "send JPEG, PNG, WebP, GIF, BMP or TIFF, or a video")
 
 
 def clean_name(name: str) -> str:

@@ -94,7 +94,7 @@ def _largest(recognizer: Recognizer, photo: bytes) -> list[NDArray[np.uint8]]:
         seen = recognizer.detect_and_embed(photo)
     except Rejected:
         return []
-    return recognizer.chips(seen.picture.rgb, seen.detections[:1])
+    return recognizer.chips(seen.detail, seen.detections[:1])
 
 
 def _gallery(recognizer: Recognizer, photos: list[tuple[str, Path]]) -> Gallery:

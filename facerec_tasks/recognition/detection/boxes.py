@@ -73,3 +73,18 @@ def apply_regression(boxes: Array, corrections: Array, *, edge: int = 1) -> Arra
     width = boxes[:, 2] - boxes[:, 0] + np.float32(edge)
     height = boxes[:, 3] - boxes[:, 1] + np.float32(edge)
     return boxes + corrections * np.stack([width, height, width, height], axis=1)
+
+
+def visible_share(box: tuple[float, float, float, float], width: float, height: float) -> float:
+    """How much of a face is inside a picture of ``width`` x ``height`` pixels, 0 to 1.
+
+    Across and down the side that reaches farther over the edge counts, as a share of the box: a
+    face cut in half at one side has 0.5. A face that fills the picture reaches over all edges a
+    little and keeps its features, so it has more than its share of the area.
+    """
+    left, top, right, bottom = box
+    if right <= left or bottom <= top:
+        return 0.0
+    across = max(-left, right - width, 0.0) / (right - left)
+    down = max(-top, bottom - height, 0.0) / (bottom - top)
+    return max(0.0, 1 - across) * max(0.0, 1 - down)

@@ -65,9 +65,24 @@ class Embedder:
         most = self.description.most_of_photo
         return math.inf if most is None else most
 
-    def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
-        """Embeddings n x dimension of the faces detected in ``rgb`` (height x width x 3)."""
-        return self.embed_chips(self.chips(Image.fromarray(rgb), detections))
+    @property
+    def face_side(self) -> float:
+        """Pixels of a face's longer side from which on more of them make no better chip."""
+        template = self.description.template
+        if template is None:
+            return float(self.description.side)
+        (left, _), (right, _), *_ = template
+        return 2 * (right - left)  # MTCNN's box is three times as high as the eyes are apart
+
+    def embed(
+        self, picture: NDArray[np.uint8] | Image.Image, detections: Sequence[Detection]
+    ) -> NDArray[np.float32]:
+        """Embeddings n x dimension of the faces detected in ``picture``.
+
+        ``picture``: height x width x 3, or an RGB image.
+        """
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        return self.embed_chips(self.chips(image, detections))
 
     def chips(self, picture: Image.Image, detections: Sequence[Detection]) -> list[Chip]:
         """What the network looks at, of every face detected in an RGB picture."""

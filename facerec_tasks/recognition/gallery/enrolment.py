@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from facerec_tasks.recognition.detection.detector import Detection
+from facerec_tasks.recognition.detection.detector import MIN_VISIBLE, Detection
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, NoSuchPerson
 from facerec_tasks.recognition.gallery.identifiers import is_id, new_id
 from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
-from facerec_tasks.recognition.recognizer import DetectedFaces, Recognizer
+from facerec_tasks.recognition.recognizer import WHOLE, DetectedFaces, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 
 MIN_FACE = 18.0
@@ -41,6 +40,7 @@ class Reason(StrEnum):
     NOT_A_PHOTO = "not-a-photo"
     NO_FACE = "no-face"
     SEVERAL_FACES = "several-faces"
+    CUT_OFF = "cut-off"
     TOO_SMALL = "too-small"
     BLURRED = "blurred"
     SOMEBODY_ELSE = "somebody-else"
@@ -94,19 +94,29 @@ class Enroller:
             found = self._recognizer.detect_and_embed(photo)
         except Rejected as rejection:
             return Refused(Reason.NOT_A_PHOTO, rejection.message)
-        faces = found.detections
-        refused = _unclear(faces) or (_poor(found.picture.rgb, faces[0]) if strict else None)
-        return refused or Sample(photo, found.embeddings[0], self.precision, box_of(found, 0))
+        least = WHOLE if strict else MIN_VISIBLE
+        whole = [nth for nth, face in enumerate(found.detections) if face.visible >= least]
+        if refused := _unclear(found.detections, whole):
+            return refused
+        return self._sample(photo, found, whole[0], strict=strict)
 
     def samples(
         self, photo: bytes, found: DetectedFaces, *, strict: bool = True
     ) -> list[Sample | Refused]:
-        """Each face that was found on a photo, or why it is not taken; the largest first."""
+        """Each face that was found on a photo, or why it is not taken; in their order there."""
         return [
-            (_poor(found.picture.rgb, face) if strict else None)
-            or Sample(photo, found.embeddings[nth], self.precision, box_of(found, nth))
-            for nth, face in enumerate(found.detections)
+            self._sample(photo, found, nth, strict=strict) for nth in range(len(found.detections))
         ]
+
+    def _sample(
+        self, photo: bytes, found: DetectedFaces, nth: int, *, strict: bool
+    ) -> Sample | Refused:
+        face = found.detections[nth]
+        if face.visible < (WHOLE if strict else MIN_VISIBLE):
+            return _cut_off()
+        if strict and (refused := _poor(found.detail, face)):
+            return refused
+        return Sample(photo, found.embeddings[nth], self.precision, box_of(found, nth))
 
     @property
     def precision(self) -> str:
@@ -204,8 +214,8 @@ def face_at(found: DetectedFaces, box: FaceBox | None) -> int | None:
 
 def box_of(found: DetectedFaces, nth: int) -> FaceBox:
     """Where on its photo that face is."""
-    face, (rows, columns) = found.detections[nth], found.picture.rgb.shape[:2]
-    return FaceBox.of_pixels(face.box, face.score, columns, rows)
+    face, picture = found.in_original()[nth], found.picture
+    return FaceBox.of_pixels(face.box, face.score, picture.width, picture.height)
 
 
 def check_precision(sample: Sample, gallery: Gallery) -> None:
@@ -217,14 +227,15 @@ def check_precision(sample: Sample, gallery: Gallery) -> None:
         )
 
 
-def sharpness(rgb: NDArray[np.uint8], box: tuple[float, float, float, float]) -> float:
+def sharpness(picture: Image.Image, box: tuple[float, float, float, float]) -> float:
     """Variance of the Laplacian of a face at one size for all, over the variance of its grays.
 
     The measure is that of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
     2000; the division keeps a dark photo from being taken for a blurred one.
     """
     left, top, right, bottom = (max(0, round(edge)) for edge in box)
-    face = Image.fromarray(rgb[top:bottom, left:right]).convert("L")
+    edges = left, top, min(right, picture.width), min(bottom, picture.height)
+    face = picture.crop(edges).convert("L")
     small = face.resize((_SHARPNESS_SIZE, _SHARPNESS_SIZE), Image.Resampling.BILINEAR)
     gray = np.asarray(small, np.float32)
     laplacian = (
@@ -233,21 +244,29 @@ def sharpness(rgb: NDArray[np.uint8], box: tuple[float, float, float, float]) ->
     return float(laplacian.var() / max(gray.var(), 1.0))
 
 
-def _unclear(faces: Sequence[Detection]) -> Refused | None:
+def _unclear(faces: Sequence[Detection], whole: Sequence[int]) -> Refused | None:
+    """``whole``: which of ``faces`` the picture's edge does not cut, in their order."""
     if not faces:
         return Refused(Reason.NO_FACE, "there is no face on it")
-    if len(faces) > 1 and faces[1].area >= RIVAL * faces[0].area:
+    if not whole:
+        return _cut_off()
+    least = RIVAL * faces[whole[0]].visible_area
+    if any(face.visible_area >= least for nth, face in enumerate(faces) if nth != whole[0]):
         return Refused(Reason.SEVERAL_FACES, "there are several faces of like size on it")
     return None
 
 
-def _poor(rgb: NDArray[np.uint8], face: Detection) -> Refused | None:
+def _cut_off() -> Refused:
+    return Refused(Reason.CUT_OFF, "the picture's edge cuts the face")
+
+
+def _poor(picture: Image.Image, face: Detection) -> Refused | None:
     left, top, right, bottom = face.box
     side = min(right - left, bottom - top)
     if side < MIN_FACE:
         return Refused(
             Reason.TOO_SMALL, f"the face is {side:.0f} pixels wide, {MIN_FACE:.0f} are needed"
         )
-    if sharpness(rgb, face.box) < MIN_SHARPNESS:
+    if sharpness(picture, face.box) < MIN_SHARPNESS:
         return Refused(Reason.BLURRED, "the face is blurred")
     return None

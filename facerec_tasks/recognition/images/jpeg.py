@@ -16,6 +16,8 @@ _BARE = {0x01, *range(0xD0, 0xD9)}
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")
 """The next marker; inside a scan, 0xff is data when zero or a restart follows."""
 _EXIF = b"Exif\0\0"
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_END = b"\xff\xd9"
 
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15; the three between them are tables."""
@@ -33,21 +35,34 @@ class Jpeg:
     """The picture without its metadata."""
     exif: bytes
     """The TIFF structure of its EXIF segment; empty if there is none."""
+    xmp: bytes = b""
+    """Its XMP packet; empty if there is none."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the picture's end marker is there: inside a scan those two bytes cannot be."""
+        start = self.bare.rfind(b"\xff\xda")
+        return self.bare.find(_END, max(start, 0)) >= 0
+
+    @property
+    def completed(self) -> bytes:
+        """The picture with an end marker, so that a decoder gives what was there before the cut."""
+        return self.bare if self.is_complete else self.bare + _END
 
 
 def parse(data: bytes) -> Jpeg | None:
-    """Takes the metadata off; none when there are more than :data:`MOST_SEGMENTS` of them.
+    """Takes the metadata off; ``None`` when there are more than :data:`MOST_SEGMENTS` of them.
 
     What is no JPEG comes back as it is, for the decoder to refuse.
     """
-    keep, exif, position = [data[:2]], b"", 2
+    keep, exif, xmp, position = [data[:2]], b"", b"", 2
     for _ in range(MOST_SEGMENTS):
         marker = _MARKER.search(data, position)
         if marker is None:
-            return Jpeg(b"".join(keep), exif)
+            return Jpeg(b"".join(keep), exif, xmp)
         start, kind, position = marker.start(), marker[1][0], marker.end()
         if kind in (_SOS, _EOI):
-            return Jpeg(b"".join([*keep, data[start:]]), exif)
+            return Jpeg(b"".join([*keep, data[start:]]), exif, xmp)
         if kind in _BARE:
             continue
         body = position + 2
@@ -56,6 +71,8 @@ def parse(data: bytes) -> Jpeg | None:
             keep.append(data[start:position])
         elif kind == _APP1 and not exif and data.startswith(_EXIF, body):
             exif = data[body + len(_EXIF) : position]
+        elif kind == _APP1 and not xmp and data.startswith(_XMP, body):
+            xmp = data[body + len(_XMP) : position]
     return None
 
 

@@ -56,7 +56,7 @@ def test_an_int8_network_is_made_and_compared_and_sees_the_same_faces(
     whole, eighth = Embedder(RESNET128, out), Embedder(RESNET128, out, name)
     photo = next(people.rglob("*.jpg")).read_bytes()
     seen = Recognizer(detector, whole, Gallery.empty("resnet128")).detect_and_embed(photo)
-    again = eighth.embed(seen.picture.rgb, seen.detections)
+    again = eighth.embed(seen.detail, seen.detections)
     drift = float(np.linalg.norm(again - seen.embeddings))
     assert 1e-4 < drift < 0.25, "another network, and the same face"
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import portraits
-from facerec_tasks.recognition.images import decode_cost, decoding, exif, jpeg
+from facerec_tasks.recognition.images import decode_cost, decoding, jpeg, orientation
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
 PHOTO = portraits.head("hopper", 40)
@@ -114,28 +114,11 @@ def test_ordinary_and_cut_files_are_left_to_the_decoder(kind: str) -> None:
 
 def test_metadata_is_taken_off_a_jpeg_and_its_orientation_kept() -> None:
     tags = Image.Exif()
-    tags[exif.ORIENTATION] = 8
+    tags[orientation.ORIENTATION] = 8
     file = io.BytesIO()
     PHOTO.save(file, "JPEG", exif=tags, comment=b"hello", icc_profile=b"x" * 100_000)
     parsed = jpeg.parse(file.getvalue())
     assert parsed
-    assert exif.orientation(parsed.exif) == 8
+    assert orientation.of_exif(parsed.exif) == 8
     assert len(parsed.bare) < len(file.getvalue()) - 100_000
     assert Image.open(io.BytesIO(parsed.bare)).tobytes() == Image.open(file).tobytes()
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_orientation(order: str) -> None:
-    def directory(tag: int, kind: int, count: int, value: int) -> bytes:
-        magic = b"II*\0" if order == "<" else b"MM\0*"
-        other = struct.pack(f"{order}HHLHH", 0x010F, 3, 1, 7, 0)
-        entry = struct.pack(f"{order}HHLHH", tag, kind, count, value, 0)
-        return magic + struct.pack(f"{order}LH", 8, 2) + other + entry
-
-    assert exif.orientation(directory(exif.ORIENTATION, 3, 1, 6)) == 6
-    assert exif.orientation(directory(exif.ORIENTATION, 3, 1, 9)) == 1
-    assert exif.orientation(directory(exif.ORIENTATION, 3, 2**32 - 1, 6)) == 1
-    assert exif.orientation(directory(exif.ORIENTATION, 5, 1, 6)) == 1
-    assert exif.orientation(directory(0x0113, 3, 1, 6)) == 1
-    whole = directory(exif.ORIENTATION, 3, 1, 6)
-    assert all(exif.orientation(whole[:length]) == 1 for length in range(len(whole) - 2))

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.http.uploads import MAX_NAME_BYTES, UploadRejected, accept, clean_name, sniff, stem
+from webapp.http.uploads import MAX_NAME_BYTES, UploadRejected, accept, clean_name, stem
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
 
@@ -63,31 +63,11 @@ def test_stem_drops_last_extension() -> None:
 
 
 @pytest.mark.parametrize(
-    ("begin", "kind"),
-    [
-        (b"\xff\xd8\xff\xe0", "image/jpeg"),
-        (b"\x89PNG\r\n\x1a\n", "image/png"),
-        (b"GIF89a", "image/gif"),
-        (b"RIFF\x00\x00\x00\x00WEBP", "image/webp"),
-        (b"BM", "image/bmp"),
-        (b"II*\x00", "image/tiff"),
-        (b"MM\x00*", "image/tiff"),
-        (b"%!PS-Adobe", None),
-        (b"<svg", None),
-        (b"RIFF\x00\x00\x00\x00WAVE", None),
-        (b"", None),
-    ],
-)
-def test_media_type_is_sniffed_from_first_bytes(begin: bytes, kind: str | None) -> None:
-    assert sniff(begin + b"\x00" if begin else begin) == kind
-
-
-@pytest.mark.parametrize(
     ("data", "code"),
     [
         (b"", "empty"),
         (b"hello", "not-a-picture"),
-        (b"\x00\x00\x00\x18ftypheic", "unsupported-format"),
+        (b"\xff\x0a", "unsupported-format"),
         (JPEG + bytes(100), "too-large"),
     ],
 )
