@@ -1,7 +1,9 @@
 """Log lines that can be followed from the web tier through the task: every one has a request id."""
 
+import json
 import logging
 import sys
+import time
 from contextvars import ContextVar
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -17,7 +19,38 @@ class _Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         record.request_id = request_id.get()
-        return super().format(record)
+        line = super().format(record)
+        fields = getattr(record, "fields", None)
+        return line + "".join(f" {k}={_quoted(v)}" for k, v in fields.items()) if fields else line
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line; what a record carries as ``fields`` becomes members."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "role": self._role,
+            "request_id": request_id.get(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    plain = text and all(c.isprintable() and c not in ' ="' for c in text)
+    return text if plain else json.dumps(text)
 
 
 def formatter(role: str) -> logging.Formatter:
@@ -25,10 +58,10 @@ def formatter(role: str) -> logging.Formatter:
     return _Formatter(role)
 
 
-def configure(role: str, level: int = logging.INFO) -> None:
+def configure(role: str, level: int = logging.INFO, *, as_json: bool = False) -> None:
     """Sends this process's log lines to standard error in the one format of the system."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter(role))
+    handler.setFormatter(_JsonFormatter(role) if as_json else formatter(role))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("botocore", "urllib3", "boto3", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

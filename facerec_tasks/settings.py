@@ -4,14 +4,19 @@
 queues, buckets and machines derive from ``FACEREC_ID`` here and nowhere else.
 """
 
+import json
 import os
 import socket
+from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MAX_REQUEST_BYTES = 1024
 """``MaximumMessageSize`` of the request queue, in bytes: body plus attributes. The contract's."""
@@ -23,6 +28,10 @@ DEFAULT_REGION = "us-east-1"
 """Without AWS_REGION and without a region in the AWS profile."""
 
 Seconds = Annotated[float, Field(gt=0)]
+MAX_PORT = 65535
+ADMIN_OFFSET = 1000
+OTHER_VARIABLES = frozenset({"FACEREC_API_KEY", "FACEREC_LISTEN_FDS"})
+"""``FACEREC_*`` that are no settings of this class."""
 
 
 def sdk_region() -> str | None:
@@ -70,8 +79,33 @@ class Settings(BaseSettings):
     max_video_upload_bytes: int = Field(256 * 1024 * 1024, gt=0, le=5 * 1024**3)
     """Bytes of one request with a video, which is kept on the web tier's disk while it is taken;
     5 GiB is what S3 takes in one piece."""
+    access: Literal["auto", "open", "keys"] = "auto"
+    """``keys``: every request that reads or changes data needs an API key. ``open``: none does.
+    ``auto``: keys are needed as soon as one exists, the address is not loopback, or proxies are
+    trusted."""
     open: bool = False
-    """Answer without an API key although bound beyond loopback."""
+    """Deprecated in 0.2.0: ``FACEREC_ACCESS=open``."""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks of reverse proxies, comma-separated: the client's address, the scheme, the host and
+    the prefix are taken from their ``X-Forwarded-*`` headers."""
+    public_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names clients use, comma-separated. Other names are refused; IP addresses, loopback
+    names and this machine's name are always accepted. Empty: with keys, every name is accepted."""
+    url_prefix: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    """Path below which a proxy publishes the service, such as ``/face``."""
+    admin_host: str = "127.0.0.1"
+    admin_port: int = Field(0, ge=0, le=65535)
+    """Port of ``/metrics``, ``/internal/in-flight`` and ``/status/events`` without a key; 0: 1000
+    above ``PORT``. Never publish it."""
+    max_connections: int = Field(16384, gt=0)
+    max_connections_per_address: int = Field(2048, gt=0)
+    """Of one client address; trusted proxies have no such limit."""
+    spool_dir: Path | None = None
+    """Where request bodies are kept while they arrive; default: the system's temporary folder."""
+    spool_bytes: int = Field(1024**3, gt=0)
+    """Bytes of all request bodies that are being received; beyond it, 503."""
+    spool_bytes_per_client: int = Field(600 * 1024**2, gt=0)
+    log_format: Literal["text", "json"] = "text"
     rate_limit: float = Field(100.0, ge=0)
     """Requests a second of one API key, or of one address without; beyond loopback; 0: no limit."""
     rate_burst: int = Field(2000, gt=0)
@@ -115,7 +149,7 @@ class Settings(BaseSettings):
     scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
     """``course``, the second one's former name, is accepted."""
     web_urls: tuple[str, ...] = ()
-    """Addresses whose ``/internal/in-flight`` the controller sums; default: this machine's."""
+    """Admin addresses whose ``/internal/in-flight`` is summed; default: this machine's."""
     slo: Seconds = 60.0
     """Latency objective of the ``slo`` profile, in seconds."""
     boot: Seconds = 36.6
@@ -183,6 +217,38 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(faults))
         return self
 
+    @field_validator("trusted_proxies", "public_hosts", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        """``a, b`` and, as for other lists, a JSON list."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    @field_validator("trusted_proxies", mode="after")
+    @classmethod
+    def _not_everybody(cls, value: tuple[IPv4Network | IPv6Network, ...]) -> Any:
+        if any(network.prefixlen == 0 for network in value):
+            raise ValueError("a network of all addresses would let every client forge its address")
+        return value
+
+    @field_validator("endpoint_url", "lambda_endpoint_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        found = urlsplit(value) if value else None
+        if found and (found.scheme not in ("http", "https") or not found.hostname):
+            raise ValueError("must be an address such as http://127.0.0.1:4566")
+        return value or None
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        """Host and port of the operators' routes."""
+        above = self.port + ADMIN_OFFSET
+        default = above if above <= MAX_PORT else self.port - ADMIN_OFFSET
+        return self.admin_host, self.admin_port or default
+
     @property
     def largest_request(self) -> int:
         """Bytes of a request the web tier reads at all."""
@@ -228,7 +294,44 @@ class Settings(BaseSettings):
 
     @property
     def in_flight_urls(self) -> tuple[str, ...]:
-        return self.web_urls or (f"http://127.0.0.1:{self.port}",)
+        host, port = self.admin_address
+        host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - not bound here
+        return self.web_urls or (
+            f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}",
+        )
+
+
+def variable(name: str) -> str:
+    """The environment variable of a field, as an operator writes it."""
+    alias = Settings.model_fields[name].validation_alias if name in Settings.model_fields else None
+    if isinstance(alias, AliasChoices):
+        return str(alias.choices[0])
+    return str(alias or f"FACEREC_{name.upper()}")
+
+
+def faults(error: ValidationError) -> list[str]:
+    """One line for each fault, with the variable's full name and the value that was given."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        message = fault["msg"].removeprefix("Value error, ")
+        if not fault["loc"]:
+            lines.extend(message.split("; "))
+            continue
+        given = str(fault["loc"][0])
+        name = variable(given) if given in Settings.model_fields else given
+        lines.append(f"{name}: {message[0].lower()}{message[1:]} (it is {fault['input']!r})")
+    return lines
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """One line for each ``FACEREC_*`` that no setting has, with the nearest name there is."""
+    known = {variable(name) for name in Settings.model_fields} | OTHER_VARIABLES | {"FACEREC_PORT"}
+    lines = []
+    for name in sorted(environment):
+        if name.startswith("FACEREC_") and name not in known:
+            near = get_close_matches(name, known, n=1)
+            lines.append(f"{name} is no setting" + (f": {near[0]}?" if near else ""))
+    return lines
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import urllib3
@@ -10,6 +11,7 @@ from facerec_tasks.settings import Settings
 from local.emulators import embedded_aws
 from local.processes.service import ServiceSpec, always
 from local.processes.supervisor import ShutdownStep
+from webapp.http.listening import listen
 
 AWS, WEB, CONTROLLER, WORKER_HOST, FLOWER = (
     "embedded AWS", "web", "controller", "worker-host", "flower",
@@ -51,12 +53,20 @@ def service_specs(settings: Settings, environment: Mapping[str, str]) -> dict[st
         python, "-m", "celery_sqs", "-A", "facerec_tasks.app", "flower",
         f"--port={settings.flower_port}",
     )  # fmt: skip
-    web_environment = {**environment, "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE)}
+    listening = web_sockets(settings)
+    web_environment = {
+        **environment,
+        "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE),
+        "FACEREC_LISTEN_FDS": ",".join(map(str, listening)),
+    }
     web_ready = _answers(f"{web_url(settings)}/healthz")
     flower_ready = _answers(f"http://127.0.0.1:{settings.flower_port}/")
     controller = (python, "-m", "autoscale.controller")
     specs = (
-        _spec(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
+        replace(
+            _spec(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
+            pass_fds=listening,
+        ),
         _spec(CONTROLLER, controller, {**BOOTS, **environment}, folder),
         _spec(WORKER_HOST, (python, "-m", "local.processes.worker_host"), environment, folder),
         _spec(FLOWER, flower, environment, folder, flower_ready),
@@ -68,9 +78,21 @@ def ports(settings: Settings) -> dict[str, tuple[str, int]]:
     """Host and port by what wants to listen there."""
     return {
         "web": (settings.host, settings.port),
+        "web, for operators": settings.admin_address,
         "embedded AWS": (embedded_aws.HOST, settings.local_aws_port),
         "Flower": ("127.0.0.1", settings.flower_port),
     }
+
+
+def web_sockets(settings: Settings) -> tuple[int, int]:
+    """Numbers of the web tier's listening sockets, which stay open as long as this process: a
+    client that connects while the web tier restarts waits instead of being refused.
+
+    Raises :class:`OSError`.
+    """
+    public = listen(settings.host, settings.port)
+    admin = listen(*settings.admin_address)
+    return public.detach(), admin.detach()
 
 
 def web_url(settings: Settings) -> str:

@@ -2,59 +2,88 @@
 
 import errno
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
+from typing import Any
 
 from pydantic import ValidationError
 
 from celery_sqs import ProcessSlot
 from facerec_tasks import logs
+from facerec_tasks import settings as configuration
 from facerec_tasks.errors import AwsError
-from facerec_tasks.settings import get_settings
-from webapp.http.application import create_app
-from webapp.http.malloc import tune_malloc
-from webapp.http.server import Server
-from webapp.services.in_flight import InFlight
-from webapp.services.metrics import WebMetrics
-from webapp.services.task_client import TaskClient
-
-log = logging.getLogger("webapp")
+from facerec_tasks.settings import Settings
 
 
 def main() -> int:
     """Serves; 0 after a drain, 1 when it cannot start."""
-    logs.configure("web")
-    tune_malloc()
     try:
-        settings = get_settings()
+        settings = Settings()
     except ValidationError as error:
-        print(error, file=sys.stderr)
+        print(*configuration.faults(error), sep="\n", file=sys.stderr)
         return 1
+    logs.configure("web", as_json=settings.log_format == "json")
+    for line in configuration.unknown_variables(os.environ):
+        logging.getLogger("webapp").warning("%s", line)
+    try:
+        return _serve(settings)
+    except OSError as error:
+        print(_reason(error, settings), file=sys.stderr)
+        return 1
+
+
+def _serve(settings: Settings) -> int:
+    """Raises :class:`OSError` when an address or the state directory cannot be used."""
+    # Imported here: the application reads the settings when it is imported.
+    from webapp.http.listening import sockets
+    from webapp.http.malloc import tune_malloc
+    from webapp.process import WebProcess
+    from webapp.services.in_flight import InFlight
+    from webapp.services.metrics import WebMetrics
+    from webapp.services.task_client import TaskClient
+
+    log = logging.getLogger("webapp")
+    tune_malloc()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
     slot = ProcessSlot(settings.state_dir, "web")
     in_flight = InFlight(f"{settings.machine}-{slot.number}")
-    task_client = TaskClient(settings, in_flight, WebMetrics(settings.state_dir / "metrics"))
-    try:
-        server = Server(create_app(settings, task_client), settings)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        print(f"port {settings.port} is taken: set PORT to another one", file=sys.stderr)
-        return 1
+    metrics = WebMetrics(settings.state_dir / "metrics")
+    task_client = TaskClient(settings, in_flight, metrics)
+    public, admin = sockets((settings.host, settings.port), settings.admin_address)
+    process = WebProcess(settings, task_client, public, admin)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    log.info("listening on http://%s:%s", server.effective_host, server.effective_port)
+        signal.signal(number, lambda *_: process.stop())
+    log.info("listening on %s, for operators on %s", _url(public), _url(admin))
     threading.Thread(target=_prepare, args=(task_client,), name="prepare", daemon=True).start()
-    server.serve(draining=task_client.stop, drain_timeout=settings.drain_timeout)
+    process.serve()
     return 0
 
 
-def _prepare(task_client: TaskClient) -> None:
-    """The first photo should not wait for the response queue; without AWS, it will have to."""
+def _prepare(task_client: Any) -> None:
+    """Creates the response queue before the first photo; without AWS, the first photo does."""
     try:
         task_client.start()
     except AwsError as error:
-        log.warning("no response queue yet: %s", error)
+        logging.getLogger("webapp").warning("no response queue yet: %s", error)
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _reason(error: OSError, settings: Settings) -> str:
+    where = error.filename or settings.state_dir
+    if error.errno == errno.EADDRINUSE:
+        return f"{where}: the port is taken; set PORT or FACEREC_ADMIN_PORT to another one"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{where}: this machine has no such address; see FACEREC_HOST, FACEREC_ADMIN_HOST"
+    if isinstance(error, PermissionError | FileExistsError | NotADirectoryError):
+        return f"{where}: {error.strerror}; see FACEREC_STATE_DIR, PORT"
+    return f"{where}: {error.strerror or error}"
 
 
 if __name__ == "__main__":

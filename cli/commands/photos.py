@@ -93,3 +93,36 @@ def purge(
         return
     verb = "would remove" if dry_run else "removed"
     click.echo(f"{verb} {done.photos} photos, {done.names} names, {done.records} records")
+
+
+@photos.command()
+@click.option(
+    "--older-than",
+    "before",
+    type=Age(),
+    default="1d",
+    show_default=True,
+    help="Only photos stored before that: 30m, 12h, 7d. Longer than any photo waits in the queue.",
+)
+@click.option("--remove", is_flag=True, help="Remove them for good.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+def orphans(before: datetime, remove: bool, yes: bool, as_json: bool) -> None:
+    """Find stored photos that no result and no idempotency record knows.
+
+    Their request ended between storing the photo and sending its task.
+    """
+    with friendly_errors():
+        archive = Photos(get_settings())
+        found = archive.orphans(before)
+        if found and remove:
+            if not yes:
+                click.confirm(f"Remove {len(found)} photos for good?", abort=True)
+            archive.remove(found)
+    if as_json:
+        click.echo(json.dumps([{"photo": v.key, "version": v.id, "bytes": v.size} for v in found]))
+        return
+    for version in found:
+        click.echo(f"{version.key}\t{version.id}\t{version.modified:%Y-%m-%d %H:%M}")
+    verb = "removed" if remove else "found"
+    click.echo(f"{verb} {len(found)} photos without a record")

@@ -5,7 +5,7 @@ state bucket. A purge removes versions, not only what is the latest.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,6 +106,36 @@ class Photos:
                 for prefix in layout.PHOTO_RECORDS
             ),
         )
+
+    def orphans(self, before: datetime) -> list[ObjectVersion]:
+        """Photos stored before that moment that no result and no idempotency record knows: their
+        request ended before its task was sent."""
+        known = self._known(layout.RESULTS) | self._known(layout.IDEMPOTENCY)
+        return [
+            version
+            for version in self._versions(self._settings.in_bucket, "")
+            if not version.mark
+            and version.modified < before
+            and (version.key, version.id) not in known
+        ]
+
+    def remove(self, versions: Sequence[ObjectVersion]) -> None:
+        """Removes these versions of photos for good."""
+        for start in range(0, len(versions), MAX_DELETE):
+            self._delete(self._settings.in_bucket, versions[start : start + MAX_DELETE])
+
+    def _known(self, prefix: str) -> set[tuple[str, str]]:
+        """Key and version of the photos that the records of a kind are about."""
+
+        def read(name: str) -> tuple[str, str] | None:
+            stored = self._state.find(name)
+            fields = json.loads(stored.data) if stored else {}
+            key, version = fields.get("key"), fields.get("version")
+            return (key, version) if key and version else None
+
+        with ThreadPoolExecutor(READERS) as pool:
+            found = pool.map(read, [entry.name for entry in self._state.list(prefix)])
+            return {one for one in found if one}
 
     def _records(self, choice: Selection) -> frozenset[str]:
         """Keys of the records about photos of the chosen names."""

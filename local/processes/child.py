@@ -54,8 +54,10 @@ class Child:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
         stdout: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
-        """``log`` is appended to; without one, output goes where ours goes."""
+        """``log`` is appended to; without one, output goes where ours goes. ``pass_fds`` are open
+        files the command inherits, under the same numbers."""
         self.command = tuple(command)
         self.started_at = time.monotonic()
         self._swept = False
@@ -76,6 +78,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=stdout if stdout is not None else output,
                     stderr=output,
+                    pass_fds=tuple(pass_fds),
                     start_new_session=True,  # Ctrl-C is for us; we end our children in order
                 )
         except BaseException:  # a signal that was held and whose handler raises

@@ -37,6 +37,8 @@ class ServiceSpec:
     log: Path
     ready: Callable[[], bool] = field(default=always)
     """Whether it does its work; asked again and again while it starts."""
+    pass_fds: tuple[int, ...] = ()
+    """Listening sockets the command inherits: they outlive it, so no client is refused."""
 
 
 class Service:
@@ -69,7 +71,7 @@ class Service:
     def start(self) -> None:
         """Starts the command, whose output goes to the end of the log."""
         d = self.spec
-        self._child = Child(d.command, environment=d.environment, log=d.log)
+        self._child = Child(d.command, environment=d.environment, log=d.log, pass_fds=d.pass_fds)
         self._due = None
 
     def restart(self, now: float) -> bool:

@@ -27,7 +27,7 @@ def test_the_web_tier_and_the_controller_do_not_know_each_other() -> None:
 
 
 def test_the_worker_loads_no_torch_and_no_web_framework() -> None:
-    assert not loaded("facerec_tasks.worker") & {"torch", "facenet_pytorch", "flask", "waitress"}
+    assert not loaded("facerec_tasks.worker") & {"torch", "facenet_pytorch", "flask", "uvicorn"}
 
 
 def test_the_package_itself_imports_nothing() -> None:

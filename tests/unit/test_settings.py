@@ -27,7 +27,7 @@ def test_the_defaults_are_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings()
     assert (settings.id, settings.port, settings.region) == ("facerec", 8000, "us-east-1")
     assert (settings.max_instances, settings.flower_port) == (15, 5555)
-    assert settings.in_flight_urls == ("http://127.0.0.1:8000",)
+    assert settings.in_flight_urls == ("http://127.0.0.1:9000",)
 
 
 def test_port_region_and_endpoint_come_from_their_usual_variables(

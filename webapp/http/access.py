@@ -1,4 +1,4 @@
-"""Who may ask what, and how often. Nothing is asked of clients on this machine's own loopback."""
+"""API keys: whether a request needs one, and whether the one it has is good for its route."""
 
 import ipaddress
 import logging
@@ -16,47 +16,64 @@ log = logging.getLogger(__name__)
 
 GUESS_COST = 20
 """Requests a wrong key counts for: guessing is slow from the first try on."""
+_CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class Access:
-    """Decides for one process, by what it is bound to."""
+    """``FACEREC_ACCESS`` applied to one request after another. Safe to use from many threads."""
 
     def __init__(self, settings: Settings, keys: ApiKeys) -> None:
         self._keys = keys
-        self._guarded = not _is_loopback(settings.host)
-        self._open = settings.open
+        self._mode = "open" if settings.open and settings.access == "auto" else settings.access
+        self._local = is_loopback(settings.host)
+        self._proxied = bool(settings.trusted_proxies)
         self._rates = RateLimiter(settings.rate_limit, settings.rate_burst)
 
     def warn(self) -> None:
-        """Says once, at the start, when anybody who reaches this process may use it."""
-        if self._guarded and self._open:
-            log.warning("FACEREC_OPEN: answering without API keys beyond this machine")
+        """Logs once, at the start, that every client that reaches this process may use it."""
+        if self._mode == "open" and (not self._local or self._proxied):
+            log.warning("FACEREC_ACCESS=open: answering without API keys beyond this machine")
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether data is for holders of keys alone. May read S3; raises an ``AwsError``."""
+        if self._mode == "auto":
+            return not self._local or self._proxied or self._keys.exist()
+        return self._mode == "keys"
+
+    @property
+    def is_public(self) -> bool:
+        """Whether clients beyond this machine are expected."""
+        return not self._local or self._proxied
+
+    def prefetch_needed(self, token: str | None) -> bool:
+        """Whether :meth:`admit` would read the keys from S3 now."""
+        if self._mode == "open":
+            return False
+        return self._keys.is_stale(token)
+
+    def prefetch(self, token: str | None) -> None:
+        """Reads the keys, in a thread that may block; raises an ``AwsError``."""
+        self._keys.refresh(token)
 
     def admit(
         self, scope: str | None, token: str | None, address: str, now: float
     ) -> ApiKey | None:
         """The key a request came with, if any; raises :class:`Problem` 401, 403 or 429.
 
-        ``scope`` none means that no key is needed. ``now`` in seconds of a monotonic clock.
+        ``scope`` is ``None`` when the route needs no key. ``now`` in seconds of a monotonic clock.
         """
-        if not self._guarded:
+        if scope is None or not self.needs_key:
+            if self.is_public:
+                self._limit(address, now)
             return None
         key = self._known(token, address, now) if token else None
         self._limit(key.id if key else address, now)
-        if scope is None or self._is_trusted(scope, address):
-            return key
-        if key is None and self._open:
-            return None
         if key is None:
             raise Problem("key-missing", "send an API key: Authorization: Bearer …", _CHALLENGE)
         if scope not in key.scopes:
             raise Problem("scope-missing", f"this key is not good for {scope}")
         return key
-
-    @property
-    def needs_key(self) -> bool:
-        """Whether data is for holders of keys alone."""
-        return self._guarded and not self._open
 
     def admit_signed(self, scope: str, key: ApiKey | None, *, known: bool) -> ApiKey | None:
         """As :meth:`admit`, of a request with an AWS signature that is still to be verified.
@@ -69,15 +86,14 @@ class Access:
         if key is None:
             self.penalize(address)
             raise Problem("key-unknown" if known else "key-missing", "no such access key")
-        if self._guarded:
-            self._limit(key.id, now)
+        self._limit(key.id, now)
         if scope not in key.scopes:
             raise Problem("scope-missing", f"this key is not good for {scope}")
         return key
 
     def penalize(self, address: str) -> None:
         """Counts a wrong key or signature; raises :class:`Problem` when there were too many."""
-        if self._guarded:
+        if self.needs_key:
             self._limit(address, time.monotonic(), GUESS_COST)
 
     def _known(self, token: str, address: str, now: float) -> ApiKey:
@@ -93,19 +109,10 @@ class Access:
             seconds = str(math.ceil(wait))
             raise Problem("rate-limited", "too many requests", {"Retry-After": seconds})
 
-    def _is_trusted(self, scope: str, address: str) -> bool:
-        """Controller and Prometheus come from our own network and need no key for figures."""
-        if scope != "operate":
-            return False
-        found = ipaddress.ip_address(address)
-        return (getattr(found, "ipv4_mapped", None) or found).is_private
 
-
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -27,6 +27,8 @@ STATUS: dict[str, int] = {
     "scope-missing": 403,
     "bad-signature": 403,
     "cross-site": 403,
+    "forwarded": 403,
+    "unknown-host": 421,
     "not-found": 404,
     "method-not-allowed": 405,
     "too-slow": 408,
@@ -36,6 +38,7 @@ STATUS: dict[str, int] = {
     "too-large": 413,
     "key-reused": 422,
     "rate-limited": 429,
+    "head-too-large": 431,
     # the photo: judged by its first bytes in the web tier, by all of it in the worker
     "not-a-picture": 415,
     "unsupported-format": 415,
@@ -57,11 +60,13 @@ STATUS: dict[str, int] = {
     "no-photo-taken": 422,
     # the system
     "internal": 500,
+    "unknown-coding": 501,
     "overloaded": 503,
     "stopping": 503,
     "aws-unavailable": 503,
     "not-set-up": 503,
     "late": 504,
+    "storage-full": 507,
     # what is asked for
     "result-unknown": 404,
     "no-such-person": 404,

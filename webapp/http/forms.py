@@ -101,13 +101,12 @@ def drop_body() -> None:
     for _, file in request.files.items(multi=True):
         file.close()
     request.__dict__.pop("files", None)
-    body = request.environ["wsgi.input"]
-    if hasattr(body, "truncate") and body.seekable():
-        body.seek(0)
-        body.truncate()
+    body = request.environ.get("facerec.body")
+    if body is not None:
+        body.close()
 
 
 def client_gone() -> Callable[[], bool]:
-    """Tells whether the client hung up; waitress knows, other servers do not say."""
-    gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", never_gone)
+    """Returns whether the client has closed its connection; always ``False`` on other servers."""
+    gone: Callable[[], bool] = request.environ.get("facerec.client_gone", never_gone)
     return gone

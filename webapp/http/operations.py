@@ -5,6 +5,7 @@ from flask import Response, jsonify
 from facerec_tasks.settings import Settings
 from webapp.http.openapi import document
 from webapp.http.rendering import render
+from webapp.http.spool import Spool
 from webapp.services.readiness import Readiness
 from webapp.services.task_client import TaskClient
 
@@ -12,9 +13,9 @@ from webapp.services.task_client import TaskClient
 class Operations:
     """Views of the process itself."""
 
-    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
+    def __init__(self, settings: Settings, task_client: TaskClient, spool: Spool) -> None:
         self._task_client = task_client
-        self._readiness = Readiness(settings, task_client)
+        self._readiness = Readiness(settings, task_client, spool.fault)
 
     def healthz(self) -> Response:
         """``GET /healthz``: this process answers."""

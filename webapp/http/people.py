@@ -103,7 +103,7 @@ class PeopleViews:
 
 def waiting(settings: Settings, task_client: TaskClient, collection: str | None = None) -> Wait:
     """How long this request waits for its worker; raises :class:`Problem` while stopping."""
-    if task_client.stopping:
+    if task_client.refuses_work:
         raise retry_later("stopping", "this process stops; try again")
     deadline = time.monotonic() + settings.answer_timeout
     wait = Wait(deadline, forms.client_gone())

@@ -1,5 +1,7 @@
 """Answers and problems as text or JSON, whichever the client asked for."""
 
+import re
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,9 @@ from webapp.http import errors
 from webapp.http.errors import Problem
 from webapp.http.uploads import stem
 
+url_prefix: ContextVar[str] = ContextVar("url_prefix", default="")
+"""Path below which a proxy publishes the service; valid while a response is streamed, too."""
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KINDS = ["text/plain", "application/json"]
 _PRIVATE = ("worker", "version", "history")
 
@@ -46,7 +51,7 @@ def _with_address(person: dict[str, Any]) -> dict[str, Any]:
 
 def _address(name: str) -> str:
     """Where the web tier shows a picture of ``video/<task id>/``."""
-    return "/results/" + name.removeprefix(layout.VIDEO)
+    return f"{url_prefix.get()}/results/{name.removeprefix(layout.VIDEO)}"
 
 
 def render(body: dict[str, Any], text: str, status: int = 200) -> Response:

@@ -17,7 +17,7 @@ from facerec_tasks import logs
 from facerec_tasks.settings import Settings
 from webapp.http import errors, forms
 from webapp.http.errors import Problem
-from webapp.http.rendering import document, render, show
+from webapp.http.rendering import document, render, show, url_prefix
 from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
 
@@ -56,7 +56,7 @@ class PhotoViews:
         """
         deadline = time.monotonic() + self._settings.answer_timeout
         wait, candidates = forms.flag("wait", default=True), forms.candidates()
-        if self._task_client.stopping:
+        if self._task_client.refuses_work:
             raise errors.retry_later("stopping", "this process stops; try again")
         with ExitStack() as places:
             places.enter_context(self._task_client.admission_slot())
@@ -140,7 +140,7 @@ class PhotoViews:
         turns = [self._turn(*one) for one in enumerate(files)]
         forms.drop_body()
         lines = self._lines(turns, wait, deadline, forms.client_gone(), candidates)
-        response = Response(lines, content_type=NDJSON)
+        response = Response(lines, content_type=NDJSON, headers={"X-Accel-Buffering": "no"})
         # Kept until the response is closed, also when the client leaves before it begins.
         response.call_on_close(places.pop_all().close)
         return response
@@ -209,7 +209,7 @@ def _unknown() -> Problem:
 
 
 def _not_yet(task_id: str, progress: dict[str, Any] | None = None) -> Response:
-    where = f"/results/{task_id}"
+    where = _where(task_id)
     body = {**(progress or {}), **_pending_document(task_id)}
     response = render(body, f"pending: {where}", status=202)
     response.headers.update({"Location": where, **_PENDING})
@@ -217,7 +217,12 @@ def _not_yet(task_id: str, progress: dict[str, Any] | None = None) -> Response:
 
 
 def _pending_document(task_id: str) -> dict[str, Any]:
-    return {"task_id": task_id, "outcome": "pending", "result": f"/results/{task_id}"}
+    return {"task_id": task_id, "outcome": "pending", "result": _where(task_id)}
+
+
+def _where(task_id: str) -> str:
+    """Address of a result, below the prefix of the proxy."""
+    return f"{url_prefix.get()}/results/{task_id}"
 
 
 def _idempotency_key() -> str | None:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 from flask import Response, render_template, request
 
 from facerec_tasks.settings import Settings
+from webapp.http.access import is_loopback
 from webapp.pages.assets import Assets
 
 HEADERS = {
@@ -51,7 +52,8 @@ class Pages:
         """``GET /status``: the live picture, drawn by its script."""
         host = request.host.rpartition(":")[0] if ":" in request.host else request.host
         flower = f"{request.scheme}://{host}:{self._settings.flower_port}/"
-        return _page("status.html", flower=flower)
+        # Flower listens on loopback alone: elsewhere the link would lead nowhere.
+        return _page("status.html", flower=flower if is_loopback(host.strip("[]")) else None)
 
     def privacy(self) -> Response:
         """``GET /privacy``: what is stored of whom, and how it is erased."""

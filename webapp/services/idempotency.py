@@ -8,11 +8,14 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
+
+CLAIM_SECONDS = 120.0
+"""Seconds after which a claim without a stored photo is taken for that of a dead process."""
 
 
 class InProgress(Exception):
@@ -29,10 +32,14 @@ class IdempotencyRecord:
 
     task_id: str
     key: str
-    version: str
+    version: str | None
+    """``None`` until the photo is stored: the key is claimed first, so that no photo is stored
+    for a request that loses."""
     fingerprint: str
     """Digest of file name and bytes: the same key must mean the same photo."""
     video: bool = False
+    claimed_at: float = 0.0
+    """Unix seconds."""
 
 
 class IdempotencyStore:
@@ -44,18 +51,46 @@ class IdempotencyStore:
     def find(self, key: str) -> IdempotencyRecord | None:
         """What the key was claimed for; raises :class:`facerec_tasks.errors.AwsError`."""
         found = self._state.find(_name(key))
-        return IdempotencyRecord(**json.loads(found.data)) if found else None
+        return _decoded(found.data) if found else None
 
     def make(self, key: str, record: IdempotencyRecord) -> IdempotencyRecord:
         """Claims the key; returns the record that holds, ours or an earlier one."""
         try:
-            self._state.put(_name(key), json.dumps(asdict(record)).encode(), if_absent=True)
+            self._state.put(_name(key), _encoded(record), if_absent=True)
         except PreconditionFailed:
             earlier = self.find(key)
             if earlier is None:  # purged between the two calls
                 raise
             return earlier
         return record
+
+    def complete(self, key: str, record: IdempotencyRecord) -> None:
+        """Adds the version of the stored photo; only the holder of the claim calls this."""
+        self._state.put(_name(key), _encoded(record))
+
+    def take_over(self, key: str, now: float) -> IdempotencyRecord:
+        """Claims a key whose holder died before it stored the photo; raises :class:`InProgress`
+        when the holder may live, or another request took it over."""
+        found = self._state.find(_name(key))
+        record = _decoded(found.data) if found else None
+        if found is None or record is None or record.version is not None:
+            raise InProgress
+        if now - record.claimed_at < CLAIM_SECONDS:
+            raise InProgress
+        taken = replace(record, claimed_at=now)
+        try:
+            self._state.put(_name(key), _encoded(taken), if_match=found.etag)
+        except PreconditionFailed as error:
+            raise InProgress from error
+        return taken
+
+
+def _encoded(record: IdempotencyRecord) -> bytes:
+    return json.dumps(asdict(record)).encode()
+
+
+def _decoded(data: bytes) -> IdempotencyRecord:
+    return IdempotencyRecord(**json.loads(data))
 
 
 def fingerprint(name: str, pieces: Iterable[bytes]) -> str:

@@ -116,6 +116,24 @@ class ApiKeys:
                     return key
         return None
 
+    def exist(self) -> bool:
+        """Whether there is any key; raises when S3 is away and none was ever read."""
+        return bool(self._current(REFRESH))
+
+    def is_stale(self, token: str | None) -> bool:
+        """Whether :meth:`find` or :meth:`exist` would read S3 now."""
+        age = time.monotonic() - self._read_at
+        if self._known is None or age > REFRESH:
+            return True
+        return token is not None and age > UNKNOWN_REFRESH and match(self._known, token) is None
+
+    def refresh(self, token: str | None) -> None:
+        """Reads what is stale; raises when S3 is away and none was ever read."""
+        if token is None:
+            self._current(REFRESH)
+        else:
+            self.find(token)
+
     def all(self) -> tuple[ApiKey, ...]:
         """The keys as they are now."""
         return _decoded(self._state.find(layout.KEYS_CURRENT))

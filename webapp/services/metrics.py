@@ -70,6 +70,11 @@ class WebMetrics:
         )
         self._seen: dict[str, int] = {}
 
+    def request(self, route: str, status: int, outcome: str, seconds: float) -> None:
+        """A request that has its response."""
+        self.requests.labels(route, str(status), outcome).inc()
+        self.request_seconds.labels(route).observe(seconds)
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Measures one stage of a photo."""

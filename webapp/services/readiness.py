@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError
@@ -15,7 +16,13 @@ KEPT = 5.0
 class Readiness:
     """Examines what a photo needs on its way: bucket, request queue, response queue."""
 
-    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        task_client: TaskClient,
+        spool_fault: Callable[[], str | None],
+    ) -> None:
+        self._spool_fault = spool_fault
         self._settings = settings
         self._task_client = task_client
         self._found: tuple[str, ...] = ()
@@ -33,7 +40,7 @@ class Readiness:
             return self._found
 
     def _examine(self) -> tuple[str, ...]:
-        found = (self._bucket(), self._queue(), self._task_client.fault())
+        found = (self._bucket(), self._queue(), self._task_client.fault(), self._spool_fault())
         return tuple(fault for fault in found if fault)
 
     def _bucket(self) -> str | None:

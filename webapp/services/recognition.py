@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celery.utils import uuid
@@ -107,17 +107,23 @@ class RecognitionService:
         digest = fingerprint(upload.key, upload.chunks())
         record = self._idempotency.find(idempotency_key)
         if record is None:
-            mine = IdempotencyRecord(
-                uuid(), upload.key, self._store(upload), digest, upload.is_video
-            )
+            mine = IdempotencyRecord(uuid(), upload.key, None, digest, upload.is_video, time.time())
             record = self._idempotency.make(idempotency_key, mine)
             if record == mine:
-                return self._send(record.key, record.version, record.task_id, record.video)
+                return self._store_and_send(upload, idempotency_key, mine)
         if record.fingerprint != digest:
             raise KeyReused
-        return self._resume(record)
+        if record.version is None:
+            taken = self._idempotency.take_over(idempotency_key, time.time())
+            return self._store_and_send(upload, idempotency_key, taken)
+        return self._resume(record, record.version)
 
-    def _resume(self, record: IdempotencyRecord) -> Accepted:
+    def _store_and_send(self, upload: Upload, key: str, record: IdempotencyRecord) -> Accepted:
+        version = self._store(upload)
+        self._idempotency.complete(key, replace(record, version=version))
+        return self._send(record.key, version, record.task_id, record.video)
+
+    def _resume(self, record: IdempotencyRecord, version: str) -> Accepted:
         """The task of an earlier request. It is sent once more when nobody here follows it: that
         process may have died before it sent it, and a task that runs twice has one effect."""
         answer = self._results.get(record.task_id)
@@ -129,7 +135,7 @@ class RecognitionService:
             return Accepted(record.task_id, record.key, sent, record.video)
         if self._task_client.in_flight.holds(record.task_id):
             raise InProgress
-        return self._send(record.key, record.version, record.task_id, record.video)
+        return self._send(record.key, version, record.task_id, record.video)
 
     def _send(self, key: str, version: str, task_id: str, video: bool) -> Accepted:
         task = recognize_video if video else recognize
@@ -145,7 +151,7 @@ class RecognitionService:
     def wait(
         self, accepted: Accepted, deadline: float, gone: Callable[[], bool] = never_gone
     ) -> Answer:
-        """The answer. A lost task_client costs time, never the answer.
+        """The answer. A lost result message costs time, never the answer.
 
         ``deadline`` is in monotonic seconds; ``gone`` tells whether the client hung up. Raises
         :class:`AnswerLate` and ``ClientGone``: the task goes on and stays in the in_flight.

@@ -60,7 +60,8 @@ class TaskClient:
         self.in_flight = in_flight
         self.metrics = metrics
         self._settings = settings
-        self._places = threading.BoundedSemaphore(settings.max_waiting)
+        self._slots_taken = 0
+        self._slots_lock = threading.Lock()
         self._drain_end = float("inf")
         self._slice = min(MAX_POLL_SECONDS, settings.drain_timeout / 4)
 
@@ -81,6 +82,16 @@ class TaskClient:
     def stopping(self) -> bool:
         return self._drain_end < float("inf")
 
+    @property
+    def refuses_work(self) -> bool:
+        """Whether a new photo could not be answered before this process ends."""
+        return time.monotonic() > self._drain_end - self._settings.drain_timeout / 2
+
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether :meth:`admission_slot` would succeed at this moment."""
+        return self._slots_taken < self._settings.max_waiting
+
     def fault(self) -> str | None:
         """Why answers cannot be received now, or none."""
         health = app.backend.health()
@@ -91,14 +102,17 @@ class TaskClient:
     @contextmanager
     def admission_slot(self) -> Iterator[None]:
         """A place among those who wait; raises :class:`Overloaded` at once when all are taken."""
-        if not self._places.acquire(blocking=False):
-            raise Overloaded(RETRY_AFTER)
+        with self._slots_lock:
+            if not self.has_free_slot:
+                raise Overloaded(RETRY_AFTER)
+            self._slots_taken += 1
         self.metrics.waiting.inc()
         try:
             yield
         finally:
             self.metrics.waiting.dec()
-            self._places.release()
+            with self._slots_lock:
+                self._slots_taken -= 1
 
     def send(
         self, task: Task | str, arguments: tuple[Any, ...], task_id: str, *, video: bool = False

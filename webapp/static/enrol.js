@@ -35,7 +35,7 @@ async function draw(file, box) {
 // For choosing; the name can be typed all the same.
 async function names() {
   try {
-    const { people } = await askJson("GET", "/people");
+    const { people } = await askJson("GET", "people");
     $("enrol-known").replaceChildren(...people.map(({ name }) => new Option(name, name)));
   } catch {
     $("enrol-known").replaceChildren();
@@ -76,7 +76,7 @@ async function send(card, index, name, force) {
     body.append("name", name);
     body.append("inputFile", await photo(), card.file.name);
     try {
-      return await askJson("POST", force ? "/people?force=1" : "/people", { body });
+      return await askJson("POST", force ? "people?force=1" : "people", { body });
     } catch (problem) {
       const crowded = problem.refused?.[0]?.reason === "several-faces";
       if (!crowded || tried === photos.length - 1) throw problem;

@@ -6,11 +6,11 @@ import { FORCEABLE, inOneLine, reason } from "./words.js";
 
 const SHOWN = 6; // photos of one person
 
-const address = (name) => `/people/${encodeURIComponent(name)}`;
+const address = (name) => `people/${encodeURIComponent(name)}`;
 
 async function load() {
   try {
-    const { people } = await askJson("GET", "/people");
+    const { people } = await askJson("GET", "people");
     $("people").replaceChildren(...people.map(person));
     $("tally").textContent = people.length
       ? `${count(people.length, "person", "people")}, ${count(people.reduce((sum, one) => sum + one.photos, 0), "photo")}`
@@ -82,7 +82,7 @@ async function add(event) {
   trouble([]);
   busy(true);
   try {
-    const done = await askJson("POST", force ? "/people?force=1" : "/people", { body });
+    const done = await askJson("POST", force ? "people?force=1" : "people", { body });
     say(`${count(done.enrolled, "photo")} of ${done.name} added.`);
     trouble(done.refused, files);
     if (!done.refused.length) $("add").reset();

@@ -85,7 +85,7 @@ export class Card {
   async cancel() {
     this.stop.disabled = true;
     try {
-      await ask("DELETE", `/results/${this.taskId}`);
+      await ask("DELETE", `results/${this.taskId}`);
     } catch {
       // It has just been answered: the answer comes.
     }

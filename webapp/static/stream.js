@@ -107,7 +107,7 @@ async function poll(onPicture, onState, signal) {
 }
 
 async function get(accept, signal) {
-  const response = await fetch("/status/events", { headers: { Accept: accept, ...authorization() }, signal });
+  const response = await fetch("status/events", { headers: { Accept: accept, ...authorization() }, signal });
   if (!response.ok) throw new Problem({ code: "stream", status: response.status });
   return response;
 }

@@ -109,7 +109,7 @@ export class Sender {
     for (let i = 0; (photo.isVideo || i < 60) && !photo.dropped; i += 1) {
       await rest(photo.isVideo ? 1.5 : Math.min(2 + i, LONGEST_PAUSE));
       try {
-        const response = await ask("GET", `/results/${problem.task_id}`);
+        const response = await ask("GET", `results/${problem.task_id}`);
         const told = await response.json();
         if (response.status === 200) return this.told.answered(photo, told);
         if (photo.isVideo) this.told.watching(photo, told);
@@ -135,7 +135,7 @@ function post(photos, key, told, settle) {
     const request = new XMLHttpRequest();
     const form = new FormData();
     for (const photo of photos) form.append("inputFile", photo.file, photo.file.name);
-    request.open("POST", photos[0].isVideo ? "/?wait=0" : "/");
+    request.open("POST", photos[0].isVideo ? "./?wait=0" : "./");
     const headers = { Accept: "application/json", "Idempotency-Key": key, ...authorization() };
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => share(photos, event.loaded / event.total, told);

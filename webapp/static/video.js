@@ -60,7 +60,7 @@ function mark([begin, end], seconds) {
 // Asked with the visitor's key, which an address of an image cannot carry.
 async function picture(address, image) {
   try {
-    const response = await ask("GET", address, { accept: "image/jpeg" });
+    const response = await ask("GET", address.slice(address.indexOf("results/")), { accept: "image/jpeg" });
     image.src = URL.createObjectURL(await response.blob());
     image.onload = () => URL.revokeObjectURL(image.src);
   } catch {

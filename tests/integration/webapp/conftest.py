@@ -67,7 +67,11 @@ def start_web(
             spawn(
                 [sys.executable, "-m", "webapp"],
                 log=f"web-{port}",
-                environment={"PORT": str(port), **environment},
+                environment={
+                    "PORT": str(port),
+                    "FACEREC_ADMIN_PORT": str(free_port()),
+                    **environment,
+                },
             ),
         )
         started.append(web)

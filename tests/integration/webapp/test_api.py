@@ -140,3 +140,19 @@ def test_readyz_lists_what_is_missing(
     eventually(lambda: web.request("GET", "/readyz").status == 503, within=15, every=0.5)
     assert resources.request_queue in web.json("/readyz")["missing"][0]
     assert web.alive
+
+
+def test_idempotency_key_reused_concurrently_stores_one_photo(
+    web: Web, resources: Settings
+) -> None:
+    """Eleven other photos with the same key at the same time leave nothing in the bucket."""
+    key = {"Idempotency_Key": "order-3"}
+
+    def send(n: int) -> int:
+        data = photo(name=f"Person {n}")
+        return web.post(data, name=f"p{n}.jpg", path="/?wait=0", **key).status
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(send, range(12)))
+    assert sorted(statuses) == [202] + [422] * 11
+    assert versions(resources) == 1

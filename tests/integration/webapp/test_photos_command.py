@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -62,3 +63,16 @@ def test_photos_list_and_purge(sent: Settings) -> None:
     assert photos("purge", "--older-than", "0m", "--yes", "--json")["photos"] == 2
     for bucket in (sent.in_bucket, sent.out_bucket, sent.state_bucket):
         assert versions(sent, bucket) == []
+
+
+def test_orphaned_photos_are_found_and_removed(sent: Settings) -> None:
+    """A photo whose request died between storing and sending; those with a record stay."""
+    aws.client(sent, "s3").put_object(Bucket=sent.in_bucket, Key="lost.jpg", Body=b"x")
+    before = versions(sent, sent.in_bucket)
+    time.sleep(1.1)  # S3 tells whole seconds
+    assert photos("orphans", "--json") == []  # younger than a day
+    (found,) = photos("orphans", "--older-than", "0m", "--json")
+    assert found["photo"] == "lost.jpg"
+    photos("orphans", "--older-than", "0m", "--remove", "--yes", "--json")
+    before.remove("lost.jpg")
+    assert sorted(versions(sent, sent.in_bucket)) == sorted(before)

@@ -1,172 +1,404 @@
-"""The server with a small application of the test: dawdlers, refusals, the drain."""
+"""The HTTP server with a small application: framing, slow clients, limits, the drain."""
 
+import io
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import urllib3
+from flask import Flask, request
 
 from facerec_tasks.settings import Settings
-from local.processes.ports import free_port
+from webapp.http import spool as spooling
+from webapp.http.access import Access
+from webapp.http.connection import ConnectionTable
+from webapp.http.frontend import Exchange, Frontend
+from webapp.http.gate import Gate, Route
+from webapp.http.listening import listen
 from webapp.http.server import Server
+from webapp.http.spool import Spool
+from webapp.services.keys import ApiKey, ApiKeys, make
 
-release = threading.Event()
+KEY, TOKEN = make("test", ["recognize"], now=0.0)
+ROUTES = {
+    "upload": Route("recognize", 10_000_000, is_upload=True),
+    "secret": Route("recognize"),
+    "hello": Route(),
+    "wait": Route(),
+}
 
 
-def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    if environ["PATH_INFO"] == "/wait":
+class KnownKeys(ApiKeys):
+    def __init__(self, *known: ApiKey) -> None:
+        self.known = known
+
+    def find(self, token: str) -> ApiKey | None:
+        return next((k for k in self.known if token == TOKEN), None)
+
+    def exist(self) -> bool:
+        return bool(self.known)
+
+    def is_stale(self, token: str | None) -> bool:
+        return False
+
+
+@dataclass
+class Serving:
+    server: Server
+    spool: Spool
+    release: threading.Event
+    seen: list[Exchange]
+    thread: threading.Thread
+
+    @property
+    def port(self) -> int:
+        return self.server.address[1]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 10)
+
+    def exchange(self, data: bytes) -> str:
+        """All that comes until the server closes."""
+        with self.connect() as client:
+            client.sendall(data)
+            with client.makefile("rb") as stream:
+                return stream.read().decode("latin-1")
+
+    def get(self, path: str = "/") -> urllib3.BaseHTTPResponse:
+        return urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", timeout=10)
+
+
+def flask_app(release: threading.Event) -> Flask:
+    app = Flask("small", static_folder=None)
+
+    def upload() -> str:
+        return str(len(request.get_data()))
+
+    def wait() -> str:
         release.wait(20)
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [b"done"]
+        return "waited"
+
+    app.add_url_rule("/", "upload", upload, methods=["POST"])
+    app.add_url_rule("/", "hello", lambda: "done", methods=["GET"])
+    app.add_url_rule("/secret", "secret", lambda: "secret", methods=["GET", "POST"])
+    app.add_url_rule("/wait", "wait", wait, methods=["GET"])
+    return app
 
 
 @contextmanager
 def serving(
-    monkeypatch: pytest.MonkeyPatch, drain_timeout: float = 5.0, **limits: Any
-) -> Iterator[tuple[Server, threading.Thread]]:
-    release.clear()
-    monkeypatch.setenv("PORT", str(free_port()))
-    small = Settings(max_waiting=4, max_request_bytes=1000, max_video_upload_bytes=1000)
-    server = Server(application, small, **limits)
-    thread = threading.Thread(
-        target=server.serve, kwargs={"draining": lambda: None, "drain_timeout": drain_timeout}
-    )
+    *,
+    keys: bool = False,
+    limit: int = 1000,
+    per_address: int = 1000,
+    head_timeout: float = 20.0,
+    drain_timeout: float = 5.0,
+    **settings: Any,
+) -> Iterator[Serving]:
+    release = threading.Event()
+    chosen = Settings(access="keys" if keys else "open", **settings)
+    app = flask_app(release)
+    spool = Spool(chosen)
+    gate = Gate(chosen, Access(chosen, KnownKeys(KEY)), app.url_map, ROUTES)
+    seen: list[Exchange] = []
+    threads = ThreadPoolExecutor(8)
+    frontend = Frontend(
+        app, gate, spool, threads, seen.append, trusted=chosen.trusted_proxies,
+        prefix=chosen.url_prefix,
+    )  # fmt: skip
+    table = ConnectionTable(limit, per_address, head_timeout=head_timeout)
+    server = Server(frontend, listen("127.0.0.1", 0), table, drain_timeout)
+    thread = threading.Thread(target=server.run_until_stopped)
     thread.start()
     try:
-        yield server, thread
+        yield Serving(server, spool, release, seen, thread)
     finally:
         release.set()
         server.stop()
         thread.join(timeout=20)
         assert not thread.is_alive()
-        server.end()
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection((server.effective_host, int(server.effective_port)), 5)
-
-
-def url(server: Server, path: str = "/") -> str:
-    return f"http://127.0.0.1:{server.effective_port}{path}"
-
-
-def everything(connection: socket.socket) -> str:
-    """All that comes until the other side closes."""
-    with connection.makefile("rb") as stream:
-        return stream.read().decode()
+        threads.shutdown()
 
 
 def closed(connection: socket.socket) -> bool:
     connection.settimeout(0.01)
     try:
-        return connection.recv(1) == b""
+        return connection.recv(65536) == b""
     except TimeoutError:
         return False
     except ConnectionError:
         return True
 
 
-def test_a_client_that_drips_is_cut_off_and_others_are_served(
-    monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
-) -> None:
-    with serving(monkeypatch, receive_timeout=1.0) as (server, _):
-        dripping = [connect(server) for _ in range(20)]
-        for one in dripping:
-            one.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n")
+# Framing (RFC 9112)
 
-        def drip() -> bool:
-            for one in dripping:
-                with suppress(OSError):  # cut off, as it should be
-                    one.sendall(b".")
-            return all(closed(one) for one in dripping)
-
-        assert urllib3.request("GET", url(server), timeout=5).data == b"done"
-        eventually(drip, within=10)
-        for one in dripping:
-            one.close()
+SMUGGLED = b"GET /secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
+HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
 
 
-def test_at_the_limit_the_slowest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(monkeypatch, spare_connections=10) as (server, _):
-        slow = [connect(server) for _ in range(40)]
-        for one in slow:
-            one.sendall(b"GET / HT")
-        assert urllib3.request("GET", url(server), timeout=5).data == b"done"
-        for one in slow:
-            one.close()
-
-
-def test_a_kept_connection_is_not_a_dawdler(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(monkeypatch, receive_timeout=0.2) as (server, _), connect(server) as kept:
-        for _ in range(2):
-            kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            received = b""
-            while not received.endswith(b"done"):
-                received += kept.recv(4096)
-            time.sleep(1.5)  # longer than the deadline and the server's round of maintenance
-
-
-def test_too_large_is_refused_before_it_is_received(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(monkeypatch) as (server, _), connect(server) as client:
-        head = "POST / HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n"
-        client.sendall(f"{head}Content-Length: 99999999\r\n\r\n".encode())
-        answer = everything(client)
-        assert answer.startswith("HTTP/1.1 413")
-        assert "application/problem+json" in answer
-        assert json.loads(answer.partition("\r\n\r\n")[2])["code"] == "too-large"
-
-
-def test_nonsense_is_a_bad_request_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(monkeypatch) as (server, _), connect(server) as client:
-        client.sendall(b"NONSENSE\r\n\r\n")
-        head, _, body = everything(client).partition("\r\n\r\n")
-        assert " 400 " in head.splitlines()[0]
-        assert "x-request-id: " in head.lower()
-        assert body.startswith("bad-request: ")
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param(HEAD + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                     400, id="CL.TE"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n",
+                     400, id="TE.CL"),
+        pytest.param(HEAD + b"Transfer-Encoding: xchunked\r\n\r\n", 501, id="unknown coding"),
+        pytest.param(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, id="gzip"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
+                     400, id="two codings"),
+        pytest.param(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400, id="two CL"),
+        pytest.param(HEAD + b"Content-Length: +5\r\n\r\nabcde", 400, id="signed CL"),
+        pytest.param(HEAD + b"Content-Length: 0x5\r\n\r\nabcde", 400, id="hexadecimal CL"),
+        pytest.param(HEAD + b"Content-Length : 5\r\n\r\nabcde", 400, id="blank before colon"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", 400,
+                     id="chunk size 0x1"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n", 400,
+                     id="bare LF in chunk"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, id="two hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, id="no host"),
+        pytest.param(b"GET / HTTP/1.1\nHost: localhost\n\n", 400, id="bare LF"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n", 400, id="folding"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\x00c\r\n\r\n", 400, id="NUL"),
+        pytest.param(b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 400, id="version"),
+        pytest.param(b"NONSENSE\r\n\r\n", 400, id="nonsense"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"x" * 40_000 + b"\r\n\r\n",
+                     431, id="40 kB header"),
+        pytest.param(b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431,
+                     id="40 kB target"),
+    ],
+)  # fmt: skip
+def test_malformed_framing_is_refused_and_closes(request_: bytes, status: int) -> None:
+    with serving() as web:
+        answer = web.exchange(request_ + SMUGGLED)
+        head, _, body = answer.partition("\r\n\r\n")
+        assert head.startswith(f"HTTP/1.1 {status} ")
+        assert answer.count("HTTP/1.1 ") == 1, "nothing after it is answered"
+        for header in ("x-request-id: ", "x-content-type-options: nosniff", "connection: close"):
+            assert header in head.lower()
         assert body.count("\n") == 1
 
 
-def test_a_stop_answers_who_waits_and_lets_nobody_in(
-    monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+def test_pipelined_requests_are_answered_in_order() -> None:
+    with serving() as web:
+        one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        last = b"GET /secret HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        answer = web.exchange(one + one + last)
+        assert [answer.count(word) for word in ("done", "secret")] == [2, 1]
+
+
+def test_method_not_allowed_and_head() -> None:
+    with serving() as web:
+        refused = urllib3.request("PUT", f"http://127.0.0.1:{web.port}/")
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+        head = urllib3.request("HEAD", f"http://127.0.0.1:{web.port}/")
+        assert (head.status, head.data, head.headers["content-length"]) == (200, b"", "4")
+
+
+# Decisions before the body
+
+
+def test_api_key_is_checked_before_the_body() -> None:
+    """The upload never comes, and the client is not asked for it."""
+    with serving(keys=True) as web:
+        head = HEAD + b"Content-Length: 9000000\r\nExpect: 100-continue\r\n\r\n"
+        answer = web.exchange(head)
+        assert answer.startswith("HTTP/1.1 401 ")
+        assert "100 Continue" not in answer
+        assert web.spool.used == 0
+
+
+def test_refusal_is_read_by_a_client_that_keeps_sending() -> None:
+    """Closing with unread bytes would reset the connection and lose the answer."""
+    with serving(keys=True) as web:
+        body = b"x" * 5_000_000
+        answer = urllib3.request("POST", f"http://127.0.0.1:{web.port}/", body=body, retries=False)
+        assert answer.status == 401
+
+
+def test_too_large_is_refused_before_it_is_received() -> None:
+    with serving() as web:
+        head = HEAD + b"Accept: application/json\r\nContent-Length: 99999999\r\n\r\n"
+        answer = web.exchange(head)
+        assert answer.startswith("HTTP/1.1 413")
+        assert json.loads(answer.partition("\r\n\r\n")[2])["code"] == "too-large"
+
+
+def test_chunked_body_beyond_the_limit_is_refused() -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 100_000
+
+    with serving() as web:
+        url = f"http://127.0.0.1:{web.port}/"
+        with suppress(urllib3.exceptions.HTTPError):
+            answer = urllib3.request("POST", url, body=endless(), retries=False)
+            assert answer.status == 413
+        assert web.seen[-1].outcome == "too-large"
+        assert web.seen[-1].received < 11_000_000
+
+
+def test_spool_is_bounded_in_total_and_per_client(eventually: Callable[..., None]) -> None:
+    limits = {"spool_bytes": 5_000_000, "spool_bytes_per_client": 5_000_000}
+    with serving(**limits) as web:
+        held = [web.connect() for _ in range(2)]
+        for one in held:
+            one.sendall(HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1000)
+        eventually(lambda: web.spool.used == 4_000_000)
+        answer = web.exchange(HEAD + b"Content-Length: 1000000\r\n\r\n")
+        assert answer.startswith("HTTP/1.1 503")
+        assert "retry-after: " in answer.lower()
+        small = urllib3.request("POST", f"http://127.0.0.1:{web.port}/", body=b"x" * 100_000)
+        assert small.data == b"100000", "others' photos still pass"
+        for one in held:
+            one.close()
+        eventually(lambda: web.spool.used == 0)
+
+
+def test_full_disk_is_507_and_small_photos_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, _: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+        def writelines(self, _: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+    with serving() as web:
+        monkeypatch.setattr(web.spool, "file", Full)
+        url = f"http://127.0.0.1:{web.port}/"
+        large = urllib3.request("POST", url, body=b"x" * 2_000_000, retries=False)
+        assert (large.status, large.data.split(b":")[0]) == (507, b"storage-full")
+        assert urllib3.request("POST", url, body=b"x" * 50_000).status == 200
+        assert web.spool.used == 0
+
+
+# Slow clients
+
+
+def test_slow_head_times_out_and_others_are_served(eventually: Callable[..., None]) -> None:
+    with serving(head_timeout=1.0) as web:
+        slow = [web.connect() for _ in range(20)]
+        for one in slow:
+            one.sendall(b"GET / HT")
+
+        def all_closed() -> bool:
+            for one in slow:
+                with suppress(OSError):
+                    one.sendall(b"T")
+            return all([closed(one) for one in slow])
+
+        assert web.get().data == b"done"
+        eventually(all_closed, within=10)
+        for one in slow:
+            one.close()
+
+
+def test_steady_slow_upload_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slower than any fixed deadline, but above the floor of progress."""
+    monkeypatch.setattr(spooling, "FLOOR_SECONDS", 0.5)
+    monkeypatch.setattr(spooling, "FLOOR_BYTES", 1000)
+    with serving() as web, web.connect() as client:
+        client.sendall(HEAD + b"Connection: close\r\nContent-Length: 20000\r\n\r\n")
+        for _ in range(20):
+            client.sendall(b"x" * 1000)
+            time.sleep(0.1)
+        with client.makefile("rb") as stream:
+            assert stream.read().endswith(b"\r\n\r\n20000")
+
+
+def test_stalled_upload_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spooling, "FLOOR_SECONDS", 0.5)
+    with serving() as web:
+        began = time.monotonic()
+        answer = web.exchange(HEAD + b"Content-Length: 20000\r\n\r\nslow")
+        assert answer.startswith("HTTP/1.1 408 ")
+        assert "too-slow: " in answer
+        assert time.monotonic() - began < 5
+        assert web.spool.used == 0
+
+
+# Connections
+
+
+def test_at_the_connection_limit_the_longest_idle_makes_room() -> None:
+    with serving(limit=50) as web:
+        idle = []
+        for _ in range(120):
+            one = web.connect()
+            one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"done" in one.recv(4096)
+            idle.append(one)
+        assert web.get().data == b"done"
+        assert sum(closed(one) for one in idle[:60]) == 60, "the oldest went first"
+        for one in idle:
+            one.close()
+
+
+def test_connections_per_address_are_limited(eventually: Callable[..., None]) -> None:
+    with serving(per_address=10) as web:
+        mine = [web.connect() for _ in range(30)]
+        eventually(lambda: sum(closed(one) for one in mine) == 20)
+        for one in mine:
+            one.close()
+        eventually(lambda: _answers(web))
+
+
+def test_kept_connection_is_not_slow() -> None:
+    with serving(head_timeout=0.2) as web, web.connect() as kept:
+        for _ in range(2):
+            kept.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"done" in kept.recv(4096)
+            time.sleep(2.0)  # longer than the deadline of a head and the sweep
+
+
+def _answers(web: Serving) -> bool:
+    with suppress(urllib3.exceptions.HTTPError):
+        return web.get().status == 200
+    return False
+
+
+# The drain
+
+
+def test_drain_answers_waiting_requests_and_accepts_no_more(
+    eventually: Callable[..., None],
 ) -> None:
-    with serving(monkeypatch) as (server, thread):
+    with serving() as web:
         answers: list[bytes] = []
-        waiting = threading.Thread(
-            target=lambda: answers.append(urllib3.request("GET", url(server, "/wait")).data)
-        )
+        waiting = threading.Thread(target=lambda: answers.append(web.get("/wait").data))
         waiting.start()
-        eventually(lambda: any(c.requests for c in list(server.active_channels.values())))
-        server.stop()
+        eventually(lambda: web.server._active == 1)
+        web.server.stop()
 
         def refused() -> bool:
             try:
-                connect(server).close()
+                web.connect().close()
             except ConnectionRefusedError:
                 return True
-            except ConnectionResetError:  # the socket closes at this very moment: ask again
+            except ConnectionResetError:
                 return False
             return False
 
         eventually(refused)
-        assert thread.is_alive()
-        release.set()
+        assert web.thread.is_alive()
+        web.release.set()
         waiting.join(timeout=5)
-        assert answers == [b"done"]
-        thread.join(timeout=5)
-        assert not thread.is_alive()
+        assert answers == [b"waited"]
+        web.thread.join(timeout=5)
+        assert not web.thread.is_alive()
 
 
-def test_a_stop_waits_no_longer_than_it_was_told(
-    monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
-) -> None:
-    with serving(monkeypatch, drain_timeout=0.5) as (server, thread), connect(server) as client:
-        client.sendall(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
-        eventually(lambda: any(c.requests for c in list(server.active_channels.values())))
-        server.stop()
-        thread.join(timeout=3)
-        assert not thread.is_alive()
+def test_drain_ends_at_its_timeout(eventually: Callable[..., None]) -> None:
+    with serving(drain_timeout=0.5) as web, web.connect() as client:
+        client.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: web.server._active == 1)
+        web.server.stop()
+        web.thread.join(timeout=5)
+        assert not web.thread.is_alive()

@@ -29,7 +29,7 @@ def test_openapi_document_is_valid() -> None:
 
 
 def test_openapi_covers_every_route(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path)
+    settings = Settings(state_dir=tmp_path, access="open")
     app = create_app(settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None)))
     served = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())

@@ -23,6 +23,8 @@ def settings(tmp_path: Path) -> Settings:
         max_request_bytes=100_000,
         max_video_upload_bytes=50_000,
         max_waiting=1,
+        access="open",
+        drain_timeout=0.001,
         state_dir=tmp_path,
     )
 

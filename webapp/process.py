@@ -1,0 +1,60 @@
+"""The web process: two servers, their threads, and the way down."""
+
+import socket
+import sys
+
+from facerec_tasks.settings import Settings
+from webapp.http.application import WebApplication
+from webapp.http.connection import ConnectionTable
+from webapp.http.request_head import is_in
+from webapp.http.server import Server, allow_files, in_thread, thread_pool
+from webapp.pages.sampler import MAX_STREAMS
+from webapp.services.task_client import TaskClient
+
+SPARE_THREADS = 16
+"""Threads above those that wait, so that pages and refusals are answered at once."""
+ADMIN_THREADS = 4
+ADMIN_CONNECTIONS = 256
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a busy thread lets the event loops run; Python's default of 5 ms makes a
+report of the requests in flight wait for a dozen uploads in turn."""
+
+
+class WebProcess:
+    """Serves on two sockets until :meth:`stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        task_client: TaskClient,
+        public: socket.socket,
+        admin: socket.socket,
+    ) -> None:
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        allow_files(settings.max_connections + ADMIN_CONNECTIONS)
+        application = WebApplication(settings, task_client)
+        threads = thread_pool(settings.max_waiting + SPARE_THREADS + MAX_STREAMS)
+        admin_threads = thread_pool(ADMIN_THREADS + MAX_STREAMS)
+        table = ConnectionTable(
+            settings.max_connections,
+            settings.max_connections_per_address,
+            is_exempt=lambda address: is_in(address, settings.trusted_proxies),
+        )
+        admin_table = ConnectionTable(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS)
+        for one in (table, admin_table):
+            one.refused = application.access_log.refused
+        self._task_client = task_client
+        self._public = Server(application.frontend(threads), public, table, settings.drain_timeout)
+        self._public.draining = task_client.stop
+        self._admin = Server(application.admin_frontend(admin_threads), admin, admin_table, 0.0)
+
+    def serve(self) -> None:
+        """Returns after :meth:`stop` and the drain. The admin port answers until the end."""
+        thread = in_thread(self._admin)
+        self._public.run_until_stopped()
+        self._admin.stop()
+        thread.join(timeout=1.0)
+
+    def stop(self) -> None:
+        """Safe in a signal handler."""
+        self._public.stop()
