@@ -11,8 +11,8 @@ TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 
 
-ANY = (401, 403, 429, 503)
-UPLOAD = (*ANY, 400, 413, 415)
+ANY = (401, 403, 421, 429, 503)
+UPLOAD = (*ANY, 400, 413, 415, 507)
 REQUEST: Schema = {"X-Request-ID": {"required": True, "schema": TEXT}}
 REQUEST_AND_TASK: Schema = REQUEST | {"X-Task-ID": {"schema": TEXT | {"pattern": TASK_ID}}}
 
