@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-install test-localstack celery-suite compat containers images check lint parity soak bench facenet models clean
+.PHONY: help run test test-install test-localstack test-aws-like celery-suite compat containers images check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ COMPAT_TESTS := celery_sqs/tests/compat
 
 test-install: $(VENV)/.dev ## the wheel of celery_sqs in an empty environment runs its guide's smallest application
 	@$(BIN)/pytest -m install celery_sqs/tests
+
+test-aws-like: $(VENV)/.dev models ## AWS as documented: names, updates, roles, the bare image's Python
+	@$(BIN)/pytest -n 2 tests/unit/ami_build tests/unit/storage tests/unit/test_machine_settings.py \
+		tests/integration/ami_build tests/integration/bake
 
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s

@@ -52,7 +52,7 @@ _PRECONDITION = {"304", "412", "PreconditionFailed", "ConditionalRequestConflict
 _FORBIDDEN = {
     "403", "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException",
     "InvalidClientTokenId", "UnauthorizedOperation", "RequestExpired", "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
+    "SignatureDoesNotMatch", "AuthorizationError", "AuthorizationErrorException",
 }  # fmt: skip
 _THROTTLED = {
     "SlowDown", "Throttling", "ThrottlingException", "RequestThrottled", "RequestLimitExceeded",

@@ -4,6 +4,8 @@
 """
 
 import os
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -117,13 +119,15 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     in ``environment``.
     """
     started: list[Child] = []
+    # Celery's pool leaves pymp-* folders when it is killed. Short: paths of sockets are bounded.
+    temporary = tempfile.mkdtemp(prefix="facerec-test-")
 
     def start(
         command: Sequence[str], *, log: str = "process", environment: dict[str, str] | None = None
     ) -> Child:
         child = Child(
             command,
-            environment={**os.environ, **(environment or {})},
+            environment={**os.environ, "TMPDIR": temporary, **(environment or {})},
             log=tmp_path / f"{log}.log",
         )
         started.append(child)
@@ -132,6 +136,7 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     yield start
     for child in reversed(started):
         child.end(grace=0.0)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,18 +1,21 @@
-"""An AWS that writes down who asks for what: a proxy before the emulator.
+"""An AWS that evaluates IAM policies: a proxy before the emulator, which evaluates none.
 
 A process is known by its access key, which every request is signed with. Calls are kept as IAM sees
-them: action, resource, and the condition keys that AWS would fill in.
+them: action, resource, and the condition keys that AWS would fill in. A call that
+:attr:`Recorder.allowed` refuses gets AWS's AccessDenied and does not reach the emulator.
 """
 
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from celery_sqs.testing import FaultProxy
+from celery_sqs.testing.fault_proxy import answer
 
 ACCOUNT = "123456789012"
 _SIGNED = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/(\w+)/aws4_request")
@@ -42,11 +45,13 @@ class Call:
 
 
 class Recorder(FaultProxy):
-    """Spoils nothing, remembers everything."""
+    """Keeps every call and refuses those that are not allowed."""
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
+        self.allowed: Callable[[Call], bool] = lambda call: True
         self._seen: set[Call] = set()
+        self._refused: set[Call] = set()
         self._lock = threading.Lock()
 
     @property
@@ -54,13 +59,42 @@ class Recorder(FaultProxy):
         with self._lock:
             return frozenset(self._seen)
 
+    @property
+    def refused(self) -> frozenset[Call]:
+        with self._lock:
+            return frozenset(self._refused)
+
     def _forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
         signed = _SIGNED.search(request.headers.get("Authorization", ""))
         if signed:
-            who, region, service = signed.groups()
+            calls = _calls(*signed.groups(), request, body)
+            refused = [call for call in calls if not self.allowed(call)]
             with self._lock:
-                self._seen |= set(_calls(who, region, service, request, body))
+                self._seen |= set(calls)
+                self._refused |= set(refused)
+            if refused:
+                answer(request, *_denial(signed[3], refused[0]))
+                return
         super()._forward(request, body, cut)
+
+
+def _denial(service: str, call: Call) -> tuple[int, bytes, dict[str, str]]:
+    """AccessDenied as each service words it."""
+    message = f"User: {call.who} is not authorized to perform: {call.action} on {call.resource}"
+    xml = {"Content-Type": "text/xml"}
+    if service == "s3":
+        body = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
+        return 403, body.encode(), xml
+    if service == "ec2":
+        error = f"<Error><Code>UnauthorizedOperation</Code><Message>{message}</Message></Error>"
+        body = f"<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>"
+        return 403, body.encode(), xml
+    if service == "sns":
+        error = f"<Code>AuthorizationError</Code><Message>{message}</Message>"
+        body = f"<ErrorResponse><Error>{error}</Error><RequestId>1</RequestId></ErrorResponse>"
+        return 403, body.encode(), xml
+    fields = {"__type": "AccessDeniedException", "message": message}
+    return 400, json.dumps(fields).encode(), {}
 
 
 def _calls(

@@ -12,7 +12,12 @@ import urllib3
 from ami_build.doctor.context import DeploymentContext, load
 from ami_build.doctor.permissions import ROLES
 from autoscale.fleet import Ec2Fleet
+from facerec_tasks.aws import client, translated
+from facerec_tasks.errors import Forbidden
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.buckets import Storage
+from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators.iam import decide
 from local.processes.child import Child
 from local.processes.ports import free_port
@@ -35,11 +40,16 @@ def recorder(system: System) -> Iterator[Recorder]:
     proxy.stop()
 
 
-def allowed(deployment: DeploymentContext, process: str, call: Call) -> bool:
-    """Whether the process's own policy, and not its machine's others, allows the call."""
+def document_of(deployment: DeploymentContext, process: str) -> Any:
+    """The policy of a process, as the stack has attached it."""
     arn = deployment.arn("iam", f"policy/{deployment.id}-{process}", regional=False)
     version = deployment.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
     document: Any = version["Document"]
+    return document
+
+
+def allowed(deployment: DeploymentContext, document: Any, call: Call) -> bool:
+    """Whether the process's own policy, and not its machine's others, allows the call."""
     resource = call.resource
     context: dict[str, list[str]] = {}
     for key, value in call.context:
@@ -57,6 +67,28 @@ def allowed(deployment: DeploymentContext, process: str, call: Call) -> bool:
     return decide([document], call.action, resource, context) == "allowed"
 
 
+def test_a_call_outside_a_policy_is_denied_as_aws_denies_it(
+    system: System, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without this the test below could not fail: the emulator itself allows everything."""
+    deployment = load(system.settings)
+    document = document_of(deployment, "web")
+    recorder.allowed = lambda call: allowed(deployment, document, call)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "web")
+    settings = system.settings.model_copy(update={"endpoint_url": recorder.url})
+    with pytest.raises(Forbidden):
+        StateBucket(settings).delete(layout.GALLERY_CURRENT)
+    with pytest.raises(Forbidden):
+        Storage(settings).photos.get("test_00.jpg")
+    with pytest.raises(Forbidden):
+        Ec2Fleet(settings).terminate(["i-0"])
+    with pytest.raises(Forbidden), translated():
+        client(settings, "sqs").create_queue(QueueName=f"{settings.id}-other")
+    with pytest.raises(Forbidden), translated():
+        client(settings, "sns").create_topic(Name=f"{settings.id}-other")
+    assert {call.action.split(":")[0] for call in recorder.refused} == {"s3", "ec2", "sqs", "sns"}
+
+
 def answers(url: str) -> bool:
     try:
         return HTTP.request("GET", url, timeout=2).status < 500
@@ -72,6 +104,9 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     tmp_path: Path,
 ) -> None:
     settings = system.settings
+    deployment = load(settings)
+    policies = {process: document_of(deployment, process) for process in ROLES}
+    recorder.allowed = lambda call: allowed(deployment, policies[call.who], call)
     journalctl.install(tmp_path)
     journalctl.write(tmp_path, 1)
     web, flower = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
@@ -118,7 +153,6 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     for child in reversed(running):
         child.end(grace=30.0)
 
-    deployment = load(settings)
     calls = recorder.seen
     assert {call.who for call in calls} == {*ROLES}
     assert {call.who for call in calls if call.action == "ssm:GetParameter"} == {
@@ -128,8 +162,7 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     assert "FACEREC_MAX_INSTANCES=15\n" in capped
     refused = sorted(
         f"{call.who}: {call.action} on {call.resource} {call.context or ''}"
-        for call in calls
-        if not allowed(deployment, call.who, call)
+        for call in recorder.refused
     )
     assert not refused, "\n".join(refused)
     end_fleet(settings)

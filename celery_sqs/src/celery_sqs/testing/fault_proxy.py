@@ -119,9 +119,9 @@ class FaultProxy:
             self.spoiled[fault] += 1
         if fault in ERRORS:
             is_query = "X-Amz-Target" not in request.headers
-            _answer(request, *_error(fault, action, is_query=is_query))
+            answer(request, *_error(fault, action, is_query=is_query))
         elif fault == "garbage":
-            _answer(request, 200, b"<html>Welcome to this hotel's network</html>")
+            answer(request, 200, b"<html>Welcome to this hotel's network</html>")
         elif fault == "dropped":
             with_no_answer(request.connection)
             request.close_connection = True
@@ -144,7 +144,7 @@ class FaultProxy:
             decode_content=False,
         )
         passed = {k: v for k, v in found.headers.items() if k.lower() not in NOT_PASSED}
-        _answer(request, found.status, found.data, passed, cut=cut)
+        answer(request, found.status, found.data, passed, cut=cut)
 
 
 def _action(request: BaseHTTPRequestHandler, body: bytes) -> str:
@@ -170,7 +170,7 @@ def _error(fault: str, action: str, *, is_query: bool) -> tuple[int, bytes, dict
     return status, json.dumps({"__type": code, "message": "test"}).encode(), {}
 
 
-def _answer(
+def answer(
     request: BaseHTTPRequestHandler,
     status: int,
     body: bytes,
