@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from celery_sqs._broker.transport import Transport as Transport
     from celery_sqs._ops.cleanup import cleanup as cleanup
     from celery_sqs._ops.redrive import redrive as redrive
+    from celery_sqs._results.asynchronous import get_async as get_async
     from celery_sqs._results.backend import ResponseQueueBackend as ResponseQueueBackend
     from celery_sqs._results.consumer import ConsumerHealth as ConsumerHealth
     from celery_sqs._results.response_queue import ProcessSlot as ProcessSlot
@@ -35,6 +36,7 @@ __all__ = [
     "cleanup",
     "decode_message",
     "errors",
+    "get_async",
     "on_client_created",
     "queues",
     "redrive",
@@ -49,6 +51,7 @@ _HOMES = {
     "cleanup": "_ops.cleanup:cleanup",
     "decode_message": "_broker.codec:decode",
     "errors": "errors",
+    "get_async": "_results.asynchronous:get_async",
     "on_client_created": "_aws.client:on_client_created",
     "queues": "_aws.queues",
     "redrive": "_ops.redrive:redrive",

@@ -28,7 +28,7 @@ OPTIONS: dict[str, Any] = {
 def make_app() -> Celery:
     """The application of the test whose environment this is."""
     identity = os.environ["SAMPLE_ID"]
-    made = Celery(identity, set_as_current=False)
+    made = Celery(os.environ.get("SAMPLE_NAME", identity), set_as_current=False)
     made.conf.update(
         broker_url="sqs://",
         broker_transport="celery_sqs:Transport",

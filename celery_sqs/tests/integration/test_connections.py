@@ -99,6 +99,29 @@ def test_fifo_order_group_and_dead_letter_queue(sample: Any) -> None:
     sample.eventually(lambda: sample.counts(dead).visible == 1, within=20)
 
 
+def test_fifo_order_is_kept_when_a_task_is_requeued(sample: Any) -> None:
+    name = f"{sample.queue}.fifo"
+    sample.send("hand_back", "first", 2, queue=name, MessageGroupId="g")
+    for n in range(3):
+        sample.send("work", str(n), queue=name, MessageGroupId="g")
+    sample.start("-c2", "-Q", name, SAMPLE_OPTIONS='{"backoff": [2, 4]}')
+    sample.eventually(lambda: len(sample.notes("end")) == 3, within=30)
+    order = [line[1] for line in sample.notes() if line[0] in ("try", "begin")]
+    assert order == ["first", "first", "0", "1", "2"]
+
+
+def test_another_applications_control_queue_is_refused(sample: Any) -> None:
+    worker = sample.start(name="same@host")
+    other = sample.spawn(
+        [sys.executable, "-m", "celery", "-A", "sample_app", "worker", "-n", "same@host"],
+        log="other",
+        environment={"SAMPLE_NAME": "another"},
+    )
+    sample.eventually(lambda: other.exit_code is not None, within=30)
+    assert "belongs to the application" in (sample.folder / "other.log").read_text()
+    assert worker.child.exit_code is None
+
+
 def test_purge_reports_what_there_was(sample: Any) -> None:
     for n in range(5):
         sample.send("work", str(n))

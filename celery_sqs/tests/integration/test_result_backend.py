@@ -3,6 +3,7 @@
 A worker's side is played by ``store_result`` of a second application, as a prefork child calls it.
 """
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from celery_sqs._results.backend import (
 )
 from celery_sqs.errors import ResponseQueueLost, ResultTooLarge
 
-from celery_sqs import _runtime
+from celery_sqs import _runtime, get_async
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -459,6 +460,27 @@ def test_no_failed_poll_ends_the_receiver(
     health = app.backend.health()
     assert health.counters["failed_polls"] == 5
     assert health.receiving
+
+
+def test_results_are_awaited_without_a_thread_each(
+    app: Celery, worker: Callable[..., None]
+) -> None:
+    results = [send(app) for _ in range(50)]
+
+    async def wait() -> list[Any]:
+        waiting = [asyncio.create_task(get_async(result, 20)) for result in results]
+        await asyncio.sleep(0.1)
+        threads = threading.active_count()
+        for number, result in enumerate(results):
+            await asyncio.to_thread(worker, result, number)
+        got = await asyncio.gather(*waiting)
+        assert threads < 20
+        with pytest.raises(CeleryTimeoutError):
+            await get_async(send(app), 0.1)
+        return got
+
+    assert asyncio.run(wait()) == list(range(50))
+    assert app.backend.health().waiting == 0
 
 
 def test_wrong_settings_are_named_all_at_once(names: Any) -> None:

@@ -50,3 +50,25 @@ def test_overdue_messages_go_back_unless_that_would_kill_them() -> None:
     now = time.monotonic()
     assert buffer.overdue(now) == []
     assert [each.receipt for each in buffer.overdue(now + BUFFER_SECONDS)] == ["a", "c"]
+
+
+def fifo(receipt: str, group: str) -> HeldMessage:
+    return HeldMessage("q.fifo", "u.fifo", receipt, "body", 1, group=group)
+
+
+def test_of_a_message_group_one_runs_at_a_time_in_order() -> None:
+    _, buffer = buffer_of(3, fifo("a1", "a"), fifo("a2", "a"), fifo("b1", "b"), held("c"))
+    started = [each.receipt for each in iter(buffer.next, None)]
+    assert started == ["a1", "b1", "c"]
+    assert [each.receipt for each in buffer.after("a1")] == ["a2"]
+    buffer.finish("a1")
+    following = buffer.next()
+    assert following is not None
+    assert following.receipt == "a2"
+
+
+def test_a_message_behind_its_group_is_not_overdue() -> None:
+    """In its queue it could not be received by others either."""
+    _, buffer = buffer_of(1, fifo("a1", "a"), fifo("a2", "a"))
+    assert buffer.next()
+    assert buffer.overdue(time.monotonic() + BUFFER_SECONDS) == []

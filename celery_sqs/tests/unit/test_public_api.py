@@ -17,7 +17,7 @@ PACKAGE = Path(celery_sqs.__file__).parent
 def test_the_names() -> None:
     assert celery_sqs.__all__ == [
         "ConsumerHealth", "ProcessSlot", "ResponseQueueBackend", "Task", "Transport", "cleanup",
-        "decode_message", "errors", "on_client_created", "queues", "redrive",
+        "decode_message", "errors", "get_async", "on_client_created", "queues", "redrive",
     ]  # fmt: skip
     assert all(getattr(celery_sqs, name) is not None for name in celery_sqs.__all__)
 

@@ -6,17 +6,20 @@ reply and event queues are deleted when their process ends, a worker's control q
 is tagged with the time its owner was last seen, so that a cleanup finds the abandoned ones.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
 from celery.utils.log import get_logger
 
-from celery_sqs._aws.client import CallFailed
-from celery_sqs._aws.queues import SEEN_TAG, ensure_queue
+from celery_sqs._aws.client import CallFailed, error_code
+from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, ensure_queue, read_tags
 from celery_sqs._broker.fanout import Fanout, queue_arn, queue_policy
+from celery_sqs.errors import InvalidOptions
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -29,6 +32,8 @@ SEEN_EVERY = 3600.0
 """Seconds between two such signs of life."""
 RETENTION = 60
 """Seconds a message is kept: the least AWS allows, so that no worker obeys an old command."""
+APP_TAG = "celery-app"
+"""Which application's worker uses a control queue."""
 VISIBILITY = 10
 """Seconds in which what was received must be deleted, or a command is obeyed twice; and seconds
 that a command is late which SQS put into the open poll of a worker that was killed."""
@@ -69,12 +74,20 @@ class AutoDeleteQueues:
     """Those of one connection, or the process's for replies, by kombu's name."""
 
     def __init__(
-        self, client: Callable[[], "SQSClient"], fanout: Fanout, visibility_timeout: int
+        self,
+        client: Callable[[], "SQSClient"],
+        fanout: Fanout,
+        visibility_timeout: int,
+        app: str = "",
     ) -> None:
-        """``visibility_timeout`` is for queues of tasks, such as those of broadcasts."""
+        """``visibility_timeout`` is for queues of tasks, such as those of broadcasts.
+
+        ``app`` is the name of the worker's application, if it has one.
+        """
         self._client = client
         self._fanout = fanout
         self._visibility_timeout = visibility_timeout
+        self._app = re.sub(r"[^\w.:/=+@-]", "-", app)
         self._queues: dict[str, _Queue] = {}
 
     def __contains__(self, queue: str) -> bool:
@@ -86,7 +99,7 @@ class AutoDeleteQueues:
         if known is None:
             known = _Queue(name, self._attributes(queue, name, exchange))
         if known.url is None:
-            known.url = self._take(known)
+            known.url = self._take(known, self._app if is_control(queue) else "")
             self._queues[queue] = known
             if known.exchange is not None:
                 self.subscribe(queue, known.exchange)
@@ -155,13 +168,31 @@ class AutoDeleteQueues:
                 attributes["Policy"] = queue_policy(topic, name)
         return attributes
 
-    def _take(self, queue: _Queue) -> str:
-        url = ensure_queue(self._client(), queue.name, attributes=queue.attributes, tags=_tags())
-        answer = self._client().tag_queue(QueueUrl=url, Tags=_tags())  # it may have been there
+    def _take(self, queue: _Queue, app: str) -> str:
+        tags = _tags() | ({APP_TAG: app} if app else {})
+        url = ensure_queue(self._client(), queue.name, attributes=queue.attributes, tags=tags)
+        if app:
+            self._refuse_another_application(queue.name, url, app)
+        answer = self._client().tag_queue(QueueUrl=url, Tags=tags)  # it may have been there
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")  # whole seconds, rounded down
         queue.born = parsedate_to_datetime(date).timestamp() if date else 0.0
         queue.seen = time.monotonic()
         return url
+
+    def _refuse_another_application(self, name: str, url: str, app: str) -> None:
+        """Its commands would be obeyed here: one application's shutdown ended another's worker."""
+        try:
+            tags = read_tags(self._client(), url)
+        except ClientError as error:
+            if "AccessDenied" not in error_code(error):
+                raise
+            return
+        other, seen = tags.get(APP_TAG, app), tags.get(SEEN_TAG, "0")
+        if other != app and seen.isdigit() and time.time() - int(seen) < ABANDONED_AFTER:
+            raise InvalidOptions(
+                f"broker_transport_options: namespace: the control queue {name} belongs to the "
+                f"application {other}: give {app} a namespace of its own"
+            )
 
 
 def _tags() -> dict[str, str]:

@@ -165,6 +165,8 @@ class WorkerConsumer:
         """Back to the queue after a growing delay, or to its dead-letter queue."""
         if requeue:
             self._breaker.failed()  # before its slot is free: the receiver looks at both
+            for later in self._buffer.after(receipt):  # of its message group, to keep the order
+                self.requeue_now(later.receipt)
         self.release(receipt)
         self.deliveries.reject(receipt, requeue=requeue)
         self._on_slot_free()
@@ -195,7 +197,7 @@ class WorkerConsumer:
             and message.queue in self._receivers
             and not self._buffer.remove(receipt)
         ):
-            self.flow.finish()
+            self._buffer.finish(receipt)
 
     def _on_slot_free(self) -> None:
         if self._buffer:

@@ -51,6 +51,12 @@ class HeldMessage:
     since: float = field(default_factory=time.monotonic)
 
     @property
+    def fifo_group(self) -> tuple[str, str] | None:
+        """Its queue and message group, whose order is kept; None on a standard queue."""
+        is_fifo = self.url.endswith(".fifo") and self.group is not None
+        return (self.url, str(self.group)) if is_fifo else None
+
+    @property
     def may_be_received_again(self) -> bool:
         """Whether a requeued copy could still run before it counts as dead."""
         return self.max_receives is None or self.receives + 1 < self.max_receives

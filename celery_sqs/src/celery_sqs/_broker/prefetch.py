@@ -22,6 +22,8 @@ class PrefetchBuffer:
     def __init__(self, flow: FlowControl) -> None:
         self._flow = flow
         self._waiting: deque[tuple[float, HeldMessage]] = deque()
+        self._running: dict[str, tuple[str, str]] = {}
+        """Message groups of FIFO queues that have a message running, by its receipt."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -31,10 +33,26 @@ class PrefetchBuffer:
         self._waiting.append((time.monotonic(), message))
 
     def next(self) -> HeldMessage | None:
-        """The first, if there is a slot for it; it then has it."""
-        if self._waiting and self._flow.start():
-            return self._waiting.popleft()[1]
+        """The first that may start, if there is a slot for it; it then has it.
+
+        Of a message group, one runs at a time.
+        """
+        for entry in self._waiting:
+            message = entry[1]
+            if self._is_blocked(message):
+                continue
+            if not self._flow.start():
+                return None
+            self._waiting.remove(entry)
+            if message.fifo_group is not None:
+                self._running[message.receipt] = message.fifo_group
+            return message
         return None
+
+    def finish(self, receipt: str) -> None:
+        """One that had started has ended."""
+        self._running.pop(receipt, None)
+        self._flow.finish()
 
     def remove(self, receipt: str) -> bool:
         """Takes out one that will not start here; false if it does not wait."""
@@ -50,8 +68,18 @@ class PrefetchBuffer:
         return [
             message
             for since, message in self._waiting
-            if now - since >= BUFFER_SECONDS and message.may_be_received_again
+            if now - since >= BUFFER_SECONDS
+            and message.may_be_received_again
+            and not self._is_blocked(message)
         ]
+
+    def after(self, receipt: str) -> list[HeldMessage]:
+        """Those of the same message group as one that runs."""
+        group = self._running.get(receipt)
+        return [m for _, m in self._waiting if group is not None and m.fifo_group == group]
 
     def messages(self) -> list[HeldMessage]:
         return [message for _, message in self._waiting]
+
+    def _is_blocked(self, message: HeldMessage) -> bool:
+        return message.fifo_group is not None and message.fifo_group in self._running.values()

@@ -42,6 +42,8 @@ class Transport(SQS.Transport):
     polling_interval = 0.05  # between polls that are long themselves
     is_worker = False
     """Whether this process is a Celery worker."""
+    worker_app = ""
+    """The name of its application, if it has one."""
     is_stopping: Callable[[], bool] = staticmethod(lambda: False)
     """Whether this process is a worker that was told to end."""
     implements = SQS.Transport.implements.extend(
@@ -55,7 +57,10 @@ class Transport(SQS.Transport):
         self.session = get_session(self.options)
         self.receivers: set[Receiver] = set()
         self.auto_delete = AutoDeleteQueues(
-            self.session.sqs, self.session.fanout, self.options.visibility_timeout
+            self.session.sqs,
+            self.session.fanout,
+            self.options.visibility_timeout,
+            self.worker_app,
         )
         self.directory = QueueDirectory(self.session, self.options, self.auto_delete, given)
         self.acknowledger = Acknowledger(self.session.sqs, self.directory.dead_letter_url)
@@ -154,6 +159,7 @@ def install_worker_components(sender: Any, **_: Any) -> None:
     bootsteps.install(sender)
     start_result_sender()
     Transport.is_worker = True
+    Transport.worker_app = sender.app.main or ""
     Transport.is_stopping = staticmethod(bootsteps.stopping)
 
 

@@ -8,7 +8,8 @@ client process and nowhere else: keep what must outlive it in a store of your ow
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -160,6 +161,13 @@ class ResponseQueueBackend(BaseBackend):
             task_id, timeout, interval=interval, on_interval=on_interval if busy else None
         )
         return dict(self.decode(found))
+
+    @contextmanager
+    def notify(self, task_id: str, callback: Callable[[], object]) -> Iterator[None]:
+        """Has ``callback`` called, from any thread, when the result has arrived or is lost."""
+        self._consumer.start()
+        with self._consumer.notify(task_id, callback):
+            yield
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         found = self._consumer.peek(task_id)

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
@@ -25,6 +26,14 @@ class PendingResult:
     result: str | None = None
     lost: bool = False
     waiting: int = 0
+    callbacks: list[Callable[[], object]] = field(default_factory=list)
+    """Called once, from any thread, when it has arrived or is lost."""
+
+    def set_arrived(self) -> None:
+        self.arrived.set()
+        for callback in self.callbacks:
+            callback()
+        self.callbacks.clear()
 
 
 class PendingResults:
@@ -91,6 +100,28 @@ class PendingResults:
             raise ResponseQueueLost(f"the response queue of task {task_id} was deleted")
         raise CeleryTimeoutError(f"no result of task {task_id} within {timeout} s")
 
+    @contextmanager
+    def notify(self, task_id: str, callback: Callable[[], object]) -> Iterator[None]:
+        """Has ``callback`` called when the result has arrived or is lost, maybe at once.
+
+        Raises :class:`.errors.ResultForgotten`.
+        """
+        with self._lock:
+            if task_id not in self._pending:
+                self._raise_if_forgotten(task_id)
+            pending = self._open(task_id)
+            pending.waiting += 1
+            pending.callbacks.append(callback)
+            if pending.arrived.is_set():
+                pending.set_arrived()
+        try:
+            yield
+        finally:
+            with self._lock:
+                pending.waiting -= 1
+                if callback in pending.callbacks:
+                    pending.callbacks.remove(callback)
+
     def forget(self, task_id: str) -> None:
         """A result that comes now is dropped as late, or as a duplicate."""
         with self._lock:
@@ -106,7 +137,7 @@ class PendingResults:
             if pending.result is not None:
                 return "duplicate"
             pending.result = result
-            pending.arrived.set()
+            pending.set_arrived()
             return "delivered"
 
     def lose_all(self) -> None:
@@ -114,7 +145,7 @@ class PendingResults:
         with self._lock:
             for pending in self._pending.values():
                 pending.lost = True
-                pending.arrived.set()
+                pending.set_arrived()
 
     @property
     def expected(self) -> int:
