@@ -121,6 +121,8 @@ def _fields(seen: Recognition) -> dict[str, Any]:
         "outcome": outcome,
         "name": name,
         "faces": tuple(_face(face) for face in seen.faces),
+        "left_out": seen.left_out or None,
+        "frame": seen.frame or None,
         "width": seen.width,
         "height": seen.height,
         "engine": seen.engine,
@@ -140,6 +142,8 @@ def _face(face: RecognizedFace) -> Face:
         candidates=tuple(_candidate(candidate) for candidate in face.candidates),
         hint=_hint(face),
         person_id=face.person_id,
+        visible=face.visible if face.visible < 1 else None,
+        reason=face.reason,
     )
 
 

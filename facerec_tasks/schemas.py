@@ -58,6 +58,10 @@ class Face:
     """What would make the answer surer."""
     person_id: str | None = None
     """Of the person of that name; None for an unknown face."""
+    visible: float | None = None
+    """How much of a face that the photo's edge cuts is inside the photo, 0 to 1; None: all."""
+    reason: str | None = None
+    """``cut-off``: for that the name was withheld or the confidence lowered."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,11 @@ class Answer:
     """Of a video: known people first, then who is seen longest."""
     video: VideoInfo | None = None
     """Only of a video."""
+    left_out: int | None = None
+    """Of a photo: further faces that are not among ``faces``, at least so many."""
+    frame: int | None = None
+    """The page of a document, or frame of an animation, that ``faces`` are on, from 0; None: the
+    first one."""
     width: int | None = None
     height: int | None = None
     engine: str | None = None

@@ -130,6 +130,8 @@ class Settings(BaseSettings):
     max_starts: int = Field(4, gt=0)
     """Starts of one task before it is buried as poison."""
     models_dir: Path = Path("models")
+    min_face_score: float = Field(0.7, ge=0.7, lt=1)
+    """Score below which the detector's find is no face; 0.99 leaves few false ones."""
     target_fpir: float = Field(0.01, gt=0, lt=1)
     """False positive identification rate (ISO/IEC 19795-1) of a gallery that is begun: at most this
     share of photos of people who are not enrolled is given a name. The gallery keeps it, so that

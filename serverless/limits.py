@@ -9,6 +9,8 @@ from facerec_tasks.video.limits import VideoLimits
 
 MAX_VIDEO_SECONDS = 15 * 60.0
 """Of the video: as long as the longest run, which decoding at real time just reaches."""
+LONGEST_SIDE = 1280
+"""Pixels of a stored frame: a video is thousands of them."""
 RESERVE = 20.0
 """Seconds of a run kept for storing what was found and telling the next function."""
 SPARE_BYTES = 16 * 1024 * 1024
@@ -32,6 +34,7 @@ def video_limits(remaining: float) -> VideoLimits:
     """What decoding may cost in a run that has so many seconds left."""
     return VideoLimits(
         max_seconds=MAX_VIDEO_SECONDS,
+        longest_side=LONGEST_SIDE,
         cpu_seconds=max(LEAST_SECONDS, int(remaining - RESERVE)),
     )
 

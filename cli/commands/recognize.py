@@ -51,7 +51,8 @@ def recognize(
         gallery = _gallery(source)
         if threshold is not None:
             gallery = gallery.with_threshold(threshold)
-        recognizer = Recognizer.load(get_settings().models_dir, gallery)
+        settings = get_settings()
+        recognizer = Recognizer.load(settings.models_dir, gallery, settings.min_face_score)
     answers = [_answer(recognizer, photo) for photo in photos]
     if as_json:
         click.echo(json.dumps(answers, ensure_ascii=False, indent=2))

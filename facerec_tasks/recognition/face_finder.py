@@ -81,7 +81,7 @@ class FaceFinder:
 
     def _turned(self, rgb: RGB, most_of_photo: float) -> tuple[list[Detection], int]:
         """A photo that lies on its side or head and does not say so."""
-        small = _reduced(Image.fromarray(rgb), CROP_SIDE)
+        small = reduced(Image.fromarray(rgb), CROP_SIDE)
         scores = {0: SURE}
         for quarters in (1, 2, 3):
             turned = np.ascontiguousarray(np.rot90(small, quarters))
@@ -96,7 +96,7 @@ class FaceFinder:
     def _small(self, picture: Picture, quarters: int) -> list[Detection]:
         """Faces too small for the first copy, in its pixels."""
         detail = picture.detail(LARGE_SIDE)
-        large = np.ascontiguousarray(np.rot90(_reduced(detail, LARGE_SIDE), quarters))
+        large = np.ascontiguousarray(np.rot90(reduced(detail, LARGE_SIDE), quarters))
         rows, columns = np.rot90(picture.rgb, quarters).shape[:2]
         scale = columns / large.shape[1], rows / large.shape[0]
         return [
@@ -177,7 +177,7 @@ def _padded(rgb: RGB) -> tuple[RGB, _Pair, _Pair]:
     return padded, (factor, factor), (-columns * factor, -rows * factor)
 
 
-def _reduced(image: Image.Image, longest: int) -> RGB:
+def reduced(image: Image.Image, longest: int) -> RGB:
     """At most ``longest`` pixels on a side, by averaging."""
     if (factor := max(image.size) // longest) > 1:
         image = image.reduce(factor)

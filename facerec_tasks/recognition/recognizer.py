@@ -9,11 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facerec_tasks.recognition.detection.detector import MIN_VISIBLE, Detection, Detector, Points
+from facerec_tasks.recognition.detection.detector import (
+    MIN_SCORE,
+    MIN_VISIBLE,
+    Detection,
+    Detector,
+    Points,
+)
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.face_finder import (
     FaceFinder,
     FoundFaces,
+    reduced,
     turned_back,
     upright_detail,
 )
@@ -25,6 +32,7 @@ from facerec_tasks.recognition.gallery.gallery import (
     Match,
 )
 from facerec_tasks.recognition.images import decoding
+from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS
 from facerec_tasks.recognition.images.picture import Picture
 
 CUT_OFF = "cut-off"
@@ -117,13 +125,14 @@ class Recognizer:
         self._gallery = gallery
 
     @classmethod
-    def load(cls, models_dir: Path, gallery: Gallery) -> Self:
+    def load(cls, models_dir: Path, gallery: Gallery, min_score: float = MIN_SCORE) -> Self:
         """With the engine and precision the gallery names.
 
-        Raises ``ModelMissing`` when a network is not there.
+        ``min_score``: what the detector must give a face, 0.7 to 1. Raises ``ModelMissing`` when a
+        network is not there.
         """
         return cls(
-            Detector(models_dir),
+            Detector(models_dir, min_score=min_score),
             Embedder(gallery.embedder, models_dir, gallery.precision),
             gallery,
         )
@@ -192,7 +201,9 @@ class Recognizer:
 
         Those of a picture of more than 1,280 pixels are looked for in a smaller copy.
         """
-        return self._detector.detect(rgb)
+        small = reduced(Image.fromarray(rgb), DEFAULT_IMAGE_LIMITS.longest_side)
+        scale = rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]
+        return [face.transformed(scale) for face in self._detector.detect(small)]
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         """One row for each detection."""

@@ -29,6 +29,7 @@ class ModelFiles:
     def __init__(self, state: StateBucket, settings: Settings) -> None:
         self._state = state
         self._models_dir = settings.models_dir
+        self._min_score = settings.min_face_score
         self._fetched = settings.state_dir / "networks"
 
     def recognizer(self, gallery: Gallery, detector: Detector | None = None) -> Recognizer:
@@ -39,7 +40,8 @@ class ModelFiles:
         """
         folder = self._folder(gallery)
         embedder = Embedder(gallery.embedder, folder, gallery.precision)
-        return Recognizer(detector or Detector(self._models_dir), embedder, gallery)
+        detector = detector or Detector(self._models_dir, min_score=self._min_score)
+        return Recognizer(detector, embedder, gallery)
 
     def stage(self, engine: str, network: bytes) -> str:
         """Keeps an int8 network on this machine, to be tried; returns the precision it gives."""

@@ -22,7 +22,7 @@ from facerec_tasks.video.sampling import FramePosition
 from facerec_tasks.video.timeline import Person
 from facerec_tasks.video.tracker import Tracker
 
-VERSION = 2
+VERSION = 3
 """Of the state: another one is not gone on from."""
 
 

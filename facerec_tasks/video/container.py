@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from facerec_tasks.recognition.images.sniff import AVIF_BRANDS, HEIF_BRANDS, RAW_BRANDS
 
-NEEDED = 384
+NEEDED = 2048
 """Bytes of the beginning that :func:`sniff` wants to see."""
 
 
@@ -39,6 +39,8 @@ _PICTURES = HEIF_BRANDS | AVIF_BRANDS | RAW_BRANDS
 """Brands of still pictures in the same boxes as MP4."""
 _TS_PACKETS = (188, 192)
 """Bytes of a packet of a transport stream; 192 on cameras and Blu-ray, 4 of them in front."""
+_TS_MARKS = 5
+"""Packets in a row that begin with a sync byte, of a recording that begins anywhere."""
 
 
 def sniff(head: bytes) -> Container | None:
@@ -67,8 +69,12 @@ def _iso_media(head: bytes) -> Container | None:
 
 
 def _transport_stream(head: bytes) -> Container | None:
+    """A recording may begin inside a packet: then the first whole one lies within its length."""
     for length in _TS_PACKETS:
-        first = length - 188
-        if head[first : first + 1] == head[first + length : first + length + 1] == b"\x47":
-            return MPEG_TS
+        for first in range(length):
+            marks = head[first::length]
+            if len(marks) >= _TS_MARKS and marks == b"\x47" * len(marks):
+                return MPEG_TS
+            if first == length - 188 and marks[:2] == b"\x47\x47":
+                return MPEG_TS  # from its beginning on, two are enough
     return None

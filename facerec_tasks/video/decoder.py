@@ -28,7 +28,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
-from facerec_tasks.video.decoder_protocol import FRAME, HEAD, RecordKind, pack
+from facerec_tasks.video.decoder_protocol import CUT, FOLLOWS, FRAME, HEAD, RecordKind, pack
 from facerec_tasks.video.limits import VideoLimits
 from facerec_tasks.video.sampling import FramePosition, FrameSampler, Sampling
 from facerec_tasks.video.upright import (
@@ -129,11 +129,11 @@ class _RecordWriter:
     def send(self, kind: RecordKind, value: dict[str, Any]) -> None:
         self._write(pack(kind, value))
 
-    def frame(self, seconds: float, number: int, cut: bool, rgb: NDArray[np.uint8]) -> None:
+    def frame(self, seconds: float, number: int, flags: int, rgb: NDArray[np.uint8]) -> None:
         rows, columns = rgb.shape[:2]
         length = FRAME.size + rgb.nbytes
         head = HEAD.pack(RecordKind.FRAME.value, length)
-        self._write(head + FRAME.pack(seconds, number, columns, rows, cut))
+        self._write(head + FRAME.pack(seconds, number, columns, rows, flags))
         self._write(rgb.reshape(-1).data)
 
     def tick(self, seconds: float) -> None:
@@ -166,7 +166,8 @@ class _DecodeRun:
 
     def _hand_out(self, container: InputContainer, stream: VideoStream) -> None:
         sampler = FrameSampler(self._job.sampling, self._job.after)
-        number, seconds = 0, 0.0
+        number, seconds, before = 0, 0.0, None
+        handed_out = self._job.after.time if self._job.after else None
         for number, (seconds, frame) in enumerate(self._timed(container, stream), start=1):
             if number == 1:
                 self._out.send(RecordKind.METADATA, _facts(container, stream, frame, self._job))
@@ -177,11 +178,14 @@ class _DecodeRun:
             small = thumbnail(frame) if sampler.wants_thumbnails else None
             wanted, cut = sampler.select(seconds, small)
             if wanted:
-                self._out.frame(
-                    seconds, number - 1, cut, upright(frame, stream, self._longest_side)
-                )
+                follows = before is not None and before == handed_out
+                flags = CUT * cut | FOLLOWS * follows
+                rgb = upright(frame, stream, self._longest_side)
+                self._out.frame(seconds, number - 1, flags, rgb)
+                handed_out = seconds
             else:
                 self._out.tick(seconds)
+            before = seconds
         if number == 0:
             raise Rejected(RejectionCode.NO_FRAMES, "No picture of the video can be decoded.")
         complete = self._complete and not self._damaged

@@ -12,7 +12,9 @@ from typing import Any
 HEAD = struct.Struct("<cI")
 """RecordKind and bytes of what follows."""
 FRAME = struct.Struct("<dIHHB")
-"""Seconds, number, width, height, whether a scene begins; then width x height x 3 of RGB."""
+"""Seconds, number, width, height, flags; then width x height x 3 of RGB."""
+CUT, FOLLOWS = 1, 2
+"""The flags: whether a scene begins, and whether the frame handed out before was shown until this one."""
 MAX_JSON = 65536
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.embedding.metrics import Embeddings
@@ -79,8 +79,11 @@ class FaceCrop:
         left, top, right, bottom = self.face.box
         half = max(right - left, bottom - top) * 0.75
         x, y = (left + right) / 2, (top + bottom) / 2
-        box = (round(x - half), round(y - half), round(x + half), round(y + half))
-        picture = Image.fromarray(self.rgb).crop(box).resize((side, side), Image.Resampling.BICUBIC)
+        rows, columns = self.rgb.shape[:2]
+        x0, x1 = _reach(x, x, half, columns)
+        y0, y1 = _reach(y, y, half, rows)
+        seen = Image.fromarray(self.rgb[y0:y1, x0:x1])  # nothing from beyond the edge
+        picture = ImageOps.fit(seen, (side, side), Image.Resampling.BICUBIC)
         file = io.BytesIO()
         picture.save(file, "JPEG", quality=85)
         return file.getvalue()
@@ -93,6 +96,7 @@ class FaceCrop:
             "png": base64.b64encode(file.getvalue()).decode(),
             "box": self.face.box,
             "score": self.face.score,
+            "visible": self.face.visible,
             "landmarks": self.face.landmarks,
             "time": self.time,
             "quality": self.quality,
@@ -104,7 +108,7 @@ class FaceCrop:
         with Image.open(io.BytesIO(base64.b64decode(fields["png"])), formats=["PNG"]) as picture:
             rgb = np.asarray(picture.convert("RGB"))
         landmarks = tuple((x, y) for x, y in fields["landmarks"])
-        face = Detection(tuple(fields["box"]), fields["score"], landmarks)
+        face = Detection(tuple(fields["box"]), fields["score"], landmarks, fields["visible"])
         embedding = unpacked(fields["embedding"]) if fields["embedding"] else None
         return cls(rgb, face, fields["time"], fields["quality"], embedding)
 
@@ -124,7 +128,8 @@ def unpacked(text: str) -> Embeddings:
 
 
 def _quality(rgb: NDArray[np.uint8], face: Detection, side: float) -> float:
-    return face.score * min(1.0, side / ENOUGH) * _frontal(face) * _sharp(rgb, face)
+    clear = face.score * min(1.0, side / ENOUGH) * _frontal(face) * _sharp(rgb, face)
+    return clear * face.visible**2  # a face cut by the edge comes after every whole one
 
 
 def _frontal(face: Detection) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from facerec_tasks.recognition.detection.detector import MIN_VISIBLE
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.video.face_analyzer import FaceAnalyzer, packed, unpacked
 from facerec_tasks.video.identity import TrackVote, vote
@@ -89,13 +90,17 @@ class IdentityClusters:
     identities: list[Identity] = field(default_factory=list)
     """In the order of their first track's end."""
     uncounted: int = 0
-    """Tracks of further people without a name, beyond :data:`MOST_UNKNOWN`."""
+    """Tracks of faces that the edge cuts throughout, and of people beyond :data:`MOST_UNKNOWN`."""
 
     def add(self, track: Track, analyzer: FaceAnalyzer) -> None:
         """Takes up a track that has ended."""
         if track.score < (MIN_SCORE if track.frames > 1 else MIN_SCORE_SINGLE_FRAME):
             return
-        crops = np.stack([crop.embedded_by(analyzer) for crop in track.best])
+        whole = [crop for crop in track.best if crop.face.visible >= MIN_VISIBLE]
+        if not whole:  # cut-off faces of different people look alike
+            self.uncounted += 1
+            return
+        crops = np.stack([crop.embedded_by(analyzer) for crop in whole])
         voted = vote(analyzer.gallery, crops)
         identity = self._named(voted) or self._alike(track, voted, analyzer)
         if identity is None:

@@ -15,8 +15,9 @@ class VideoLimits:
     max_pixels: int = 4096 * 2304
     """Of one coded frame: 4K of cinema and television, with room for padding."""
     max_streams: int = 64
-    longest_side: int = 1280
-    """Pixels of the longer side of a frame handed out, as for photos."""
+    longest_side: int = 4096
+    """Pixels of the longer side of a frame handed out: faces are found in a copy of 1,280 and cut
+    from this."""
     memory: int = 2 * 1024**3
     """Bytes of address space of the decoder's process. 4K of HEVC takes a third of it."""
     cpu_seconds: int = 4 * 3600

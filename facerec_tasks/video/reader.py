@@ -32,7 +32,15 @@ from numpy.typing import NDArray
 
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.video.container import NEEDED, Container, sniff
-from facerec_tasks.video.decoder_protocol import FRAME, HEAD, MAX_JSON, RecordKind, unpack
+from facerec_tasks.video.decoder_protocol import (
+    CUT,
+    FOLLOWS,
+    FRAME,
+    HEAD,
+    MAX_JSON,
+    RecordKind,
+    unpack,
+)
 from facerec_tasks.video.errors import DecoderCrashed
 from facerec_tasks.video.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
 from facerec_tasks.video.sampling import FramePosition, Sampling
@@ -78,6 +86,8 @@ class Frame:
     """Whether a scene begins; the first frame does, too."""
     rgb: NDArray[np.uint8]
     """height x width x 3, upright, perhaps shrunk."""
+    follows: bool = False
+    """Whether the frame handed out before it was shown until this one: none was passed over."""
 
     @property
     def position(self) -> FramePosition:
@@ -165,11 +175,11 @@ class VideoReader:
         )
 
     def _frame(self, payload: bytearray) -> Frame:
-        seconds, number, columns, rows, cut = FRAME.unpack_from(payload)
+        seconds, number, columns, rows, flags = FRAME.unpack_from(payload)
         if len(payload) != FRAME.size + rows * columns * 3 or not seconds >= 0:
             raise _crashed()
         rgb = np.frombuffer(payload, np.uint8, offset=FRAME.size).reshape(rows, columns, 3)
-        return Frame(number, seconds, bool(cut), rgb)
+        return Frame(number, seconds, bool(flags & CUT), rgb, bool(flags & FOLLOWS))
 
     def _record(self) -> tuple[RecordKind, bytearray]:
         """The next record but for signs of life."""

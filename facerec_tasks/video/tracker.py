@@ -40,9 +40,13 @@ class Track:
     """Best first."""
     end: float = 0.0
     """Set when it ended."""
+    until: float = 0.0
+    """Until when it is known to have been there: ``last``, or when the next frame was shown."""
+    missed: bool = False
+    """Whether a frame since ``last`` was looked at and did not show it."""
 
     def see(self, crop: FaceCrop, box: tuple[float, float, float, float]) -> None:
-        self.last, self.box = crop.time, box
+        self.last, self.until, self.box, self.missed = crop.time, crop.time, box, False
         self.frames += 1
         self.best.append(crop)
         self.best.sort(key=lambda one: (-one.quality, one.time))
@@ -60,13 +64,23 @@ class Track:
             "box": self.box,
             "frames": self.frames,
             "best": [crop.to_dict() for crop in self.best],
+            "until": self.until,
+            "missed": self.missed,
         }
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
         best = [FaceCrop.from_dict(one) for one in fields["best"]]
         box = tuple(fields["box"])
-        return cls(fields["begin"], fields["last"], box, fields["frames"], best)
+        return cls(
+            fields["begin"],
+            fields["last"],
+            box,
+            fields["frames"],
+            best,
+            until=fields["until"],
+            missed=fields["missed"],
+        )
 
 
 class Tracker:
@@ -81,6 +95,9 @@ class Tracker:
 
     def update(self, frame: Frame) -> list[Track]:
         """Sees the next frame; returns the tracks that ended before it, in the order they began."""
+        if frame.follows:
+            for known in self._tracks:
+                known.until = frame.time if known.last == self._looked else known.until
         ended = self.finish(frame.time) if frame.cut else []
         ended += self._lost(frame.time)
         faces = self._analyzer.detect(frame.rgb)
@@ -91,6 +108,8 @@ class Tracker:
                 track = Track(self._since(frame), frame.time, face.box, 0)
                 self._tracks.append(track)
             track.see(crop, face.box)
+        for known in self._tracks:
+            known.missed = known.last < frame.time
         self._looked = frame.time
         return ended
 
@@ -99,19 +118,21 @@ class Tracker:
         ended, self._tracks = self._tracks, []
         for track in ended:
             seen_to_the_end = track.last == self._looked
-            track.end = at if seen_to_the_end else track.last
+            track.end = at if seen_to_the_end else track.until
         return ended
 
     def _lost(self, now: float) -> list[Track]:
-        ended = [track for track in self._tracks if now - track.last > PATIENCE]
+        """Tracks of faces that a look did not see, long ago. Time alone ends none: frames may be
+        far apart."""
+        ended = [track for track in self._tracks if track.missed and now - track.until > PATIENCE]
         self._tracks = [track for track in self._tracks if track not in ended]
         for track in ended:
-            track.end = track.last
+            track.end = track.until
         return ended
 
     def _since(self, frame: Frame) -> float:
-        """A face nobody saw a look ago has come in between."""
-        if frame.cut or self._looked is None:
+        """When a face that is new came: halfway to the look before, if frames lie between."""
+        if frame.cut or frame.follows or self._looked is None:
             return frame.time
         return round((self._looked + frame.time) / 2, 3)
 

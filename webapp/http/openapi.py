@@ -253,6 +253,8 @@ def _schemas() -> Schema:
             "runner_up_distance": nullable,
             "candidates": _list(_ref("Candidate")),
             "hint": {"type": ["string", "null"]},
+            "visible": {"type": ["number", "null"]},
+            "reason": {"type": ["string", "null"]},
         },
     )
     candidate = _object(
@@ -274,6 +276,8 @@ def _schemas() -> Schema:
                 "faces": _list(_ref("Face")),
                 "people": _list(_ref("SeenPerson")),
                 "video": _ref("Video"),
+                "left_out": count,
+                "frame": count,
                 "width": count,
                 "height": count,
                 "engine": _TEXT,

@@ -36,6 +36,8 @@ CELL, STRIDE = 12, 2
 """P-Net judges squares of 12 px, every 2 px."""
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Face probability a candidate needs to pass P-Net, R-Net and O-Net."""
+MIN_SCORE = THRESHOLDS[2]
+"""Score of the least sure face that counts, where nothing else is asked for."""
 _PASS = [np.float32(np.log(p / (1 - p))) for p in THRESHOLDS]
 """The same as logits, which is what the networks give."""
 _CELL_EDGES = np.array([1, 1, CELL, CELL], np.float32)
@@ -125,7 +127,7 @@ class Detector:
         self,
         models_dir: Path,
         limits: DetectorLimits | None = None,
-        min_score: float = THRESHOLDS[2],
+        min_score: float = MIN_SCORE,
     ) -> None:
         """``min_score``: a face needs it, 0.7 to 1. Raises :class:`session.ModelMissing`."""
         self._pnet, self._rnet, self._onet = (

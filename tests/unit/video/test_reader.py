@@ -103,11 +103,28 @@ def test_frames_of_uneven_length_keep_their_times(tmp_path: Path) -> None:
     assert np.allclose(times, [n / 25 + n % 3 * 0.009 for n in range(30)], atol=2e-3)
 
 
-def test_a_4k_video_is_shrunk(tmp_path: Path) -> None:
+def test_a_recording_that_begins_inside_a_packet(tmp_path: Path) -> None:
+    coding = replace(SMALL, codec="mpeg2video")
+    whole = write(tmp_path / "whole.ts", [Shot(("Grace_Hopper",), 2.0)], coding)
+    cut = tmp_path / "cut.ts"
+    cut.write_bytes(whole.read_bytes()[188 * 4 + 100 :])
+    assert len(frames_of(cut)) >= 2
+
+
+def test_a_frame_says_whether_the_one_before_was_shown_until_it(tmp_path: Path) -> None:
+    slow = write(tmp_path / "slow.mp4", [Shot(("Grace_Hopper",), 4.0)], replace(SMALL, rate=1))
+    assert [frame.follows for frame in frames_of(slow)] == [False, True, True, True]
+    quick = write(tmp_path / "quick.mp4", [Shot(("Grace_Hopper",), 2.0)], SMALL)
+    assert not any(frame.follows for frame in frames_of(quick))
+
+
+def test_a_4k_video_keeps_its_pixels_unless_less_is_wanted(tmp_path: Path) -> None:
     coding = Coding(width=3840, height=2160, rate=5)
     film = write(tmp_path / "4k.mp4", [Shot(("Grace_Hopper",), 0.6)], coding)
-    with VideoReader(film) as video:
+    with VideoReader(film, limits=VideoLimits(longest_side=1280)) as video:
         assert next(iter(video)).rgb.shape == (720, 1280, 3)
+    with VideoReader(film) as video:
+        assert next(iter(video)).rgb.shape == (2160, 3840, 3)
         assert (video.metadata.width, video.metadata.height) == (3840, 2160)
 
 

@@ -32,14 +32,14 @@ class Painted:
 
 
 def face(x: float, y: float = 100, side: float = 60) -> Detection:
-    analyzer = (
+    landmarks = (
         (x + 18, y + 22),
         (x + 42, y + 22),
         (x + 30, y + 36),
         (x + 20, y + 48),
         (x + 40, y + 48),
     )
-    return Detection((x, y, x + side, y + side), 0.99, analyzer)
+    return Detection((x, y, x + side, y + side), 0.99, landmarks)
 
 
 class Stage:
@@ -48,13 +48,15 @@ class Stage:
         self.tracker = Tracker(self.analyzer)
         self.ended: list[Track] = []
 
-    def at(self, time: float, *faces: tuple[float, int], cut: bool = False) -> None:
+    def at(
+        self, time: float, *faces: tuple[float, int], cut: bool = False, follows: bool = False
+    ) -> None:
         """``faces``: left edge and color."""
         rgb = np.zeros(FRAME, np.uint8)
         for x, color in faces:
             rgb[:, max(0, int(x) - 40) : int(x) + 100] = color
         self.analyzer.faces = [face(x) for x, _ in faces]
-        self.ended += self.tracker.update(Frame(0, time, cut, rgb))
+        self.ended += self.tracker.update(Frame(0, time, cut, rgb, follows))
 
     def all(self, at: float) -> list[Track]:
         return self.ended + self.tracker.finish(at)
@@ -123,3 +125,27 @@ def test_what_was_kept_and_restored_goes_on_alike(stage: Stage) -> None:
         one.at(0.5, (110, 1), (465, 2))
     ours, theirs = stage.all(1.0), again.all(1.0)
     assert [track.to_dict() for track in ours] == [track.to_dict() for track in theirs]
+
+
+def test_a_face_on_every_frame_is_one_track_however_far_apart_the_frames_are(stage: Stage) -> None:
+    for step in range(6):
+        stage.at(step * 5.0, (100, 1), follows=step > 0)
+    (track,) = stage.all(25.0)
+    assert (track.begin, track.end, track.frames) == (0.0, 25.0, 6)
+
+
+def test_a_track_ends_when_the_next_frame_was_shown_without_the_face(stage: Stage) -> None:
+    stage.at(0.0, (100, 1))
+    stage.at(5.0, (100, 1), follows=True)
+    stage.at(10.0, (400, 2), follows=True)
+    stage.at(15.0, (400, 2), follows=True)
+    tracks = stage.all(15.0)
+    assert [(track.begin, track.end) for track in tracks] == [(0.0, 10.0), (10.0, 15.0)]
+
+
+def test_frames_passed_over_leave_the_end_to_the_last_look(stage: Stage) -> None:
+    stage.at(0.0, (100, 1))
+    stage.at(5.0, (400, 2))
+    stage.at(10.0, (400, 2))
+    first, second = stage.all(10.0)
+    assert (first.end, second.begin) == (0.0, 2.5)
