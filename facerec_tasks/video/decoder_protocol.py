@@ -14,7 +14,7 @@ HEAD = struct.Struct("<cI")
 FRAME = struct.Struct("<dIHHB")
 """Seconds, number, width, height, flags; then width x height x 3 of RGB."""
 CUT, FOLLOWS = 1, 2
-"""The flags: whether a scene begins, and whether the frame handed out before was shown until this one."""
+"""Flags: a scene begins; the frame handed out before was shown until this one."""
 MAX_JSON = 65536
 
 
