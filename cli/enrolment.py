@@ -9,9 +9,23 @@ import click
 from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, PhotoFolder
 
 MOST_UNSAVED = 64 * 1024 * 1024
 """Bytes of photos."""
+
+
+def photos_to_enrol(folder: Path) -> Sequence[tuple[str, Path]]:
+    """Name and photo of everybody in a folder; tells of whatever else is in it, and why.
+
+    Raises :class:`.NotAFolder` when there is no photo.
+    """
+    found = PhotoFolder.read(folder)
+    for left in found.skipped:
+        click.echo(f"{left.path}: skipped, {left.message} ({left.reason})", err=True)
+    if not found.photos:
+        raise NotAFolder(f"{folder} holds no photos: NAME/photo.jpg is expected")
+    return found.photos
 
 
 def enrol(

@@ -10,7 +10,7 @@ from cli.commands.calibrate import calibrate
 from cli.commands.people_edit import COMMANDS
 from cli.commands.precision import precision
 from cli.enrolled import enrolled_people, set_collection
-from cli.enrolment import enrol
+from cli.enrolment import enrol, photos_to_enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.recognition.conversion.errors import CheckpointError
@@ -19,7 +19,7 @@ from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.person_name import checked_name
-from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.collections import DEFAULT
@@ -67,14 +67,17 @@ def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
 def import_(
     source: Path, threshold: float | None, replace: bool, without_model: bool, force: bool
 ) -> None:
-    """Enrol everybody of a folder of NAME/*.jpg, or take over a data.pt.
+    """Enrol everybody of a folder of NAME/photo.jpg, or take over a data.pt.
+
+    Says of every file and folder that is left out why it is. Ends with status 1 when no photo was
+    taken.
 
     A data.pt (a list of 1x512 tensors and a list of names) is used as its makers did: always the
     nearest name, unless --threshold is given.
     """
     with friendly_errors(*EXPECTED):
         if source.is_dir():
-            _enrol(photos_of(source), force=force)
+            _enrol(list(photos_to_enrol(source)), force=force)
         else:
             gallery = read_gallery(source.read_bytes(), threshold)
             if not without_model:  # workers would have to give every photo back

@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from cli.enrolment import enrolled
+from cli.enrolment import enrolled, photos_to_enrol
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder
 from facerec_tasks.recognition.images.sniff import sniff
 from facerec_tasks.recognition.recognizer import Recognition, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
@@ -68,7 +68,7 @@ def _gallery(source: Path | None) -> Gallery:
     if source is None:
         return enrolled([(p.name, p.path) for p in portraits.portraits()], models_dir)
     if source.is_dir():
-        return enrolled(photos_of(source), models_dir)
+        return enrolled(photos_to_enrol(source), models_dir)
     if source.suffix == ".pt":
         return read_gallery(source.read_bytes())
     return Gallery.open(source)
