@@ -20,14 +20,6 @@ def reserve(flow: FlowControl, queue: str = "q", *, idle: bool = False) -> Reser
     return flow.reserve(queue, idle=idle, timeout=0.05, unless=lambda: False)
 
 
-def run_one(flow: FlowControl, seconds: float = 0.0) -> None:
-    """One task that takes so long."""
-    flow.admit(1, reserve(flow)._replace(messages=1))
-    assert flow.start()
-    time.sleep(seconds)
-    flow.finish()
-
-
 def test_a_single_queue_gets_every_free_slot() -> None:
     flow = of(3)
     assert reserve(flow) == (3, 3)
@@ -113,16 +105,29 @@ def test_order_of_queues(by_priority: bool, first: str, eventually: Callable[...
     assert served[0] == first
 
 
-def test_short_tasks_are_prefetched_and_one_long_task_ends_it() -> None:
-    flow = of(2)
-    assert reserve(flow).messages == 2  # nothing is known
-    flow.admit(0, Reservation(2, 2))
-    run_one(flow)
-    short = reserve(flow)
-    assert short == (2, MAX_MESSAGES)
-    flow.admit(0, short)
-    run_one(flow, 0.2)
-    assert reserve(flow) == (2, 2)
+@pytest.mark.parametrize(
+    ("took", "messages"),
+    [
+        ([], 2),  # nothing is known
+        ([0.001], MAX_MESSAGES),
+        ([0.02], 7),
+        ([0.2], 2),
+        ([0.001, 0.2, 0.001], 2),  # one long task counts at once
+        ([0.2] + 50 * [0.001], MAX_MESSAGES),  # and is forgotten slowly
+    ],
+)
+def test_short_tasks_are_prefetched(took: list[float], messages: int) -> None:
+    now = [0.0]
+    flow = FlowControl(clock=lambda: now[0])
+    flow.resize(2)
+    flow.join("q")
+    for seconds in took:
+        flow.admit(1, Reservation(0, 0))
+        assert flow.start()
+        now[0] += seconds
+        flow.finish()
+    flow.admit(0, reserve(flow, idle=True))  # the first poll of a queue prefetches nothing
+    assert reserve(flow) == (2, messages)
 
 
 def test_a_shrunk_capacity_is_full_until_enough_has_finished() -> None:

@@ -44,7 +44,11 @@ NOTHING = Reservation(0, 0)
 class FlowControl:
     """The slots of one channel. Thread-safe; capacity 0 means no limit."""
 
-    def __init__(self, *, by_priority: bool = False) -> None:
+    def __init__(
+        self, *, by_priority: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """``clock`` gives seconds; it measures how long tasks take."""
+        self._clock = clock
         self._by_priority = by_priority
         self._changed = threading.Condition()
         self._capacity = 0
@@ -112,7 +116,7 @@ class FlowControl:
         with self._changed:
             if self._capacity and len(self._started_at) >= self._capacity:
                 return False
-            self._started_at.append(time.monotonic())
+            self._started_at.append(self._clock())
             self._admitted -= 1
             return True
 
@@ -120,7 +124,7 @@ class FlowControl:
         """One that had started has ended."""
         with self._changed:
             if self._started_at:
-                took = time.monotonic() - self._started_at.popleft()
+                took = self._clock() - self._started_at.popleft()
                 self._longest = max(took, self._longest + (took - self._longest) / 8)
             self._changed.notify_all()
 
