@@ -48,7 +48,18 @@ def test_flush_sends_what_waits_and_awaits_what_is_being_sent() -> None:
 def test_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT", 3)
     sent: list[int] = []
-    publisher = BackgroundPublisher(sent.extend, "test")
-    publisher._waiting.extend(range(10))
+    begun, go = threading.Event(), threading.Event()
+
+    def send(messages: list[int]) -> None:
+        begun.set()
+        go.wait(5)
+        sent.extend(messages)
+
+    publisher = BackgroundPublisher(send, "test")
+    publisher.put(-1)
+    assert begun.wait(5)
+    for number in range(10):
+        publisher.put(number)
+    go.set()
     publisher.flush()
-    assert sent == [7, 8, 9]
+    assert sent == [-1, 7, 8, 9]

@@ -12,8 +12,13 @@ class Ending:
     """The three things to end, as one; it needs a lock its caller holds."""
 
     def __init__(self) -> None:
-        self.publisher: BackgroundPublisher[str] = BackgroundPublisher(lambda _: None, "test")
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.publisher: BackgroundPublisher[str] = BackgroundPublisher(self._send, "test")
         self.closed = threading.Event()
+
+    def _send(self, messages: list[str]) -> None:
+        self.begun.set()
+        self.go.wait(10)
 
     def flush(self) -> None:
         self.publisher.flush()
@@ -24,12 +29,14 @@ class Ending:
 
 def collected_while_sending(pid: int) -> Ending:
     ending = Ending()
-    with ending.publisher._sending:
-        ended = threading.Thread(target=finalize, args=(pid, ending, ending, ending))
-        ended.start()
-        ended.join(timeout=5)
-        assert not ended.is_alive()  # it did not wait for the lock
-        assert not ending.closed.is_set()
+    ending.publisher.put("on its way")
+    assert ending.begun.wait(5)
+    ended = threading.Thread(target=finalize, args=(pid, ending, ending, ending))
+    ended.start()
+    ended.join(timeout=5)
+    assert not ended.is_alive()  # it did not wait for the lock
+    assert not ending.closed.is_set()
+    ending.go.set()
     return ending
 
 

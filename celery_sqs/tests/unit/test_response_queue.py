@@ -50,9 +50,11 @@ def test_a_killed_process_frees_its_slot(tmp_path: Path) -> None:
 
 def test_a_forked_child_does_not_free_its_parents_slot(tmp_path: Path) -> None:
     slot = ProcessSlot(tmp_path, "resp")
-    assert slot._held is not None
-    copy = os.dup(slot._held)  # what a child inherits
-    os.close(copy)
+    child = os.fork()
+    if child == 0:
+        slot.release()
+        os._exit(0)
+    os.waitpid(child, 0)
     assert ProcessSlot(tmp_path, "resp").number == 1
 
 

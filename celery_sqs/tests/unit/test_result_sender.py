@@ -1,6 +1,7 @@
 """The result first, then the acknowledgement; one queue's trouble is no other's."""
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,10 @@ class Sqs:
         self.sent: list[tuple[str, list[str]]] = []
         self.missing: set[str] = set()
         self.trouble: dict[str, list[Exception]] = {}
-        self.failed: list[list[dict[str, Any]]] = []
+        self.failed: dict[str, list[list[dict[str, Any]]]] = {}
+        self.asked = 0
+        self.hold = threading.Event()
+        self.hold.set()
 
     def get_queue_url(self, QueueName: str) -> dict[str, str]:
         if QueueName in self.missing:
@@ -31,10 +35,13 @@ class Sqs:
         return {"QueueUrl": QueueName}
 
     def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
+        self.asked += 1
+        assert self.hold.wait(10)
         if self.trouble.get(QueueUrl):
             raise self.trouble[QueueUrl].pop(0)
         self.sent.append((QueueUrl, [entry["MessageBody"] for entry in Entries]))
-        return {"Failed": self.failed.pop(0) if self.failed else []}
+        failed = self.failed.get(QueueUrl)
+        return {"Failed": failed.pop(0) if failed else []}
 
 
 def no_queue() -> ClientError:
@@ -88,24 +95,27 @@ def test_the_first_result_of_a_delivery_counts(sqs: Sqs) -> None:
     assert sqs.sent == [("q", ["poison"])]
 
 
-def test_a_refused_result_costs_no_other(sqs: Sqs, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_result_costs_no_other(
+    sqs: Sqs, caplog: pytest.LogCaptureFixture, eventually: Eventually
+) -> None:
     result_sender, gone = ResultSender(), list[str]()
-    result_sender.flush()
-    sqs.failed = [
+    sqs.hold.clear()
+    result_sender.send(answer("first", queue="other"))  # in flight while the others gather
+    eventually(lambda: sqs.asked)
+    sqs.failed["q"] = [
         [
             {"Id": "0", "Code": "InvalidMessageContents", "SenderFault": True},
             {"Id": "1", "Code": "InternalError", "SenderFault": False},
-        ]
+        ],
     ]
-    batches_taken = result_sender._batches
-    with batches_taken._changed:  # so that they share a call
-        for text in "abc":
-            result_sender.send(answer(text))
-            result_sender.after(f"receipt-{text}", lambda text=text: gone.append(text))  # type: ignore[misc]
+    for text in "abc":
+        result_sender.send(answer(text))
+        result_sender.after(f"receipt-{text}", lambda text=text: gone.append(text))  # type: ignore[misc]
+    sqs.hold.set()
     assert result_sender.flush()
-    assert sqs.sent == [("q", ["a", "b", "c"]), ("q", ["b"])]
+    assert [sent for sent in sqs.sent if sent[0] == "q"] == [("q", ["a", "b", "c"]), ("q", ["b"])]
     assert gone == ["a", "c", "b"]
-    assert result_sender.counters == {"sent": 2, "not_sent": 1}
+    assert result_sender.counters == {"sent": 3, "not_sent": 1}
     assert "task-a" in caplog.text
 
 
@@ -151,8 +161,10 @@ def test_what_is_remembered_is_bounded(sqs: Sqs, monkeypatch: pytest.MonkeyPatch
     for n in range(20):
         result_sender.send(answer(str(n)))
     assert result_sender.flush()
-    assert len(result_sender._sent) <= 5
-    assert result_sender.counters == {"sent": 20}
+    result_sender.send(answer("19"))  # known to be sent
+    result_sender.send(answer("0"))  # forgotten
+    assert result_sender.flush()
+    assert result_sender.counters == {"sent": 21}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Sends that batch themselves."""
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -101,9 +102,7 @@ def gather(sqs: Sqs, crowd: Crowd, eventually: Eventually, *bodies: str) -> None
     crowd.send("first")
     eventually(lambda: sqs.batches)
     crowd.send(*bodies)
-    eventually(
-        lambda: sum(len(each.waiting) for each in crowd.sender._queues.values()) == len(bodies)
-    )
+    eventually(lambda: crowd.sender.waiting == len(bodies))
     sqs.hold.set()
     crowd.join()
 
@@ -121,7 +120,7 @@ def test_what_gathers_while_a_call_is_in_flight_goes_with_the_next(
     assert [len(batch) for batch in sqs.batches] == [1, 10, 10, 5]
     assert crowd.outcomes == {body: body for body in ["first", *bodies]}
     assert crowd.sender.calls == 4
-    assert not crowd.sender._queues  # nothing left behind
+    assert crowd.sender.waiting == 0
 
 
 def test_a_call_never_exceeds_the_limit_of_bytes(
@@ -218,7 +217,16 @@ def test_a_wait_for_the_turn_ends(
     assert sqs.batches == [["first"]]
 
 
-def test_a_forked_child_starts_with_an_empty_line(sqs: Sqs, sender: Sender) -> None:
-    sender._lock.acquire()  # as if another thread of the parent held it at the fork
-    sender.reset_after_fork()
-    assert sender.send(URL, "a") == "a"
+def test_a_forked_child_starts_with_an_empty_queue(
+    sqs: Sqs, crowd: Crowd, eventually: Eventually
+) -> None:
+    sqs.hold.clear()
+    crowd.send("first")  # in flight at the fork
+    eventually(lambda: sqs.batches)
+    child = os.fork()
+    if child == 0:
+        sqs.hold.set()
+        os._exit(0 if crowd.sender.send(URL, "childs") == "childs" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sqs.hold.set()
+    crowd.join()

@@ -71,6 +71,12 @@ class Sender:
         self.calls = 0
         """Batch calls made so far, without the SDK's own repetitions."""
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for a call to be made."""
+        with self._lock:
+            return sum(len(queue.waiting) for queue in self._queues.values())
+
     def send(self, queue_url: str, body: str, **fields: Any) -> str:
         """Sends one message and returns its id once SQS has acknowledged this very message.
 
