@@ -147,12 +147,15 @@ def up(length: int) -> int:
 
 
 def _face(id_: Any, photo: Any, box: Any) -> FaceRecord:
-    _texts(2, (id_, photo))
+    if type(id_) is not str or type(photo) is not str:
+        raise ValueError("the id of a face or a photo is not text")
     if box is None:
         return FaceRecord(id_, photo)
-    if not all(-10 <= number <= 10 for number in box):  # not so of NaN
+    left, top, width, height, score = box
+    # Not so of NaN; what is no number raises TypeError.
+    if not (-10 <= left <= 10 >= top >= -10 <= width <= 10 >= height >= -10 <= score <= 10):
         raise ValueError("a box is not on its photo")
-    return FaceRecord(id_, photo, FaceBox(*map(float, box)))
+    return FaceRecord(id_, photo, FaceBox(left, top, width, height, score))
 
 
 def _texts(count: int | None, values: Any) -> tuple[str, ...]:

@@ -37,9 +37,8 @@ class FaceBox(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
-class FaceRecord:
-    """One enrolled face."""
+class FaceRecord(NamedTuple):
+    """One enrolled face. A tuple, since large collections make tens of thousands of them."""
 
     id: str
     photo: str
