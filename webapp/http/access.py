@@ -46,15 +46,15 @@ class Access:
         """Whether clients beyond this machine are expected."""
         return not self._local or self._proxied
 
-    def prefetch_needed(self, token: str | None) -> bool:
+    def prefetch_needed(self, token: str | None, pair: str | None = None) -> bool:
         """Whether :meth:`admit` would read the keys from S3 now."""
         if self._mode == "open":
             return False
-        return self._keys.is_stale(token)
+        return self._keys.is_stale(token, pair)
 
-    def prefetch(self, token: str | None) -> None:
+    def prefetch(self, token: str | None, pair: str | None = None) -> None:
         """Reads the keys, in a thread that may block; raises an ``AwsError``."""
-        self._keys.refresh(token)
+        self._keys.refresh(token, pair)
 
     def admit(
         self, scope: str | None, token: str | None, address: str, now: float
@@ -74,6 +74,18 @@ class Access:
         if scope not in key.scopes:
             raise Problem("scope-missing", f"this key is not good for {scope}")
         return key
+
+    def expect_pair(self, pair: str | None, address: str) -> str:
+        """The id of the access key pair a request names, before its body is read.
+
+        Raises :class:`Problem` where a key is needed and there is none of that id. Who holds the
+        secret shows when the signature is verified.
+        """
+        key = self._keys.find_pair(pair) if pair else None
+        if key is None and self.needs_key:
+            self._limit(address, time.monotonic(), GUESS_COST if pair else 1)
+            raise Problem("key-unknown" if pair else "key-missing", "no such access key")
+        return ""
 
     def admit_signed(self, scope: str, key: ApiKey | None, *, known: bool) -> ApiKey | None:
         """As :meth:`admit`, of a request with an AWS signature that is still to be verified.

@@ -92,6 +92,8 @@ class Problem(Exception):
     headers: dict[str, str] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
     """Further members of the problem document."""
+    foreign: tuple[str, bytes] | None = None
+    """Media type and body in the place of that document, for a client of another protocol."""
 
     @property
     def status(self) -> int:

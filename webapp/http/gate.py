@@ -15,11 +15,14 @@ from facerec_tasks.storage.collections import DEFAULT
 from webapp.http.access import Access, is_loopback
 from webapp.http.errors import Problem
 from webapp.http.request_head import RequestHead
+from webapp.rekognition.errors import CONTENT_TYPE, of_problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SMALL_BODY = 64 * 1024
 """Bytes of a form without files."""
 REKOGNITION_TARGET = "RekognitionService."
+REKOGNITION_BODY = 16 * 1024 * 1024
+"""Bytes of a request of Rekognition's: two photos of 5 MB in base64, and room."""
 UNLIMITED = frozenset({"/healthz", "/readyz"})
 """Routes that are never rate-limited: a load balancer asks them."""
 
@@ -74,18 +77,27 @@ class Gate:
 
     def admit(self, head: RequestHead) -> Admission:
         """Raises :class:`Problem` or, when the keys cannot be read, an ``AwsError``."""
+        try:
+            return self._admit(head)
+        except Problem as problem:
+            if is_rekognition(head):
+                problem.foreign = (CONTENT_TYPE, of_problem(problem).body())
+            raise
+
+    def _admit(self, head: RequestHead) -> Admission:
         rule, route, collection = self._route(head)
         if rule.rule in UNLIMITED:
             return Admission(rule.rule, route.max_body)
         if self._admin and not route.is_operator:
             raise _nothing_here()
         key_id = "" if self._admin else self._check_client(head, route, collection)
-        if (head.content_length or 0) > route.max_body:
-            raise Problem("too-large", f"the request has more than {route.max_body} bytes")
+        most = min(route.max_body, REKOGNITION_BODY) if is_rekognition(head) else route.max_body
+        if (head.content_length or 0) > most:
+            raise Problem("too-large", f"the request has more than {most} bytes")
         full = self._is_full() if route.is_upload else None
         if full is not None:
             raise full
-        return Admission(rule.rule, route.max_body, key_id)
+        return Admission(rule.rule, most, key_id)
 
     def rule_of(self, head: RequestHead) -> str:
         """The route's pattern, for logs and metrics."""
@@ -95,10 +107,10 @@ class Gate:
             return "none"
 
     def prefetch_needed(self, head: RequestHead) -> bool:
-        return not self._admin and self._access.prefetch_needed(head.token)
+        return not self._admin and self._access.prefetch_needed(head.token, head.access_key_id)
 
     def prefetch(self, head: RequestHead) -> None:
-        self._access.prefetch(head.token)
+        self._access.prefetch(head.token, head.access_key_id)
 
     def _route(self, head: RequestHead) -> tuple[Rule, Route, str]:
         try:
@@ -128,7 +140,7 @@ class Gate:
         if head.method not in SAFE_METHODS or open_:
             self._check_origin(head)
         if is_rekognition(head):  # its view verifies the signature, which covers the body, too
-            return ""
+            return self._access.expect_pair(head.access_key_id, head.client)
         key = self._access.admit(route.scope, head.token, head.client, time.monotonic())
         if key is not None and not route.is_operator and not key.reaches(collection):
             raise Problem("scope-missing", f"this key is not good for collection {collection}")

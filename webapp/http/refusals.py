@@ -20,7 +20,9 @@ def refusal_response(
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     """Status, headers and body; ``accept`` is the client's ``Accept`` header."""
     identifier = request_id or uuid.uuid4().hex
-    if "json" in accept:
+    if problem.foreign is not None:
+        kind, body = problem.foreign
+    elif "json" in accept:
         kind = "application/problem+json"
         body = json.dumps(problem.document(identifier)).encode()
     else:

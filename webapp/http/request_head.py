@@ -1,5 +1,6 @@
 """The head of a request: what is known before the body, with trusted proxies taken into account."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -8,6 +9,7 @@ from typing import Any
 Network = IPv4Network | IPv6Network
 FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "x-forwarded-host")
 """Headers that show that a proxy passed the request on."""
+_CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256 Credential=([A-Za-z0-9]{1,128})/")
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - not an address we bind to
 
 
@@ -35,6 +37,12 @@ class RequestHead:
         if "transfer-encoding" in self.headers:
             return None
         return int(self.headers.get("content-length", "0"))
+
+    @property
+    def access_key_id(self) -> str | None:
+        """Of an AWS signature, which is yet to be verified."""
+        found = _CREDENTIAL.match(self.headers.get("authorization", ""))
+        return found.group(1) if found else None
 
     @property
     def token(self) -> str | None:

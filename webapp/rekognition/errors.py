@@ -1,8 +1,11 @@
 """Rekognition's exceptions, and which of them stands for each problem of ours."""
 
+import json
 from dataclasses import dataclass
 
 from webapp.http.errors import Problem
+
+CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 @dataclass(eq=False)  # not frozen: Python sets the traceback of what is raised
@@ -11,6 +14,10 @@ class RekognitionError(Exception):
 
     code: str
     message: str
+
+    def body(self) -> bytes:
+        """As it travels."""
+        return json.dumps({"__type": self.code, "Message": self.message}).encode()
 
     @property
     def status(self) -> int:

@@ -18,7 +18,7 @@ from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import errors, forms
 from webapp.http.people import waiting
 from webapp.rekognition import model
-from webapp.rekognition.errors import RekognitionError, of_problem
+from webapp.rekognition.errors import CONTENT_TYPE, RekognitionError, of_problem
 from webapp.rekognition.operations import Operations
 from webapp.services.keys import ApiKey
 from webapp.services.recognition import RecognitionService
@@ -27,9 +27,6 @@ from webapp.services.task_client import ClientGone, TaskClient
 log = logging.getLogger(__name__)
 
 TARGET = "RekognitionService."
-CONTENT_TYPE = "application/x-amz-json-1.1"
-MAX_BODY = 16 * 1024 * 1024
-"""Two photos of 5 MB in base64, and room."""
 
 IMAGES = ("Image", "SourceImage", "TargetImage")
 
@@ -67,7 +64,7 @@ class RekognitionView:
     def answer(self) -> Response:
         """The answer to this request, errors included."""
         try:
-            return _shown(self._answered(), 200)
+            return _shown(json.dumps(self._answered()).encode(), 200)
         except ClientGone:
             raise
         except Exception as error:  # noqa: BLE001 - told in the protocol the client speaks
@@ -114,7 +111,7 @@ def refusal(error: Exception) -> Response:
         problem = errors.of_exception(error) or errors.internal(error)
         g.outcome = problem.code
         error = of_problem(problem)
-    response = _shown({"__type": error.code, "Message": error.message}, error.status)
+    response = _shown(error.body(), error.status)
     response.headers["x-amzn-ErrorType"] = error.code
     return response
 
@@ -126,7 +123,7 @@ def _json(body: bytes) -> Any:
         raise RekognitionError("SerializationException", "the body is no JSON") from error
 
 
-def _shown(body: dict[str, Any], status: int) -> Response:
-    response = Response(json.dumps(body), status, content_type=CONTENT_TYPE)
+def _shown(body: bytes, status: int) -> Response:
+    response = Response(body, status, content_type=CONTENT_TYPE)
     response.headers["x-amzn-RequestId"] = logs.request_id.get()
     return response

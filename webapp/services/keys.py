@@ -120,16 +120,21 @@ class ApiKeys:
         """Whether there is any key; raises when S3 is away and none was ever read."""
         return bool(self._current(REFRESH))
 
-    def is_stale(self, token: str | None) -> bool:
+    def is_stale(self, token: str | None, pair: str | None = None) -> bool:
         """Whether :meth:`find` or :meth:`exist` would read S3 now."""
         age = time.monotonic() - self._read_at
         if self._known is None or age > REFRESH:
             return True
-        return token is not None and age > UNKNOWN_REFRESH and match(self._known, token) is None
+        if age <= UNKNOWN_REFRESH:
+            return False
+        unknown_pair = pair is not None and not any(key.id == pair for key in self._known)
+        return unknown_pair or (token is not None and match(self._known, token) is None)
 
-    def refresh(self, token: str | None) -> None:
+    def refresh(self, token: str | None, pair: str | None = None) -> None:
         """Reads what is stale; raises when S3 is away and none was ever read."""
-        if token is None:
+        if pair is not None:
+            self.find_pair(pair)
+        elif token is None:
             self._current(REFRESH)
         else:
             self.find(token)
