@@ -1,19 +1,27 @@
 """Sends the photos of a workload, many at once, and notes how each went."""
 
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from cli.workload import Workload
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 150
 """Seconds; above the web tier's own deadline, so that its 504 is seen."""
+
+ATTEMPTS = 8
+EARLY = 60.0
+"""Seconds: a 504 before that comes from a web tier that stops, not from a deadline."""
+RETRY_PAUSE, MAX_PAUSE = 0.1, 3.0
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +50,11 @@ class LoadClient:
     def __init__(self, url: str, at_once: int, api_key: str | None = None) -> None:
         self._url = url
         self._at_once = at_once
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._pool = urllib3.PoolManager(
             num_pools=1,
             maxsize=at_once,
             retries=False,
-            headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
         )
 
@@ -76,12 +84,34 @@ class LoadClient:
         return RequestOutcome(photo.stem, began - start, time.monotonic() - began, status, answer)
 
     def _post(self, photo: Path) -> tuple[int, str]:
+        """One photo until it has its answer: a connection that breaks is no answer, and the
+        idempotency key makes the next attempt the same request."""
         fields = {"inputFile": (photo.name, photo.read_bytes(), "application/octet-stream")}
-        try:
-            reply = self._pool.request("POST", self._url, fields=fields)
-        except HTTPError as error:
-            return 0, type(error).__name__
+        headers = {**self._headers, "Idempotency-Key": uuid.uuid4().hex}
+        for attempt in range(1, ATTEMPTS + 1):
+            began = time.monotonic()
+            try:
+                reply = self._pool.request("POST", self._url, fields=fields, headers=headers)
+            except HTTPError as error:
+                if attempt == ATTEMPTS or isinstance(error, NewConnectionError):
+                    return 0, type(error).__name__
+            else:
+                took = time.monotonic() - began
+                if attempt == ATTEMPTS or not _is_restart(reply, took):
+                    return self._read(reply)
+            time.sleep(min(RETRY_PAUSE * 2**attempt, MAX_PAUSE))
+        raise AssertionError("the last attempt returns")
+
+    @staticmethod
+    def _read(reply: BaseHTTPResponse) -> tuple[int, str]:
         text = reply.data.decode("utf-8", "replace").strip()
         if reply.status == 200:
             return 200, text.partition(":")[2]  # a name may have a colon, what is before it not
         return reply.status, text.splitlines()[0] if text else str(reply.reason)
+
+
+def _is_restart(reply: BaseHTTPResponse, seconds: float) -> bool:
+    """Whether the same request, sent again, is answered by the web tier's next process."""
+    if reply.status == 503:
+        return reply.data.startswith(b"stopping")
+    return reply.status == 409 or (reply.status == 504 and seconds < EARLY)

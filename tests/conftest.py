@@ -123,12 +123,17 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     temporary = tempfile.mkdtemp(prefix="facerec-test-")
 
     def start(
-        command: Sequence[str], *, log: str = "process", environment: dict[str, str] | None = None
+        command: Sequence[str],
+        *,
+        log: str = "process",
+        environment: dict[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Child:
         child = Child(
             command,
             environment={**os.environ, "TMPDIR": temporary, **(environment or {})},
             log=tmp_path / f"{log}.log",
+            pass_fds=pass_fds,
         )
         started.append(child)
         return child

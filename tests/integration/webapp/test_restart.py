@@ -1,6 +1,9 @@
 """The web tier stopped, killed and doubled while photos wait: none is lost, none is mixed up."""
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ from facerec_tasks import aws
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.state_bucket import StateBucket
 from local.processes.child import Child
+from webapp.http.listening import listen
 
 from .conftest import Web, photo
 
@@ -103,3 +107,49 @@ def test_two_web_processes_route_results(
     ]
     queues = aws.client(resources, "sqs").list_queues(QueueNamePrefix=resources.response_queue)
     assert len(queues["QueueUrls"]) == 2
+
+
+def test_restarts_and_crashes_refuse_and_lose_nothing(
+    spawn: Callable[..., Child],
+    resources: Settings,
+    start_worker: Callable[..., Child],
+    eventually: Eventually,
+    tmp_path: Path,
+) -> None:
+    """The listening socket belongs to the supervisor, as it does in ``facerec up`` and with
+    systemd: clients wait while a process starts, instead of being refused."""
+    public, admin = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
+    port, numbers = public.getsockname()[1], (public.fileno(), admin.fileno())
+    start_worker("--concurrency", "2")
+    environment = {"PORT": str(port), "FACEREC_LISTEN_FDS": ",".join(map(str, numbers))}
+
+    def start() -> Child:
+        command = [sys.executable, "-m", "webapp"]
+        return spawn(command, log="web", environment=environment, pass_fds=numbers)
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for n in range(10):
+        (folder / f"p{n}.jpg").write_bytes(photo(name=f"Person{n}"))
+    predictions = tmp_path / "predictions.csv"
+    lines = "".join(f"p{n},Person{n}\n" for n in range(10))
+    predictions.write_text(f"Image,Results\n{lines}")
+    web = start()
+    load = subprocess.Popen(
+        [sys.executable, "-c", "from cli.main import main; main()", "load", "--rate", "10",
+         "--duration", "25", "--url", f"http://127.0.0.1:{port}", "--image_folder", folder,
+         "--prediction_file", predictions, "--json"],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        time.sleep(5)
+        web.signal(number)
+        if number == signal.SIGKILL:
+            web.wait(timeout=5)
+        web = start()  # while the one before still drains
+    out, _ = load.communicate(timeout=120)
+    report = json.loads(out)
+    public.close()
+    admin.close()
+    assert (report["failed"], report["wrong"], report["errors"]) == (0, 0, {})
+    assert report["correct"] == report["requests"] >= 200
