@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from benchmarks import portraits
-from facerec_tasks.recognition.detection.detector import Detection, Detector, DetectorLimits
+from facerec_tasks.recognition.detection.detector import (
+    MIN_VISIBLE,
+    Detection,
+    Detector,
+    DetectorLimits,
+)
 from facerec_tasks.recognition.embedding import alignment
-from facerec_tasks.recognition.embedding.description import FACENET
+from facerec_tasks.recognition.embedding.description import FACENET, RESNET128
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.images.picture import Picture
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 
@@ -90,6 +96,136 @@ def test_a_face_found_only_with_a_margin_is_found(
     assert [face.name for face in recognizer.recognize(jpeg(tight)).faces] == ["hopper"]
 
 
+# --- looks that are only taken when they are needed ---------------------------------------------
+
+
+def crowd(face: int, side: int = 4000) -> Image.Image:
+    """Collins and Hopper in turn, six of them of ``face`` pixels, on a wide picture."""
+    picture = Image.new("RGB", (side, side * 3 // 4), (90, 110, 130))
+    for index in range(6):
+        who, share = (("collins", 0.37), ("hopper", 0.42))[index % 2]
+        head = portraits.head(who, round(face / share))
+        picture.paste(head, (300 + index % 3 * side // 3, 300 + index // 3 * side // 3))
+    return picture
+
+
+def test_small_faces_of_a_large_photo_are_found_and_named(recognizer: Recognizer) -> None:
+    found = recognizer.recognize(jpeg(crowd(60)))
+    assert sorted(str(face.name) for face in found.faces) == [*["collins"] * 3, *["hopper"] * 3]
+    for face in found.faces:
+        assert 40 < face.box[2] - face.box[0] < 80
+        assert face.distance
+        assert face.distance < 0.4
+
+
+def test_a_large_face_needs_no_larger_copy(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Picture, "load_detail", None)
+    asked: list[int] = []
+    monkeypatch.setattr(Detector, "detect_small", lambda *_: asked.append(1) or [])
+    assert len(recognizer.recognize(jpeg(portraits.large())).faces) == 1
+    assert asked == []
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_photo_that_lies_on_its_side_without_saying_so(
+    recognizer: Recognizer, quarters: int
+) -> None:
+    upright = portraits.portrait("collins").crop((60, 0, 460, 500))
+    (whole,) = recognizer.recognize(jpeg(upright)).faces
+    rotation = {
+        1: Image.Transpose.ROTATE_270,
+        2: Image.Transpose.ROTATE_180,
+        3: Image.Transpose.ROTATE_90,
+    }
+    found = recognizer.recognize(jpeg(upright.transpose(rotation[quarters])))
+    (face,) = found.faces
+    assert face.name == "collins"
+    assert face.distance == pytest.approx(whole.distance, abs=0.1)
+    left, top, right, bottom = whole.box
+    width, height = upright.size
+    expected = {
+        1: (height - bottom, left, height - top, right),
+        2: (width - right, height - bottom, width - left, height - top),
+        3: (top, width - right, bottom, width - left),
+    }
+    assert face.box == pytest.approx(expected[quarters], abs=12)
+    assert all(
+        face.box[0] < x < face.box[2] and face.box[1] < y < face.box[3] for x, y in face.landmarks
+    )
+
+
+def test_the_page_with_a_face_is_answered(recognizer: Recognizer) -> None:
+    cover, face = Image.new("RGB", (200, 200), "white"), portraits.head("collins", 200)
+    for kind in ("TIFF", "GIF", "WEBP"):
+        file = io.BytesIO()
+        cover.save(file, kind, save_all=True, append_images=[face, face])
+        found = recognizer.recognize(file.getvalue())
+        assert found.frame == 1, kind
+        assert [face.name for face in found.faces] == ["collins"]
+
+
+def test_of_very_many_faces_the_largest_are_answered_and_the_rest_counted(
+    models_dir: Path, recognizer: Recognizer
+) -> None:
+    picture = Image.new("RGB", (1200, 900), (90, 110, 130))
+    for index in range(12):
+        head = portraits.head("collins", 120 + 8 * index)
+        picture.paste(head, (index % 4 * 300 + 20, index // 4 * 300 + 20))
+    few = Recognizer(
+        Detector(models_dir, DetectorLimits(faces=5)),
+        Embedder(RESNET128, models_dir),
+        recognizer.gallery,
+    )
+    found = few.recognize(jpeg(picture))
+    assert (len(found.faces), found.left_out) == (5, 7)
+    everybody = recognizer.recognize(jpeg(picture))
+    assert everybody.left_out == 0
+    assert [face.box for face in found.faces] == [face.box for face in everybody.faces[:5]]
+
+
+def test_a_least_score_leaves_out_unsure_faces(models_dir: Path) -> None:
+    group = np.asarray(portraits.group(300))
+    scores = [face.score for face in Detector(models_dir).detect(group)]
+    sure = Detector(models_dir, min_score=0.999).detect(group)
+    assert 0 < len(sure) == sum(score >= 0.999 for score in scores)
+
+
+# --- faces cut off by the edge ------------------------------------------------------------------
+
+
+def beside_a_cut_face() -> Image.Image:
+    """A part of Hopper's face, large, at the left edge, and the whole of Collins's beside it."""
+    hopper = portraits.head("hopper", 500)
+    picture = Image.new("RGB", (700, 500), (90, 110, 130))
+    picture.paste(hopper.crop((118 + 77, 0, 500, 500)), (0, 0))
+    picture.paste(portraits.head("collins", 320), (380, 90))
+    return picture
+
+
+def test_a_face_cut_off_by_the_edge_is_last_and_has_no_name(recognizer: Recognizer) -> None:
+    faces = recognizer.recognize(jpeg(beside_a_cut_face())).faces
+    assert [face.name for face in faces] == ["collins", None]
+    assert [face.reason for face in faces] == [None, "cut-off"]
+    assert faces[0].visible == 1
+    assert faces[1].visible < MIN_VISIBLE
+    areas = [(f.box[2] - f.box[0]) * (f.box[3] - f.box[1]) for f in faces]
+    assert areas[1] > areas[0], "it would be first by its box"
+
+
+def test_a_face_that_is_cut_a_little_is_named_less_surely(recognizer: Recognizer) -> None:
+    head = portraits.head("collins", 400)
+    (whole,) = recognizer.recognize(jpeg(head)).faces
+    cut = head.crop((round(whole.box[0] + 0.08 * (whole.box[2] - whole.box[0])), 0, 400, 400))
+    (face,) = recognizer.recognize(jpeg(cut)).faces
+    assert (face.name, face.reason) == ("collins", "cut-off")
+    assert MIN_VISIBLE <= face.visible < 0.8
+    assert face.confidence
+    assert whole.confidence
+    assert face.confidence < whole.confidence
+
+
 def test_no_faces_no_embeddings(resnet128: Embedder) -> None:
     embedded = resnet128.embed(np.zeros((10, 10, 3), np.uint8), [])
     assert embedded.shape == (0, 128)
@@ -150,6 +286,7 @@ import json, sys, time
 from pathlib import Path
 from benchmarks import memory
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.images.picture import Picture
 from facerec_tasks.recognition.recognizer import Recognizer
 recognizer = Recognizer.load(Path(sys.argv[1]), Gallery.empty("resnet128"))
 started = time.process_time()
@@ -190,6 +327,7 @@ import json, sys
 from pathlib import Path
 from benchmarks import prefork
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.images.picture import Picture
 from facerec_tasks.recognition.recognizer import Recognizer
 recognizer = Recognizer.load(Path(sys.argv[1]), Gallery.empty("resnet128"))
 photo = Path(sys.argv[2]).read_bytes()

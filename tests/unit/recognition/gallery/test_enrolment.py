@@ -76,6 +76,45 @@ def test_a_small_face_in_the_background_does_not_matter(enroller: Enroller) -> N
     assert isinstance(enroller.examine(photo), Sample)
 
 
+def cut_at_the_left(share: float) -> Callable[[Image.Image], Image.Image]:
+    """Collins's face with that share of it beyond the edge."""
+
+    def cut(picture: Image.Image) -> Image.Image:
+        left, width = 180, 87  # of her face on the portrait
+        return picture.crop((round(left + share * width), 0, 480, 300)).resize((600, 600))
+
+    return cut
+
+
+def test_a_face_cut_off_by_the_edge_is_not_enrolled(enroller: Enroller) -> None:
+    half = changed(cut_at_the_left(0.4), COLLINS)
+    refused = enroller.examine(half)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reason.CUT_OFF
+    assert isinstance(enroller.examine(half, strict=False), Refused), "not even when one insists"
+
+
+def test_a_cut_off_bystander_is_not_enrolled_in_the_place_of_the_whole_face(
+    enroller: Enroller,
+) -> None:
+    with Image.open(HOPPER) as opened:
+        hopper = opened.convert("RGB").resize((512, 600))
+    bystander = hopper.crop((265, 0, 512, 600))
+    picture = Image.new("RGB", (900, 600), "gray")
+    picture.paste(bystander, (0, 0))
+    with Image.open(COLLINS) as opened:
+        picture.paste(opened.convert("RGB").crop((100, 0, 356, 300)).resize((600, 600)), (300, 0))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    found = enroller.examine(file.getvalue())
+    alone = enroller.examine(COLLINS.read_bytes())
+    assert isinstance(alone, Sample)
+    if isinstance(found, Refused):
+        assert found.reason is Reason.SEVERAL_FACES
+    else:
+        assert np.linalg.norm(found.embedding - alone.embedding) < 0.4
+
+
 def test_darkness_is_not_taken_for_blur(enroller: Enroller) -> None:
     assert isinstance(enroller.examine(changed(lambda p: p.point(lambda v: v // 4))), Sample)
 
