@@ -42,6 +42,14 @@ SECONDS_A_PHOTO = 0.5
 PROCESSES = 2
 BURST_SECONDS = 133
 """Billed by the controller for a burst of 100."""
+CONTROLLER_CALLS = {
+    "sqs.GetQueueAttributes": 43_200, "s3.PutObject": 7_200 + 8_640, "sns.Publish": 5_760,
+}  # fmt: skip
+"""A day of a controller that works all day: counts every 2 s, lease, decisions, questions."""
+LOADS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+"""Photos a day of the table of docs/explanation/scale.md."""
+WEB_BASELINE, WEB_VCPUS = 0.20, 2
+"""Share of a vCPU that a t3.small may use for ever without paying for credits."""
 USED = 0.7
 """Of a machine, at most, by the controller's law."""
 
@@ -96,6 +104,11 @@ def of_photos(a_day: int) -> Iterator[Cost]:
         f"{PHOTO_CALLS['sqs.SendMessage']} SQS, {PHOTO_CALLS['sns.PublishBatch']} SNS)",
         prices.dollars({kind: n * a_day * DAYS for kind, n in PHOTO_CALLS.items()}),
     )  # fmt: skip
+    yield Cost(
+        "calls of a controller that works all day",
+        f"{sum(CONTROLLER_CALLS.values()):,} a day × {DAYS}, by kind",
+        prices.dollars({kind: n * DAYS for kind, n in CONTROLLER_CALLS.items()}),
+    )
     logged = a_day * DAYS * PHOTO_LOG_BYTES / 1e9
     yield Cost(
         "logs",
@@ -136,6 +149,28 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def credits_at_most() -> float:
+    """Dollars a month for a t3.small web-instance whose processors never rest."""
+    return WEB_VCPUS * (1 - WEB_BASELINE) * HOURS * prices.CREDIT_VCPU_HOUR
+
+
+def load_table() -> str:
+    """Load against the price of a month, Rekognition's beside it, in Markdown."""
+    lines = [
+        "| photos a day | workers | $ a month | $ for 1,000 photos | Rekognition, $ a month |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    rest = sum(cost.dollars for cost in at_rest())
+    for a_day in LOADS:
+        month = rest + sum(cost.dollars for cost in of_photos(a_day))
+        photos = a_day * DAYS
+        lines.append(
+            f"| {a_day:,} | {machines_for(a_day / 86_400):,} | {month:,.0f} | "
+            f"{1000 * month / photos:.3f} | {prices.rekognition(photos):,.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def bills() -> dict[str, list[Cost]]:
     return {
         "at rest": list(at_rest()),
@@ -150,9 +185,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="totals by name, instead of the table")
     if parser.parse_args().json:
         totals = {name: sum(c.dollars for c in costs) for name, costs in bills().items()}
+        totals["credits of web-instance, at most"] = credits_at_most()
         print(json.dumps({"figures": totals, "prices": prices.DATE}))
     else:
-        print(table())
+        print(table(), load_table(), sep="\n\n")
 
 
 if __name__ == "__main__":

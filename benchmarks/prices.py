@@ -23,6 +23,21 @@ LOG_GB = 0.50
 STORED_GIB_MONTH = 0.023
 """S3 Standard, the first 50 TB."""
 
+CREDIT_VCPU_HOUR = 0.05
+"""Of a t3 in ``unlimited`` mode, its default, above its baseline:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/burstable-performance-instances-unlimited-mode-concepts.html"""
+REKOGNITION = ((1_000_000, 0.001), (4_000_000, 0.0008), (30_000_000, 0.0006), (None, 0.0004))
+"""Images a month and dollars an image, SearchFacesByImage: https://aws.amazon.com/rekognition/pricing/"""
+
+
+def rekognition(images: float) -> float:
+    """Dollars for so many images of a month, a face searched for on each."""
+    total, left = 0.0, images
+    for size, price in REKOGNITION:
+        taken = left if size is None else min(left, size)
+        total, left = total + taken * price, left - taken
+    return total
+
 
 def dollars(calls: Mapping[str, float]) -> float:
     """Price of calls by kind, such as ``{"sqs.SendMessage": 1000}``."""

@@ -12,7 +12,6 @@ import logging
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ami_build.image import bundle
-from ami_build.image.registry import ID_TAG, KEEP, Images, code_of, patiently, snapshots_of
+from ami_build.image.bake_options import BakeFailed, BakeOptions, BakeResult
+from ami_build.image.registry import ID_TAG, Images, code_of, patiently, snapshots_of
 from autoscale.fleet import AWS_CALL_ERRORS, CAPACITY_ERRORS
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.errors import (
     ConfigurationError,
-    FacerecError,
     NotFound,
     PreconditionFailed,
     Unavailable,
@@ -52,45 +51,6 @@ POLL = 3.0
 DISK_GIB = 8
 
 Progress = Callable[[str], None]
-
-
-class BakeFailed(FacerecError):
-    """Raised when no image came of it; says at which step and shows the end of the log."""
-
-
-@dataclass(frozen=True)
-class BakeOptions:
-    """What to bake, on what, within which time."""
-
-    base_image: str = ""
-    """Id; the newest Debian 12 by default."""
-    instance_type: str = "c7i.large"
-    subnet: str = ""
-    """Where the machine reaches PyPI and Debian; the default VPC's by default."""
-    weights: Path | None = None
-    """A FaceNet checkpoint to convert as well."""
-    keep: int = KEEP
-    deadline: float = 1800.0
-    """Seconds from the launch to the report, and again from there to the image."""
-
-
-@dataclass(frozen=True)
-class BakeResult:
-    """What came of it."""
-
-    version: str
-    image: str
-    source: str
-    """Of the sources, as git describes it."""
-    base_image: str
-    dropped: tuple[str, ...]
-    """Versions that are kept no longer."""
-    seconds: float
-    report: Mapping[str, Any]
-    """What the machine said of itself."""
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
 
 
 class Bake:

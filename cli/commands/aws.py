@@ -7,11 +7,13 @@ import click
 from botocore.exceptions import ClientError
 
 from ami_build.doctor.runner import run_checks
-from ami_build.image.bake import Bake, BakeOptions
+from ami_build.image.bake import Bake
+from ami_build.image.bake_options import BakeOptions
 from ami_build.stack.deployment import VERSIONING_DELAY, Deployed, Deployment, DeployOptions
 from ami_build.stack.destroy import Destroyer, photos_remain
 from ami_build.stack.plan import ChangeSet
 from cli.commands.bake import bake
+from cli.commands.machine_logs import logs
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
@@ -188,3 +190,4 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
 
 
 aws.add_command(bake)
+aws.add_command(logs)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from ami_build.image.bake import Bake, BakeOptions
+from ami_build.image.bake import Bake
+from ami_build.image.bake_options import BakeOptions
 from ami_build.image.registry import KEEP
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
@@ -12,19 +13,39 @@ from local.processes.shutdown import ShutdownRequested, end_on_signals
 
 
 @click.command()
-@click.option("--base-image", default="", metavar="AMI", help="Instead of the newest Debian 12.")
-@click.option("--instance-type", default="", help="Of the machine; FACEREC_INSTANCE_TYPE.")
-@click.option("--subnet", default="", metavar="ID", help="Instead of the default VPC's.")
+@click.option(
+    "--base-image",
+    default="",
+    metavar="AMI",
+    help="Base image to start from; default: the newest Debian 12.",
+)
+@click.option(
+    "--instance-type",
+    default="",
+    help="EC2 type of the machine that is baked (FACEREC_INSTANCE_TYPE).",
+)
+@click.option(
+    "--subnet",
+    default="",
+    metavar="ID",
+    help="Subnet of the machine; default: one of the default VPC.",
+)
 @click.option(
     "--facenet",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A FaceNet checkpoint to convert as well.",
+    help="FaceNet checkpoint to convert into the image, too.",
 )
-@click.option("--keep", type=click.IntRange(1), default=KEEP, show_default=True, help="Images.")
 @click.option(
-    "--deadline", type=click.FloatRange(1), default=30, show_default=True, help="In minutes."
+    "--keep", type=click.IntRange(1), default=KEEP, show_default=True, help="Images to keep."
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(1),
+    default=30,
+    show_default=True,
+    help="Minutes until the bake is given up.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bake(
     base_image: str,
     instance_type: str,
@@ -34,10 +55,10 @@ def bake(
     deadline: float,
     as_json: bool,
 ) -> None:
-    """Make the image of our machines from this checkout, and publish it.
+    """Build the machine image from this checkout and publish it.
 
     A machine is launched that provisions itself: no ssh, no key pair, no open port. It is
-    terminated in every case. The controller then replaces the machines that run: see `fleet roll`.
+    terminated in every case. The controller then replaces running workers: see `fleet rollout`.
     """
     end_on_signals()
     with friendly_errors():

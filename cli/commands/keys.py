@@ -17,7 +17,7 @@ from webapp.services.keys import DEPRECATED_SCOPES, SCOPES, ApiKey, ApiKeys, mak
 
 @click.group()
 def keys() -> None:
-    """API keys: needed when the web tier is bound beyond this machine."""
+    """Manage API keys, needed when the web tier is reachable from other machines."""
 
 
 @keys.command()
@@ -29,7 +29,7 @@ def keys() -> None:
     multiple=True,
     default=("recognize",),
     show_default=True,
-    help="What the key is good for; may be given several times.",
+    help="Requests that the key allows; may be given several times.",
 )
 @click.option(
     "--collection",
@@ -42,7 +42,7 @@ def keys() -> None:
 def add(
     label: str, scopes: tuple[str, ...], collections: tuple[str, ...], aws: bool, as_json: bool
 ) -> None:
-    """Make a key for LABEL and show it, this once."""
+    """Create an API key called LABEL and print it; it cannot be shown again."""
     with friendly_errors():
         if aws:
             key, token = make_aws(label, scopes, time.time()), ""
@@ -63,7 +63,7 @@ def add(
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def list_(as_json: bool) -> None:
-    """Show the keys there are, not their secrets."""
+    """List the keys, without their secrets."""
     with friendly_errors():
         found = _keys().all()
     if as_json:
@@ -81,7 +81,7 @@ def list_(as_json: bool) -> None:
 @keys.command()
 @click.argument("id_", metavar="ID")
 def remove(id_: str) -> None:
-    """Make a key worthless; web processes know within half a minute."""
+    """Revoke a key. Takes effect within 30 s."""
     with friendly_errors():
         if not _keys().remove(id_):
             raise click.ClickException(f"no key {id_}")

@@ -29,16 +29,30 @@ def _option(name: str, *more: str, **settings: Any) -> Callable[[_Command], _Com
 
 
 @click.command()
-@_option("num_request", type=click.IntRange(1), help="Photos to send; a small folder is repeated.")
-@_option("duration", type=_POSITIVE, help="Seconds to send, in the place of a number or beside it.")
+@_option(
+    "num_request",
+    type=click.IntRange(1),
+    help="Photos to send; those of a small folder are sent again.",
+)
+@_option("duration", type=_POSITIVE, help="Seconds to send, instead of or beside a number.")
 @_option("rate", type=_POSITIVE, help="Photos a second, whether or not earlier ones are answered.")
-@_option("concurrency", type=click.IntRange(1), default=100, help="At once.", show_default=True)
+@_option(
+    "concurrency",
+    type=click.IntRange(1),
+    default=100,
+    help="Requests at a time.",
+    show_default=True,
+)
 @_option("url", required=True, help="Address of the web tier, such as http://127.0.0.1:8000")
 @_option("image_folder", type=_FOLDER, required=True)
 @_option("prediction_file", type=_FILE, help="CSV with the columns Image,Results: who is on them.")
-@_option("api_key", envvar="FACEREC_API_KEY", help="Also from the environment: FACEREC_API_KEY.")
-@_option("out", type=click.Path(path_type=Path), help="Folder for a report, all requests, a plot.")
-@_option("json", "as_json", is_flag=True, help="One JSON object in the place of lines.")
+@_option("api_key", envvar="FACEREC_API_KEY", help="API key (FACEREC_API_KEY).")
+@_option(
+    "out",
+    type=click.Path(path_type=Path),
+    help="Folder to write a report, all requests and a plot to.",
+)
+@_option("json", "as_json", is_flag=True, help="Print one JSON object.")
 def load(
     num_request: int | None,
     duration: float | None,
@@ -51,7 +65,7 @@ def load(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Send many photos at once and count what comes back.
+    """Send many photos concurrently and summarize the answers.
 
     Exits with 1 when a request failed or a prediction was wrong.
     """

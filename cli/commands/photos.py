@@ -32,14 +32,14 @@ class Age(click.ParamType[datetime]):
 
 @click.group()
 def photos() -> None:
-    """The photos that are stored, the names found on them, and all records about them."""
+    """List and purge stored photos, with their names and records."""
 
 
 @photos.command("list")
-@click.option("--prefix", default="", help="Only file names that begin so.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+@click.option("--prefix", default="", help="Only file names with this prefix.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(prefix: str, as_json: bool) -> None:
-    """Show each photo with the name that was found; of photos of one name, the newest."""
+    """List photos with the name found on each; of one file name, the newest version."""
     with friendly_errors():
         archive = Photos(get_settings())
         names = archive.names(PurePosixPath(prefix).stem)
@@ -63,10 +63,12 @@ def list_(prefix: str, as_json: bool) -> None:
 
 @photos.command()
 @click.argument("names", nargs=-1)
-@click.option("--older-than", "before", type=Age(), help="Only what is older: 30m, 12h, 7d.")
-@click.option("--all", "everything", is_flag=True, help="Every photo there is.")
-@click.option("--dry-run", is_flag=True, help="Only count.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--older-than", "before", type=Age(), help="Only what is older, such as 30m, 12h or 7d."
+)
+@click.option("--all", "everything", is_flag=True, help="All photos.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True)
 def purge(
     names: tuple[str, ...],
@@ -76,7 +78,7 @@ def purge(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Remove photos for good: every version in both buckets, and the records about them.
+    """Delete photos permanently: every version in both buckets, and their records.
 
     NAMES are file names such as test_00.jpg. A photo that still waits in the queue is answered as
     gone.

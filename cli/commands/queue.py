@@ -30,13 +30,13 @@ class WebTierIsUp(Exception):
 
 @click.group()
 def queue() -> None:
-    """The request queue and its dead letters."""
+    """Show, redrive and purge the request queue and its dead-letter queue."""
 
 
 @queue.command()
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def status(as_json: bool) -> None:
-    """How many messages wait, run and died, and who waits for answers.
+    """Count messages that wait, run and were dead-lettered, and list the response queues.
 
     SQS calls its counts approximate: right after a change they may be off.
     """
@@ -83,10 +83,10 @@ def _response_queue(sqs: "SQSClient", url: str) -> dict[str, Any]:
 
 
 @queue.command()
-@click.option("--limit", type=click.IntRange(min=1), help="Move no more than so many.")
+@click.option("--limit", type=click.IntRange(min=1), help="Move at most this many messages.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def redrive(limit: int | None, as_json: bool) -> None:
-    """Give dead letters another chance, the oldest first.
+    """Move dead-lettered messages back to the request queue, oldest first.
 
     A buried task begins anew: its record and its count of starts are removed, so that the next run
     answers. What was answered otherwise keeps its answer.
@@ -119,12 +119,16 @@ def _reopen(settings: Settings, state: StateBucket, body: str) -> None:
 
 
 @queue.command()
-@click.option("--dead-letters", is_flag=True, help="The dead letters instead of the requests.")
-@click.option("--force", is_flag=True, help="Although a web tier was seen that is not reachable.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dead-letters", is_flag=True, help="Purge the dead-letter queue instead.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Purge although a web process was seen lately and cannot be reached.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
 def purge(dead_letters: bool, force: bool, yes: bool, as_json: bool) -> None:
-    """Delete every message of the queue, for ever.
+    """Delete every message of the queue permanently.
 
     Refuses to purge requests while the web tier is up: people wait for their answers.
     """

@@ -42,7 +42,7 @@ from local.samples import portraits
 def recognize(
     photos: tuple[Path, ...], source: Path | None, threshold: float | None, as_json: bool
 ) -> None:
-    """Who is on these photos, or in these videos. Uses no AWS.
+    """Recognize the people on photos or in videos, on this machine, without AWS.
 
     Prints a line a file as the service answers it: its name without extension, a colon, the name of
     the largest face, or of who is seen longest. Ends with status 1 when one was refused.

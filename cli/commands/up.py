@@ -13,21 +13,25 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
 
 
 @click.command(epilog=_DEFAULTS)
-@click.option("--port", type=int, help="Of the web tier; PORT, 8000.")
-@click.option("--flower-port", type=int, help="Of Flower; FACEREC_FLOWER_PORT, 5555.")
-@click.option("--aws-port", type=int, help="Of the embedded AWS; FACEREC_LOCAL_AWS_PORT, 4566.")
-@click.option("--max-instances", type=int, help="Machines at most; FACEREC_MAX_INSTANCES, 15.")
+@click.option("--port", type=int, help="Port of the web tier (PORT, else 8000).")
+@click.option("--flower-port", type=int, help="Port of Flower (FACEREC_FLOWER_PORT, else 5555).")
+@click.option(
+    "--aws-port", type=int, help="Port of the embedded AWS (FACEREC_LOCAL_AWS_PORT, else 4566)."
+)
+@click.option(
+    "--max-instances", type=int, help="Most workers at a time (FACEREC_MAX_INSTANCES, else 15)."
+)
 @click.option(
     "--profile",
     type=click.Choice(["slo", "one-per-backlog", "course"]),
     help="Scaling profile; course: the former name of one-per-backlog.",
 )
-@click.option("--concurrency", type=int, help="Processes of each machine; 1.")
-@click.option("--pending", type=float, help="Seconds a machine boots; 2.")
-@click.option("--stopping", type=float, help="Seconds a machine takes to stop; 1.")
+@click.option("--concurrency", type=int, help="Worker processes per machine (1).")
+@click.option("--pending", type=float, help="Seconds an emulated machine takes to boot (2).")
+@click.option("--stopping", type=float, help="Seconds an emulated machine takes to stop (1).")
 @click.option("--with-parent", is_flag=True, help="End when the process that started it ends.")
 def up(with_parent: bool, **options: str | int | float | None) -> None:
-    """Run the whole system on this machine, until Ctrl-C.
+    """Run the whole system on this machine until Ctrl-C.
 
     AWS is a process on this machine: photos, answers and queues are in its memory and gone when it
     ends; only the people you enrolled are kept, in .local/kept. Nothing is sent anywhere, whatever

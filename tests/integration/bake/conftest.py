@@ -32,12 +32,12 @@ set -euo pipefail
 /bin/bash -n "$1"
 cd "$2"
 echo "wheels: $(ls *.whl)" >&2
-python3 -m zipfile --test *.whl >&2
+for wheel in *.whl; do python3 -m zipfile --test "$wheel" >&2; done
 for part in units/facerec-worker.service bin/machine.py requirements/worker.txt cloud-init.cfg; do
   [ -s "$part" ] || { echo "missing: $part" >&2; exit 1; }
 done
 """
-OK = """echo '{"wheel": "'$(ls *.whl)'"}'"""
+OK = """echo '{"wheel": "'$(ls facerec-*.whl)'"}'"""
 """The last line of a script that has gone well."""
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ami_build.image.bake import Bake, BakeFailed, BakeOptions, BakeResult
+from ami_build.image.bake import Bake
+from ami_build.image.bake_options import BakeFailed, BakeOptions, BakeResult
 from ami_build.image.registry import Images, ImageTaken
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks import aws

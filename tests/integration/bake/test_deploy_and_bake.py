@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import cli.commands.aws
-from ami_build.image.bake import BakeOptions
+from ami_build.image.bake_options import BakeOptions
 from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client

@@ -4,11 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import costs
+from benchmarks import costs, prices
 
 
 def test_the_page_shows_what_the_calculation_gives() -> None:
     assert costs.table() in Path("docs/how-to/operations.md").read_text()
+
+
+def test_the_page_of_scale_shows_what_the_calculation_gives() -> None:
+    page = Path("docs/explanation/scale.md").read_text()
+    assert costs.load_table() in page
+    assert f"at most ${costs.credits_at_most():.0f} a month" in page
+
+
+def test_rekognition_is_cheaper_by_the_image_above_each_step() -> None:
+    assert prices.rekognition(1_000_000) == pytest.approx(1_000)
+    assert prices.rekognition(5_000_000) == pytest.approx(1_000 + 3_200)
+    assert prices.rekognition(36_000_000) == pytest.approx(1_000 + 3_200 + 18_000 + 400)
 
 
 def test_a_million_photos_a_day_need_as_many_machines_as_the_law_says() -> None:
