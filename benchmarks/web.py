@@ -132,15 +132,17 @@ def system(
     }
     os.environ.update(environment)
     aws = Child(embedded_aws.command(aws_port, pending=0, stopping=0), log=folder / "aws.log")
-    web = start(environment, numbers, folder)
+    web: Child | None = None
     try:
         wait_for_port(aws_port)
         create_resources(Settings())
+        web = start(environment, numbers, folder)
         ports = (public.getsockname()[1], admin.getsockname()[1])
         wait_until_ready(ports[0])
         yield web, ports, environment, numbers
     finally:
-        web.kill()
+        if web is not None:
+            web.kill()
         aws.kill()
         public.close()
         admin.close()
@@ -163,11 +165,11 @@ def wait_for_port(port: int) -> None:
 
 
 def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 25
     url = f"http://127.0.0.1:{port}/readyz"
-    while urllib3.request("GET", url, timeout=60, retries=False).status != 200:
+    while (answered := urllib3.request("GET", url, timeout=60, retries=False)).status != 200:
         if time.monotonic() > deadline:
-            raise TimeoutError("the web tier is not ready")
+            raise TimeoutError(answered.data.decode())
         time.sleep(0.2)
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +17,9 @@ from facerec_tasks import logs
 from facerec_tasks import settings as configuration
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
+
+MAX_PREPARE_PAUSE = 30.0
+"""Seconds between two attempts to create the response queue."""
 
 
 def main() -> int:
@@ -63,11 +67,16 @@ def _serve(settings: Settings) -> int:
 
 
 def _prepare(task_client: Any) -> None:
-    """Creates the response queue before the first photo; without AWS, the first photo does."""
-    try:
-        task_client.start()
-    except AwsError as error:
-        logging.getLogger("webapp").warning("no response queue yet: %s", error)
+    """Creates the response queue before the first photo. A process that is not ready gets no
+    photo from a load balancer, so this is tried until AWS is there."""
+    pause = 1.0
+    while True:
+        try:
+            return task_client.start()  # type: ignore[no-any-return]
+        except AwsError as error:
+            logging.getLogger("webapp").warning("no response queue yet: %s", error)
+        time.sleep(pause)
+        pause = min(2 * pause, MAX_PREPARE_PAUSE)
 
 
 def _url(listening: socket.socket) -> str:

@@ -44,6 +44,8 @@ class ConnectionTable:
         self._per_address = per_address
         self._is_exempt = is_exempt
         self._head_timeout = head_timeout
+        self.draining = False
+        """Set when the server stops: each connection ends with its next response."""
         self._count = 0
         self._addresses: Counter[str] = Counter()
         # Each ordered by the time of entry, so the longest idle one comes first.
@@ -174,6 +176,8 @@ class Connection(HttpToolsProtocol):
         self._check_framing()
         self.scope["connection"] = self  # type: ignore[typeddict-unknown-key]
         super().on_headers_complete()
+        if self.table.draining:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._in_head = True
@@ -245,6 +249,11 @@ class Connection(HttpToolsProtocol):
 
     def abort(self) -> None:
         self.transport.abort()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its first request is still to come. To close it would refuse that request."""
+        return self.cycle is None and not self._lingering and not self.is_gone
 
     @property
     def is_active(self) -> bool:

@@ -20,6 +20,8 @@ from webapp.http.connection import Connection, ConnectionTable, connection_class
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
+FRESH_SECONDS = 1.0
+"""A connection that was accepted just before the stop has so long to send its request."""
 RESERVED_FILES = 200
 """Open files beside the connections: AWS, spool, metrics."""
 
@@ -82,11 +84,15 @@ class Server(uvicorn.Server):
             server.close()
         self._listening.close()
         self.draining()
+        self._table.draining = True
         for connection in self._connections:
-            connection.shutdown()  # closes idle ones; the others after their response
+            if not connection.is_fresh:
+                connection.shutdown()  # closes idle ones; the others after their response
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._drain_timeout
-        while self._active and loop.time() < deadline:
+        began = loop.time()
+        while self._active or (self._fresh and loop.time() < began + FRESH_SECONDS):
+            if loop.time() > began + self._drain_timeout:
+                break
             await asyncio.sleep(0.05)
         left = self._active
         if left:
@@ -98,6 +104,10 @@ class Server(uvicorn.Server):
     @property
     def _connections(self) -> list[Connection]:
         return [c for c in self.server_state.connections if isinstance(c, Connection)]
+
+    @property
+    def _fresh(self) -> bool:
+        return any(connection.is_fresh for connection in self._connections)
 
     @property
     def _active(self) -> int:

@@ -74,11 +74,17 @@ class StatusReader:
                 controller_seen=self._controller_seen,
                 billed=self._history.billed_today(now),
                 complete=self._history.complete,
-                hourly=HOURLY.get(self._settings.instance_type),
+                hourly=self._hourly(),
                 instance_type=self._settings.instance_type,
                 faults=self._journal_fault,
             )
         )
+
+    def _hourly(self) -> float | None:
+        """Dollars; ``None`` where AWS is an emulator, which costs nothing."""
+        if self._settings.endpoint_url is not None:
+            return None
+        return HOURLY.get(self._settings.instance_type)
 
     def _read(self, now: float) -> AwsReading:
         last = self._kept[-1] if self._kept else None

@@ -1,7 +1,7 @@
 """Figures for Prometheus, summed over the web processes of this machine.
 
 Each process writes its own files below the state directory; whichever is asked adds them up. So
-one process per machine is scraped, and a restart does not set counters back.
+one process per machine is scraped. Counters of a process that ends stay while another one lives.
 """
 
 import os

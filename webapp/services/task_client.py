@@ -60,15 +60,19 @@ class TaskClient:
         self.in_flight = in_flight
         self.metrics = metrics
         self._settings = settings
+        self._watched = False
         self._slots_taken = 0
         self._slots_lock = threading.Lock()
         self._drain_end = float("inf")
         self._slice = min(MAX_POLL_SECONDS, settings.drain_timeout / 4)
 
     def start(self) -> None:
-        """Takes the response queue before the first photo comes; raises an ``AwsError``."""
-        self.metrics.count_aws_calls(self._settings)
-        self.metrics.watch(app.backend.health)
+        """Creates the response queue before the first photo comes; raises an ``AwsError``, and may
+        then be called again."""
+        if not self._watched:
+            self._watched = True
+            self.metrics.count_aws_calls(self._settings)
+            self.metrics.watch(app.backend.health)
         with translated():
             app.backend.start()
 

@@ -57,7 +57,7 @@ async function remember(event) {
   try {
     const done = await send(card, index, name, force);
     $("enrol").close();
-    const more = done.photos === 1 ? " A second photo would save three of four misses." : "";
+    const more = done.photos === 1 ? " Add a second photo, in other light: people with two are recognized far more often." : "";
     say(`${done.name} is known now, by ${count(done.photos, "photo")}.${more}`);
     onDone(card, index, done.name);
   } catch (problem) {
@@ -99,7 +99,7 @@ async function cut(file, [left, top, right, bottom], margin) {
 
 function busy(is) {
   for (const id of ["enrol-ok", "enrol-force"]) $(id).disabled = is;
-  $("enrol-ok").textContent = is ? "One moment …" : "Remember";
+  $("enrol-ok").textContent = is ? "One moment …" : "Add person";
 }
 
 $("enrol").querySelector("form").onsubmit = remember;

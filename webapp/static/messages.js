@@ -37,6 +37,11 @@ const WORDS = {
   late: ["This takes longer than usual.", "The photo is safe; its answer will appear here."],
   network: ["No connection to the service.", "It is sent again as soon as there is one."],
   "too-slow": ["The connection was too slow.", "Try again, with a smaller photo if you can."],
+  "storage-full": ["The service has no room to receive this file now.", "Try again later."],
+  "unknown-host": ["The service does not know this address.", "Whoever runs it can add it to FACEREC_PUBLIC_HOSTS."],
+  forwarded: ["The service is open to its own machine alone.", "Whoever runs it must configure its proxy."],
+  "not-found": ["There is nothing at this address.", "Load the page again."],
+  "method-not-allowed": ["This cannot be done here.", "Load the page again."],
   "key-missing": ["An API key is needed.", "Try again and give the key you were given."],
   "key-unknown": ["The API key is not known.", "Check it, or ask for a new one."],
   "scope-missing": ["The API key is not good for this.", "Ask whoever gave it to you."],
@@ -64,7 +69,7 @@ const FINAL = new Set([
 export const mayRepeat = (problem) => !FINAL.has(problem.code);
 
 export function words(problem) {
-  const [what, advice] = WORDS[problem.code] ?? [`Refused: ${problem.detail || problem.code}.`, "Try again."];
+  const [what, advice] = WORDS[problem.code] ?? [`Refused: ${(problem.detail || problem.code).replace(/\.+$/, "")}.`, "Try again."];
   return { what, advice };
 }
 

@@ -47,18 +47,18 @@ function seconds(value) {
 }
 
 const known = (value) => (value === null || value === undefined ? "?" : String(value));
-const money = ({ dollars }) => (dollars === null ? "?" : `$${dollars.toFixed(dollars < 1 ? 3 : 2)}`);
+const money = ({ dollars, hours }) => (dollars === null ? `${hours.toFixed(2)} h` : `$${dollars.toFixed(dollars < 1 ? 3 : 2)}`);
 
 function figures({ queue, machines: m, answers: a, cost, outstanding }) {
   const up = m.pending + m.booting + m.ready;
   return [
     ["Waiting", known(queue.visible), "in the queue"],
-    ["Being worked on", known(queue.in_flight), `${outstanding} not answered here`],
+    ["Being worked on", known(queue.in_flight), `${outstanding} requests in flight here`],
     ["Machines", m.cap ? `${up} of ${m.cap}` : up, `${m.ready} working · ${m.booting + m.pending} on the way · ${m.stopping} stopping`],
     ["Throughput", `${a.per_minute}/min`, `${count(a.count, "answer")} in 15 min`],
-    ["Half within", seconds(a.p50), "from accepted to answered"],
-    ["95 % within", seconds(a.p95), a.slo ? `99 %: ${seconds(a.p99)}; goal ${a.slo} s` : `99 %: ${seconds(a.p99)}`],
-    ["Cost today", money(cost), `${cost.hours.toFixed(2)} h of ${cost.type}${cost.complete ? "" : ", still counting"}`],
+    ["Median latency", seconds(a.p50), "from accepted to answered"],
+    ["95th percentile", seconds(a.p95), a.slo ? `99 %: ${seconds(a.p99)}; goal ${a.slo} s` : `99 %: ${seconds(a.p99)}`],
+    [cost.dollars === null ? "Machine time today" : "Cost today", money(cost), `${cost.hours.toFixed(2)} h of ${cost.type}${cost.complete ? "" : ", still counting"}`],
     ["Set aside", known(queue.dead), "in the dead-letter queue"],
   ];
 }
@@ -101,8 +101,8 @@ let told = "";
 function controller({ at, controller: c }) {
   const ago = c.seen ? Math.max(0, Math.round(at - c.seen)) : null;
   $("controller").textContent = c.silent
-    ? "No controller has been heard of lately: no machine is started or stopped."
-    : `Heard of ${count(ago, "second")} ago.${c.decisions.length ? "" : " It has changed nothing today."}`;
+    ? "The controller does not report: no machine is started or stopped."
+    : `The controller reported ${count(ago, "second")} ago.${c.decisions.length ? "" : " It has changed nothing today."}`;
   const key = JSON.stringify(c.decisions);
   if (key === told) return;
   if (told && c.decisions.length) say(c.decisions[0].words);

@@ -7,12 +7,12 @@ import { Problem, ask, authorization, described, mended, offline } from "./api.j
 
 const MOST_FILES = 8;
 const MOST_BYTES = 6e6;
-const AT_ONCE = 4; // of the six connections a browser has, two are left for everything else
+const AT_ONCE = 2; // requests: more would share a slow line, and each would be slower
 const FEW = 4; // so many photos go one by one: each with a progress of its own
 const ATTEMPTS = 10;
 const LONGEST_PAUSE = 15;
 const RETRIED = new Set([
-  "network", "overloaded", "stopping", "rate-limited", "aws-unavailable", "in-progress", "too-slow",
+  "network", "overloaded", "stopping", "rate-limited", "aws-unavailable", "in-progress", "too-slow", "storage-full",
 ]);
 
 export function batches(photos) {

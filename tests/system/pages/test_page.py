@@ -58,7 +58,7 @@ def test_from_an_empty_gallery_to_a_recognized_face(
         expect(page.get_by_role("dialog", name="Who is this?")).to_be_visible()
         visitor.accessible()
         page.get_by_label("Name").fill(name)
-        page.get_by_role("button", name="Remember").click()
+        page.get_by_role("button", name="Add person").click()
         expect(page.get_by_role("dialog")).to_be_hidden(timeout=PATIENCE)
         expect(page.locator("#said")).to_contain_text(f"{name} is known now")
     assert set(visitor.verdict("both.jpg").split(", ")) == {"Grace Hopper", "Eileen Collins"}
