@@ -49,8 +49,12 @@ class WebMetrics:
         self.waiting = Gauge(
             "facerec_waiting", "Photos with a place", multiprocess_mode="livesum", registry=own
         )
-        self.outstanding = Gauge(
+        self._in_flight = Gauge(
             "facerec_requests_in_flight", "Accepted and not answered",
+            multiprocess_mode="livesum", registry=own,
+        )  # fmt: skip
+        self._outstanding_old_name = Gauge(
+            "facerec_ledger_outstanding", "Deprecated: facerec_requests_in_flight",
             multiprocess_mode="livesum", registry=own,
         )  # fmt: skip
         self.accepted = Counter("facerec_accepted", "Tasks SQS has acknowledged", registry=own)
@@ -69,6 +73,11 @@ class WebMetrics:
             "facerec_aws_calls", "Calls to AWS", ["service", "operation", "status"], registry=own
         )
         self._seen: dict[str, int] = {}
+
+    def set_in_flight(self, count: int) -> None:
+        """Requests that are accepted and not answered."""
+        self._in_flight.set(count)
+        self._outstanding_old_name.set(count)
 
     def request(self, route: str, status: int, outcome: str, seconds: float) -> None:
         """A request that has its response."""

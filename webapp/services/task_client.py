@@ -133,7 +133,7 @@ class TaskClient:
             raise Unavailable(str(error)) from error
         self.in_flight.accept(task_id, video=video)
         self.metrics.accepted.inc()
-        self.metrics.outstanding.set(self.in_flight.outstanding)
+        self.metrics.set_in_flight(self.in_flight.outstanding)
         return SentTask(task_id, result)
 
     def announce(self, command: str) -> None:
@@ -177,4 +177,4 @@ class TaskClient:
     def mark_done(self, task_id: str) -> None:
         """The answer of this task is known: it is outstanding no more."""
         self.in_flight.answer(task_id)
-        self.metrics.outstanding.set(self.in_flight.outstanding)
+        self.metrics.set_in_flight(self.in_flight.outstanding)
