@@ -12,6 +12,7 @@ NOUNS = {
     "up": "run the whole system on this machine",
     "recognize": "who is on these photos (no AWS)",
     "people": "the people who are known",
+    "engine": "the networks faces are embedded with",
     "photos": "the photos that are stored",
     "keys": "API keys of the web tier",
     "load": "send many photos and measure",

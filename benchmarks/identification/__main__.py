@@ -3,7 +3,10 @@
 import json
 import math
 import os
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,15 @@ import click
 from benchmarks.identification import det_plot
 from benchmarks.identification.faces import FaceEmbeddings, look_at
 from benchmarks.identification.protocol import Identification, Plan, identify, plan, sizes
+from cli.commands.engine import described_file
 from cli.friendly_errors import friendly_errors
-from facerec_tasks.recognition.embedding.description import BUILT_IN
+from facerec_tasks.recognition.embedding.description import (
+    BUILT_IN,
+    EmbedderDescription,
+    built_in,
+)
 from facerec_tasks.recognition.embedding.precision import FP32
+from facerec_tasks.recognition.embedding.presets import PRESETS
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.operating_point import DEFAULT_TARGET_FPIR
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
@@ -40,6 +49,8 @@ SIZES = (40, 400, 1600)
     "--target-fpir", type=click.FloatRange(0, 0.5, min_open=True), default=DEFAULT_TARGET_FPIR
 )
 @click.option("--engine", type=click.Choice(sorted(BUILT_IN)), default="resnet128")
+@click.option("--network", type=click.Path(exists=True, path_type=Path), help="ONNX, instead.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="arcface", show_default=True)
 @click.option("--precision", default=FP32, show_default=True, help="Or int8-… of an int8 network.")
 @click.option("--models", type=click.Path(path_type=Path), default=Path("models"))
 @click.option("--plot", "picture", type=click.Path(path_type=Path), default=Path("det.png"))
@@ -52,6 +63,8 @@ def main(
     photos: int,
     target_fpir: float,
     engine: str,
+    network: Path | None,
+    preset: str,
     precision: str,
     models: Path,
     picture: Path,
@@ -72,15 +85,32 @@ def main(
             for size in sizes(known, photos, people or SIZES)
         ]
         begin = time.perf_counter()
-        looked_at = look_at(_photos(plans), models, engine, precision, jobs)
+        with _models(models, engine, network, preset) as (folder, described):
+            looked_at = look_at(_photos(plans), folder, described, precision, jobs)
         seconds = time.perf_counter() - begin
         faces = {photo: found.central for photo, found in looked_at.items()}
-        empty = Gallery.empty(engine, precision=precision, target_fpir=target_fpir)
+        empty = Gallery.empty(described, precision=precision, target_fpir=target_fpir)
         found = [identify(empty, one, faces, photos) for one in plans]
-    det_plot.draw(picture, f"{engine} {precision}, {len(faces)} photos", found, target_fpir)
+    det_plot.draw(picture, f"{empty.engine} {precision}, {len(faces)} photos", found, target_fpir)
     _report(found, looked_at, picture)
     if as_json:
-        click.echo(json.dumps(_as_dict(engine, precision, seconds, found)))
+        click.echo(json.dumps(_as_dict(empty.engine, precision, seconds, found)))
+
+
+@contextmanager
+def _models(
+    models: Path, engine: str, network: Path | None, preset: str
+) -> Iterator[tuple[Path, EmbedderDescription]]:
+    """A folder with the detector's networks and the embedder's, and what describes that."""
+    if network is None:
+        yield models, built_in(engine)
+        return
+    described, data = described_file(network, preset, "own-network")
+    with tempfile.TemporaryDirectory() as made:
+        for path in models.resolve().glob("*.onnx"):
+            (Path(made) / path.name).symlink_to(path)
+        (Path(made) / f"{described.name}.onnx").write_bytes(data)
+        yield Path(made), described
 
 
 def _read(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:

@@ -9,10 +9,13 @@ from pathlib import Path
 import click
 import numpy as np
 
+from facerec_tasks.recognition.embedding.description import EmbedderDescription
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import DetectedFaces, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
+
+Engine = str | EmbedderDescription
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -33,7 +36,7 @@ _recognizer: Recognizer | None = None
 
 
 def look_at(
-    photos: Sequence[Path], models_dir: Path, engine: str, precision: str, jobs: int
+    photos: Sequence[Path], models_dir: Path, engine: Engine, precision: str, jobs: int
 ) -> dict[Path, FaceEmbeddings]:
     """The face of each photo. Shows progress; photos are looked at once however often they come."""
     unique = list(dict.fromkeys(photos))
@@ -50,7 +53,7 @@ def look_at(
     return faces
 
 
-def _start(models_dir: Path, engine: str, precision: str) -> None:
+def _start(models_dir: Path, engine: Engine, precision: str) -> None:
     global _recognizer
     _recognizer = Recognizer.load(models_dir, Gallery.empty(engine, precision=precision))
 

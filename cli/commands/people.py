@@ -8,6 +8,7 @@ import numpy as np
 
 from cli.commands.calibrate import calibrate
 from cli.commands.people_edit import COMMANDS
+from cli.commands.people_engine import engine
 from cli.commands.precision import precision
 from cli.enrolled import enrolled_people, set_collection
 from cli.enrolment import enrol, photos_to_enrol
@@ -44,6 +45,7 @@ people.add_command(calibrate)
 people.add_command(precision)
 for command in COMMANDS:
     people.add_command(command)
+people.add_command(engine)
 
 
 @people.command()

@@ -55,7 +55,8 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
         people, model_files = People(state), ModelFiles(state, get_settings())
         known = people.gallery()
         name = FP32 if wanted == FP32 else _made(people, model_files, known, network)
-        recognizer = model_files.recognizer(Gallery.empty(known.engine, precision=name))
+        like = Gallery.empty(known.embedder, precision=name)
+        recognizer = model_files.recognizer(like)
         seen: list[Accuracy] = []
 
         def approve(before: Gallery, after: Gallery) -> None:
@@ -68,10 +69,12 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
             model_files.publish(after)
 
         with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:
-            gallery = people.recompute(name, _embedder(recognizer, shown.update), approve)
-        model_files.forget_others(gallery)
+            gallery = people.recompute(like, embedder_of(recognizer, shown.update), approve)
+        model_files.forget_unused()
         broadcast_gallery_change()
-        click.echo(_as_json(gallery, *seen) if as_json else f"{len(gallery)} people are in {name}")
+        click.echo(
+            as_json_of(gallery, *seen) if as_json else f"{len(gallery)} people are in {name}"
+        )
 
 
 def _made(people: People, model_files: ModelFiles, known: Gallery, network: Path | None) -> str:
@@ -101,9 +104,11 @@ def _faces(people: People, model_files: ModelFiles, known: Gallery) -> NDArray[n
     return quantization.faces_of(recognizer, (people.photo(photo_id) for photo_id in drawn))
 
 
-def _embedder(
+def embedder_of(
     recognizer: Recognizer, looked: Callable[[int], object]
 ) -> Callable[[bytes, FaceBox | None], Embeddings | None]:
+    """For :meth:`.People.recompute`."""
+
     def embed(photo: bytes, box: FaceBox | None) -> Embeddings | None:
         seen = recognizer.detect_and_embed(photo)
         looked(1)
@@ -113,7 +118,9 @@ def _embedder(
     return embed
 
 
-def _as_json(gallery: Gallery, before: Accuracy, after: Accuracy) -> str:
+def as_json_of(gallery: Gallery, *seen: Accuracy) -> str:
+    """``seen``: before and after, if there was anybody."""
+
     def plain(accuracy: Accuracy) -> dict[str, Any]:
         """JSON has no "not a number"."""
         return {
@@ -121,5 +128,7 @@ def _as_json(gallery: Gallery, before: Accuracy, after: Accuracy) -> str:
             for name, value in asdict(accuracy).items()
         }
 
-    report = {"precision": gallery.precision, "before": plain(before), "after": plain(after)}
+    report: dict[str, Any] = {"engine": gallery.engine, "precision": gallery.precision}
+    if seen:
+        report |= {"before": plain(seen[0]), "after": plain(seen[1])}
     return json.dumps(report, indent=2)

@@ -112,12 +112,11 @@ class Recognizer:
 
     def __init__(self, detector: Detector, embedder: Embedder, gallery: Gallery) -> None:
         """Raises :class:`EngineMismatch` when another engine, or precision, made the gallery."""
-        made_by = (gallery.engine, gallery.precision)
-        if made_by != (embedder.name, embedder.precision):
+        if (gallery.embedder, gallery.precision) != (embedder.description, embedder.precision):
             raise EngineMismatch(
-                f"the gallery holds embeddings of {' '.join(made_by)}, the engine is "
-                f"{embedder.name} {embedder.precision}: enrol its people again with this engine, "
-                "or switch them with `facerec people precision`"
+                f"the gallery holds embeddings of {gallery.engine} {gallery.precision}, the engine "
+                f"is {embedder.name} {embedder.precision}: switch its people with `facerec people "
+                "engine` or `facerec people precision`"
             )
         self._detector = detector
         self._finder = FaceFinder(detector)
@@ -148,8 +147,8 @@ class Recognizer:
 
     def fits(self, gallery: Gallery) -> bool:
         """Whether that gallery can be searched with this engine."""
-        mine = (self._embedder.name, self._embedder.precision)
-        return mine == (gallery.engine, gallery.precision)
+        mine = (self._embedder.description, self._embedder.precision)
+        return mine == (gallery.embedder, gallery.precision)
 
     def with_gallery(self, gallery: Gallery) -> Self:
         """The same engine with another gallery; raises :class:`EngineMismatch`."""

@@ -31,13 +31,22 @@ def load(models_dir: Path, network: str, engine: str = "resnet128", precision: s
     if not path.is_file():
         remedy = REMEDY.format(models_dir, engine) if precision == FP32 else INT8_REMEDY
         raise ModelMissing(f"{path} is missing; {remedy}")
+    try:
+        return _session(str(path))
+    except Exception as error:  # ONNX Runtime's own have no common base but this
+        raise ModelMissing(f"{path} cannot be used: {error}") from error
+
+
+def of_bytes(network: bytes) -> Any:
+    """The session of a network that no other file belongs to; raises what ONNX Runtime raises."""
+    return _session(network)
+
+
+def _session(network: str | bytes) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # warnings about hardware probing are no news to anyone
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own have no common base but this
-        raise ModelMissing(f"{path} cannot be used: {error}") from error
+    return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])

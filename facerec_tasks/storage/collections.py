@@ -5,10 +5,11 @@ name (:mod:`.layout`) and exists while its gallery does.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from facerec_tasks.errors import PreconditionFailed
-from facerec_tasks.recognition.gallery.header import GalleryError
+from facerec_tasks.recognition.gallery.header import GalleryError, read_header
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
@@ -23,6 +24,14 @@ class NoSuchCollection(GalleryError):
 
 class CollectionExists(GalleryError):
     """Raised when a collection is created twice."""
+
+
+@dataclass(frozen=True)
+class UsedEngine:
+    """What made the embeddings of a collection."""
+
+    engine: str
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,14 @@ class Collections:
         below = layout.GALLERY_COLLECTIONS
         found = (name.removeprefix(below) for name in self._state.names(below))
         return (DEFAULT, *sorted(n.removesuffix(end) for n in found if n.endswith(end)))
+
+    def engines(self) -> Iterator["UsedEngine"]:
+        """What made the embeddings of each; raises :class:`GalleryError`."""
+        for name in self.names():
+            stored = self._state.find(keys_of(name).gallery)
+            if stored is not None:
+                header, _ = read_header(stored.data)
+                yield UsedEngine(str(header.get("engine")), str(header.get("precision")))
 
     def create(self, collection: str, gallery: bytes) -> None:
         """With a gallery of nobody; raises :class:`CollectionExists`."""

@@ -17,6 +17,7 @@ VIDEO_RECORDS = "videos/"
 GALLERY = "gallery/"
 GALLERY_PHOTOS = "gallery/photos/"
 GALLERY_NETWORKS = "gallery/networks/"
+GALLERY_ENGINES = "gallery/engines/"
 GALLERY_CURRENT = "gallery/current.gallery"
 GALLERY_COLLECTIONS = "gallery/collections/"
 """A collection by name has a folder here, with ``current.gallery`` and ``photos/``."""
@@ -94,6 +95,16 @@ def video_folder(task_id: str) -> str:
 def video_record(name: str) -> str:
     """The answer to the video ``name`` of the Lambda functions; ``name`` is URL-quoted."""
     return f"{VIDEO_RECORDS}{name}.json"
+
+
+def engine_network(name: str, sha256: str) -> str:
+    """The network of an engine that was added."""
+    return f"{GALLERY_ENGINES}{name}-{sha256[:16]}.onnx"
+
+
+def engine_description(name: str) -> str:
+    """What is known of it besides."""
+    return f"{GALLERY_ENGINES}{name}.json"
 
 
 def gallery_photo(photo_id: str) -> str:

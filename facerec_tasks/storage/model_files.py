@@ -1,24 +1,25 @@
 """The networks a gallery asks for, on this machine.
 
-Those in fp32 were converted when the machine was set up. An int8 network is made from the photos of
-one's own people, so it lies beside their gallery and a machine fetches it when it first needs it.
+The product's own in fp32 were converted when the machine was set up. An int8 network is made from
+the photos of one's own people, and an engine may be one that was added: both lie beside the
+gallery, and a machine fetches them when it first needs them.
 """
 
-from collections.abc import Iterator
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.recognition.detection.detector import Detector
 from facerec_tasks.recognition.embedding import precision
+from facerec_tasks.recognition.embedding.description import EmbedderDescription
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.gallery import Gallery
-from facerec_tasks.recognition.gallery.header import info
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
-from facerec_tasks.storage.collections import DEFAULT, Collections, keys_of
+from facerec_tasks.storage.collections import Collections
 from facerec_tasks.storage.people import ORPHAN_AGE
 from facerec_tasks.storage.state_bucket import StateBucket
 
@@ -55,27 +56,21 @@ class ModelFiles:
             path = self._folder(gallery) / _file(gallery.engine, gallery.precision)
             self._state.put(_stored(gallery.engine, gallery.precision), path.read_bytes())
 
-    def forget_others(self, gallery: Gallery) -> None:
-        """Erases the int8 networks that this gallery does not use, but for new ones.
+    def forget_unused(self) -> None:
+        """Erases the int8 networks that no collection uses, but for new ones.
 
         A new one may belong to a change of precision under way on another machine.
         """
-        used = {_stored(gallery.engine, gallery.precision), *self._used_by_collections()}
+        used = {_stored(one.engine, one.precision) for one in Collections(self._state).engines()}
         oldest = datetime.now(UTC) - ORPHAN_AGE
         for entry in list(self._state.list(layout.GALLERY_NETWORKS)):
             if entry.name not in used and entry.modified < oldest:
                 self._state.erase(entry.name)
 
-    def _used_by_collections(self) -> Iterator[str]:
-        """Networks of the collections by name."""
-        for name in Collections(self._state).names():
-            stored = self._state.find(keys_of(name).gallery)
-            if stored is not None and name != DEFAULT:
-                found = info(stored.data)
-                yield _stored(found.engine, found.precision)
-
     def _folder(self, gallery: Gallery) -> Path:
         """Where the embedder's network lies; fetched there if need be."""
+        if gallery.embedder.sha256 is not None:
+            return self._added(gallery.embedder, gallery.embedder.sha256)
         if gallery.precision == precision.FP32:
             return self._models_dir
         file = _file(gallery.engine, gallery.precision)
@@ -85,6 +80,19 @@ class ModelFiles:
         self._fetch(gallery, self._fetched / file)
         return self._fetched
 
+    def _added(self, described: EmbedderDescription, sha256: str) -> Path:
+        folder = self._fetched / sha256
+        path = folder / _file(described.name, precision.FP32)
+        if not path.is_file() or _sha256(path.read_bytes()) != sha256:
+            stored = self._state.find(layout.engine_network(described.name, sha256))
+            if stored is None or _sha256(stored.data) != sha256:
+                raise ModelMissing(
+                    f"the network of the engine {described.name} is not in the state bucket; "
+                    "add it again: facerec engine add"
+                )
+            write_atomically(path, stored.data)
+        return folder
+
     def _fetch(self, gallery: Gallery, path: Path) -> None:
         stored = self._state.find(_stored(gallery.engine, gallery.precision))
         if stored is None or precision.of_network(stored.data) != gallery.precision:
@@ -93,6 +101,10 @@ class ModelFiles:
                 "run: facerec people precision fp32"
             )
         write_atomically(path, stored.data)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _is_whole(path: Path, name: str) -> bool:

@@ -23,7 +23,7 @@ from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery import edits, identifiers
 from facerec_tasks.recognition.gallery.calibration import calibrated
-from facerec_tasks.recognition.gallery.enrolment import Sample, check_precision
+from facerec_tasks.recognition.gallery.enrolment import Sample, check_made_by
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError, NoSuchPerson
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
@@ -169,16 +169,16 @@ class People:
 
     def recompute(
         self,
-        precision: str,
+        like: Gallery,
         embed: Callable[[bytes, FaceBox | None], Embeddings | None],
         approve: Callable[[Gallery, Gallery], None],
     ) -> Gallery:
-        """Computes every embedding again, from the photos that were kept, in another precision.
+        """Computes every embedding again, from the photos that were kept.
 
-        ``embed`` gives the embedding [dimension] of the face at that box of a photo (without a box
-        the largest), if it is found. ``approve`` is shown the gallery before and after and raises
-        what keeps it from being changed. What others edit meanwhile is kept. Raises
-        :class:`GalleryError` when a face came without a photo.
+        ``like`` is an empty gallery of the other engine or precision. ``embed`` gives the embedding
+        [dimension] of the face of a photo in that box, if it is there. ``approve`` is shown the
+        gallery before and after and raises what keeps it from being changed. What others edit
+        meanwhile is kept. Raises :class:`GalleryError` when a face came without a photo.
         """
         known: dict[str, Embeddings] = {}
 
@@ -197,7 +197,7 @@ class People:
                     raise GalleryError(f"no face is found on a photo of {name}: enrol {name} again")
                 known[face.id] = embedding
             rows = [known[face.id] for face in gallery.faces]
-            return gallery.recomputed(np.stack(rows) if rows else gallery.embeddings, precision)
+            return gallery.recomputed(np.stack(rows) if rows else like.embeddings, like)
 
         before = self.gallery()
         approve(before, changed(before))  # the long part, before the edit's time begins to run
@@ -321,7 +321,7 @@ def _with(gallery: Gallery, fresh: Sequence[_NewFace], names: Mapping[str, str])
         ]
         if chosen:
             for face in chosen:
-                check_precision(face.sample, gallery)
+                check_made_by(face.sample, gallery)
             embeddings = np.stack([face.sample.embedding for face in chosen])
             records = [face.record for face in chosen]
             gallery = _with_person(gallery, person, names, embeddings, records)

@@ -156,6 +156,19 @@ def _ensure_one(out: Path, network: Network, weights: Path | None) -> Path | Non
     return path
 
 
+def resnet128_of(weights: bytes) -> bytes:
+    """The ONNX file of a network of resnet128's structure, from dlib's ``.dat``.
+
+    Raises :class:`CheckpointError`.
+    """
+    digest = hashlib.sha256(weights).hexdigest()
+    try:
+        model = networks.resnet128(read_dlib(weights)).model({"source_sha256": digest})
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ValidationError) as error:
+        raise CheckpointError(f"it holds another network: {error!r}") from error
+    return bytes(model.SerializeToString())
+
+
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -189,6 +202,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.precision == INT8 and (options.engine != "resnet128" or not options.photos):
         parser.error("--precision int8 is for the engine resnet128 and needs --photos")
+    if options.weights and options.engine != "facenet":
+        parser.error(
+            f"--weights is for the engine facenet: {options.engine} has weights of its own; "
+            "another network: facerec engine add FILE"
+        )
     try:
         made = ensure(options.out, options.engine, options.weights, options.sha256)
         if options.precision == INT8:

@@ -5,7 +5,7 @@ be given the right name. Once without its whole person, as a photo of a stranger
 given none. Both times the rule of :class:`.Gallery` decides.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -111,16 +111,8 @@ def rates(trials: Trials, threshold: float, margin: float) -> Rates:
 def of_some(gallery: Gallery, people: int, seed: int = 0) -> Gallery:
     """A gallery of so many of the people, drawn at random, with the same rule."""
     drawn = np.random.default_rng(seed).permutation(len(gallery))[:people]
-    chosen = np.sort(drawn)
-    rows = np.flatnonzero(np.isin(gallery.person_index, chosen))
-    smaller = replace(
-        gallery,
-        names=tuple(gallery.names[person] for person in chosen.tolist()),
-        person_index=np.searchsorted(chosen, gallery.person_index[rows]).astype(np.int32),
-        embeddings=gallery.embeddings[rows],
-        photos=tuple(gallery.photos[row] for row in rows.tolist()),
-    )
-    return smaller.at_target()
+    rows = np.flatnonzero(np.isin(gallery.person_index, drawn))
+    return gallery.selected(rows, gallery.person_index)
 
 
 def stranger_scores(trials: Trials, margin: float) -> Distances:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from facerec_tasks.recognition.detection.detector import MIN_VISIBLE, Detection
+from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, NoSuchPerson
@@ -63,8 +64,8 @@ class Sample:
     """As it was given, in its own format."""
     embedding: Embeddings
     """[dimension]"""
-    precision: str = FP32
-    """What it was computed in: it may be enrolled in a gallery of that precision only."""
+    made_by: tuple[str, str, str | None] = (RESNET128.name, FP32, None)
+    """:attr:`.Gallery.made_by` of the only galleries it may be enrolled in."""
     box: FaceBox | None = None
     """Which face of the photo it is."""
 
@@ -116,12 +117,8 @@ class Enroller:
             return _cut_off()
         if strict and (refused := _poor(found.detail, face)):
             return refused
-        return Sample(photo, found.embeddings[nth], self.precision, box_of(found, nth))
-
-    @property
-    def precision(self) -> str:
-        """Of the embeddings it computes."""
-        return self._recognizer.gallery.precision
+        made_by = self._recognizer.gallery.made_by
+        return Sample(photo, found.embeddings[nth], made_by, box_of(found, nth))
 
 
 class Batch:
@@ -154,7 +151,7 @@ class Batch:
         sample = self._enroller.examine(photo, strict=self._strict)
         if isinstance(sample, Refused):
             return sample
-        check_precision(sample, self.gallery)
+        check_made_by(sample, self.gallery)
         if self._strict and (somebody := conflict(sample, person, self.gallery)):
             return somebody
         self.samples.setdefault(person, []).append(sample)
@@ -218,12 +215,12 @@ def box_of(found: DetectedFaces, nth: int) -> FaceBox:
     return FaceBox.of_pixels(face.box, face.score, picture.width, picture.height)
 
 
-def check_precision(sample: Sample, gallery: Gallery) -> None:
+def check_made_by(sample: Sample, gallery: Gallery) -> None:
     """Raises :class:`EngineMismatch` for a sample whose embedding must not enter the gallery."""
-    if sample.precision != gallery.precision:
+    if sample.made_by != gallery.made_by:
         raise EngineMismatch(
-            f"the people have been switched to {gallery.precision} while a photo was looked at in "
-            f"{sample.precision}: enrol it again"
+            f"the people have been switched to {' '.join(gallery.made_by[:2])} while a photo was "
+            f"looked at in {' '.join(sample.made_by[:2])}: enrol it again"
         )
 
 

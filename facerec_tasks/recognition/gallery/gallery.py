@@ -229,6 +229,11 @@ class Gallery:
         return self.description or built_in(self.engine)
 
     @property
+    def made_by(self) -> tuple[str, str, str | None]:
+        """Engine, precision and network: embeddings that differ in it do not mix."""
+        return self.engine, self.precision, self.embedder.sha256
+
+    @property
     def effective_people(self) -> float:
         """See :func:`.operating_point.effective_people`."""
         return operating_point.effective_people(np.bincount(self.person_index))
@@ -349,10 +354,28 @@ class Gallery:
             raise NameTaken(f"{new} is there already")
         return replace(self, names=(*self.names[:index], new, *self.names[index + 1 :]))
 
-    def recomputed(self, embeddings: Embeddings, precision: str) -> Self:
-        """The same photos, their embeddings [rows, dimension] computed in another precision."""
-        rows = self._compatible(embeddings)
-        return replace(self, embeddings=rows, precision=precision)
+    def recomputed(self, embeddings: Embeddings, like: "Gallery") -> Self:
+        """The same photos, their embeddings [rows, dimension] computed as ``like`` has them.
+
+        By another embedder distances mean something else: the threshold follows the target then.
+        """
+        rows = like._compatible(embeddings)
+        changed = replace(
+            self,
+            engine=like.engine,
+            description=like.description,
+            embeddings=rows,
+            precision=like.precision,
+        )
+        if like.embedder == self.embedder:
+            return changed
+        return replace(
+            changed,
+            threshold=like.threshold,
+            margin=like.margin,
+            impostor_shift=0.0,
+            target_fpir=self.target_fpir or like.target_fpir,
+        ).at_target()
 
     def with_threshold(self, threshold: float | None, margin: float | None = None) -> Self:
         """The same people under another rule; None names the nearest, however far."""

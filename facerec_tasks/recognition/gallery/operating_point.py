@@ -21,6 +21,9 @@ village), which the model does not know."""
 MOST_SHIFT = 0.5
 """Standard deviations of the impostors' distances by which a gallery's own searches move the
 threshold at most: a person enrolled under two names must not make everybody unknown."""
+CAUTION = 0.5
+"""Standard errors (of a Poisson count) added to the false matches among a gallery's own people: who
+is enrolled may be less alike than those who come by."""
 SECOND_PHOTO = 1.75
 """Each doubling of a person's photos adds so many people's chance of a false match: measured on 40
 people with four photos each, 2.8 times as many strangers within 0.54 of two photos (or their mean)
@@ -69,6 +72,7 @@ def shift(
     ranked = searches.scores[order]
     counted = np.concatenate([[0.0], np.cumsum(searches.weights[order])])
     within = counted[np.searchsorted(ranked, expected.thresholds, "right")]
+    within += CAUTION * np.sqrt(within)
     fpir = (model.trials * expected.fpir + within) / (model.trials + trials)
     moved = _highest(expected.thresholds, fpir, target) - _highest(
         expected.thresholds, expected.fpir, target

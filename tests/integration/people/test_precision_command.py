@@ -191,7 +191,7 @@ def test_edits_meanwhile_are_kept(
         embedding: Embeddings = recognizer.detect_and_embed(photo).embeddings[0]
         return embedding
 
-    made = people.recompute(name, embed, edits)
+    made = people.recompute(recognizer.gallery, embed, edits)
     assert made.names == ("Amazing Grace", "New")
     assert people.gallery().to_bytes() == made.to_bytes()
     (new,) = made.embeddings[made.person_index == 1]
@@ -211,7 +211,7 @@ def test_a_photo_looked_at_in_the_old_precision_is_not_enrolled(
 
 def test_a_photo_on_which_no_face_is_found_any_more_is_named(people: People) -> None:
     with pytest.raises(GalleryError, match="no face is found on a photo of"):
-        people.recompute("fp32", lambda *_: None, lambda *_: None)
+        people.recompute(Gallery.empty("resnet128"), lambda *_: None, lambda *_: None)
 
 
 def test_a_machine_without_the_network_hands_photos_back(
