@@ -21,7 +21,7 @@ from facerec_tasks.recognition.gallery.enrolment import (
 )
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.records import FaceBox
-from facerec_tasks.recognition.images.decoding import Picture
+from facerec_tasks.recognition.images.picture import Picture
 from facerec_tasks.recognition.recognizer import DetectedFaces
 from local.samples import portraits
 
@@ -184,16 +184,17 @@ def test_what_cannot_be_a_name_is_refused_before_the_photo_is_looked_at(batch: B
 def test_the_face_that_was_enrolled_is_found_again_on_its_photo() -> None:
     """Of three faces in a row, by where it was; not when nothing is there any more."""
     picture = Picture(np.zeros((100, 300, 3), np.uint8), 300, 100)
+    detail = Image.fromarray(picture.rgb)
     faces = tuple(
         Detection((left, 10.0, left + 60, 80.0), 0.9, ((0.0, 0.0),) * 5) for left in (0, 100, 200)
     )
-    found = DetectedFaces(picture, faces, np.zeros((3, 128), np.float32))
+    found = DetectedFaces(picture, detail, faces, np.zeros((3, 128), np.float32))
     for nth in range(3):
         left, top, width, height, score = box_of(found, nth)
         moved = FaceBox(left + 0.01, top - 0.02, width * 1.1, height, score)
         assert face_at(found, moved) == nth
     assert face_at(found, FaceBox(0.2, 0.1, 0.2, 0.7, 0.9)) is None
     assert face_at(found, None) == 0
-    nobody = DetectedFaces(picture, (), np.zeros((0, 128), np.float32))
+    nobody = DetectedFaces(picture, detail, (), np.zeros((0, 128), np.float32))
     assert face_at(nobody, None) is None
     assert face_at(nobody, FaceBox(0, 0, 1, 1, 1)) is None
