@@ -25,6 +25,7 @@ from autoscale.launch_breaker import LaunchBreaker
 from autoscale.launcher import Launcher
 from autoscale.lease import ControllerLock, LeaderLease
 from autoscale.metrics import ControllerMetrics, serve
+from autoscale.min_instances import min_instances
 from autoscale.model import (
     PROFILES,
     FleetSnapshot,
@@ -44,6 +45,7 @@ from autoscale.signals import (
     read_in_flight,
 )
 from autoscale.state import StateStore
+from autoscale.step_schedule import WATCH, WORKING, StepSchedule
 from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings
@@ -52,12 +54,6 @@ from facerec_tasks.storage.state_bucket import StateBucket
 
 logger = logging.getLogger("autoscale.controller")  # not __main__
 
-WORKING = 2.0
-RESTING = 20.0
-STANDBY = 5.0
-"""Seconds between two steps: with work, without, and while another controller acts."""
-WATCH = 0.5
-"""Seconds between two looks at the ledger, which cost nothing."""
 LISTING_AT_REST = 60.0
 WRITE_WORKING, WRITE_RESTING = 10.0, 300.0
 """Seconds within which decisions that changed nothing are stored."""
@@ -127,9 +123,8 @@ class Controller:
         self._estimator = Estimator(self._state)
         self._memory = PolicyState()
         self._serving = ServiceCapacity()
-        self._working = True
-        self._outstanding = 0
-        self._last_step = self._last_listing = float("-inf")
+        self._schedule = StepSchedule()
+        self._last_listing = float("-inf")
 
     def run(self, stopped: threading.Event) -> None:
         """Steps until ``stopped`` is set. Machines are left as they are."""
@@ -138,9 +133,10 @@ class Controller:
         while not stopped.is_set():
             self._heartbeat.touch()
             ledger = read_in_flight(self._settings.in_flight_urls, time.time())
-            if self._due(ledger):
+            outstanding = ledger.outstanding if ledger else None
+            if self._schedule.due(time.monotonic(), outstanding, acting=self._acting):
                 self._guarded(partial(self._step_if_leader, ledger))
-                self._last_step = time.monotonic()
+                self._schedule.stepped(time.monotonic())
             stopped.wait(WATCH)
         self._end()
 
@@ -150,15 +146,6 @@ class Controller:
         if self._acting:
             self._guarded(self._log.flush)
         self._guarded(self._lease.release)
-
-    def _due(self, ledger: InFlightReading | None) -> bool:
-        waited = time.monotonic() - self._last_step
-        outstanding = ledger.outstanding if ledger else 0
-        woken = outstanding > 0 and self._outstanding == 0
-        self._outstanding = outstanding
-        if not self._acting:
-            return waited >= STANDBY
-        return woken or waited >= (WORKING if self._working else RESTING) - WATCH / 2
 
     def _guarded(self, action: Callable[[], Any]) -> None:
         """Runs a step, or keeps its decision: neither may end the loop."""
@@ -203,6 +190,8 @@ class Controller:
         limits = replace(
             self._estimator.estimates.applied_to(limits_of(self._settings)),
             launch_limit=self._breaker.limit(now),
+            useful=self._estimator.useful(now),
+            least=self._least(now),
         )
         plan = decide(FleetSnapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
         up = sum(m.live and m.ready is not False for m in machines)
@@ -224,9 +213,13 @@ class Controller:
             done,
         )
         self.metrics.observe(decision)
-        within = 0.0 if plan.changes else WRITE_WORKING if self._working else WRITE_RESTING
+        within = 0.0 if plan.changes else WRITE_WORKING if self._schedule.working else WRITE_RESTING
         self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
+
+    def _least(self, now: float) -> int:
+        s = self._settings
+        return min(s.max_instances, min_instances(s.min_instances, s.min_instances_schedule, now))
 
     def _read(self, ledger: InFlightReading | None, now: float) -> StepReadings:
         seen = StepReadings(ledger=ledger)
@@ -236,7 +229,7 @@ class Controller:
             logger.warning("the counts of the queue could not be read: %s", error)
         seen.demand = self._signals.take(seen.counts, seen.ledger, now, self._serving)
         try:
-            seen.machines = self._list(now, fresh=self._working or seen.work)
+            seen.machines = self._list(now, fresh=self._schedule.working or seen.work)
         except AWS_CALL_ERRORS as error:
             logger.warning("the machines could not be listed: %s", error)
             seen.demand = None  # blind: nothing may be changed
@@ -259,8 +252,10 @@ class Controller:
         live = [m for m in seen.machines if m.live]
         ready = [m.id for m in live if m.ready]
         self._breaker.came_up(ready)
-        for machine in ready:
-            self._estimator.booted(machine, self._health.booted(machine))
+        for machine in live:
+            if machine.ready:
+                booted = self._health.booted(machine.id)
+                self._estimator.booted(machine.id, booted, machine.since)
         answered = seen.ledger.answered if seen.ledger else None
         demand = seen.demand
         # While videos keep processes busy, answers do not say how long a photo takes.
@@ -289,7 +284,7 @@ class Controller:
         self._executor.reconcile_names(now)
         self._guarded(partial(self._estimator.keep, now))
         live = [m for m in self._executor.known_machines if m.live]
-        self._working = bool(plan.target or live or seen.work)
+        self._schedule.working = bool(plan.target or live or seen.work)
         if self._poller:
             self._poller.want(
                 len(live),

@@ -97,6 +97,8 @@ def _limits(limits: ScalingLimits) -> dict[str, Any]:
             "processes": limits.processes,
             "boot": limits.boot,
             "boot_worst": limits.boot_worst,
+            "useful": limits.useful,
+            "least": limits.least,
         }
     )
 

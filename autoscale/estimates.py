@@ -13,6 +13,8 @@ KEPT = 20
 """Observations that count."""
 ENOUGH = 5
 """Boots after which the assumption that none takes longer than usual is dropped."""
+TAIL = 2.3
+"""Standard deviations above the mean that one boot in a hundred exceeds, if they are normal."""
 LEAST_WORST = 30.0
 """Seconds below which no boot is given up on the strength of faster ones."""
 MOST_WORST = 600.0
@@ -39,7 +41,7 @@ class Estimates:
         processes = self.processes or limits.processes
         service = limits.service
         if self.services:
-            service = _up(_quantile(self.services, 0.75), 0.01)
+            service = _up(sum(self.services) / len(self.services), 0.005)
         boot, worst = self._boot(limits)
         return replace(limits, processes=processes, service=service, boot=boot, boot_worst=worst)
 
@@ -48,7 +50,7 @@ class Estimates:
         if not self.boots:
             return limits.boot, max(limits.boot_worst, self.given_up)
         mean = _up(sum(self.boots) / len(self.boots), 0.5)
-        worst = max(self.boots)
+        worst = max(*self.boots, mean + TAIL * _deviation(self.boots))
         if len(self.boots) < ENOUGH:
             worst *= 1.5
         return mean, max(LEAST_WORST, _up(worst, 1.0), self.given_up)
@@ -123,9 +125,9 @@ class ServiceTimeMeter:
         return processes * up * seconds / max(1, done)
 
 
-def _quantile(values: Sequence[float], share: float) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def _deviation(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return math.sqrt(sum((v - mean) ** 2 for v in values) / len(values))
 
 
 def _up(value: float, step: float) -> float:

@@ -3,12 +3,15 @@
 import logging
 
 from autoscale.estimates import NAME, Estimates, ServiceTimeMeter
+from autoscale.saturation import SaturationMonitor
 from autoscale.state import StateStore
 
 logger = logging.getLogger(__name__)
 
 KEEP_EVERY = 60.0
 ASSUMED_PROCESSES = 2
+TOGETHER = 2.0
+"""Seconds: the controller sees machines once in so many."""
 
 
 class Estimator:
@@ -17,7 +20,9 @@ class Estimator:
     def __init__(self, state: StateStore) -> None:
         self._state = state
         self._watch = ServiceTimeMeter()
+        self._saturation = SaturationMonitor()
         self._booted: dict[str, float] = {}
+        self._batch: list[tuple[float, float]] = []
         self._answered: int | None = None
         self._stored = self.estimates = Estimates()
         self._kept_at = float("-inf")
@@ -39,11 +44,25 @@ class Estimator:
             self._state.put(NAME, self.estimates.to_json())
             self._stored = self.estimates
 
-    def booted(self, machine: str, seconds: float | None) -> None:
-        """A machine is up; the same boot counts once."""
-        if seconds is not None and seconds > 0 and self._booted.get(machine) != seconds:
-            self._booted[machine] = seconds
+    def booted(self, machine: str, seconds: float | None, since: float) -> None:
+        """A machine that was started at ``since`` is up; the same boot counts once.
+
+        Machines that were started together and came up together are one observation.
+        """
+        if seconds is None or seconds <= 0 or self._booted.get(machine) == seconds:
+            return
+        self._booted[machine] = seconds
+        alike = any(
+            abs(since - at) < TOGETHER and abs(seconds - other) < TOGETHER
+            for at, other in self._batch
+        )
+        self._batch = [*self._batch[-50:], (since, seconds)]
+        if not alike:
             self.estimates = self.estimates.booted(seconds)
+
+    def useful(self, now: float) -> int | None:
+        """Machines beyond which no more work was done lately; None: not seen."""
+        return self._saturation.useful(now)
 
     def gave_up(self, seconds: float) -> None:
         """A boot was given up after so long."""
@@ -58,6 +77,9 @@ class Estimator:
         each = self.estimates.processes or ASSUMED_PROCESSES
         seconds = self._watch.look(now, answered, waiting, up, each)
         if seconds is not None:
-            self.estimates = self.estimates.served(seconds)
+            self._saturation.measured(now, up, each * up / seconds)
+            useful = self.useful(now)
+            if useful is None or up <= useful:  # beyond, a shared bottleneck is measured
+                self.estimates = self.estimates.served(seconds)
         before, self._answered = self._answered, answered
         return answered is not None and before is not None and answered > before

@@ -1,4 +1,4 @@
-"""Decisions in plain words: what was seen, what the law made of it, why not more, why not less."""
+"""Decisions in plain words: readings, the formula's result, actions, why not more and not fewer."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ def explain(decision: Decision) -> str:
         f"{when:%Y-%m-%d %H:%M:%S} UTC, step {decision.step}:",
         _seen(decision),
         _fleet(decision),
-        _law(decision),
+        _need(decision),
         _done(decision),
     ]
     if decision.not_more:
@@ -52,7 +52,7 @@ def _fleet(decision: Decision) -> str:
     return f"Machines: {', '.join(states) or 'none'}."
 
 
-def _law(decision: Decision) -> str:
+def _need(decision: Decision) -> str:
     held = f", held at {decision.target}" if decision.target != decision.need else ""
     return f"Needed: {decision.need} ({decision.reason}){held}."
 

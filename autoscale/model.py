@@ -6,6 +6,9 @@ Times are Unix seconds, durations seconds, rates tasks per second, unless a name
 from dataclasses import dataclass, field
 from typing import Literal
 
+from autoscale.keep_alive import Level
+from autoscale.warm_fleet import Sample
+
 InstanceState = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 """EC2's names: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html"""
 
@@ -15,7 +18,9 @@ LIVE: frozenset[InstanceState] = frozenset({"pending", "running"})
 Accuracy = Literal["exact", "lower", "upper", "counts"]
 """What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
 
-Reason = Literal["unknown", "rest", "one", "hedge", "rate", "backlog", "profile", "cap"]
+Reason = Literal[
+    "unknown", "rest", "one", "hedge", "rate", "deadline", "profile", "saturated", "cap"
+]
 """The term of the scaling formula that decided what is needed."""
 
 
@@ -76,17 +81,18 @@ class ScalingProfile:
     """How to spend: at the least cost within the objective, or at once for every backlog."""
 
     name: Literal["slo", "one-per-backlog"]
-    hold: float
-    """Machines above what is needed now are kept this long after they were last needed."""
-    hold_busy: float
+    hold: float | None
+    """Seconds for which machines are kept after they were last needed; None: learned
+    (:mod:`autoscale.keep_alive`)."""
+    hold_busy: float | None
     """The same while there is still work."""
     per_machine: float | None = None
-    """Tasks waiting for which one machine is started, whatever the law says."""
+    """Tasks waiting for which one machine is started, whatever the formula says."""
     paid_minutes: bool = True
     """Use up the minute EC2 bills at least, before a machine is stopped."""
 
 
-SLO = ScalingProfile("slo", hold=30.0, hold_busy=30.0)
+SLO = ScalingProfile("slo", hold=None, hold_busy=None)
 ONE_PER_BACKLOG = ScalingProfile(
     "one-per-backlog", hold=3.0, hold_busy=60.0, per_machine=3.0, paid_minutes=False
 )
@@ -95,7 +101,7 @@ PROFILES: dict[str, ScalingProfile] = {p.name: p for p in (SLO, ONE_PER_BACKLOG)
 
 @dataclass(frozen=True)
 class ScalingLimits:
-    """What the policy must keep to, and the measured quantities of its law."""
+    """What the policy must keep to, and the measured quantities of the scaling formula."""
 
     cap: int
     profile: ScalingProfile = SLO
@@ -111,10 +117,12 @@ class ScalingLimits:
     """The longest such time seen; a boot is given up at 1.5 times this."""
     reuse: bool = True
     """Whether stopped machines are started again (``stop`` mode) or there are none."""
-    utilisation: float = 0.85
-    """Share of its capacity a machine is planned for at a steady rate."""
     period: float = 2.0
     """Seconds between two steps while there is work."""
+    least: int = 0
+    """Machines that run at any time."""
+    useful: int | None = None
+    """Machines beyond which no more work was done; None when that was not seen."""
     launch_limit: int | None = None
     """At most so many new machines in this step: the breaker after boots that failed."""
 
@@ -128,6 +136,12 @@ class ScalingLimits:
         """Whether the slowest boot alone takes longer than the objective allows."""
         return self.boot_worst + self.service > self.slo
 
+    @property
+    def boot_misses(self) -> bool:
+        """Whether most boots take longer than the objective allows: only a machine that runs
+        already answers in time."""
+        return self.boot + self.service > self.slo
+
 
 @dataclass(frozen=True)
 class PolicyState:
@@ -135,8 +149,12 @@ class PolicyState:
 
     accepted: tuple[tuple[float, float], ...] = ()
     """(time, total) pairs of the last seconds, for the arrival rate."""
-    needs: tuple[tuple[float, int], ...] = ()
-    """(time, machines needed) pairs of the hold window."""
+    levels: tuple[Level, ...] = ()
+    """When the first machine, the second, … were needed."""
+    samples: tuple[Sample, ...] = ()
+    """Traffic and cost of the last minutes."""
+    billed: float = 0.0
+    """Machine-seconds since the controller began."""
     target: int = 0
     falling: bool = False
     """The target has begun to fall, and since then nothing arrived, returned or was lost."""
@@ -166,15 +184,12 @@ class FormulaTerms:
     """lambda, arrivals per second."""
     capacity: float = 0.0
     """mu, tasks per second of one machine."""
-    slack: float = 0.0
-    """D, seconds within which a backlog must be worked off once new machines are up."""
-    serving: float = 0.0
-    """x, machine-seconds the machines we have will give before a new one is up."""
-    backlog: float = 0.0
-    """Q', the backlog left at that time."""
-    for_rate: int = 0
-    for_backlog: int = 0
-    for_profile: int = 0
+    within: float = 0.0
+    """x, seconds of the deadline that decided."""
+    due: float = 0.0
+    """Photos due within that time."""
+    done: float = 0.0
+    """Photos that the machines there do by then."""
     reason: Reason = "rest"
 
 

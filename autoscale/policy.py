@@ -1,28 +1,19 @@
-"""The decision: ``decide(snapshot, limits, now) -> Plan``. Pure; reads no clock and calls nobody.
+"""The decision: ``decide(snapshot, limits, now) -> ScalingPlan``. Pure: no clock, no calls.
 
-The law (measured against other autoscalers in docs/benchmarks.md)::
-
-    mu     = processes / service seconds
-    lambda = median of the last seven 2 s buckets of arrivals
-    D      = max(5, SLO - 1.3 boot)
-    v      = videos / processes           machines they keep busy
-    Q'     = Q + lambda boot - mu x       x: seconds the machines we have will serve before then
-    need   = max(ceil(lambda / (0.85 mu) + v), ceil(Q' / (mu D) + lambda / mu + v)), 1 if Q > 0
-             or v > 0, <= cap
-
-A median, because a burst is a backlog and not a rate: an exponential average starts machines for
-arrivals that never come. From zero two machines are started when the slowest boot alone would break
-the objective: both being slow is rare enough, and the second is stopped first.
+How many machines are needed is :mod:`autoscale.formula`'s; how long those that are not needed are
+kept is :mod:`autoscale.keep_alive`'s and :mod:`autoscale.warm_fleet`'s. From zero two machines are
+started when the slowest boot alone would break the objective: both being slow is rare enough.
 
 Machines of an old image serve until successors are up: never below the target, never above the cap.
 """
 
 import math
-from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
+from autoscale import keep_alive
+from autoscale.arrivals import LONGEST, stream
+from autoscale.formula import Capacity, Required, deadlines, required, still_booting
 from autoscale.model import (
     Demand,
     FleetSnapshot,
@@ -33,17 +24,16 @@ from autoscale.model import (
     ScalingLimits,
     ScalingPlan,
 )
+from autoscale.warm_fleet import Sample, sampled, warm_fleet
 
-BUCKET = 2.0
-BUCKETS = 7
 REPLACE_AFTER = 1.5
 """Times the worst boot seen. Giving up earlier kills slow boots and costs more than it saves."""
+MARGIN = 6.0
+"""Seconds before its deadline at which a photo is to be done."""
+KEEP_SHARE = 0.7
+"""Of the objective: deadlines a machine must not be needed for before it is given up."""
 PAID_MINUTE = 60.0
 """https://aws.amazon.com/ec2/pricing/: per second, at least 60 s a running period."""
-LEAST_SLACK = 5.0
-BOOT_MARGIN = 1.3
-FRACTION = 0.05
-"""Of a machine: what is less is rounded down, so that noise does not cost a machine."""
 
 
 def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> ScalingPlan:
@@ -113,31 +103,51 @@ def _given_up(live: list[Machine], limits: ScalingLimits, now: float) -> list[Ma
 def _need(
     demand: Demand, memory: PolicyState, sound: list[Machine], limits: ScalingLimits, now: float
 ) -> tuple[FormulaTerms, int]:
-    rate = arrival_rate((*memory.accepted, (now, demand.accepted)), now)
-    mu = limits.rate
-    slack = max(LEAST_SLACK, limits.slo - BOOT_MARGIN * limits.boot)
-    photos, watching = demand.grow - demand.videos, demand.videos / limits.processes
-    serving = sum(_serving(m, limits, now) for m in sound)
-    serving = max(0.0, serving - watching * limits.boot)
-    backlog = max(0.0, photos + rate * limits.boot - mu * serving)
-    for_rate = math.ceil(rate / mu / limits.utilisation + watching) if rate > FRACTION else 0
-    for_backlog = math.ceil(backlog / (mu * slack) + rate / mu + watching - FRACTION)
+    found = _required(demand, memory, sound, limits, now)
     per_machine = limits.profile.per_machine
-    for_profile = math.ceil(photos / per_machine) if per_machine else 0
+    photos = demand.grow - demand.videos
     wanted: list[tuple[int, Reason]] = [
         (1 if demand.grow else 0, "one" if demand.grow else "rest"),
-        (for_rate, "rate"),
-        (for_backlog, "backlog"),
-        (for_profile, "profile"),
+        (found.machines, "rate" if found.by_rate else "deadline"),
+        (math.ceil(photos / per_machine) if per_machine else 0, "profile"),
         (_hedge(demand, sound, limits, now), "hedge"),
     ]
-    need, bound = max(wanted, key=lambda w: w[0])
+    need, reason = max(wanted, key=lambda w: w[0])
+    if limits.useful is not None and need > max(1, limits.useful):
+        need, reason = max(1, limits.useful), "saturated"
     if need > limits.cap:
-        need, bound = limits.cap, "cap"
-    terms = FormulaTerms(
-        rate, mu, slack, serving, backlog, for_rate, for_backlog, for_profile, bound
+        need, reason = limits.cap, "cap"
+    rate = stream((*memory.accepted, (now, demand.accepted)), now).rate
+    return (
+        FormulaTerms(rate, limits.rate, found.within, found.due, found.done, reason=reason),
+        need,
     )
-    return terms, need
+
+
+def _required(
+    demand: Demand, memory: PolicyState, sound: list[Machine], limits: ScalingLimits, now: float
+) -> Required:
+    """The formula's answer: as many as are needed in time, or those there that would soon be."""
+    totals = (*memory.accepted, (now, demand.accepted))
+    arriving = stream(totals, now)
+    videos = demand.videos / limits.processes  # machines they keep busy
+    ready = _ready_in(sound, limits, now)[int(videos) :]
+    capacity = Capacity(ready, limits.rate, limits.boot)
+    slo = limits.slo - min(MARGIN, limits.slo / 10)
+    photos = demand.grow - demand.videos
+    found = required(deadlines(photos, totals, arriving, slo, limits.boot), capacity)
+    sooner = deadlines(photos, totals, arriving, KEEP_SHARE * limits.slo, limits.boot)
+    kept = required(sooner, capacity)
+    if found.machines < min(len(ready), kept.machines):
+        found = replace(kept, machines=min(len(ready), kept.machines))
+    return replace(found, machines=max(math.ceil(videos), math.ceil(found.machines + videos - 0.5)))
+
+
+def _ready_in(sound: list[Machine], limits: ScalingLimits, now: float) -> tuple[float, ...]:
+    """Seconds until each of these machines serves, ascending."""
+    booting = [m for m in sound if not _is_up(m, limits, now)]
+    left = sorted(still_booting(limits.boot, len(booting), now - m.since) for m in booting)
+    return (*(0.0 for _ in range(len(sound) - len(booting))), *left)
 
 
 def _hedge(demand: Demand, sound: list[Machine], limits: ScalingLimits, now: float) -> int:
@@ -154,68 +164,80 @@ def _is_up(machine: Machine, limits: ScalingLimits, now: float) -> bool:
     return machine.ready
 
 
-def _serving(machine: Machine, limits: ScalingLimits, now: float) -> float:
-    """Seconds this machine serves before one that is requested now would be up."""
-    if _is_up(machine, limits, now):
-        return limits.boot
-    up = max(machine.since + limits.boot, now + limits.period)
-    return max(0.0, now + limits.boot - up)
-
-
-def arrival_rate(totals: Iterable[tuple[float, float]], now: float) -> float:
-    """Median of the arrivals in the last seven 2 s buckets, per second.
-
-    ``totals`` are (time, arrivals until then) in the order of time; between two of them arrivals
-    are taken as even, but as new when the two lie far apart: a burst that ends a rest is no rate.
-    """
-    points = sorted(totals)
-    edges = [_total_at(points, now - BUCKET * i) for i in range(BUCKETS + 1)]
-    counts = sorted(later - earlier for later, earlier in pairwise(edges))
-    return max(0.0, counts[BUCKETS // 2] / BUCKET)
-
-
-def _total_at(points: list[tuple[float, float]], when: float) -> float:
-    i = bisect_right(points, (when, math.inf))
-    if i == 0:
-        return points[0][1]
-    if i == len(points):
-        return points[-1][1]
-    (t0, a0), (t1, a1) = points[i - 1], points[i]
-    begin = max(t0, t1 - BUCKET)
-    return a0 + (a1 - a0) * max(0.0, when - begin) / (t1 - begin)
-
-
 # What is remembered
 
 
 def _remember(snapshot: FleetSnapshot, need: int, limits: ScalingLimits, now: float) -> PolicyState:
-    """The target, and whether it may rise again: only for an arrival, a return or a loss."""
+    """The target, and what the next step must know."""
     demand, old = snapshot.demand, snapshot.memory
     assert demand is not None
+    levels = keep_alive.observe(old.levels, need, now)
+    samples, billed = _sampled(snapshot, demand, now)
     live = {m.id for m in snapshot.machines if m.live and not m.draining}
-    arrived = bool(old.accepted) and demand.accepted > old.accepted[-1][1]
-    returned = demand.grow > old.waiting
-    lost = bool(old.live - live)
-    hold = limits.profile.hold_busy if demand.hold else limits.profile.hold
-    needs = tuple(n for n in (*old.needs, (now, need)) if n[0] >= now - hold)
-    target = max(n for _, n in needs)
+    target = max(need, _held(levels, demand, limits, now), _warm(samples, limits))
     if demand.hold:  # what may exist keeps the last machine, but starts none
         target = max(target, min(1, old.target, len(live)))
     target = min(target, limits.cap)
     if not demand.may_shrink:
         target = max(target, old.target)
-    falling = old.falling and not (arrived or returned or lost)
+    falling = _falls(old, demand, live, limits)
     if falling:
         target = min(target, old.target)
-    horizon = now - BUCKET * (BUCKETS + 2)
+    horizon = now - max(LONGEST, limits.slo) - 4.0
     accepted = (*(a for a in old.accepted if a[0] >= horizon), (now, demand.accepted))
     return PolicyState(
         accepted=accepted,
-        needs=needs,
+        levels=levels,
+        samples=samples,
+        billed=billed,
         target=target,
         falling=falling or target < old.target,
         waiting=demand.grow,
     )
+
+
+def _falls(old: PolicyState, demand: Demand, live: set[str], limits: ScalingLimits) -> bool:
+    """Whether a target that has begun to fall goes on: until a photo arrives or returns, or a
+    machine is lost. With deadlines it may rise again for a boot that takes long."""
+    if limits.profile.hold is None:
+        return False
+    arrived = bool(old.accepted) and demand.accepted > old.accepted[-1][1]
+    return old.falling and not (arrived or demand.grow > old.waiting or old.live - live)
+
+
+def _sampled(
+    snapshot: FleetSnapshot, demand: Demand, now: float
+) -> tuple[tuple[Sample, ...], float]:
+    """(samples of traffic and cost, machine-seconds until now)"""
+    old = snapshot.memory
+    running = sum(m.state == "running" for m in snapshot.machines)
+    billed = old.billed + running * (now - old.accepted[-1][0] if old.accepted else 0.0)
+    return sampled(old.samples, Sample(now, demand.accepted, billed)), billed
+
+
+def _held(
+    levels: Sequence[keep_alive.Level], demand: Demand, limits: ScalingLimits, now: float
+) -> int:
+    """Machines that are kept although fewer are needed."""
+    profile = limits.profile
+    fixed = profile.hold_busy if demand.hold else profile.hold
+    for n in range(len(levels), 0, -1):
+        level = levels[n - 1]
+        started = 2 if n == 1 and limits.boot_may_miss else 1
+        restart = keep_alive.restart_cost(level.run, limits.boot, started)
+        seconds = fixed if fixed is not None else keep_alive.hold(level.gaps, restart)
+        if now - level.needed <= seconds:
+            return n
+    return 0
+
+
+def _warm(samples: Sequence[Sample], limits: ScalingLimits) -> int:
+    """Machines that run without any work at hand: as set, or because that costs less."""
+    if limits.profile.hold is not None:
+        return limits.least
+    slow = limits.boot_misses and bool(samples) and samples[-1].arrived > samples[0].arrived
+    cheaper = warm_fleet(samples, limits.rate, limits.slo, limits.cap)
+    return max(limits.least, cheaper, 1 if slow else 0)
 
 
 # The plan

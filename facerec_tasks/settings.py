@@ -32,6 +32,11 @@ MAX_PORT = 65535
 ADMIN_OFFSET = 1000
 OTHER_VARIABLES = frozenset({"FACEREC_API_KEY", "FACEREC_LISTEN_FDS"})
 """``FACEREC_*`` that are no settings of this class."""
+_DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
+ScheduleWindow = Annotated[
+    str, Field(pattern=rf"^(?:{_DAY}(?:-{_DAY})? )?{_TIME}-{_TIME}=\d{{1,4}}$")
+]
 
 
 def sdk_region() -> str | None:
@@ -148,6 +153,10 @@ class Settings(BaseSettings):
 
     # Controller
     max_instances: int = Field(15, ge=0)
+    min_instances: int = Field(0, ge=0)
+    """Machines that run whether there is work or not."""
+    min_instances_schedule: tuple[ScheduleWindow, ...] = ()
+    """The same at times, UTC, as a JSON list: ``["Mon-Fri 08:00-18:00=2", "23:00-01:00=1"]``."""
     scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
     """``course``, the second one's former name, is accepted."""
     web_urls: tuple[str, ...] = ()
@@ -207,6 +216,10 @@ class Settings(BaseSettings):
                 (
                     "FACEREC_VIDEO_TIME_LIMIT must be above FACEREC_VIDEO_SLICE",
                     self.video_time_limit <= self.video_slice,
+                ),
+                (
+                    "FACEREC_MIN_INSTANCES must not be above FACEREC_MAX_INSTANCES",
+                    self.min_instances > self.max_instances,
                 ),
                 (
                     "FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate",

@@ -1,8 +1,10 @@
 """Our own policy as the simulator drives it: the same signals and the same decision as in life."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from autoscale.model import FleetSnapshot, Machine, PolicyState, ScalingLimits, ScalingPlan
+from autoscale.estimator import Estimator
+from autoscale.model import Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits, ScalingPlan
 from autoscale.policy import decide
 from autoscale.signals import (
     DemandEstimator,
@@ -12,6 +14,8 @@ from autoscale.signals import (
     WebProcess,
 )
 from autoscale.simulation.simulator import SimulatedMachine, Simulation
+from autoscale.state import MemoryStateStore
+from autoscale.step_schedule import StepSchedule
 
 LONG_AGO = -1e6
 LONGEST_TASK = 120.0
@@ -30,9 +34,19 @@ class PolicyAdapter:
     def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
         self._signals = DemandEstimator(LONGEST_TASK)
         self._memory = PolicyState()
+        self._estimator = Estimator(MemoryStateStore())
+        self._schedule = StepSchedule()
         self.plans.clear()
 
     def tick(self, simulation: Simulation) -> None:
+        """A step, if the controller would take one now."""
+        outstanding = simulation.outstanding if simulation.environment.ledger else None
+        if self._schedule.due(simulation.now, outstanding):
+            self._schedule.stepped(simulation.now)
+            self._step(simulation)
+
+    def _step(self, simulation: Simulation) -> None:
+        now = simulation.now
         machines = tuple(_machine(s, simulation) for s in (*simulation.servers, *simulation.pool))
         up = sum(m.live and bool(m.ready) for m in machines)
         demand = self._signals.take(
@@ -41,13 +55,30 @@ class PolicyAdapter:
             simulation.now,
             ServiceCapacity(up * self.limits.processes, self.limits.service),
         )
-        plan = decide(FleetSnapshot(demand, machines, self._memory), self.limits, simulation.now)
+        limits = self._learned(machines, demand, simulation)
+        plan = decide(FleetSnapshot(demand, machines, self._memory), limits, now)
         self._memory = plan.memory
         self.plans.append(plan)
         ending = {*plan.stop, *plan.replace}
         for server in [s for s in simulation.servers if s.id in ending]:
             simulation.stop(server)
         simulation.start(len(plan.start) + plan.launch)
+        self._schedule.working = bool(plan.target or simulation.servers or simulation.outstanding)
+
+    def _learned(
+        self, machines: Sequence[Machine], demand: Demand | None, simulation: Simulation
+    ) -> ScalingLimits:
+        """The limits with boot and service times as the controller would have learned them."""
+        now, ready = simulation.now, [m for m in machines if m.live and m.ready]
+        for m in ready:
+            if m.up_since is not None:
+                self._estimator.booted(m.id, m.up_since - m.since, m.since)
+        answered = simulation.answered if simulation.environment.ledger else None
+        waiting = demand.grow if demand and not demand.videos else 0
+        processes = self.limits.processes if ready else None
+        self._estimator.served(now, answered, waiting, len(ready), processes)
+        limits = self._estimator.estimates.applied_to(self.limits)
+        return replace(limits, useful=self._estimator.useful(now))
 
 
 def _machine(server: SimulatedMachine, simulation: Simulation) -> Machine:

@@ -68,6 +68,106 @@ def heavy_tail(rng: random.Random) -> Trace:
     return sorted(arrivals)
 
 
+def azure_functions(rng: random.Random) -> Trace:
+    """Two hours of many functions on timers of 1 to 30 minutes, each call a small batch.
+
+    Periods and batch sizes after Shahrad et al., "Serverless in the Wild", USENIX ATC 2020.
+    """
+    arrivals = Trace()
+    for _ in range(24):
+        period = rng.choice((60, 60, 300, 300, 600, 900, 1800))
+        size, now = rng.lognormvariate(0.7, 1.0), rng.uniform(0, period)
+        while now < 7200:
+            count = 1 + int(rng.expovariate(1 / size))
+            arrivals += [now + rng.uniform(0, 5) for _ in range(count)]
+            now += period * rng.uniform(0.97, 1.03)
+    return sorted(arrivals)
+
+
+def wikipedia(rng: random.Random) -> Trace:
+    """A week of visits, each day in 15 minutes: nights at a third, weekends lower.
+
+    Shape after Urdaneta et al., "Wikipedia workload analysis", Computer Networks 2009.
+    """
+    day = 900.0
+
+    def rate(t: float) -> float:
+        weekend = 0.8 if t // day >= 5 else 1.0
+        return 8 * weekend * (0.66 - 0.34 * math.cos(math.tau * t / day))
+
+    return poisson(rate, 7 * day, 8, rng)
+
+
+def nasa(rng: random.Random) -> Trace:
+    """Two hours of light traffic whose level wanders, as in NASA's HTTP log of July 1995.
+
+    https://ita.ee.lbl.gov/html/contrib/NASA-HTTP.html
+    """
+    levels, level = [], 0.0
+    for _ in range(121):
+        level = 0.95 * level + rng.gauss(0, 0.2)
+        levels.append(min(6.0, 0.8 * math.exp(level)))
+    return poisson(lambda t: levels[int(t // 60)], 7200, 6.0, rng)
+
+
+def batches(rng: random.Random) -> Trace:
+    """Batches of log-normal size at random times for two hours, as in Alibaba's cluster traces.
+
+    https://github.com/alibaba/clusterdata
+    """
+    now, arrivals = 5.0, Trace()
+    while now < 7200:
+        size = min(800, 1 + int(rng.lognormvariate(3.8, 1.1)))
+        arrivals += [now + rng.uniform(0, 3) for _ in range(size)]
+        now += rng.expovariate(1 / 160)
+    return sorted(arrivals)
+
+
+def on_off(rng: random.Random) -> Trace:
+    """An hour of 20 sources that are on and off for Pareto times: self-similar in sum.
+
+    Willinger et al., "Self-similarity through high-variability", IEEE/ACM ToN 1997.
+    """
+    arrivals = Trace()
+    for _ in range(20):
+        now, on = rng.uniform(-60, 0), rng.random() < 0.5
+        while now < 3600:
+            length = min(900.0, 15 * rng.paretovariate(1.4))
+            if on:
+                arrivals += [now + t for t in poisson(lambda _: 0.8, length, 0.8, rng)]
+            now, on = now + length, not on
+    return sorted(t for t in arrivals if 0 <= t < 3600)
+
+
+def square_wave(on: float, off: float, rate: float) -> Callable[[random.Random], Trace]:
+    """An hour of ``on`` seconds at ``rate``, ``off`` seconds of nothing."""
+
+    def trace(rng: random.Random) -> Trace:
+        return poisson(lambda t: rate if t % (on + off) < on else 0.0, 3600, rate, rng)
+
+    return trace
+
+
+def lull(rng: random.Random) -> Trace:
+    """Single photos five minutes apart, for two hours."""
+    return [5 + 300 * n + rng.uniform(-60, 60) for n in range(1, 24)]
+
+
+def step_up(rng: random.Random) -> Trace:
+    """A hundred times the rate from one second to the next, for 20 minutes: 0.3 to 30 a second."""
+    return poisson(lambda t: 30.0 if 600 <= t < 1800 else 0.3, 3000, 30.0, rng)
+
+
+def steady(rng: random.Random) -> Trace:
+    """Six photos a second for an hour."""
+    return poisson(lambda _: 6.0, 3600, 6.0, rng)
+
+
+def regular_bursts(rng: random.Random) -> Trace:
+    """60 photos at once, every five minutes, for two hours."""
+    return [t for n in range(24) for t in burst(rng, 60, 10.0 + 300 * n)]
+
+
 TRACES: dict[str, Callable[[random.Random], Trace]] = {
     "burst": burst,
     "two-bursts": two_bursts,
@@ -75,6 +175,17 @@ TRACES: dict[str, Callable[[random.Random], Trace]] = {
     "diurnal": diurnal,
     "flash": flash,
     "heavy-tail": heavy_tail,
+    "azure-functions": azure_functions,
+    "wikipedia": wikipedia,
+    "nasa": nasa,
+    "batches": batches,
+    "on-off": on_off,
+    "square-80": square_wave(40, 40, 12),
+    "square-120": square_wave(20, 100, 20),
+    "lull": lull,
+    "step-100x": step_up,
+    "steady": steady,
+    "regular-bursts": regular_bursts,
 }
 
 

@@ -65,7 +65,7 @@ def test_explain_scale_in_of_the_last_machine() -> None:
             ScalingLimits(cap=15, boot_worst=30),
             "one machine does the work in time",
         ),
-        (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos are expected to wait"),
+        (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos are due within 54 s"),
         (
             Demand(9, 9, 1.0, "lower"),
             ScalingLimits(cap=15, profile=ONE_PER_BACKLOG),

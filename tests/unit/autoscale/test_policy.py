@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from autoscale.arrivals import arrival_rate
+from autoscale.keep_alive import Level
 from autoscale.model import (
     ONE_PER_BACKLOG,
     Demand,
@@ -15,7 +17,7 @@ from autoscale.model import (
     ScalingLimits,
     ScalingPlan,
 )
-from autoscale.policy import arrival_rate, decide
+from autoscale.policy import decide
 
 NOW = 1000.0
 LIMITS = ScalingLimits(cap=15)
@@ -49,7 +51,7 @@ def snapshot(waiting: int, *machines: Machine, memory: PolicyState | None = None
 
 
 def remembered(needs: int, at: float = NOW - 2) -> PolicyState:
-    return PolicyState(accepted=((at, 0.0),), needs=((at, needs),), target=needs)
+    return PolicyState(accepted=((at, 0.0),), levels=(Level(at, at),) * needs, target=needs)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def remembered(needs: int, at: float = NOW - 2) -> PolicyState:
         pytest.param(0, LIMITS, 0, "rest", id="nothing to do, nothing started"),
         pytest.param(1, LIMITS, 2, "hedge", id="a slow boot alone would break the objective"),
         pytest.param(1, replace(LIMITS, boot_worst=30), 1, "one", id="one photo, one machine"),
-        pytest.param(500, LIMITS, 11, "backlog", id="a backlog by what is left of the objective"),
+        pytest.param(500, LIMITS, 11, "deadline", id="a backlog by what is left of the objective"),
         pytest.param(9999, LIMITS, 15, "cap", id="never more than the cap"),
         pytest.param(9999, replace(LIMITS, cap=0), 0, "cap", id="a cap of none"),
         pytest.param(100, BACKLOG_LIMITS, 15, "cap", id="a burst fills the cap"),
@@ -113,9 +115,11 @@ def test_pending_and_unconfirmed_count_against_cap(
 
 def test_scale_in_waits_for_hold_time() -> None:
     fleet = [machine(1), machine(2), machine(3)]
-    early = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 29)), LIMITS, NOW)
-    late = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 31)), LIMITS, NOW)
+    early = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 9)), LIMITS, NOW)
+    later = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 25)), LIMITS, NOW)
+    late = decide(snapshot(0, *fleet, memory=remembered(3, NOW - 99)), LIMITS, NOW)
     assert (early.target, early.stop) == (3, ())
+    assert later.target == 1, "the first machine is the dearest to start again"
     assert late.target == 0
     assert set(late.stop) == {"i-01", "i-02", "i-03"}
 
@@ -129,7 +133,7 @@ def test_scale_in_order_pending_idle_silent_busy() -> None:
     ]
     order = []
     for keep in (3, 2, 1, 0):
-        memory = PolicyState(needs=((NOW - 1, keep),), target=keep) if keep else PolicyState()
+        memory = remembered(keep, NOW - 1) if keep else PolicyState()
         stop = decide(snapshot(0, *fleet, memory=memory), LIMITS, NOW).stop
         order += [i for i in stop if i not in order]
     assert order == ["i-04", "i-03", "i-02", "i-01"]
@@ -157,7 +161,9 @@ def test_no_scale_in_on_partial_reading() -> None:
 
 def test_one_per_backlog_keeps_all_machines_until_the_last_answer() -> None:
     fleet = [machine(n, age=50) for n in range(15)]
-    memory = PolicyState(needs=((NOW - 40, 15), (NOW - 6, 1)), target=15)
+    memory = PolicyState(
+        levels=(Level(NOW - 6, NOW - 90), *(Level(NOW - 40, NOW - 90),) * 14), target=15
+    )
     assert not decide(snapshot(1, *fleet, memory=memory), BACKLOG_LIMITS, NOW).stop
     assert len(decide(snapshot(0, *fleet, memory=memory), BACKLOG_LIMITS, NOW).stop) == 15
 
@@ -198,7 +204,7 @@ def test_launch_breaker_limits_scale_out() -> None:
 def test_falling_target_rises_only_on_arrival_return_or_loss() -> None:
     falling = PolicyState(accepted=((NOW - 2, 50.0),), target=3, falling=True, waiting=50)
     demand = Demand(50, 50, 50.0, "exact")
-    slow = replace(LIMITS, service=20.0)
+    slow = BACKLOG_LIMITS
     fleet = tuple(machine(n) for n in range(3))
     stay = frozenset(m.id for m in fleet)
     unchanged = FleetSnapshot(demand, fleet, replace(falling, live=stay))
@@ -225,11 +231,11 @@ def test_arrival_rate_is_median_of_buckets(totals: list[tuple[float, float]], ra
 
 
 def test_steady_rate_gets_machines_for_its_rate() -> None:
-    memory = PolicyState(accepted=tuple((NOW - 2.0 * i, -40.0 * i) for i in range(9, 0, -1)))
+    memory = PolicyState(accepted=tuple((NOW - 2.0 * i, -40.0 * i) for i in range(80, 0, -1)))
     seen = FleetSnapshot(Demand(0, 0, 0.0, "exact"), (), memory)
     plan = decide(seen, LIMITS, NOW)
     assert plan.terms.rate == pytest.approx(20)
-    assert plan.terms.for_rate == 6  # 20 a second, 4 a machine, used to 85 %
+    assert plan.need == 5  # 20 a second, 4 a machine
 
 
 def test_booting_machines_are_not_launched_twice() -> None:

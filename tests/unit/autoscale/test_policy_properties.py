@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoscale.keep_alive import Level
 from autoscale.model import (
     ONE_PER_BACKLOG,
     SLO,
@@ -187,9 +188,9 @@ def test_rollout_replaces_every_machine_without_losing_capacity(
     ]
     for _ in range(600):
         environment.now += 2.0
-        needs = ((environment.now - 2.0, machines),)  # as many as before go on being needed
+        levels = (Level(environment.now - 2.0, 0.0),) * machines  # needed as before
         environment.memory = replace(
-            environment.memory, needs=needs, target=machines, falling=False
+            environment.memory, levels=levels, target=machines, falling=False
         )
         environment.apply(environment.decide(Step()))
         up = sum(m.live and environment.now - m.since >= boot for m in environment.fleet)
