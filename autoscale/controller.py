@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from autoscale.backoff import Backoff
 from autoscale.decisions import DecisionLog, record
 from autoscale.drain import LONG_TASK, CancelConsumers, DrainTracker
 from autoscale.estimator import Estimator
@@ -34,7 +35,7 @@ from autoscale.model import (
     ScalingLimits,
     ScalingPlan,
 )
-from autoscale.plan_executor import ActionResult, PlanExecutor
+from autoscale.plan_executor import FIRST_PAUSE, LONGEST_PAUSE, ActionResult, PlanExecutor
 from autoscale.policy import decide
 from autoscale.readings import QueueReader, StepReadings
 from autoscale.signals import (
@@ -125,6 +126,8 @@ class Controller:
         self._serving = ServiceCapacity()
         self._schedule = StepSchedule()
         self._last_listing = float("-inf")
+        self._listing = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+        self._listing_error = ""
 
     def run(self, stopped: threading.Event) -> None:
         """Steps until ``stopped`` is set. Machines are left as they are."""
@@ -182,7 +185,8 @@ class Controller:
     def step(self, ledger: InFlightReading | None, now: float) -> ScalingPlan:
         """Reads, decides, acts and writes down once."""
         seen = self._read(ledger, now)
-        machines = seen.machines or ()
+        listed = seen.machines is not None
+        machines = seen.machines if seen.machines is not None else self._executor.known_machines
         if self._drain:
             machines = self._drain.mark(machines)
         self._learn(seen, now)
@@ -193,7 +197,11 @@ class Controller:
             useful=self._estimator.useful(now),
             least=self._least(now),
         )
-        plan = decide(FleetSnapshot(seen.demand, machines, self._memory, unconfirmed), limits, now)
+        plan = decide(
+            FleetSnapshot(seen.demand, machines if listed else None, self._memory, unconfirmed),
+            limits,
+            now,
+        )
         up = sum(m.live and m.ready is not False for m in machines)
         self._serving = ServiceCapacity(up * limits.processes, limits.service)
         if self._drain:
@@ -210,7 +218,7 @@ class Controller:
             unconfirmed,
             plan,
             limits,
-            done,
+            {**seen.failed, **done},
         )
         self.metrics.observe(decision)
         within = 0.0 if plan.changes else WRITE_WORKING if self._schedule.working else WRITE_RESTING
@@ -226,14 +234,27 @@ class Controller:
         try:
             seen.counts = self._queue.counts(now)
         except AWS_CALL_ERRORS as error:
+            seen.failed["GetQueueAttributes"] = f"{type(error).__name__}: {error}"
             logger.warning("the counts of the queue could not be read: %s", error)
         seen.demand = self._signals.take(seen.counts, seen.ledger, now, self._serving)
-        try:
-            seen.machines = self._list(now, fresh=self._schedule.working or seen.work)
-        except AWS_CALL_ERRORS as error:
-            logger.warning("the machines could not be listed: %s", error)
-            seen.demand = None  # blind: nothing may be changed
+        seen.machines = self._listed(seen, now)
         return seen
+
+    def _listed(self, seen: StepReadings, now: float) -> tuple[Machine, ...] | None:
+        """The machines, or None: after a failure EC2 is not asked again before a pause is over."""
+        if not self._listing.ready(now):
+            seen.failed["DescribeInstances"] = self._listing_error
+            return None
+        try:
+            machines = self._list(now, fresh=self._schedule.working or seen.work)
+        except AWS_CALL_ERRORS as error:
+            pause = self._listing.failed(now)
+            self._listing_error = f"{type(error).__name__}: {error}"
+            seen.failed["DescribeInstances"] = self._listing_error
+            logger.warning("the machines could not be listed, again in %.1f s: %s", pause, error)
+            return None
+        self._listing.succeeded()
+        return machines
 
     def _list(self, now: float, *, fresh: bool) -> tuple[Machine, ...]:
         """The machines with what their workers say; at rest not asked for in every step."""

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from autoscale.fleet import NAME
 from autoscale.model import Demand, Machine, ScalingLimits, ScalingPlan
 from autoscale.state import StateStore
 from facerec_tasks.control_schemas import Decision as Decision
@@ -63,12 +64,19 @@ def record(
         stop=plan.stop,
         replace=plan.replace,
         retire=plan.retire,
+        causes=_named_causes(plan, machines),
         not_more=plan.not_more,
         not_less=plan.not_less,
         done=done,
         ran=_ran(machines, done, at),
         answered=readings.get("answered"),
     )
+
+
+def _named_causes(plan: ScalingPlan, machines: tuple[Machine, ...]) -> dict[str, str]:
+    """Why machines are replaced, by name where they have one."""
+    names = {m.id: f"{NAME}{m.number} ({m.id})" if m.number else m.id for m in machines}
+    return {names.get(machine, machine): cause for machine, cause in plan.causes}
 
 
 def _ran(machines: tuple[Machine, ...], done: dict[str, Any], at: float) -> dict[str, float]:

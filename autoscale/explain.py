@@ -4,6 +4,12 @@ from datetime import UTC, datetime
 
 from facerec_tasks.control_schemas import Decision
 
+READ_BY = {
+    "DescribeInstances": "The fleet",
+    "GetQueueAttributes": "The queue",
+}
+"""What is read by an AWS call."""
+
 
 def explain(decision: Decision) -> str:
     """One decision as a short paragraph."""
@@ -21,8 +27,18 @@ def explain(decision: Decision) -> str:
 
 
 def _seen(decision: Decision) -> str:
+    failed = " ".join(
+        f"{READ_BY[call]} could not be read: {call} failed ({error})."
+        for call, error in decision.failures.items()
+        if call in READ_BY
+    )
     if decision.waiting is None:
-        return "How much work there is could not be read, so nothing is changed."
+        return f"{failed or 'The work could not be counted.'} So nothing is changed."
+    return f"{_work(decision)} {failed}".strip()
+
+
+def _work(decision: Decision) -> str:
+    assert decision.waiting is not None
     readings = []
     if decision.outstanding is not None:
         quality = {"exact": "exactly", "lower": "at least", "upper": "at most"}
@@ -49,7 +65,8 @@ def _fleet(decision: Decision) -> str:
     ]
     if decision.unconfirmed:
         states.append(f"{decision.unconfirmed} asked for and not confirmed")
-    return f"Machines: {', '.join(states) or 'none'}."
+    when = " as last listed" if "DescribeInstances" in decision.failures else ""
+    return f"Machines{when}: {', '.join(states) or 'none'}."
 
 
 def _need(decision: Decision) -> str:
@@ -68,5 +85,8 @@ def _done(decision: Decision) -> str:
     if not any(todo.values()):
         return "Nothing is changed."
     words = f"Decided: {', '.join(f'{verb} {n}' for verb, n in todo.items() if n)}."
-    failed = [f"{action} failed ({r})" for action, r in decision.done.items() if isinstance(r, str)]
+    causes = "; ".join(f"{machine}: {cause}" for machine, cause in decision.causes.items())
+    if causes:
+        words = f"{words} Replaced: {causes}."
+    failed = [f"{a} failed ({e})" for a, e in decision.failures.items() if a not in READ_BY]
     return f"{words} But {'; '.join(failed)}." if failed else words

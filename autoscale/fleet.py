@@ -6,6 +6,7 @@ the lowest free ``app-tier-instance-<n>``, by a reconcile that may be repeated.
 
 import itertools
 import logging
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from autoscale.image import CurrentImage
+from autoscale.launch_offers import REFUSED_FOR, LaunchOffer, LaunchOffers
 from autoscale.model import InstanceState, Machine
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import FacerecError, Unavailable
@@ -25,7 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 class InsufficientCapacity(FacerecError):
-    """Raised when EC2 has refused a launch for lack of room: its own, or the account's quota."""
+    """Raised when EC2 refuses machines for lack of capacity: its own, or the account's quota."""
+
+    def __init__(self, message: str, *, other_offers: bool = False) -> None:
+        """``other_offers``: another type, zone or market is asked for next."""
+        super().__init__(message)
+        self.other_offers = other_offers
 
 
 AWS_CALL_ERRORS = (FacerecError, ClientError, BotoCoreError)
@@ -36,7 +43,7 @@ MEMBER_TAG = "facerec-fleet"
 LAUNCH_TAG = "facerec-launch"
 CAPACITY_ERRORS = frozenset({
     "InsufficientInstanceCapacity", "InstanceLimitExceeded", "VcpuLimitExceeded",
-    "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow", "InsufficientHostCapacity",
+    "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow", "InsufficientHostCapacity", "Unsupported",
 })  # fmt: skip
 """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 TAKEN_AWAY = ("marked-for-termination", "marked-for-stop")
@@ -44,8 +51,6 @@ TAKEN_AWAY = ("marked-for-termination", "marked-for-stop")
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html"""
 IMAGE_LOOK, IMAGE_LOOK_AT_REST = 10.0, 600.0
 """Seconds between two looks for a new image: while machines run, and while they are stopped."""
-ON_DEMAND_FOR = 300.0
-"""Seconds for which machines are asked for at the full price when there are no spot ones."""
 
 
 class Fleet(Protocol):
@@ -79,7 +84,9 @@ class Ec2Fleet:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._image = CurrentImage(settings)
-        self._on_demand_until = float("-inf")
+        self._offers = LaunchOffers(settings)
+        self._refused: dict[str, float] = {}
+        """Machines whose start was refused, and when that was."""
 
     @property
     def _ec2(self):  # type: ignore[no-untyped-def]
@@ -100,7 +107,13 @@ class Ec2Fleet:
         image = self._image_now(found)
         made_of = {fields["InstanceId"]: fields.get("ImageId") for fields in listed}
         return [
-            replace(m, faulty=m.id in taken, outdated=image not in (None, made_of[m.id]))
+            replace(
+                m,
+                faulty=m.id in taken,
+                fault="EC2 takes this spot instance away" if m.id in taken else "",
+                refused=time.monotonic() - self._refused.get(m.id, -math.inf) < REFUSED_FOR,
+                outdated=image not in (None, made_of[m.id]),
+            )
             for m in found
         ]
 
@@ -120,47 +133,55 @@ class Ec2Fleet:
         return frozenset(r.get("InstanceId", "") for r in requests["SpotInstanceRequests"])
 
     def launch(self, count: int, token: str) -> list[str]:
-        request = self._request(token)
+        offer = self._offers.choose(token)
+        request = self._request(token, offer)
         with translated():
             try:
-                answer = self._ec2.run_instances(MinCount=count, MaxCount=count, **request)
+                answer = self._ec2.run_instances(MinCount=1, MaxCount=count, **request)
             except ClientError as error:
-                self._classify_refusal(error)
+                self._classify_refusal(error, offer)
                 raise
+        self._offers.forget(token)
         return [fields["InstanceId"] for fields in answer["Instances"]]
 
-    def _classify_refusal(self, error: ClientError) -> None:
-        """What a refusal teaches; raises :class:`InsufficientCapacity` for lack of room."""
-        if _code(error) in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"):
+    def _classify_refusal(self, error: ClientError, offer: LaunchOffer) -> None:
+        """What a refusal teaches; raises :class:`InsufficientCapacity` where another offer, or
+        fewer machines, may be granted."""
+        code = _code(error)
+        if code in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"):
             self._image.forget()  # baked anew since we looked
-        if _code(error) == "IdempotentParameterMismatch":  # launched, before a new image was baked
+        if code == "IdempotentParameterMismatch":  # launched, before a new image was baked
             raise Unavailable(f"this launch was asked for with another image: {error}") from error
-        if _code(error) in CAPACITY_ERRORS:
-            if self._settings.spot:
-                self._on_demand_until = time.monotonic() + ON_DEMAND_FOR
-            raise InsufficientCapacity(str(error)) from error
+        if code in CAPACITY_ERRORS or code.startswith("InvalidLaunchTemplate"):
+            others = self._offers.refuse(offer)
+            raise InsufficientCapacity(f"{offer}: {error}", other_offers=others) from error
 
-    def _request(self, token: str) -> dict[str, Any]:
+    def _request(self, token: str, offer: LaunchOffer) -> dict[str, Any]:
         s = self._settings
         tags = [{"Key": MEMBER_TAG, "Value": s.id}, {"Key": LAUNCH_TAG, "Value": token}]
         request: dict[str, Any] = {
             "ClientToken": token,
             "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
         }
-        if s.spot and time.monotonic() >= self._on_demand_until:
+        if offer.spot:
             request["InstanceMarketOptions"] = {
                 "MarketType": "spot",
                 "SpotOptions": {"SpotInstanceType": "one-time"},
             }
-        if s.launch_template:
-            template = {"LaunchTemplateName": s.launch_template, "Version": "$Default"}
-            image = self._image.seen(IMAGE_LOOK)  # before the template's own, which may be older
-            return {
-                **request,
-                "LaunchTemplate": template,
-                **({"ImageId": image} if image else {}),
+        if offer.subnet:
+            request["SubnetId"] = offer.subnet
+        if offer.template:
+            request["LaunchTemplate"] = {
+                "LaunchTemplateName": offer.template,
+                "Version": "$Default",
             }
-        request |= {"ImageId": self._image.required(), "InstanceType": s.instance_type}
+            image = self._image.seen(IMAGE_LOOK)  # before the template's own, which may be older
+            if image:
+                request["ImageId"] = image
+            if offer.instance_type:
+                request["InstanceType"] = offer.instance_type
+            return request
+        request |= {"ImageId": self._image.required(), "InstanceType": offer.instance_type}
         if s.instance_profile:
             request["IamInstanceProfile"] = {"Name": s.instance_profile}
         if s.launch_user_data:
@@ -168,7 +189,29 @@ class Ec2Fleet:
         return request
 
     def start(self, ids: Sequence[str]) -> list[str]:
-        return self._each(self._ec2.start_instances, ids)
+        """A machine is bound to its zone and type: those that have no capacity are set aside.
+
+        Raises :class:`InsufficientCapacity` when none could be started for that reason.
+        """
+        try:
+            return self._each(self._ec2.start_instances, ids)
+        except InsufficientCapacity:
+            if len(ids) == 1:
+                self._refused[ids[0]] = time.monotonic()
+                raise
+        accepted, refusal = [], None
+        for one in ids:
+            try:
+                accepted += self.start([one])
+            except InsufficientCapacity as error:
+                refusal = error
+        if refusal is not None:
+            logger.warning(
+                "EC2 started %d of %d stopped machines: %s", len(accepted), len(ids), refusal
+            )
+            if not accepted:
+                raise refusal
+        return accepted
 
     def stop(self, ids: Sequence[str]) -> list[str]:
         return self._each(self._ec2.stop_instances, ids)
@@ -183,6 +226,8 @@ class Ec2Fleet:
                 call(InstanceIds=list(ids))
                 return list(ids)
             except ClientError as error:
+                if _code(error) in CAPACITY_ERRORS:
+                    raise InsufficientCapacity(f"{', '.join(ids)}: {error}") from error
                 if not _about_one_machine(error):
                     raise
         if len(ids) == 1:

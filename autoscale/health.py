@@ -145,9 +145,15 @@ class HealthMonitor:
         vitals = self._vitals[machine.id]
         fresh = vitals.last is not None and now - vitals.last < FRESH
         busy = vitals.active > 0 if fresh and vitals.active is not None else None
-        faulty = machine.faulty or len(vitals.restarts) >= DEATHS
+        restarts = len(vitals.restarts)
+        fault = machine.fault
+        if restarts >= DEATHS:
+            fault = f"its worker has restarted {restarts} times in {DEATHS_WITHIN:.0f} s"
+        faulty = machine.faulty or restarts >= DEATHS
         ready = self._ready(vitals, now)
-        return replace(machine, ready=ready, up_since=vitals.first, busy=busy, faulty=faulty)
+        return replace(
+            machine, ready=ready, up_since=vitals.first, busy=busy, faulty=faulty, fault=fault
+        )
 
     def _ready(self, vitals: _WorkerHistory, now: float) -> bool | None:
         if vitals.last is not None and now - vitals.last < SILENT:

@@ -132,8 +132,9 @@ class Launcher:
             ids = self._fleet.launch(intent.count, intent.token)
         except Unavailable:
             raise
-        except InsufficientCapacity:
-            self._open, self._room = None, max(1, intent.count // 2)
+        except InsufficientCapacity as error:
+            self._open = None
+            self._room = intent.count if error.other_offers else max(1, intent.count // 2)
             self._close(replace(intent, ids=()))
             raise
         except Exception:

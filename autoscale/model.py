@@ -19,7 +19,7 @@ Accuracy = Literal["exact", "lower", "upper", "counts"]
 """What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
 
 Reason = Literal[
-    "unknown", "rest", "one", "hedge", "rate", "deadline", "profile", "saturated", "cap"
+    "unknown", "unlisted", "rest", "one", "hedge", "rate", "deadline", "profile", "saturated", "cap"
 ]
 """The term of the scaling formula that decided what is needed."""
 
@@ -46,6 +46,10 @@ class Machine:
     """It takes no new task and will be stopped when it has finished those it holds."""
     faulty: bool = False
     """Its worker died again and again, or it will be taken from us: to be replaced."""
+    fault: str = ""
+    """Why it is faulty, in words."""
+    refused: bool = False
+    """EC2 had no capacity for its last start: for some minutes it counts as absent."""
     outdated: bool = False
     """It was launched from another image than the one in use: to be replaced when it can be."""
     token: str | None = None
@@ -170,7 +174,8 @@ class FleetSnapshot:
 
     demand: Demand | None
     """None when no reading could be had: nothing is changed."""
-    machines: tuple[Machine, ...]
+    machines: tuple[Machine, ...] | None
+    """None when they could not be listed: nothing is changed."""
     memory: PolicyState = field(default_factory=PolicyState)
     unconfirmed: int = 0
     """Launches of which it is not known whether EC2 carried them out: they count to the cap."""
@@ -211,6 +216,8 @@ class ScalingPlan:
     """Machines to terminate because their boot failed or their worker keeps dying."""
     retire: tuple[str, ...] = ()
     """Stopped machines to terminate: outdated, or more than can ever be started again."""
+    causes: tuple[tuple[str, str], ...] = ()
+    """(machine, why it is replaced, in words) pairs."""
     not_more: str = ""
     """Why no more machines, in words."""
     not_less: str = ""

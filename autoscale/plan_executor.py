@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from autoscale.backoff import Backoff
-from autoscale.fleet import AWS_CALL_ERRORS, Fleet, names_due
+from autoscale.fleet import AWS_CALL_ERRORS, Fleet, InsufficientCapacity, names_due
 from autoscale.launcher import Launcher
 from autoscale.model import InstanceState, Machine, ScalingPlan
 from autoscale.reconciler import StateReconciler
@@ -62,7 +62,7 @@ class PlanExecutor:
 
     def apply(self, plan: ScalingPlan, now: float) -> dict[str, ActionResult]:
         """Does what the plan says; gives what EC2 accepted, or its error, by action."""
-        if plan.terms.reason == "unknown":
+        if plan.terms.reason in ("unknown", "unlisted"):
             return {}
         done: dict[str, ActionResult | None] = {}
         if plan.replace:
@@ -104,6 +104,10 @@ class PlanExecutor:
             return None
         try:
             accepted = self._launches.start(wanted, now)
+        except InsufficientCapacity as error:  # none was started
+            self._unsure = frozenset()
+            self._reconciler.expect_nothing(wanted)
+            return self._failed("start", error, now)
         except Unavailable as error:  # it may have been carried out
             self._unsure = frozenset(wanted)
             self._reconciler.expect(wanted, "pending", now)

@@ -38,11 +38,10 @@ PAID_MINUTE = 60.0
 
 def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> ScalingPlan:
     """What to do with the fleet now. A snapshot without a reading changes nothing."""
+    if snapshot.machines is None:
+        return _unchanged(snapshot, "unlisted", "the machines could not be listed")
     if snapshot.demand is None:
-        held = snapshot.memory
-        words = "no reading of the queue could be had: nothing is changed"
-        terms = FormulaTerms(reason="unknown")
-        return ScalingPlan(held.target, held.target, terms, held, not_more=words, not_less=words)
+        return _unchanged(snapshot, "unknown", "the work could not be counted")
     live = [m for m in snapshot.machines if m.live]
     failed = _given_up(live, limits, now)
     staying = [m for m in live if not m.draining]
@@ -51,7 +50,9 @@ def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> Scalin
     memory = _remember(snapshot, need, limits, now)
     plan = ScalingPlan(memory.target, need, terms, memory)
     if failed:
-        return _settled(replace(plan, replace=tuple(m.id for m in failed)), staying)
+        causes = tuple((m.id, _cause(m, now)) for m in failed)
+        replaced = replace(plan, replace=tuple(m.id for m in failed), causes=causes)
+        return _settled(replaced, staying)
     if memory.target > len(staying) + snapshot.unconfirmed:
         return _settled(_grown(plan, snapshot, len(staying), limits), staying)
     plan = _shrunk(plan, staying, snapshot.demand, limits, now)
@@ -60,6 +61,21 @@ def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> Scalin
         resting = not live and not memory.target
         plan = replace(plan, retire=_unusable(snapshot.machines, limits, resting=resting))
     return _settled(plan, staying)
+
+
+def _unchanged(snapshot: FleetSnapshot, reason: Reason, words: str) -> ScalingPlan:
+    held, words = snapshot.memory, f"{words}: nothing is changed"
+    terms = FormulaTerms(reason=reason)
+    return ScalingPlan(held.target, held.target, terms, held, not_more=words, not_less=words)
+
+
+def _cause(machine: Machine, now: float) -> str:
+    """Why a machine is replaced."""
+    if machine.faulty:
+        return machine.fault or "it is faulty"
+    if machine.up_since is None:
+        return f"its worker has not answered {now - machine.since:.0f} s after its start"
+    return "its worker does not answer any more"
 
 
 def _unusable(
@@ -173,7 +189,7 @@ def _remember(snapshot: FleetSnapshot, need: int, limits: ScalingLimits, now: fl
     assert demand is not None
     levels = keep_alive.observe(old.levels, need, now)
     samples, billed = _sampled(snapshot, demand, now)
-    live = {m.id for m in snapshot.machines if m.live and not m.draining}
+    live = {m.id for m in snapshot.machines or () if m.live and not m.draining}
     target = max(need, _held(levels, demand, limits, now), _warm(samples, limits))
     if demand.hold:  # what may exist keeps the last machine, but starts none
         target = max(target, min(1, old.target, len(live)))
@@ -210,7 +226,7 @@ def _sampled(
 ) -> tuple[tuple[Sample, ...], float]:
     """(samples of traffic and cost, machine-seconds until now)"""
     old = snapshot.memory
-    running = sum(m.state == "running" for m in snapshot.machines)
+    running = sum(m.state == "running" for m in snapshot.machines or ())
     billed = old.billed + running * (now - old.accepted[-1][0] if old.accepted else 0.0)
     return sampled(old.samples, Sample(now, demand.accepted, billed)), billed
 
@@ -254,12 +270,14 @@ def _more(
     plan: ScalingPlan, missing: int, snapshot: FleetSnapshot, limits: ScalingLimits
 ) -> ScalingPlan:
     """Stopped machines first, lowest number first, then new ones; never above the cap."""
-    free = limits.cap - sum(m.live for m in snapshot.machines) - snapshot.unconfirmed
+    free = limits.cap - sum(m.live for m in snapshot.machines or ()) - snapshot.unconfirmed
     missing = max(0, min(missing, free))
     if limits.launch_limit is not None:
         missing = min(missing, limits.launch_limit)
     stopped = [
-        m for m in snapshot.machines if m.state == "stopped" and not (m.faulty or m.outdated)
+        m
+        for m in snapshot.machines or ()
+        if m.state == "stopped" and not (m.faulty or m.outdated or m.refused)
     ]
     stopped.sort(key=lambda m: (m.number is None, m.number or 0, m.id))
     start = tuple(m.id for m in stopped[:missing]) if limits.reuse else ()

@@ -1,6 +1,6 @@
 """Everything one step of the controller has seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from autoscale.model import Demand, Machine
@@ -22,6 +22,8 @@ class StepReadings:
     counts: QueueCounts | None = None
     machines: tuple[Machine, ...] | None = None
     demand: Demand | None = None
+    failed: dict[str, str] = field(default_factory=dict)
+    """The error by the AWS call that failed."""
 
     @property
     def work(self) -> bool:

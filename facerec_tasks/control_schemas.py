@@ -87,10 +87,12 @@ class Decision:
     stop: tuple[str, ...] = ()
     replace: tuple[str, ...] = ()
     retire: tuple[str, ...] = ()
+    causes: dict[str, str] = field(default_factory=dict)
+    """Why machines are replaced, by machine."""
     not_more: str = ""
     not_less: str = ""
     done: dict[str, Any] = field(default_factory=dict)
-    """What EC2 accepted, or its error message, by action."""
+    """What EC2 accepted, or its error message, by action; errors of readings by AWS call."""
     ran: dict[str, float] = field(default_factory=dict)
     """Seconds that the instances which end with this step have been running."""
     answered: int | None = None
@@ -155,6 +157,7 @@ REASONS = {
     "machine does {capacity:.2f} each second",
     "profile": "the profile {profile} starts a machine for every few waiting photos",
     "cap": "more would help, but the limit is {cap} machines",
+    "unlisted": "the machines could not be listed",
     "unknown": "the number of waiting photos could not be read",
 }
 """Why a number of instances is needed, by ``terms.reason``. ``facerec fleet explain`` and the

@@ -170,6 +170,11 @@ class Settings(BaseSettings):
     fleet_mode: Literal["stop", "terminate"] = "stop"
     """What scaling in does; stopped machines are started again before new ones are launched."""
     instance_type: str = "c7i.large"
+    instance_types: tuple[str, ...] = ()
+    """Several, as a JSON list in order of price for the work done: when EC2 has no capacity for
+    one, the next is asked for. All must run the image: one architecture."""
+    subnets: tuple[str, ...] = ()
+    """One of each zone, as a JSON list; EC2 chooses where none is named."""
     instance_profile: str = ""
     launch_user_data: str = ""
     launch_template: str = ""

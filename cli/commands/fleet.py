@@ -63,10 +63,11 @@ def _status() -> dict[str, Any]:
     settings = get_settings()
     machines = [m for m in Ec2Fleet(settings).describe() if m.state != "terminated"]
     latest = _latest()
+    limits = latest.limits if latest else {}  # the acting controller's, not this environment's
     return {
         "machines": [_line(m) for m in sorted(machines, key=lambda m: (m.number or 0, m.id))],
-        "cap": settings.max_instances,
-        "profile": settings.scaling_profile,
+        "cap": limits.get("cap", settings.max_instances),
+        "profile": limits.get("profile", settings.scaling_profile),
         "decision": json.loads(latest.to_json()) if latest else None,
     }
 

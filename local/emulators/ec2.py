@@ -20,6 +20,8 @@ from moto.ec2.models import instances as models
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 
+from local.emulators import ec2_refusals as refusals
+
 CODES = {
     "pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64,
     "stopped": 80,
@@ -199,6 +201,7 @@ _answer_run = InstanceResponse.run_instances
 
 def _answer_run_most(response: InstanceResponse) -> ActionResult:
     """Launches ``MaxCount``: the emulator has the capacity."""
+    refusals.check("RunInstances", response.params)
     least, most = (int(response._get_param(name, 1)) for name in ("MinCount", "MaxCount"))
     if not 1 <= least <= most:
         raise EC2ClientError(
@@ -208,7 +211,16 @@ def _answer_run_most(response: InstanceResponse) -> ActionResult:
     return _answer_run(response)
 
 
+_answer_describe = InstanceResponse.describe_instances
+
+
+def _answer_describe_unless_refused(response: InstanceResponse) -> ActionResult:
+    refusals.check("DescribeInstances", response.params)
+    return _answer_describe(response)
+
+
 def _answer_start(response: InstanceResponse) -> ActionResult:
+    refusals.check("StartInstances", response.params)
     response.error_on_dryrun()
     ids = response._get_param("InstanceIds", [])
     return _changed("StartingInstances", response.ec2_backend.start_instances(ids))
@@ -244,6 +256,7 @@ def install(*, pending: float, stopping: float) -> None:
     models.InstanceBackend.terminate_instances = _terminate_locked
     models.InstanceBackend.run_instances = _run_once
     InstanceResponse.run_instances = _answer_run_most
+    InstanceResponse.describe_instances = _answer_describe_unless_refused
     InstanceResponse.start_instances = _answer_start
     InstanceResponse.stop_instances = _answer_stop
     InstanceResponse.terminate_instances = _answer_terminate

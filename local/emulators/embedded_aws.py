@@ -94,7 +94,7 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
     from celery_sqs.testing import sqs_emulator
     from werkzeug.serving import make_server
 
-    from local.emulators import ec2, images, s3
+    from local.emulators import ec2, ec2_refusals, images, s3
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
     sqs_emulator.install()
@@ -126,7 +126,7 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
         server = make_server(
             HOST,
             bound,
-            DomainDispatcherApplication(backend),
+            ec2_refusals.controlled(DomainDispatcherApplication(backend)),
             threaded=True,
             request_handler=MotoRequestHandler,
             fd=listening.fileno(),
