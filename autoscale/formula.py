@@ -68,6 +68,8 @@ class Required:
     """Photos due within that many seconds."""
     done: float = 0.0
     """Photos that the machines there do by then."""
+    each: float = 0.0
+    """Photos that each new one does by then."""
 
 
 def deadlines(
@@ -102,7 +104,8 @@ def _by_deadline(photos: Deadlines, capacity: Capacity) -> Required:
     for x, due in photos.due:
         n = next((n for n in range(there + 1) if not _late(x, due, capacity, n)), there + 1)
         if n > needed.machines:
-            needed = Required(n, within=x, due=due, done=_done(x, capacity, there))
+            each = _done_by_new(1, x, capacity)
+            needed = Required(n, False, x, due, _done(x, capacity, there), each)
     if needed.machines <= there:
         return needed
     return max((_with_new(x, d, capacity) for x, d in _helped(photos, capacity)), key=_machines)
@@ -120,7 +123,8 @@ def _with_new(x: float, due: float, capacity: Capacity) -> Required:
     new = 0
     while done + _done_by_new(new, x, capacity) < due - FRACTION * capacity.rate:
         new += 1 + new // 20
-    return Required(there + new, within=x, due=due, done=done)
+    each = _done_by_new(new, x, capacity) / max(1, new)
+    return Required(there + new, within=x, due=due, done=done, each=each)
 
 
 def _machines(required: Required) -> int:

@@ -195,6 +195,8 @@ class FormulaTerms:
     """Photos due within that time."""
     done: float = 0.0
     """Photos that the machines there do by then."""
+    each: float = 0.0
+    """Photos that each new machine does by then."""
     reason: Reason = "rest"
 
 

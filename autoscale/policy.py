@@ -135,7 +135,7 @@ def _need(
         need, reason = limits.cap, "cap"
     rate = stream((*memory.accepted, (now, demand.accepted)), now).rate
     return (
-        FormulaTerms(rate, limits.rate, found.within, found.due, found.done, reason=reason),
+        FormulaTerms(rate, limits.rate, found.within, found.due, found.done, found.each, reason),
         need,
     )
 

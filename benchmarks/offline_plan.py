@@ -28,7 +28,9 @@ from autoscale.simulation.simulator import (
     Simulation,
 )
 
-GRID = 5.0
+FINE, COARSE = 5.0, 10.0
+"""Seconds of a step: fine where the traffic has few steps."""
+FEW = 300
 PENDING_SHARE = 0.2
 """Share of a foreseen boot that is not billed, as in the simulator."""
 CAPACITY_SHARES = (0.99, 0.96, 0.92, 0.87, 0.8)
@@ -40,9 +42,9 @@ GAP = 0.004
 class OfflinePlan:
     """Machines by step of the grid, from time 0."""
 
+    grid: float
     running: tuple[int, ...]
     starts: tuple[int, ...]
-    cost: float
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,14 @@ class Optimum:
 
 
 def optimum(
-    arrivals: Sequence[float], environment: Environment, seed: int, seconds: float = 60.0
+    arrivals: Sequence[float], environment: Environment, seed: int, seconds: float = 15.0
 ) -> Optimum:
     """Solves, executes, and plans more carefully while a photo is late.
 
     ``seconds`` limits each solve. Raises :class:`RuntimeError` when no plan is in time.
     """
     bound = sum(
-        _solve(piece, environment, seconds * weight, share=1.0, relaxed=True)[1]
+        _solve(piece, environment, seconds * weight, _grid(piece), share=1.0, relaxed=True)[1]
         for piece, weight in _pieces(arrivals, environment)
     )
     best: RunResult | None = None
@@ -73,6 +75,10 @@ def optimum(
         if best is not None:
             return Optimum(best, bound)
     raise RuntimeError("no offline plan answers every photo in time")
+
+
+def _grid(piece: Sequence[float]) -> float:
+    return FINE if (piece[-1] - piece[0]) / FINE <= FEW else COARSE
 
 
 def _pieces(arrivals: Sequence[float], environment: Environment) -> list[tuple[list[float], float]]:
@@ -90,35 +96,44 @@ def _pieces(arrivals: Sequence[float], environment: Environment) -> list[tuple[l
 def _plan(
     arrivals: Sequence[float], environment: Environment, seconds: float, share: float
 ) -> OfflinePlan:
-    steps = int((arrivals[-1] + environment.slo) / GRID) + 40
-    running, starts, cost = [0] * steps, [0] * steps, 0.0
+    steps = int((arrivals[-1] + environment.slo) / FINE) + 80
+    running, starts = [0] * steps, [0] * steps
     for piece, weight in _pieces(arrivals, environment):
-        plan, _ = _solve(piece, environment, seconds * weight, share, relaxed=False)
-        first = _first_step(piece, environment)
+        grid = _grid(piece)
+        plan, _ = _solve(piece, environment, seconds * weight, grid, share, relaxed=False)
+        times = int(grid / FINE)
+        first = times * _first_step(piece, environment, grid)
         for k, (n, u) in enumerate(zip(plan.running, plan.starts, strict=True)):
-            if first + k < steps:
-                running[first + k] += n
-                starts[first + k] += u
-        cost += plan.cost
-    return OfflinePlan(tuple(running), tuple(starts), cost)
+            at = first + times * k
+            if at < steps:
+                starts[at] += u
+            for step in range(at, min(steps, at + times)):
+                running[step] += n
+    return OfflinePlan(FINE, tuple(running), tuple(starts))
 
 
-def _first_step(piece: Sequence[float], environment: Environment) -> int:
+def _first_step(piece: Sequence[float], environment: Environment, grid: float) -> int:
     """The step in which a machine that is to serve the first arrival at once begins to run."""
-    return max(0, math.floor((piece[0] - environment.boot_mean - 2 * GRID) / GRID))
+    return max(0, math.floor((piece[0] - environment.boot_mean - 2 * grid) / grid))
 
 
 def _solve(
-    piece: Sequence[float], environment: Environment, seconds: float, share: float, *, relaxed: bool
+    piece: Sequence[float],
+    environment: Environment,
+    seconds: float,
+    grid: float,
+    share: float,
+    *,
+    relaxed: bool,
 ) -> tuple[OfflinePlan, float]:
     """(plan, dual bound)"""
-    first = _first_step(piece, environment)
-    begin = first * GRID
-    n = math.ceil((piece[-1] + environment.slo - begin) / GRID) + 1
+    first = _first_step(piece, environment, grid)
+    begin = first * grid
+    n = math.ceil((piece[-1] + environment.slo - begin) / grid) + 1
     boot = environment.boot_mean * (1 - PENDING_SHARE)
-    boots = math.floor(boot / GRID) if relaxed else math.ceil(boot / GRID)
-    minute = round(LEAST_BILLED / GRID)
-    each = environment.processes / environment.service * GRID * share
+    boots = math.floor(boot / grid) if relaxed else math.ceil(boot / grid)
+    minute = round(LEAST_BILLED / grid)
+    each = environment.processes / environment.service * grid * share
     x, u, served = (np.arange(n) + n * i for i in range(3))
     rows, columns, values, low, high = [], [], [], [], []
 
@@ -144,19 +159,19 @@ def _solve(
 
     lower, upper = np.zeros(3 * n), np.full(3 * n, float(environment.cap))
     for k in range(n):
-        at = begin + k * GRID
+        at = begin + k * grid
         if relaxed:
-            upper[served[k]] = arrived(at + GRID)
-            lower[served[k]] = arrived(at + GRID - environment.slo)
+            upper[served[k]] = arrived(at + grid)
+            lower[served[k]] = arrived(at + grid - environment.slo)
         else:
             upper[served[k]] = arrived(at)
             lower[served[k]] = min(
-                upper[served[k]], arrived(at + 2 * GRID - environment.slo + 3 * environment.service)
+                upper[served[k]], arrived(at + 2 * grid - environment.slo + 3 * environment.service)
             )
         if at < environment.boot_mean * PENDING_SHARE:
             upper[u[k]] = 0
     cost = np.zeros(3 * n)
-    cost[:n] = GRID
+    cost[:n] = grid
     matrix = csr_matrix((values, (rows, columns)), (len(low), 3 * n))
     answer = milp(
         cost,
@@ -169,7 +184,7 @@ def _solve(
         raise RuntimeError(f"HiGHS found no plan: {answer.message}")
     whole = np.round(answer.x[: 2 * n]).astype(int)
     bound = float(answer.mip_dual_bound if answer.mip_dual_bound is not None else 0.0)
-    return OfflinePlan(tuple(whole[:n]), tuple(whole[n:]), float(answer.fun)), bound
+    return OfflinePlan(grid, tuple(whole[:n]), tuple(whole[n:])), bound
 
 
 class PlannedFleet:
@@ -185,12 +200,12 @@ class PlannedFleet:
         self._started = 0
 
     def tick(self, simulation: Simulation) -> None:
-        plan, now = self._plan, simulation.now
+        plan, now, grid = self._plan, simulation.now, self._plan.grid
         pending = simulation.environment.boot_mean * PENDING_SHARE
-        due = sum(plan.starts[: int((now + pending) / GRID) + 1])
+        due = sum(plan.starts[: int((now + pending) / grid) + 1])
         simulation.start(due - self._started)
         self._started = due
-        step = int(now / GRID)
+        step = int(now / grid)
         keep = plan.running[step] if step < len(plan.running) else 0
         running = [s for s in simulation.servers if s.state == "running" and not s.draining]
         surplus = len(running) - keep

@@ -150,8 +150,8 @@ REASONS = {
     "one": "one machine does the work in time",
     "hedge": "no machine is running, and the slowest boot alone would miss {slo:g} s, so two start",
     "rate": "{rate:.2f} photos arrive each second and a machine does {capacity:.2f}",
-    "deadline": "{due:.0f} photos are due within {within:.0f} s; the machines there do {done:.0f} "
-    "of them by then, one does {capacity:.2f} each second",
+    "deadline": "{due:.0f} photos are to be done within {within:.0f} s; the machines there do "
+    "{done:.0f} by then, each new one {each:.0f}",
     "saturated": "more than {useful} machines at once did not get more work done",
     "backlog": "{backlog:.0f} photos are expected to wait when a new machine is ready, and a "
     "machine does {capacity:.2f} each second",
@@ -164,7 +164,7 @@ REASONS = {
 status page both show these."""
 _DEFAULT_TERMS: dict[str, Any] = {
     "rate": 0.0, "capacity": 0.0, "backlog": 0.0, "within": 0.0, "due": 0.0,
-    "done": 0.0, "useful": 0, "slo": 0.0, "cap": 0, "profile": "",
+    "done": 0.0, "each": 0.0, "useful": 0, "slo": 0.0, "cap": 0, "profile": "",
 }  # fmt: skip
 
 

@@ -65,6 +65,20 @@ class KedaHpa(_Baseline):
             simulation.stop(server)
 
 
+class KedaTuned(KedaHpa):
+    """KEDA as its documentation advises to tune it: as many messages a machine as it does within
+    half of what boots leave of the objective, in-flight messages counted, and a minute instead of
+    five before scaling in. https://keda.sh/docs/latest/scalers/aws-sqs/"""
+
+    window = 60.0
+
+    def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
+        super().begin(simulation, arrivals)
+        environment = simulation.environment
+        rate = environment.processes / environment.service
+        self.per_machine = max(1, int(rate * (environment.slo - environment.boot_mean) / 2))
+
+
 class TargetTracking(_Baseline):
     """AWS target tracking on backlog per instance: minutes of data, 3 high or 15 low to act."""
 
@@ -110,6 +124,22 @@ class Buildkite(_Baseline):
 
     def _unused(self, server: SimulatedMachine, now: float) -> bool:
         return not server.busy and now - server.idle_since >= self.idle
+
+
+class ConstantFleet(_Baseline):
+    """So many machines, up before the first photo and until the last answer."""
+
+    def __init__(self, machines: int = 1) -> None:
+        self._machines = machines
+
+    def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
+        simulation.start_warm(self._machines)
+        self._total = len(arrivals)
+
+    def tick(self, simulation: Simulation) -> None:
+        if simulation.answered == self._total:
+            for machine in list(simulation.servers):
+                simulation.stop(machine)
 
 
 class Clairvoyant:
@@ -182,6 +212,7 @@ def _staying(simulation: Simulation) -> list[SimulatedMachine]:
 BASELINES: dict[str, Callable[[], SimulatedPolicy]] = {
     "one-per-message": Published,
     "keda-hpa": KedaHpa,
+    "keda-tuned": KedaTuned,
     "aws-target-tracking": TargetTracking,
     "buildkite": Buildkite,
     "clairvoyant": Clairvoyant,

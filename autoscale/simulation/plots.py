@@ -57,7 +57,7 @@ def _row(axes: Any, name: str, outcome: RunResult, cap: int) -> None:
 
 
 def bars(values: Mapping[str, Sequence[float]], traces: Sequence[str], file: Path) -> None:
-    """Billed seconds over the clairvoyant's, by policy and trace; logarithmic."""
+    """Billed seconds over the optimum's, by policy and trace; logarithmic."""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / max(1, len(values))
@@ -71,6 +71,6 @@ def bars(values: Mapping[str, Sequence[float]], traces: Sequence[str], file: Pat
     axes.set_yticks(ticks, [str(tick) for tick in ticks])
     axes.set_ylim(0.8, 250)
     axes.set_xticks(range(len(traces)), traces)
-    axes.set_ylabel("billed seconds / clairvoyant's")
+    axes.set_ylabel("billed seconds / optimal")
     figure.legend(fontsize="small", frameon=False, ncols=len(values), loc="outside upper center")
     figure.savefig(file, dpi=110)

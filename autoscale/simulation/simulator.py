@@ -209,6 +209,13 @@ class Simulation:
                 self.pool.remove(again)
             self._boot(again)
 
+    def start_warm(self, count: int) -> None:
+        """Adds machines that serve at once: they were started before the simulation."""
+        for n in range(min(count, self.environment.cap)):
+            machine = SimulatedMachine(f"warm-{n:05d}", self.now, self.now, self.now, "running")
+            self.servers.append(machine)
+        self._peak = max(self._peak, len(self.servers))
+
     def stop(self, server: SimulatedMachine, *, kill: bool = False) -> None:
         """Stops one machine: after its tasks, or in the middle of them."""
         if kill or not server.busy:

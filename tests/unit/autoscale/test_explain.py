@@ -65,7 +65,11 @@ def test_explain_scale_in_of_the_last_machine() -> None:
             ScalingLimits(cap=15, boot_worst=30),
             "one machine does the work in time",
         ),
-        (Demand(400, 400, 1.0, "lower"), ScalingLimits(cap=15), "400 photos are due within 54 s"),
+        (
+            Demand(400, 400, 1.0, "lower"),
+            ScalingLimits(cap=15),
+            "400 photos are to be done within 54 s",
+        ),
         (
             Demand(9, 9, 1.0, "lower"),
             ScalingLimits(cap=15, profile=ONE_PER_BACKLOG),
@@ -78,7 +82,26 @@ def test_explain_every_reason(demand: Demand, limits: ScalingLimits, words: str)
 
 
 def test_explain_a_missing_reading() -> None:
-    assert "could not be read, so nothing is changed" in told(None)
+    assert "The work could not be counted. So nothing is changed." in told(None)
+    failed = told(None, done={"GetQueueAttributes": "Unavailable: RequestThrottled"})
+    assert "The queue could not be read: GetQueueAttributes failed" in failed
+
+
+def test_explain_a_throttled_listing_of_machines() -> None:
+    machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=True)
+    demand = Demand(9, 9, 9.0, "exact")
+    words = told(demand, machine, done={"DescribeInstances": "Unavailable: RequestLimitExceeded"})
+    assert "The fleet could not be read: DescribeInstances failed" in words
+    assert "9 photos to do" in words
+    assert "Machines as last listed: 1 running" in words
+    assert "queue could not" not in words
+
+
+def test_explain_a_replacement_by_machine_and_cause() -> None:
+    machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=False)
+    words = told(Demand(1, 1, 5.0, "exact"), machine)
+    assert "Decided: replace 1. Replaced: app-tier-instance-1 (i-1): its worker has not" in words
+    assert "answered 300 s after its start" in words
 
 
 def test_explain_a_failed_call() -> None:
