@@ -13,6 +13,7 @@
     ├── EtaTooLate            a task is due after its queue drops it         (ValueError)
     ├── MessageTooLarge       the message does not fit its queue            (ValueError)
     ├── ResultTooLarge        the result does not fit into one message
+    ├── ResultUnknown         this process cannot know the result            (NotImplementedError)
     ├── UnreadableMessage     not a message that Celery can run             (ValueError)
     │   └── UnknownVersion    a message of a newer release
     ├── NoSuchQueue           a named queue does not exist
@@ -40,6 +41,7 @@ __all__ = [
     "ResponseQueueLost",
     "ResultForgotten",
     "ResultTooLarge",
+    "ResultUnknown",
     "SendFailed",
     "SendTimeout",
     "UnknownVersion",
@@ -107,6 +109,13 @@ class MessageTooLarge(CelerySQSError, ValueError):
 
 class ResultTooLarge(CelerySQSError):
     """Raised to the waiter of a result that does not fit into one message."""
+
+
+class ResultUnknown(CelerySQSError, NotImplementedError):
+    """Raised for the state or result of a task that this process did not send, or has forgotten.
+
+    Results are pushed to the process that sent the task; others need the option ``result_store``.
+    """
 
 
 class UnreadableMessage(CelerySQSError, ValueError):

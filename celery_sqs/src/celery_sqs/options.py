@@ -93,6 +93,10 @@ class Options:
     """Queues whose names begin so are removed when their process is gone: response queues, and if
     it covers them, control queues and subscriptions. By default ``response_queue``; empty: none."""
 
+    result_store: str | None = None
+    """One of Celery's key/value backends beside the push, as ``result_backend`` would name it:
+    ``dynamodb://@us-east-1/table``, ``s3``, ``redis://…``."""
+
     queue_accounts: tuple[tuple[str, str, Account], ...] = ()
     """Name, URL and account of each of ``predefined_queues``."""
 
@@ -272,6 +276,7 @@ _RESULT_RULES: dict[str, Rule] = {
     "machine": _text,
     "state_dir": _path,
     "cleanup_prefix": _text,
+    "result_store": _text,
 }
 
 

@@ -32,13 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [s for s in jobs.SUITES if not options.only or any(o in s.name for o in options.only)]
     options.logs.mkdir(parents=True, exist_ok=True)
     todo = [
-        jobs.Job(suite, broker, shard, options.select)
+        jobs.Job(suite, broker, shard, options.select, options.store)
         for suite in wanted
         for broker in (options.broker or jobs.BROKERS)
         for shard in range(1, suite.shards + 1)
     ]
     found = _run(todo, options)
-    found += _run(_second_tries(compare(found)), options)
+    found += _run(_second_tries(compare(found), options.store), options)
     return _report(found, options)
 
 
@@ -46,6 +46,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m celery_suite", description=__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help="files, such as: canvas tasks")
     parser.add_argument("--broker", nargs="+", choices=jobs.BROKERS, help="default: both")
+    parser.add_argument("--store", choices=jobs.STORES, default="dynamodb", help="of results")
     parser.add_argument("-k", dest="select", default="", help="tests, as pytest's -k")
     parser.add_argument("--jobs", type=int, default=4, help="processes of pytest at once")
     parser.add_argument("--logs", type=Path, default=Path("celery-suite-logs"), help="folder")
@@ -67,11 +68,11 @@ def _run(todo: Sequence[jobs.Job], options: argparse.Namespace) -> list[jobs.Out
         return list(pool.map(run, todo))
 
 
-def _second_tries(compared: dict[str, Comparison]) -> list[jobs.Job]:
+def _second_tries(compared: dict[str, Comparison], store: str) -> list[jobs.Job]:
     """Celery itself repeats a failed test up to five times; here once, alone, and it is counted."""
     suites = {suite.name: suite for suite in jobs.SUITES}
     return [
-        jobs.Job(suites[name], jobs.SQS, only=tuple(o.test for o in failed))
+        jobs.Job(suites[name], jobs.SQS, store=store, only=tuple(o.test for o in failed))
         for name, each in compared.items()
         if (failed := [o for o in each.behind().values() if o.test and o.outcome == "failed"])
     ]

@@ -16,7 +16,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from celery_suite.servers import HOST, moto_server, redis_server
+import boto3
+
+from celery_suite.servers import HOST, aws_server, redis_server
 
 REDIS, SQS = "redis", "sqs"
 BROKERS = (REDIS, SQS)
@@ -25,7 +27,14 @@ TEST_TIMEOUT = 60
 JOB_TIMEOUT = 3600.0
 TRANSPORT = "celery_sqs:Transport"
 BACKEND = "celery_sqs:ResponseQueueBackend"
+BUCKET = "suite-results"
 RESPONSE_QUEUE = "suite-results"
+STORES: dict[str, dict[str, str]] = {
+    "dynamodb": {"result_store": "dynamodb://@us-east-1/suite"},
+    "s3": {"result_store": "s3"},
+    "none": {},
+}
+"""Of ``--store``: options of the result backend."""
 FOREIGN = ("AWS_", "CELERY_", "FACEREC_", "PYTHONPATH", "TEST_")
 """Variables that would change what is tested."""
 HERE = Path(__file__).parent
@@ -73,6 +82,7 @@ class Job:
     shard: int = 1
     select: str = ""
     """As pytest's ``-k``."""
+    store: str = "dynamodb"
     only: tuple[str, ...] = ()
     """These tests alone, by their ids; for a second try."""
 
@@ -109,9 +119,11 @@ def run(job: Job, tests: Path, logs: Path) -> Outcomes:
         if job.suite.project == "kombu":
             shutil.copy(HERE / "kombu_on_sqs.py", folder / "suite/t/integration/test_celery_sqs.py")
         redis = stack.enter_context(redis_server(folder))
-        aws = stack.enter_context(moto_server(folder)) if job.broker == SQS else None
+        aws = stack.enter_context(aws_server(folder)) if job.broker == SQS else None
+        if aws is not None:
+            _create_bucket(aws)
         if job.suite.project == "celery":
-            settings = _settings(job.broker, redis, folder)
+            settings = _settings(job, redis, folder)
             (folder / "suite/integration-tests-config.json").write_text(json.dumps(settings))
             _write_module(folder / "suite/celeryconfig.py", settings)
         outcomes = folder / "outcomes"
@@ -120,8 +132,8 @@ def run(job: Job, tests: Path, logs: Path) -> Outcomes:
         return Outcomes(job, _read(outcomes), error)
 
 
-def _settings(broker: str, redis: int, folder: Path) -> dict[str, object]:
-    if broker == REDIS:
+def _settings(job: Job, redis: int, folder: Path) -> dict[str, object]:
+    if job.broker == REDIS:
         return {
             "broker_url": f"redis://{HOST}:{redis}/0",
             "result_backend": f"redis://{HOST}:{redis}/1",
@@ -136,8 +148,19 @@ def _settings(broker: str, redis: int, folder: Path) -> dict[str, object]:
             "response_queue": RESPONSE_QUEUE,
             "state_dir": str(folder / "state"),
             "wait_time_seconds": 1,
+            **STORES[job.store],
         },
+        "s3_bucket": BUCKET,
+        "s3_region": "us-east-1",
     }
+
+
+def _create_bucket(aws: int) -> None:
+    client = boto3.client(
+        "s3", endpoint_url=f"http://{HOST}:{aws}", region_name="us-east-1",
+        aws_access_key_id="suite", aws_secret_access_key="suite",
+    )  # fmt: skip
+    client.create_bucket(Bucket=BUCKET)
 
 
 def _write_module(path: Path, settings: Mapping[str, object]) -> None:

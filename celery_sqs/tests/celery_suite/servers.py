@@ -1,4 +1,4 @@
-"""Servers of one run: Redis, and moto as AWS. Each run has its own, so runs may go side by side."""
+"""Servers of one run: Redis, and an emulated AWS. Each run has its own, so runs may go side by side."""
 
 import os
 import shutil
@@ -38,11 +38,11 @@ def redis_server(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def moto_server(folder: Path) -> Iterator[int]:
+def aws_server(folder: Path) -> Iterator[int]:
     """An AWS in memory; gives its port."""
     port = free_port()
-    command = (sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port))
-    with _served(command, port, folder / f"moto-{port}.log"):
+    command = (sys.executable, "-m", "celery_sqs.testing.server", "--port", str(port))
+    with _served(command, port, folder / f"aws-{port}.log"):
         yield port
 
 

@@ -2,8 +2,8 @@
 
 Switched on by ``result_backend = "sqs://RESPONSE-QUEUE"``, or by
 ``"celery_sqs:ResponseQueueBackend"`` and the option ``response_queue``; see
-:class:`.options.Options`. Results live in memory of the
-client process and nowhere else: keep what must outlive it in a store of your own.
+:class:`.options.Options`. Results live in memory of the client process; with the option
+``result_store`` also in a store that every process reads.
 """
 
 import logging
@@ -25,8 +25,10 @@ from celery_sqs._aws.queues import queue_url
 from celery_sqs._broker.namespace import default_namespace
 from celery_sqs._ops.cleanup import cleanup_in_background
 from celery_sqs._results.consumer import ConsumerHealth, ResultConsumer
+from celery_sqs._results.reply_addresses import address_for_client, address_for_replacement
 from celery_sqs._results.response_queue import ResponseQueue
 from celery_sqs._results.sender import Destination, Result, enqueue
+from celery_sqs._results.stored import IN_STORE, StoredResultsMixin, iterate_ready
 from celery_sqs.errors import NoSuchQueue, ResultTooLarge
 from celery_sqs.options import Options
 
@@ -55,11 +57,7 @@ def _consumer(options: Options) -> ResultConsumer:
 def _set_reply_to(
     headers: Mapping[str, Any], properties: dict[str, Any], body: Any, **_: Any
 ) -> None:
-    """Writes this process's queue into ``reply_to`` of a task whose result is pending here.
-
-    Celery puts a thread's id there, also into tasks chained to this one, which workers send on. A
-    task that replaces the one that runs has its id, and hands its reply address on.
-    """
+    """Writes the response queue into ``reply_to`` of what is sent; see :mod:`.reply_addresses`."""
     task_id = headers.get("id")
     if task_id is None:  # protocol 1, which this library does not speak
         return
@@ -68,36 +66,24 @@ def _set_reply_to(
             placeholder = properties.get("reply_to")
             properties["reply_to"] = consumer.queue
             if placeholder:
-                _set_reply_to_chained(body[2], placeholder, consumer)
+                address_for_client(body[2], placeholder, consumer.queue, consumer.open)
     running = current_task.request if current_task else None
-    if running is not None and running.id == task_id and running.reply_to:
-        properties["reply_to"] = running.reply_to
+    if running is not None and running.id and running.reply_to:
+        address_for_replacement(
+            properties, body[2], task_id, replaced=running.id, queue=running.reply_to
+        )
 
 
-def _set_reply_to_chained(embedded: Any, placeholder: str, consumer: ResultConsumer) -> None:
-    """Does the same in every signature inside ``embedded`` and expects its result."""
-    if isinstance(embedded, list | tuple):
-        for inner in embedded:
-            _set_reply_to_chained(inner, placeholder, consumer)
-    elif isinstance(embedded, dict):
-        if embedded.get("reply_to") == placeholder:
-            embedded["reply_to"] = consumer.queue
-            if embedded.get("task_id"):
-                consumer.open(embedded["task_id"])
-        for inner in embedded.values():
-            _set_reply_to_chained(inner, placeholder, consumer)
-
-
-class ResponseQueueBackend(BaseBackend):
+class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
     """Results over SQS: one send per task, no polling, one response queue per client process.
 
-    Supports ``get``, ``ready``, groups and chains; no chords (they need a shared counter), no
-    states before the last, no results of other processes' tasks. ``get`` raises
-    :class:`ResponseQueueLost` when the queue was deleted meanwhile.
+    Supports ``get``, ``ready``, groups and chains of this process's tasks; with the option
+    ``result_store`` also results of other processes' tasks, states before the last, saved groups
+    and chords. Without it, what cannot be known raises :class:`.errors.ResultUnknown`. ``get``
+    raises :class:`.errors.ResponseQueueLost` when the queue was deleted meanwhile.
     """
 
     persistent = False
-    supports_autoexpire = True
 
     def __init__(self, app: Any, url: str | None = None, **kwargs: Any) -> None:
         super().__init__(app, url=url, **kwargs)
@@ -105,6 +91,8 @@ class ResponseQueueBackend(BaseBackend):
         if self.content_encoding != "utf-8":
             raise ImproperlyConfigured("result_serializer must be a text format such as json")
         self.options = _read_options(app.conf, url)
+        self.result_store = self.options.result_store
+        self.supports_autoexpire = self.store is None or self.store.supports_autoexpire
         self.counters: Counter[str] = Counter()
         """Of the worker's side: ``sent``, ``not_sent``."""
         self._urls: dict[str, str] = {}
@@ -153,14 +141,39 @@ class ResponseQueueBackend(BaseBackend):
         no_ack: bool = True,
         on_interval: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
-        """The result's meta once it arrives; raises as :meth:`.pending.PendingResults.wait`."""
+        """The result's meta once it arrives.
+
+        Raises as :meth:`.pending.PendingResults.wait`, and :class:`.errors.ResultUnknown` at once
+        for a task that this process has not sent, when there is no store.
+        """
         self._ensure_not_eager()
         # celery passes an empty promise when there is nothing to do between: then wait in one go
-        busy = getattr(on_interval, "fun", on_interval) is not None
-        found = self._consumer.wait(
-            task_id, timeout, interval=interval, on_interval=on_interval if busy else None
-        )
-        return dict(self.decode(found))
+        busy = on_interval if getattr(on_interval, "fun", on_interval) is not None else None
+        if not self._is_expected(task_id):
+            return self._wait_for_stored(task_id, timeout, interval, busy)
+        found = self._wait_for_own(self._consumer, task_id, timeout, interval, busy)
+        return self._decoded(task_id, found)
+
+    def get_many(
+        self,
+        task_ids: Any,
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,
+        on_message: Callable[[Any], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        max_iterations: int | None = None,
+        READY_STATES: Any = states.READY_STATES,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Pairs of id and meta in the order in which the results come."""
+        for task_id, meta in iterate_ready(self, task_ids, timeout, interval):
+            if on_message is not None:
+                on_message(meta)
+            yield task_id, meta
+
+    def _is_expected(self, task_id: str) -> bool:
+        """Whether a push of this result is kept in this process."""
+        return any(each.is_open(task_id) for each in _runtime.all_of(ResultConsumer))
 
     @contextmanager
     def notify(self, task_id: str, callback: Callable[[], object]) -> Iterator[None]:
@@ -170,16 +183,30 @@ class ResponseQueueBackend(BaseBackend):
             yield
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        if not self._is_expected(task_id):
+            return self._read_stored(task_id)
         found = self._consumer.peek(task_id)
-        if found is None:
-            return {"status": states.PENDING, "result": None, "task_id": task_id}
-        return dict(self.decode(found))
+        if found is not None:
+            return self._decoded(task_id, found)
+        if self.store is not None:
+            return self.store.read(task_id)
+        return {"status": states.PENDING, "result": None, "task_id": task_id}
+
+    def _read_stored(self, task_id: str) -> dict[str, Any]:
+        for consumer in _runtime.all_of(ResultConsumer) if self.store is None else ():
+            consumer.peek(task_id)  # says so if it was forgotten
+        return super()._read_stored(task_id)
+
+    def _decoded(self, task_id: str, found: Any) -> dict[str, Any]:
+        """The meta of a pushed result; of one that was too large, from the store."""
+        meta = found if isinstance(found, dict) else dict(self.decode(found))
+        return self._read_stored(task_id) if meta.get(IN_STORE) else meta
 
     def _forget(self, task_id: str) -> None:
-        self._consumer.forget(task_id)
-
-    def ensure_chords_allowed(self) -> None:
-        raise NotImplementedError("chords need a result backend with shared counters")
+        if self._is_expected(task_id):
+            self._consumer.forget(task_id)
+        if self.store is not None:
+            self.store.forget([task_id])
 
     # Worker
 
@@ -192,14 +219,16 @@ class ResponseQueueBackend(BaseBackend):
         request: Any = None,
         **_: Any,
     ) -> None:
-        """Has the worker send it, or sends it when there is none. Nothing before the last state.
+        """Stores it if there is a store, and has the worker send the last state, or sends it.
 
         A broken result path fails no task.
         """
+        meta = self._get_result_meta(result, state, traceback, request)
+        self._write(task_id, meta, request)
         reply_to = str(getattr(request, "reply_to", None) or "")
         if state not in states.READY_STATES or not self._is_ours(reply_to):
             return
-        body = self._result_body(task_id, result, state, traceback, request)
+        body = self._result_body(task_id, meta, request)
         destination = Destination(self.options.account, reply_to)
         receipt = (getattr(request, "properties", None) or {}).get("delivery_tag")
         if enqueue(Result(destination, task_id, body, receipt)):
@@ -215,13 +244,12 @@ class ResponseQueueBackend(BaseBackend):
         """A message must not direct results to any queue it likes; Celery's own ids are none."""
         return reply_to.startswith(self.options.response_queue)
 
-    def _result_body(
-        self, task_id: str, result: Any, state: str, traceback: str | None, request: Any
-    ) -> str:
-        meta = self._get_result_meta(result, state, traceback, request)
+    def _result_body(self, task_id: str, meta: dict[str, Any], request: Any) -> str:
         body = self._body(task_id, meta)
         if len(body.encode()) <= MAX_RESULT_BYTES:
             return body
+        if self.store is not None:
+            return self._body(task_id, {"status": meta["status"], "result": None, IN_STORE: True})
         error = ResultTooLarge(f"{len(body.encode())} bytes, at most {MAX_RESULT_BYTES}")
         meta = self._get_result_meta(self.prepare_exception(error), states.FAILURE, None, request)
         return self._body(task_id, meta)

@@ -1,0 +1,191 @@
+"""Chords over a result store, counted so that a task delivered twice counts once.
+
+Each header task that has ended, well or badly, adds its mark to the chord's set of marks. Whoever
+finds the set complete claims the chord by a conditional write, reads the header's results, sends
+the body and marks the chord as done. The holder of a claim may die: then whoever else finds the set
+complete, first of all the redelivered task of the dead holder, waits until the chord is done or the
+claim has run out, and takes the next claim. The body keeps its id: if it is sent twice all the same
+(its sender died between sending and saying so), it is one task that was delivered twice.
+
+Marks: ``size/<n>``, ``part/<task>``, ``more/<task>`` for a task added to a running chord,
+``claim/<n>`` for the n-th claim, ``done``. See :mod:`celery_sqs._stores.driver`.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from celery import states
+from celery.canvas import maybe_signature
+from celery.exceptions import ChordError
+from celery.result import GroupResult
+
+from celery_sqs._stores.store import Meta, ResultStore
+
+logger = logging.getLogger(__name__)
+
+CLAIM_LASTS = 15.0
+"""Seconds a claim is respected: its holder reads the results and sends one message. Measured by
+whoever waits, so that clocks need not agree."""
+CLAIM_POLL = 0.5
+MAX_CLAIMS = 8
+DIGEST = 12
+"""Hexadecimal digits that stand for a task id in a mark: among 10,000 parts two are alike with a
+probability of 2e-7."""
+DEFAULT_JOIN_TIMEOUT = 3.0
+JOIN_POLL = 0.1
+
+
+class Chords:
+    """The chords of one application. ``fail``: Celery's ``chord_error_from_stack``."""
+
+    def __init__(self, app: Any, store: ResultStore, fail: Callable[..., Any]) -> None:
+        self._app = app
+        self._store = store
+        self._fail = fail
+
+    def start(self, header: GroupResult) -> None:
+        """Remembers the header's tasks in their order, before any of them is sent.
+
+        A frozen chord may be applied again: that is a new run, and what the last one left is gone.
+        """
+        driver = self._store.driver
+        driver.remove(header.id, driver.marks(header.id))
+        self._store.backend._save_group(header.id, header)
+
+    def set_size(self, group_id: str, size: int) -> None:
+        """Says how many parts there are, before the last of them is sent."""
+        driver, mark = self._store.driver, f"size/{size}"
+        marks = driver.add(group_id, mark)
+        driver.remove(group_id, [m for m in marks if m.startswith("size/") and m != mark])
+
+    def add_to_chord(self, group_id: str, result: Any) -> None:
+        """One part more; called by a part that has not returned yet."""
+        saved = self._store.backend._restore_group(group_id)
+        if saved is not None and result.id not in {part.id for part in saved["result"].results}:
+            saved["result"].add(result)
+            self._store.backend._save_group(group_id, saved["result"])
+        self._store.driver.add(group_id, f"more/{_short(result.id)}")
+
+    def part_returned(self, task_id: str, group_id: str, body: Any) -> None:
+        """A header task has ended and its result is stored. ``body``: the request's ``chord``."""
+        mark = f"part/{_short(task_id)}"
+        marks = self._store.driver.add(group_id, mark)
+        if "done" in marks:  # a copy that comes after everything
+            self._store.driver.remove(group_id, [mark])
+        elif is_complete(marks):
+            claim = self._claim(group_id)
+            if claim:
+                self._finish(group_id, claim, maybe_signature(body, app=self._app))
+
+    def _claim(self, group_id: str) -> int:
+        """The number of the claim that is this caller's, or 0 when the chord is done by another."""
+        driver = self._store.driver
+        for number in range(1, MAX_CLAIMS + 1):
+            if driver.create(group_id, f"claim/{number}"):
+                return number
+            if self._is_done_soon(group_id, number):
+                return 0
+        logger.error("chord %s: %d claims ran out without a body", group_id, MAX_CLAIMS)
+        return 0
+
+    def _is_done_soon(self, group_id: str, claim: int) -> bool:
+        """Waits until the chord is done or this claim has run out."""
+        deadline = time.monotonic() + CLAIM_LASTS
+        while True:
+            marks = self._store.driver.marks(group_id)
+            if "done" in marks or not is_complete(marks):
+                return True
+            if f"claim/{claim + 1}" in marks:
+                return False
+            if time.monotonic() >= deadline:
+                logger.warning("chord %s: claim %d ran out", group_id, claim)
+                return False
+            time.sleep(CLAIM_POLL)
+
+    def _finish(self, group_id: str, claim: int, body: Any) -> None:
+        """Sends the body, or fails it when a header task has failed."""
+        if claim == 1 or not self._has_begun(body):
+            try:
+                results = self._join(group_id)
+            except ChordError as error:
+                logger.exception("chord %s failed", group_id)
+                self._fail(body, error)
+            except Exception as error:
+                logger.exception("chord %s: its results cannot be read", group_id)
+                self._fail(body, ChordError(f"Join error: {error!r}"))
+            else:
+                if f"claim/{claim + 1}" in self._store.driver.marks(group_id):
+                    return  # too slow: another has taken it over
+                self._send(group_id, body, results)
+        marks = self._store.driver.add(group_id, "done")
+        self._store.driver.remove(group_id, marks - {"done"})
+        self._store.backend._delete_group(group_id)
+
+    def _has_begun(self, body: Any) -> bool:
+        """Whether the holder of an earlier claim had sent the body before it died."""
+        return bool(body.id) and self._store.read(body.id)["status"] != states.PENDING
+
+    def _send(self, group_id: str, body: Any, results: list[Any]) -> None:
+        try:
+            self._app.amqp._retry_publish(body.delay, results)
+        except Exception as error:
+            logger.exception("chord %s: its body cannot be sent", group_id)
+            self._fail(body, ChordError(f"Callback error: {error!r}"))
+
+    def _join(self, group_id: str) -> list[Any]:
+        """The header's results, nested as the header is.
+
+        Raises :class:`celery.exceptions.ChordError` for the first that failed.
+        """
+        saved = self._store.backend._restore_group(group_id)
+        if saved is None:
+            raise ChordError(f"GroupResult {group_id} no longer exists")
+        ids = list(dict.fromkeys(_task_ids(saved["result"])))
+        metas = dict(zip(ids, self._read_all(ids), strict=True))
+        return [_value(part, metas) for part in saved["result"].results]
+
+    def _read_all(self, ids: list[str]) -> list[Meta]:
+        timeout = self._app.conf.result_chord_join_timeout or DEFAULT_JOIN_TIMEOUT
+        deadline = time.monotonic() + timeout
+        while True:
+            metas = self._store.read_many(ids)
+            missing = sum(meta["status"] not in states.READY_STATES for meta in metas)
+            if not missing:
+                return metas
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"{missing} of {len(ids)} results are missing")
+            time.sleep(JOIN_POLL)
+
+
+def is_complete(marks: set[str]) -> bool:
+    """Whether every part of the chord has returned."""
+    sizes = [int(mark.removeprefix("size/")) for mark in marks if mark.startswith("size/")]
+    parts = sum(mark.startswith("part/") for mark in marks)
+    more = sum(mark.startswith("more/") for mark in marks)
+    return bool(sizes) and parts >= max(sizes) + more
+
+
+def _short(task_id: str) -> str:
+    return hashlib.sha256(task_id.encode()).hexdigest()[:DIGEST]
+
+
+def _task_ids(result: Any) -> Iterator[str]:
+    if isinstance(result, GroupResult):
+        for part in result.results:
+            yield from _task_ids(part)
+    else:
+        yield result.id
+
+
+def _value(result: Any, metas: dict[str, Meta]) -> Any:
+    if isinstance(result, GroupResult):
+        return [_value(part, metas) for part in result.results]
+    meta = metas[result.id]
+    if meta["status"] in states.PROPAGATE_STATES:
+        error = ChordError(f"Dependency {result.id} raised {meta['result']!r}")
+        cause = meta["result"]
+        raise error from (cause if isinstance(cause, BaseException) else None)
+    return meta["result"]

@@ -1,0 +1,203 @@
+"""What the result backend does with a result store: states, groups, chords, other processes' tasks.
+
+Switched on by the option ``result_store``. The push stays the way on which the sender of a task is
+woken; the store is written before it, and read by whoever has no push to wait for.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from functools import cached_property
+from typing import Any
+
+from celery import states
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import GroupResult
+
+from celery_sqs._results.chords import Chords
+from celery_sqs._results.consumer import ResultConsumer
+from celery_sqs._stores.store import Meta, ResultStore
+from celery_sqs.errors import ResponseQueueLost, ResultUnknown
+
+logger = logging.getLogger(__name__)
+
+IN_STORE = "in_store"
+"""Member of a pushed result that is too large to be pushed."""
+STORE_CHECK = 10.0
+"""Seconds of waiting for a push after which the store is looked at: a push that was lost costs
+time, never the result."""
+NO_STORE = "other processes' results, states, saved groups and chords need result_store"
+
+
+class StoredResultsMixin:
+    """The part of the backend that knows the store. ``self`` is a Celery backend."""
+
+    app: Any
+    result_store: str | None
+    chord_error_from_stack: Callable[..., Any]
+    _get_result_meta: Callable[..., Meta]
+    _warned = False
+
+    @cached_property
+    def store(self) -> ResultStore | None:
+        """``None`` without the option."""
+        return ResultStore(self.app, self.result_store) if self.result_store else None
+
+    def _required_store(self) -> ResultStore:
+        if self.store is None:
+            raise ResultUnknown(NO_STORE)
+        return self.store
+
+    @cached_property
+    def _chords(self) -> Chords:
+        return Chords(self.app, self._required_store(), self.chord_error_from_stack)
+
+    # Writing, in a worker
+
+    def _write(self, task_id: str, meta: Meta, request: Any) -> None:
+        """Stores a state or result. A store that fails does not fail the task, but for chords."""
+        if self.store is None:
+            if meta["status"] not in states.READY_STATES and not self._warned:
+                type(self)._warned = True
+                logger.warning("state %s is stored nowhere: %s", meta["status"], NO_STORE)
+            return
+        first = getattr(request, "sqs_receive_count", None) == 1
+        try:
+            self.store.write(task_id, {**meta, "task_id": task_id}, first=first)
+        except Exception:
+            if getattr(request, "chord", None):
+                raise
+            logger.exception("result of task %s is not in the store", task_id)
+
+    # Reading
+
+    def _read_stored(self, task_id: str) -> Meta:
+        """Raises :class:`ResultUnknown` without a store."""
+        return self._required_store().read(task_id)
+
+    def _wait_for_stored(
+        self,
+        task_id: str,
+        timeout: float | None,
+        interval: float,
+        on_interval: Callable[[], object] | None,
+    ) -> Meta:
+        """Polls the store: nobody pushes the results of tasks that another process has sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            meta = self._read_stored(task_id)
+            if meta["status"] in states.READY_STATES:
+                return meta
+            left = interval if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise CeleryTimeoutError(f"no result of task {task_id} within {timeout} s")
+            if on_interval is not None:
+                on_interval()
+            time.sleep(min(interval, left))
+
+    def _wait_for_own(
+        self,
+        consumer: ResultConsumer,
+        task_id: str,
+        timeout: float | None,
+        interval: float,
+        on_interval: Callable[[], object] | None,
+    ) -> Any:
+        """The pushed result, or the stored meta when no push comes."""
+        if self.store is None:
+            return consumer.wait(task_id, timeout, interval=interval, on_interval=on_interval)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = STORE_CHECK if deadline is None else deadline - time.monotonic()
+            try:
+                return consumer.wait(
+                    task_id,
+                    max(0.0, min(left, STORE_CHECK)),
+                    interval=interval,
+                    on_interval=on_interval,
+                )
+            except ResponseQueueLost:
+                return self._wait_for_stored(task_id, left, interval, on_interval)
+            except CeleryTimeoutError:
+                meta = self.store.read(task_id)
+                if meta["status"] in states.READY_STATES:
+                    return meta
+                if left <= STORE_CHECK and deadline is not None:
+                    raise
+
+    # Groups
+
+    def _save_group(self, group_id: str, result: GroupResult) -> GroupResult:
+        self._required_store().backend._save_group(group_id, result)
+        return result
+
+    def _restore_group(self, group_id: str) -> Any:
+        return self._required_store().backend._restore_group(group_id)
+
+    def _delete_group(self, group_id: str) -> None:
+        self._required_store().backend._delete_group(group_id)
+
+    def cleanup(self) -> None:
+        """Celery's daily ``backend_cleanup``, for stores that do not expire results themselves."""
+        if self.store is not None:
+            self.store.backend.cleanup()
+
+    # Chords
+
+    def ensure_chords_allowed(self) -> None:
+        """Raises :class:`NotImplementedError` when there is no store that can count."""
+        if self.store is None:
+            raise NotImplementedError(f"chords count in a store: {NO_STORE}")
+        _ = self.store.driver
+
+    def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:
+        self.ensure_chords_allowed()
+        self._chords.start(self.app.GroupResult(*header_result_args))
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        self._chords.set_size(group_id, chord_size)
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
+        self._chords.add_to_chord(chord_id, result)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
+        if not request.group or not request.id:
+            return
+        if getattr(request, "ignore_result", False):  # the body wants it all the same
+            encoded = self.encode_result(result, state)  # type: ignore[attr-defined]
+            self._write(request.id, self._get_result_meta(encoded, state, None, request), request)
+        self._chords.part_returned(request.id, request.group, request.chord)
+
+
+def iterate_ready(
+    backend: Any, task_ids: Collection[str], timeout: float | None, interval: float | None
+) -> Iterator[tuple[str, Meta]]:
+    """Metas of these tasks as they come, of this process's tasks without polling.
+
+    Raises :class:`celery.exceptions.TimeoutError`, and :class:`ResultUnknown` for a task that this
+    process cannot know.
+    """
+    pending, consumer = set(task_ids), backend._consumer
+    deadline = None if timeout is None else time.monotonic() + timeout
+    interval = interval or 0.5
+    while pending:
+        seen = consumer.arrivals
+        for task_id, meta in _ready(backend, pending):
+            pending.discard(task_id)
+            yield task_id, meta
+        if not pending:
+            return
+        left = STORE_CHECK if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise CeleryTimeoutError(f"{len(pending)} results have not come within {timeout} s")
+        own = all(map(consumer.is_open, pending))
+        consumer.wait_for_arrival(seen, min(left, STORE_CHECK if own else interval))
+
+
+def _ready(backend: Any, pending: Collection[str]) -> list[tuple[str, Meta]]:
+    found = []
+    for task_id in sorted(pending):
+        meta = backend.get_task_meta(task_id)
+        if meta["status"] in states.READY_STATES:
+            found.append((task_id, backend.meta_from_decoded(meta)))
+    return found

@@ -1,0 +1,1 @@
+"""Result stores: Celery's own key/value backends behind the pushed results."""

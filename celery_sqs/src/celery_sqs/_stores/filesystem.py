@@ -1,0 +1,48 @@
+"""A folder that workers and clients share: a mark is an empty file."""
+
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+
+class FilesystemDriver:
+    """Around :class:`celery.backends.filesystem.FilesystemBackend`."""
+
+    def __init__(self, backend: Any, prefix: str) -> None:
+        self._backend = backend
+        self._folder = Path(os.fsdecode(backend.path))
+        self._prefix = prefix
+
+    def read_many(self, keys: Sequence[Any]) -> list[Any]:
+        return list(self._backend.mget(keys))
+
+    def add(self, chord: str, mark: str) -> set[str]:
+        self.create(chord, mark)
+        return self.marks(chord)
+
+    def create(self, chord: str, mark: str) -> bool:
+        path = self._path(chord, mark)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def marks(self, chord: str) -> set[str]:
+        try:
+            return {unquote(name) for name in os.listdir(self._path(chord, ""))}
+        except FileNotFoundError:
+            return set()
+
+    def remove(self, chord: str, marks: Iterable[str]) -> None:
+        for mark in marks:
+            with suppress(FileNotFoundError):
+                self._path(chord, mark).unlink()
+
+    def _path(self, chord: str, mark: str) -> Path:
+        folder = self._folder / f"{self._prefix}{quote(chord, safe='')}"
+        return folder / quote(mark, safe="") if mark else folder
