@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from celery import Celery, chain, group
+from celery import Celery, chain, chord, group
 from celery.app.task import Context
 from celery.exceptions import ImproperlyConfigured
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult
+from celery.result import AsyncResult, GroupResult
 from celery.signals import before_task_publish
 from celery_sqs._aws.client import Account, make_client
 from celery_sqs._aws.queues import SEEN_TAG, counts, ensure_queue, queue_url, read_tags
@@ -28,7 +28,7 @@ from celery_sqs._results.backend import (
     MAX_RESULT_BYTES,
     ResponseQueueBackend,
 )
-from celery_sqs.errors import ResponseQueueLost, ResultTooLarge
+from celery_sqs.errors import ResponseQueueLost, ResultTooLarge, ResultUnknown
 
 from celery_sqs import _runtime, get_async
 
@@ -133,7 +133,25 @@ def test_values_and_states_come_back_as_they_were(app: Celery, worker: Callable[
     again = AsyncResult(result.id, app=app)
     assert again.result == again.get(timeout=0) == value
     again.forget()
-    assert AsyncResult(result.id, app=app).state == "PENDING"
+    with pytest.raises(ResultUnknown):
+        _ = AsyncResult(result.id, app=app).state
+
+
+def test_what_this_process_cannot_know_is_an_error_and_never_pending(app: Celery) -> None:
+    foreign = AsyncResult("sent-by-another-process", app=app)
+    for ask in (lambda: foreign.state, foreign.ready, foreign.get, lambda: foreign.get(timeout=60)):
+        with pytest.raises(ResultUnknown, match="result_store"):
+            ask()
+    group = GroupResult("g", [foreign], app=app)
+    for ask in (
+        group.save,
+        lambda: GroupResult.restore("g", app=app),
+        lambda: next(group.iter_native()),
+    ):
+        with pytest.raises(ResultUnknown, match="result_store"):
+            ask()
+    with pytest.raises(NotImplementedError, match="result_store"):
+        chord([app.signature("t")], app.signature("t")).delay()
 
 
 def test_an_answer_waits_for_somebody_who_comes_later(
