@@ -1,4 +1,4 @@
-"""Servers of one run: Redis, and an emulated AWS. Each run has its own, so runs may go side by side."""
+"""Servers of one run: Redis, and an emulated AWS. Runs go side by side, each with its own."""
 
 import os
 import shutil
