@@ -40,10 +40,17 @@ ScheduleWindow = Annotated[
 
 
 def sdk_region() -> str | None:
-    """Region of the user's AWS profile, as the AWS SDK finds it; none when nothing names one."""
+    """Region of the user's AWS profile, as the AWS SDK finds it; none when nothing names one.
+
+    A profile that is not there shows when AWS is asked: on one machine it never is.
+    """
+    from botocore.exceptions import ProfileNotFound
     from botocore.session import Session  # slow, and only needed without AWS_REGION
 
-    found: str | None = Session().get_config_variable("region")
+    try:
+        found: str | None = Session().get_config_variable("region")
+    except ProfileNotFound:
+        return None
     return found
 
 

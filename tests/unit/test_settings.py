@@ -75,3 +75,12 @@ def test_the_region_is_that_of_the_users_aws_profile(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     assert Settings().region == "us-east-1"
+
+
+def test_a_profile_that_is_not_there_is_no_reason_not_to_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    assert Settings().region == "us-east-1"

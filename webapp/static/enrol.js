@@ -2,7 +2,7 @@
 
 import { askJson } from "./api.js";
 import { $, count, say } from "./dom.js";
-import { FORCEABLE, inOneLine, reason } from "./words.js";
+import { FORCEABLE, inOneLine, reason } from "./messages.js";
 
 const MARGINS = [0.6, 0.25]; // of the face's size, cut around it where there are others
 

@@ -2,28 +2,41 @@
 
 import { ask, askJson } from "./api.js";
 import { $, count, element, say } from "./dom.js";
-import { FORCEABLE, inOneLine, reason } from "./words.js";
+import { FORCEABLE, inOneLine, reason } from "./messages.js";
 
 const SHOWN = 6; // photos of one person
 
-const address = (name) => `people/${encodeURIComponent(name)}`;
+const PAGE = 200; // people of one request
+
+const address = (id) => `v1/people/${id}`;
 
 async function load() {
   try {
-    const { people } = await askJson("GET", "people");
+    const people = await everybody();
     $("people").replaceChildren(...people.map(person));
     $("tally").textContent = people.length
-      ? `${count(people.length, "person", "people")}, ${count(people.reduce((sum, one) => sum + one.photos, 0), "photo")}`
+      ? `${count(people.length, "person", "people")}, ${count(people.reduce((sum, one) => sum + one.faces, 0), "photo")}`
       : "Nobody yet: add somebody above, or choose an unknown face on a photo.";
   } catch (problem) {
     $("tally").textContent = inOneLine(problem);
   }
 }
 
-function person({ name, photos }) {
-  const pictures = Array.from({ length: Math.min(photos, SHOWN) }, (_, number) => portrait(name, number));
-  const act = (word, id, quiet) =>
-    element("button", { type: "button", class: quiet, "aria-label": `${word} ${name}`, onclick: () => open(id, name) }, word);
+async function everybody() {
+  const found = [];
+  let after = "";
+  do {
+    const page = await askJson("GET", `v1/people?limit=${PAGE}${after && `&after=${encodeURIComponent(after)}`}`);
+    found.push(...page.people);
+    after = page.next ?? "";
+  } while (after);
+  return found;
+}
+
+function person({ id, name, faces: photos }) {
+  const pictures = Array.from({ length: Math.min(photos, SHOWN) }, (_, number) => portrait(id, name, number));
+  const act = (word, dialog, quiet) =>
+    element("button", { type: "button", class: quiet, "aria-label": `${word} ${name}`, onclick: () => open(dialog, id, name) }, word);
   const more = element("button", { type: "button", "aria-label": `Add photos of ${name}`, onclick: () => prefill(name) }, "Add photos");
   return element(
     "li", { class: "card person" },
@@ -48,16 +61,19 @@ const soon = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "200px" });
 
-function portrait(name, number) {
-  const place = element("div", { class: "initial", "data-name": name, "data-number": number, "aria-hidden": "true" }, [...name][0]);
+function portrait(id, name, number) {
+  const place = element(
+    "div", { class: "initial", "data-person": id, "data-name": name, "data-number": number, "aria-hidden": "true" }, [...name][0],
+  );
   soon.observe(place);
   return place;
 }
 
 async function show(place) {
-  const { name, number } = place.dataset;
+  const { person: id, name, number } = place.dataset;
   try {
-    const photo = await ask("GET", `${address(name)}/photos/${number}`, { accept: "image/*" });
+    const { faces } = await askJson("GET", address(id));
+    const photo = await ask("GET", `${address(id)}/faces/${faces[number].id}/photo`, { accept: "image/*" });
     const url = URL.createObjectURL(await photo.blob());
     const alt = `${name}, photo ${Number(number) + 1}`;
     const image = element("img", { src: url, alt, onload: () => URL.revokeObjectURL(url) });
@@ -106,10 +122,10 @@ function busy(is) {
   $("add-ok").textContent = is ? "One moment …" : "Add";
 }
 
-let chosen = "";
+let chosen = { id: "", name: "" };
 
-function open(id, name) {
-  chosen = name;
+function open(id, person, name) {
+  chosen = { id: person, name };
   $(`${id}-title`).textContent = id === "rename" ? `Rename ${name}` : `Remove ${name}?`;
   $(`${id}-trouble`).textContent = "";
   if (id === "rename") $("rename-name").value = name;
@@ -135,15 +151,15 @@ function dialog(id, action, said) {
   };
 }
 
-dialog("remove", () => ask("DELETE", address(chosen)), () => `${chosen} was removed.`);
+dialog("remove", () => ask("DELETE", address(chosen.id)), () => `${chosen.name} was removed.`);
 dialog(
   "rename",
   () => {
     const body = new FormData();
     body.append("name", $("rename-name").value.trim());
-    return askJson("PATCH", address(chosen), { body });
+    return askJson("PATCH", address(chosen.id), { body });
   },
-  () => `${chosen} was renamed.`,
+  () => `${chosen.name} was renamed.`,
 );
 $("add").onsubmit = add;
 load();

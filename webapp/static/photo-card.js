@@ -2,8 +2,8 @@
 
 import { ask } from "./api.js";
 import { count, element } from "./dom.js";
-import { called, isVideo, timeline } from "./film.js";
-import { mayRepeat, words } from "./words.js";
+import { called, isVideo, timeline } from "./video.js";
+import { mayRepeat, words } from "./messages.js";
 
 export class Card {
   constructor(file, { onFace, onAgain }) {

@@ -1,12 +1,12 @@
 // The first page: photos and videos in, names on their faces.
 
 import { camera } from "./camera.js";
-import { Card } from "./card.js";
+import { Card } from "./photo-card.js";
 import { $, count, say } from "./dom.js";
 import { enrol } from "./enrol.js";
-import { isVideo } from "./film.js";
+import { isVideo } from "./video.js";
 import { csv, json, save } from "./results.js";
-import { Sender } from "./sending.js";
+import { Sender } from "./upload.js";
 import { Problem } from "./api.js";
 
 const drop = $("drop");

@@ -40,6 +40,7 @@ EXAMPLES = 6
 """Requests of each operation."""
 
 
+@pytest.mark.timeout(900)
 def test_openapi_matches_responses(
     start_web: Callable[..., Web], resources: Settings, spawn: Callable[..., Child]
 ) -> None:
