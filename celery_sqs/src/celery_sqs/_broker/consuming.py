@@ -77,7 +77,7 @@ class WorkerConsumer:
         found = reader.receive(queue, url, at_most, wait)
         if queue in self._transport.no_ack_queues:
             return found
-        return reader.with_limit(reader.postpone_early(found), url)
+        return reader.with_limit(reader.with_bodies(reader.postpone_early(found)), url)
 
     def deliver(
         self, queue: str, messages: Sequence[HeldMessage], reservation: Reservation

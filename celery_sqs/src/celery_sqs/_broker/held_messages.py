@@ -46,6 +46,8 @@ class HeldMessage:
     group: str | None = None
     """Its message group, on a FIFO queue."""
     message_id: str = ""
+    text: str | None = None
+    """What ``body`` stands for, if that is kept in S3."""
     sent: float = 0.0
     """Unix seconds of AWS's clock when it was sent."""
     since: float = field(default_factory=time.monotonic)
@@ -127,8 +129,10 @@ class VisibilityExtender:
                     for url, messages in self._due(began).items()
                     for batch in split(messages)
                 ]
-                for _ in calls.map(lambda each: self._extend_batch(*each), batches):
-                    pass
+                try:
+                    list(calls.map(lambda each: self._extend_batch(*each), batches))
+                except RuntimeError:  # the interpreter ends
+                    return
                 took = time.monotonic() - began
                 if took > period:
                     logger.error(

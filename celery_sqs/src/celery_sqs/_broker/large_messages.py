@@ -36,6 +36,11 @@ class LargeMessages:
     def enabled(self) -> bool:
         return self._bucket is not None
 
+    @staticmethod
+    def is_claim(text: str) -> bool:
+        """Whether a message stands for a body in S3."""
+        return MARKER in text[:40]
+
     def store(self, text: str, eta: object = None) -> str:
         """Puts a body into the bucket; returns the message that stands for it."""
         assert self._bucket is not None
@@ -78,7 +83,7 @@ class LargeMessages:
 
     def _claimed(self, text: str, *, strict: bool = True) -> str | None:
         """The key that a message stands for. A message must not name any object it likes."""
-        if MARKER not in text[:40]:
+        if not self.is_claim(text):
             return None
         try:
             bucket, key = json.loads(text)[MARKER]

@@ -63,6 +63,23 @@ class MessageReader:
                 self._transport.acknowledger.change_visibility(message.url, message.receipt, delay)
         return due
 
+    def with_bodies(self, messages: Sequence[HeldMessage]) -> list[HeldMessage]:
+        """The same with the bodies that are kept in S3; requeues those it cannot fetch now."""
+        large = self._transport.large_messages
+        fetched = []
+        for message in messages:
+            try:
+                text = large.fetch(message.body) if large.is_claim(message.body) else None
+            except UnreadableMessage:
+                text = None  # refused again when it is read
+            except CallFailed as error:
+                logger.warning("cannot fetch a body of %s: %r", message.queue, error)
+                delay = self._transport.options.requeue_delay(message.receives)
+                self._transport.acknowledger.change_visibility(message.url, message.receipt, delay)
+                continue
+            fetched.append(replace(message, text=text))
+        return fetched
+
     def payload(self, message: HeldMessage) -> dict[str, Any]:
         """kombu's payload of a delivery; raises :class:`.errors.UnreadableMessage`.
 
@@ -70,7 +87,7 @@ class MessageReader:
         """
         if message.queue in self._transport.no_ack_queues:
             self._transport.acknowledger.delete(message.url, message.receipt)
-        text = self._transport.large_messages.fetch(message.body)
+        text = message.text or self._transport.large_messages.fetch(message.body)
         payload = codec.decode(text, message.queue)
         if not payload and self._transport.is_worker:
             payload = self._foreign.decode(text, message)
