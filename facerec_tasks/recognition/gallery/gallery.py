@@ -23,6 +23,7 @@ import mmap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -233,7 +234,7 @@ class Gallery:
         """Engine, precision and network: embeddings that differ in it do not mix."""
         return self.engine, self.precision, self.embedder.sha256
 
-    @property
+    @cached_property
     def effective_people(self) -> float:
         """See :func:`.operating_point.effective_people`."""
         return operating_point.effective_people(np.bincount(self.person_index))
