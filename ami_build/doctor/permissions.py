@@ -39,9 +39,17 @@ class Need:
     """Condition keys that AWS would fill in."""
 
 
+def _connecting(p: DeploymentContext) -> Iterator[Need]:
+    """Every process of Celery's asks for a queue that never exists: does SQS answer?"""
+    queue = p.arn("sqs", f"{p.id}-connection")
+    for process in ("web", "controller", "flower", "worker"):
+        yield Need(process, "see that SQS answers", ("sqs:GetQueueUrl",), queue)
+
+
 def needs(context: DeploymentContext, template: str) -> tuple[Need, ...]:
     """All of them; ``template`` is the launch template's id."""
     return (
+        *_connecting(context),
         *_web(context), *_controller(context, template), *_flower(context), *_worker(context),
         *_journal(context, "web-journal", "web-tier"),
         *_journal(context, "worker-journal", "app-tier"),
@@ -205,7 +213,7 @@ def _worker(p: DeploymentContext) -> Iterator[Need]:
     buried = p.arn("sqs", s.dead_letter_queue)
     for what, queue in (("bury", buried), ("answer", answers), ("answer", f"{answers}-machine-1")):
         yield need(what, queue, "sqs:GetQueueUrl", "sqs:SendMessage")
-    yield need("answer commands", _pidbox(p), *_TALK, "sqs:SendMessage")
+    yield need("answer commands", _pidbox(p), *_TALK, "sqs:SendMessage", "sqs:ListQueueTags")
     for topic in ("celery-pidbox", "celeryev"):
         yield need("hear commands, tell events", p.arn("sns", f"{p.id}-{topic}"), *_FANOUT)
     yield need("stop hearing", ANY, "sns:Unsubscribe")
