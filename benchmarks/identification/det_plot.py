@@ -55,8 +55,8 @@ def _draw_confidence(axes: Axes, found: Sequence[Identification]) -> None:
         holds = [100 * bin.holds for bin in one.confidence]
         areas = [10 + 3 * math.sqrt(bin.answers) for bin in one.confidence]
         axes.scatter(says, holds, areas, color=color, alpha=0.7, label=f"{one.people:,} people")
-    axes.set_xlim(30, 100.5)
-    axes.set_ylim(30, 100.5)
+    axes.set_xlim(0, 101)
+    axes.set_ylim(-1, 101)
     axes.set_xlabel("confidence of the answer, %")
     axes.set_ylabel("% of these answers that are true")
     axes.grid(alpha=0.3)
