@@ -61,8 +61,13 @@ def gauges(decision: Decision) -> Iterator[Metric]:
     values = (
         ("facerec_waiting_tasks", "Tasks known to exist.", decision.waiting),
         (
-            "facerec_ledger_outstanding",
+            "facerec_requests_in_flight",
             "Photos the web tier has accepted and not answered.",
+            decision.outstanding,
+        ),
+        (
+            "facerec_ledger_outstanding",
+            "Deprecated: facerec_requests_in_flight.",
             decision.outstanding,
         ),
         ("facerec_machines_needed", "Machines the scaling formula asks for.", decision.need),
