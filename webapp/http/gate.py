@@ -158,8 +158,9 @@ class Gate:
         """Against cross-site request forgery: browsers send ``Origin`` with every request that
         changes something, also where they send no ``Sec-Fetch-Site`` (plain HTTP)."""
         origin = head.headers.get("origin")
-        foreign = origin is not None and not _same_host(origin, head)
         site = head.headers.get("sec-fetch-site", "none")
+        # Scripts cannot set Sec-Fetch-Site, so where a browser sends it, it decides.
+        foreign = origin is not None and site != "same-origin" and not _same_host(origin, head)
         if foreign or site not in ("same-origin", "none"):
             raise Problem("cross-site", "pages of other sites may not ask this")
 

@@ -80,6 +80,24 @@ def test_cross_site_request_is_refused(client: FlaskClient) -> None:
         assert answer.status_code == status
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://localhost"}, 400),
+        ({"Origin": "http://localhost:9"}, 403),
+        ({"Origin": "http://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "null", "Sec-Fetch-Site": "same-origin"}, 400),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Host": "rebind.test"}, 421),
+    ],
+)
+def test_origin_and_host_are_checked(
+    client: FlaskClient, headers: dict[str, str], status: int
+) -> None:
+    assert client.post("/people", headers=headers).status_code == status
+
+
 def test_pages_need_no_key_but_data_does(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, host="0.0.0.0")
     task_client = TaskClient(settings, InFlight("here-0"), WebMetrics(None))
