@@ -15,6 +15,8 @@ from facerec_tasks.errors import AwsError
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
+BY_KEY = "uploaded-arguments"
+"""First argument of a task whose arguments are too long for a message; the second is the upload."""
 REPLY = "reply"
 """Stands in the place of the number: a reply that is too large for a message."""
 

@@ -31,7 +31,7 @@ from facerec_tasks.storage.collections import DEFAULT, CollectionExists, NoSuchC
 from facerec_tasks.storage.gallery_cache import GallerySource
 from facerec_tasks.storage.people import NothingToUndo
 from facerec_tasks.storage.state_bucket import StateBucket
-from facerec_tasks.storage.uploads import Uploads
+from facerec_tasks.storage.uploads import BY_KEY, Uploads
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def engine_task(work: Callable[..., Value]) -> Any:
         if (getattr(self.request, "sqs_receive_count", None) or 1) > get_settings().max_starts:
             return {"code": "poison", "detail": "this request ended its worker several times"}
         try:
-            return _inline(self.request.id, work(*arguments))
+            return _inline(self.request.id, work(*_whole(arguments)))
         except (NotFound, GalleryError) as error:
             return {"code": _code(error), "detail": str(error)}
         except (AwsError, ConfigurationError) as error:
@@ -112,6 +112,14 @@ def engine_task(work: Callable[..., Value]) -> Any:
             return {"code": "internal", "detail": "something is wrong on our side"}
 
     return app.task(bind=True, name=PREFIX + work.__name__)(run)
+
+
+def _whole(arguments: tuple[Any, ...]) -> Sequence[Any]:
+    """The arguments, wherever they are; raises :class:`NotFound`."""
+    if arguments[:1] != (BY_KEY,):
+        return arguments
+    found: list[Any] = json.loads(Uploads(state()).get(arguments[1], 0))
+    return found
 
 
 def _inline(task_id: str, value: Value) -> Value:

@@ -202,16 +202,10 @@ class Operations:
                 "InvalidS3ObjectException",
                 f"S3 objects are read from the bucket {self._settings.in_bucket} only",
             )
-        if len(stored["Name"].encode()) > MAX_KEY_BYTES:
-            raise RekognitionError("InvalidS3ObjectException", "the name of the object is too long")
         return nullcontext(stored_photo(stored["Name"], stored.get("Version")))
 
     def _arn(self, collection: str) -> str:
         return f"aws:rekognition:{self._settings.region}:{ACCOUNT}:collection/{collection}"
-
-
-MAX_KEY_BYTES = 255
-"""As uploads have them: it travels in a message of 1,024 bytes."""
 
 
 def _limits(given: Structure) -> tuple[int, float]:

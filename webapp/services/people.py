@@ -18,7 +18,7 @@ from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery.identifiers import new_id
 from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.state_bucket import StateBucket
-from facerec_tasks.storage.uploads import Uploads
+from facerec_tasks.storage.uploads import BY_KEY, Uploads
 from webapp.http.errors import STATUS, Problem, retry_later
 from webapp.http.uploads import Upload
 from webapp.services.enrolled_people import EnrolledPeople
@@ -26,6 +26,8 @@ from webapp.services.task_client import TaskClient, never_gone
 
 log = logging.getLogger(__name__)
 
+MAX_ARGUMENTS = 600
+"""Bytes of arguments that travel. A message of the request queue has 1,024, Celery takes 300."""
 _TASKS = "facerec_tasks.people_tasks."
 
 Gone = Callable[[], bool]
@@ -61,6 +63,13 @@ class WorkerRequests:
 
     def ask(self, task: str, arguments: tuple[Any, ...], wait: Wait) -> Reply:
         """The value of a task."""
+        written = json.dumps(arguments, ensure_ascii=False).encode()
+        if len(written) > MAX_ARGUMENTS:
+            with self.upload(written) as upload:
+                return self._ask(task, (BY_KEY, upload), wait)
+        return self._ask(task, arguments, wait)
+
+    def _ask(self, task: str, arguments: tuple[Any, ...], wait: Wait) -> Reply:
         sent = self._task_client.send(_TASKS + task, arguments, uuid())
         try:
             reply = self._task_client.wait_for_result(sent, wait.deadline, wait.gone)
