@@ -61,6 +61,8 @@ def make_app() -> Celery:
                 "wait_time_seconds": 2,
             },
         )
+    if "SAMPLE_STORE" in os.environ:
+        made.conf.result_backend_transport_options["result_store"] = os.environ["SAMPLE_STORE"]
     made.conf.update(json.loads(os.environ.get("SAMPLE_SETTINGS", "{}")))
     _add_tasks(made)
     _add_answering_tasks(made)
@@ -138,6 +140,25 @@ def _add_answering_tasks(app: Celery) -> None:
         self.backend.store_result(self.request.id, label, "SUCCESS", request=self.request)
         raise Reject("poison", requeue=False)
 
+    @app.task(name="sample.add", shared=False)
+    def add(first: int, second: int) -> int:
+        return first + second
+
+    @app.task(name="sample.total", shared=False, bind=True)
+    def total(self: Any, numbers: list[int]) -> int:
+        note("total", self.request.id)
+        return sum(numbers)
+
+    @app.task(name="sample.replaced", shared=False, bind=True)
+    def replaced(self: Any, number: int) -> None:
+        raise self.replace(app.signature("sample.add", (number, number)))
+
+    @app.task(name="sample.progress", shared=False, bind=True)
+    def progress(self: Any) -> str:
+        self.update_state(state="PROGRESS", meta={"at": 1})
+        time.sleep(5)
+        return "done"
+
     @app.task(name="sample.fail", shared=False)
     def fail(label: str) -> None:
         raise ValueError(label)
@@ -152,6 +173,40 @@ def decode_order(body: str, queue: str) -> Any:
     return app.signature("sample.work", (order,))
 
 
+def _die_once(*_: Any, **__: Any) -> None:
+    """Kills this process, unless one has died so already."""
+    try:
+        os.close(os.open(os.environ["SAMPLE_CHORD_KILLED"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_in_chords(step: str) -> None:
+    """Has the process die once before a step of :mod:`celery_sqs._results.chords`, or after it."""
+    from celery_sqs._results import chords
+
+    names = {"count": "part_returned", "claim": "_claim", "join": "_join", "send": "_send",
+             "sent": "_send", "done": "_finish"}  # fmt: skip
+    original = getattr(chords.Chords, names[step])
+
+    def dying(*args: Any) -> Any:
+        if step in ("sent", "done"):
+            value = original(*args)
+            _die_once()
+            return value
+        _die_once()
+        return original(*args)
+
+    setattr(chords.Chords, names[step], dying)
+
+
+if "SAMPLE_STORE" in os.environ:
+    from celery_sqs._results import chords as _chords
+
+    _chords.CLAIM_LASTS = 3.0
+if "SAMPLE_CHORD_KILL" in os.environ:
+    _die_in_chords(os.environ["SAMPLE_CHORD_KILL"])
 if "SAMPLE_CLOCK" in os.environ:
     # Before Celery's modules take their own reference: the clock of this machine is wrong.
     right, offset = time.time, float(os.environ["SAMPLE_CLOCK"])

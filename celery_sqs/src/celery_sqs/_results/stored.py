@@ -61,7 +61,10 @@ class StoredResultsMixin:
                 type(self)._warned = True
                 logger.warning("state %s is stored nowhere: %s", meta["status"], NO_STORE)
             return
-        first = getattr(request, "sqs_receive_count", None) == 1
+        first = (
+            getattr(request, "sqs_receive_count", None) == 1
+            and meta["status"] not in states.PROPAGATE_STATES  # the worker's word on a dead child
+        )
         try:
             self.store.write(task_id, {**meta, "task_id": task_id}, first=first)
         except Exception:

@@ -5,6 +5,8 @@ the same, so that the task runs again after its failure was reported. Here nothi
 message becomes visible again after a growing delay and the next run has the result.
 """
 
+from typing import Any
+
 from billiard.einfo import ExceptionWithTraceback
 from celery import Task as CeleryTask
 from celery.exceptions import TimeLimitExceeded
@@ -53,6 +55,13 @@ class Request(CeleryRequest):
         if isinstance(exc, TimeLimitExceeded) and self.task.acks_late:
             return self._requeue(exc.args[0] if exc.args else None)
         return super().on_failure(exc_info, send_failed_event, return_ok)
+
+    def _success_was_stored(self) -> Any:
+        """Celery asks when a child has died: a task whose result is stored is not run again.
+
+        A chord's part is: it may have died between storing its result and being counted.
+        """
+        return False if self._context.chord else super()._success_was_stored()
 
     def _requeue(self, timeout: float | None) -> None:
         if not self.acknowledged:
