@@ -63,7 +63,7 @@ class DetectorLimits:
     """Faces that are answered; there may be more."""
 
 
-SMALL = DetectorLimits(per_level=2048, first=800)
+SMALL = DetectorLimits(per_level=1024, first=500)
 PROMINENT = DetectorLimits(per_level=500, first=200, second=50)
 
 

@@ -27,9 +27,11 @@ from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS, ImageL
 from facerec_tasks.recognition.images.picture import Picture
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
+# Pillow refuses twice this by itself; what is allowed is decided here, before anything is loaded.
+Image.MAX_IMAGE_PIXELS = DEFAULT_IMAGE_LIMITS.max_jpeg_pixels
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the machine's processors are the other workers'
 
-CONVERTED_SIDE = 4096
+CONVERTED_SIDE = 2560
 """Pixels of the longer side of a large picture that is converted to RGB."""
 MIN_OF_CUT_JPEG = 0.5
 """Share of the rows of a JPEG without its end that must be there."""

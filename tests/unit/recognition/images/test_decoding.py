@@ -271,6 +271,15 @@ def test_detail_keeps_to_its_limit() -> None:
     assert picture.detail(4000).size == (2000, 1600)
 
 
+def test_reads_what_a_phone_of_200_megapixels_makes() -> None:
+    data = bytearray(encoded(PHOTO, "JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 12_240, 16_320)
+    picture = decoding.decode(bytes(data))
+    assert (picture.width, picture.height) == (16_320, 12_240)
+    assert picture.rgb.shape == (960, 1280, 3)
+
+
 def test_a_picture_that_was_not_shrunk_is_its_own_detail() -> None:
     picture = decoding.decode(encoded(PHOTO, "PNG"))
     assert np.array_equal(np.asarray(picture.detail(5000)), picture.rgb)
