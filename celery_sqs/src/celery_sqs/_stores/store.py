@@ -37,7 +37,7 @@ class ResultStore:
         self._local = threading.local()
         try:
             self._class, self._url = backends.by_url(url, app.loader)
-        except ImproperlyConfigured as error:
+        except (ImproperlyConfigured, ImportError) as error:
             raise InvalidOptions(f"result_store: {error}") from error
         if not issubclass(self._class, BaseKeyValueStoreBackend):
             raise InvalidOptions(
