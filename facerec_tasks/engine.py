@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
-from facerec_tasks.recognition.gallery import gallery
+from facerec_tasks.recognition.gallery import matching
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
@@ -147,7 +147,7 @@ def _face(face: RecognizedFace) -> Face:
     )
 
 
-def _candidate(found: gallery.Candidate) -> Candidate:
+def _candidate(found: matching.Candidate) -> Candidate:
     return Candidate(
         name=found.name,
         person_id=found.person_id,

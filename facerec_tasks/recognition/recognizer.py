@@ -24,13 +24,8 @@ from facerec_tasks.recognition.face_finder import (
     turned_back,
     upright_detail,
 )
-from facerec_tasks.recognition.gallery.gallery import (
-    CANDIDATES,
-    Candidate,
-    EngineMismatch,
-    Gallery,
-    Match,
-)
+from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, Match
+from facerec_tasks.recognition.gallery.matching import CANDIDATES, Candidate
 from facerec_tasks.recognition.images import decoding
 from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS
 from facerec_tasks.recognition.images.picture import Picture

@@ -11,7 +11,7 @@ from celery_sqs._worker.watchdog import Watchdog, is_stuck
 
 
 @dataclass
-class Patient:
+class Monitored:
     """A receiver in any state."""
 
     last_poll: float = 0.0
@@ -30,27 +30,27 @@ class Patient:
 
 
 @pytest.mark.parametrize(
-    ("patient", "since", "stuck"),
+    ("monitored", "since", "stuck"),
     [
-        (Patient(), 0, True),
-        (Patient(last_poll=45), 0, False),
-        (Patient(has_capacity=False), 0, False),
-        (Patient(has_capacity=False, alive=False), 0, True),
-        (Patient(stopping=True), 0, False),
-        (Patient(), 50, False),
-        (Patient(last_poll=99, refused_since=30), 0, True),
-        (Patient(last_poll=99, refused_since=70), 0, False),
+        (Monitored(), 0, True),
+        (Monitored(last_poll=45), 0, False),
+        (Monitored(has_capacity=False), 0, False),
+        (Monitored(has_capacity=False, alive=False), 0, True),
+        (Monitored(stopping=True), 0, False),
+        (Monitored(), 50, False),
+        (Monitored(last_poll=99, refused_since=30), 0, True),
+        (Monitored(last_poll=99, refused_since=70), 0, False),
     ],
 )
-def test_who_is_stuck(patient: Patient, since: float, stuck: bool) -> None:
-    assert is_stuck(patient, 100, since, 60) is stuck  # type: ignore[arg-type]
+def test_which_receiver_is_stuck(monitored: Monitored, since: float, stuck: bool) -> None:
+    assert is_stuck(monitored, 100, since, 60) is stuck  # type: ignore[arg-type]
 
 
 def test_it_ends_the_process_once(eventually: Callable[..., None]) -> None:
     ended: list[float] = []
     begin = time.monotonic()
-    patient = Patient(last_poll=begin)
-    dog = Watchdog(lambda: [patient], 0.3, end=lambda: ended.append(time.monotonic()))  # type: ignore[list-item]
+    monitored = Monitored(last_poll=begin)
+    dog = Watchdog(lambda: [monitored], 0.3, end=lambda: ended.append(time.monotonic()))  # type: ignore[list-item]
     dog.start()
     eventually(lambda: ended)
     dog.join(5)
@@ -71,7 +71,7 @@ def test_a_freeze_gives_everybody_another_chance(monkeypatch: pytest.MonkeyPatch
             return 506.0
 
     ended: list[int] = []
-    dog = Watchdog(lambda: [Patient(last_poll=9.0)], 60, end=lambda: ended.append(1))  # type: ignore[list-item]
+    dog = Watchdog(lambda: [Monitored(last_poll=9.0)], 60, end=lambda: ended.append(1))  # type: ignore[list-item]
     dog._stopped = type("Now", (), {"wait": lambda _, __: stop.is_set()})()  # type: ignore[assignment]
     monkeypatch.setattr("celery_sqs._worker.watchdog.time.monotonic", monotonic)
     dog.run()

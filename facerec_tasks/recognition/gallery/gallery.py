@@ -3,22 +3,8 @@
 A gallery names the engine its numbers come from, because embeddings of two engines cannot be
 compared. It is immutable: every edit returns another gallery, so a search never sees half of one.
 
-As it is kept, all numbers little-endian (a machine's working copy is :mod:`.mapped_gallery`)::
+Its file is described in :mod:`.serialization`."""
 
-    16 bytes   FACEREC-GALLERY2
-     8 bytes   length of the header, unsigned
-     n bytes   header, JSON: engine, precision, dimension, threshold, margin, target_fpir,
-               impostor_shift, created_at, people and faces (:mod:`.header`), and embedder where it
-               is not one of the product's
-               zeros up to a multiple of 64
-     4 x rows  int32, which of the people each row belongs to
-               zeros up to a multiple of 64
-     4 x rows x dimension   float32, the embeddings
-
-Nothing in it is executed, compressed or repeated, so a hostile file is at worst refused.
-"""
-
-import json
 import mmap
 import unicodedata
 from collections.abc import Sequence
@@ -32,27 +18,23 @@ from numpy.typing import NDArray
 
 from facerec_tasks.recognition.embedding.description import (
     BUILT_IN,
-    DescriptionError,
     EmbedderDescription,
     built_in,
 )
 from facerec_tasks.recognition.embedding.metrics import Block, Embeddings, means_of
-from facerec_tasks.recognition.embedding.precision import FP32, is_known
-from facerec_tasks.recognition.embedding.score_model import lead_needed
-from facerec_tasks.recognition.gallery import identifiers, operating_point
-from facerec_tasks.recognition.gallery.header import (
-    LENGTH,
-    MAGIC,
-    MAGIC_1,
-    GalleryError,
-    count_faces,
-    identities,
-    listed_faces,
-    read_header,
-    up,
+from facerec_tasks.recognition.embedding.precision import FP32
+from facerec_tasks.recognition.gallery import identifiers, operating_point, serialization
+from facerec_tasks.recognition.gallery.errors import (
+    AmbiguousName,
+    EngineMismatch,
+    NameTaken,
+    NoSuchPerson,
 )
+from facerec_tasks.recognition.gallery.header import GalleryError
+from facerec_tasks.recognition.gallery.matching import CANDIDATES, Match, match
 from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.records import FaceRecord
+from facerec_tasks.recognition.gallery.validation import check, describe_engine
 
 __all__ = [
     "AmbiguousName",
@@ -63,75 +45,6 @@ __all__ = [
     "NameTaken",
     "NoSuchPerson",
 ]
-
-
-class EngineMismatch(GalleryError):
-    """Raised when embeddings of one engine meet a gallery of another; says the remedy."""
-
-
-class NoSuchPerson(GalleryError):
-    """Raised when a person to remove or rename is not in the gallery."""
-
-
-class AmbiguousName(GalleryError):
-    """Raised when a name that several people bear is to say which of them is meant."""
-
-
-class NameTaken(GalleryError):
-    """Raised when a person is renamed, by name, to somebody who is there already."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of the people who are nearest to a face."""
-
-    name: str
-    distance: float
-    similarity: float
-    """0 to 100: how probable it is that two faces this far apart are one person's, if one person's
-    and two people's were as frequent. Does not depend on who else is enrolled."""
-    confidence: float
-    """0 to 1: how probable it is that the face is this person's, given everybody who is enrolled,
-    when half of all faces are of people who are not."""
-    photos: int
-    """From how many the person is enrolled."""
-    person_id: str = ""
-
-
-@dataclass(frozen=True)
-class Match:
-    """Who one face is."""
-
-    name: str | None
-    """None when nobody is near enough, or two people are equally near."""
-    distance: float | None
-    """To the nearest person; None in an empty gallery, like all that follows."""
-    confidence: float | None
-    """Of the nearest person, when it is named. Otherwise the probability that nobody enrolled is on
-    the photo; ``1 - confidence`` is then shared by the candidates and those behind them."""
-    candidates: tuple[Candidate, ...] = ()
-    """The nearest people, nearest first, also when nobody is named."""
-    runner_up: str | None = None
-    """The nearest other person; None when only one is known."""
-    runner_up_distance: float | None = None
-
-    @property
-    def person_id(self) -> str | None:
-        """Of the person who is named."""
-        return self.candidates[0].person_id if self.name is not None else None
-
-    @property
-    def nearest(self) -> str | None:
-        """The nearest person, also when that is not near enough."""
-        return self.candidates[0].name if self.candidates else None
-
-
-NOBODY = Match(name=None, distance=None, confidence=None)
-
-CANDIDATES = 3
-"""People listed for a face unless another number is asked for."""
-_CONSIDERED = 5
-"""People among whom the probability that somebody is enrolled is divided."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +91,7 @@ class Gallery:
     def __post_init__(self, searched: tuple[Block, ...] | None) -> None:
         if searched is None:
             self._identify()
-            _check(self)
+            check(self)
             photos = Block(self.embeddings, self.person_index)
             # A mean is one more photo of its person: with three photos it halves the faces missed.
             means = None if self.threshold is None else means_of(photos)
@@ -211,7 +124,7 @@ class Gallery:
         another. Raises :class:`EngineMismatch`.
         """
         own = isinstance(engine, EmbedderDescription)
-        described = engine if isinstance(engine, EmbedderDescription) else _described(engine)
+        described = engine if isinstance(engine, EmbedderDescription) else describe_engine(engine)
         return cls(
             engine=described.name,
             names=(),
@@ -404,74 +317,7 @@ class Gallery:
 
     def search(self, embeddings: Embeddings, candidates: int = CANDIDATES) -> list[Match]:
         """For each embedding [n, dimension] who it is, with so many of the nearest people."""
-        return [self._match(probe, candidates) for probe in self._compatible(embeddings)]
-
-    def _match(self, probe: Embeddings, candidates: int) -> Match:
-        if not self.names:
-            return NOBODY
-        found = self._nearest_people(probe, max(_CONSIDERED, candidates))
-        first, second = found[0][1], found[1][1] if len(found) > 1 else None
-        enrolled = self._enrolled(first, second)
-        listed = self._candidates(found, enrolled)
-        known = self._is_known(first, second)
-        return Match(
-            name=listed[0].name if known else None,
-            distance=first,
-            confidence=listed[0].confidence if known else 1 - enrolled,
-            candidates=listed[: max(1, candidates)],
-            runner_up=listed[1].name if len(found) > 1 else None,
-            runner_up_distance=second,
-        )
-
-    def _nearest_people(self, probe: Embeddings, most: int) -> list[tuple[int, float]]:
-        """Indexes of the nearest people and the exact distances, nearest first."""
-        estimates = [block.estimate(probe) for block in self.blocks]
-        found = [self._nearest(estimates, probe)]
-        while len(found) < min(most, len(self.names)):
-            for block, estimate in zip(self.blocks, estimates, strict=True):
-                estimate[block.person_index == found[-1][0]] = np.inf
-            found.append(self._nearest(estimates, probe))
-        return found
-
-    def _nearest(self, estimates: list[Embeddings], probe: Embeddings) -> tuple[int, float]:
-        """Index of the nearest person and the exact distance; the first of several as near."""
-        found = [
-            block.nearest(estimate, probe)
-            for block, estimate in zip(self.blocks, estimates, strict=True)
-        ]
-        return min(found, key=lambda one: one[1])
-
-    def _is_known(self, distance: float, runner_up_distance: float | None) -> bool:
-        if self.threshold is None:
-            return True
-        if distance > self.threshold:
-            return False
-        lead = lead_needed(distance, self.threshold, self.margin)
-        return runner_up_distance is None or runner_up_distance - distance >= lead
-
-    def _enrolled(self, first: float, second: float | None) -> float:
-        """Probability that the face is that of somebody enrolled, see :class:`Candidate`."""
-        if self.threshold is None:
-            return 1.0
-        lacking = 0.0 if second is None else max(0.0, self.margin - (second - first))
-        expected = operating_point.rates(self.embedder.scores, self.effective_people, self.margin)
-        return expected.enrolled_at(first + lacking - self.impostor_shift)
-
-    def _candidates(self, found: list[tuple[int, float]], enrolled: float) -> tuple[Candidate, ...]:
-        ratios = self.embedder.scores.likelihood_ratio(np.array([d for _, d in found]))
-        odds = np.exp(ratios - ratios[0])
-        shares = enrolled * odds / odds[:_CONSIDERED].sum()
-        return tuple(
-            Candidate(
-                name=self.names[person],
-                distance=distance,
-                similarity=100 / (1 + float(np.exp(-ratio))),
-                confidence=float(share),
-                photos=int(np.count_nonzero(self.person_index == person)),
-                person_id=self.ids[person],
-            )
-            for (person, distance), ratio, share in zip(found, ratios, shares, strict=True)
-        )
+        return [match(self, probe, candidates) for probe in self._compatible(embeddings)]
 
     def index(self, name: str) -> int:
         """Of the person with that id, or the only one of that name.
@@ -503,38 +349,12 @@ class Gallery:
     # Files
 
     def to_bytes(self, *, version: int = 2) -> bytes:
-        """The file described at the top of this module.
+        """The file described in :mod:`.serialization`.
 
         ``version`` 1 is what programs read that know no other: it has no ids and no boxes, so
         names must be unique. Raises :class:`AmbiguousName` when they are not.
         """
-        if version == 1 and len(set(self.names)) != len(self.names):
-            raise AmbiguousName("several people have one name, which format 1 cannot hold")
-        header = {
-            "engine": self.engine,
-            "precision": self.precision,
-            "dimension": self.dimension,
-            "threshold": self.threshold,
-            "margin": self.margin,
-            "target_fpir": self.target_fpir,
-            "impostor_shift": self.impostor_shift,
-            **({"embedder": self.description.to_dict()} if self.description else {}),
-            **self._identities(version),
-        }
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        head = _padded((MAGIC if version == 2 else MAGIC_1) + LENGTH.pack(len(text)) + text)
-        person_index = _padded(self.person_index.astype("<i4").tobytes())
-        return b"".join((head, person_index, self.embeddings.astype("<f4").tobytes()))
-
-    def _identities(self, version: int) -> dict[str, Any]:
-        if version == 1:
-            return {"names": list(self.names), "photos": list(self.photos)}
-        people = list(zip(self.ids, self.names, strict=True))
-        return {
-            "created_at": self.created_at,
-            "people": people,
-            "faces": listed_faces(self.faces),
-        }
+        return serialization.to_bytes(self, version)
 
     @classmethod
     def from_bytes(cls, data: bytes | mmap.mmap) -> Self:
@@ -542,32 +362,7 @@ class Gallery:
 
         The arrays are views of ``data``, not copies.
         """
-        header, start = read_header(data)
-        try:
-            dimension, rows = header["dimension"], count_faces(header)
-            begin = start + up(4 * rows)
-            if not isinstance(dimension, int) or len(data) != begin + 4 * rows * dimension:
-                raise GalleryError("not a gallery: its length is not what its header says")
-            person_index = np.frombuffer(data, "<i4", rows, start)
-            who = identities(header, person_index.tolist())
-            return cls(
-                engine=header["engine"],
-                names=tuple(name for _, name in who.people),
-                ids=tuple(id_ for id_, _ in who.people),
-                person_index=person_index,
-                embeddings=np.frombuffer(data, "<f4", -1, begin).reshape(rows, dimension)
-                if rows
-                else np.zeros((0, dimension), np.float32),
-                photos=tuple(face.photo for face in who.faces),
-                faces=who.faces,
-                created_at=header.get("created_at"),
-                threshold=header["threshold"],
-                margin=header["margin"],
-                precision=header["precision"],
-                **operating_fields(header),
-            )
-        except (KeyError, TypeError) as error:
-            raise GalleryError(f"not a gallery: {error!r} in its header") from error
+        return serialization.from_bytes(cls, data)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -577,94 +372,3 @@ class Gallery:
                 return cls.from_bytes(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except ValueError as error:  # an empty file cannot be mapped
                 raise GalleryError(f"{path}: {error}") from error
-
-
-def operating_fields(header: dict[str, Any]) -> dict[str, Any]:
-    """Of a header, what older files do not have; raises :class:`GalleryError`.
-
-    In these the threshold was the embedder's own unless somebody set another: then it follows now.
-    """
-    try:
-        described = header.get("embedder")
-        own = None if described is None else EmbedderDescription.from_dict(described)
-        if "target_fpir" in header:
-            target = header["target_fpir"]
-        else:
-            usual = BUILT_IN.get(header["engine"])
-            as_it_was = usual is not None and header["threshold"] == usual.threshold
-            target = operating_point.DEFAULT_TARGET_FPIR if as_it_was else None
-    except DescriptionError as error:
-        raise GalleryError(f"not a gallery: {error}") from error
-    return {
-        "target_fpir": target,
-        "impostor_shift": header.get("impostor_shift", 0.0),
-        "description": own,
-    }
-
-
-def _described(engine: Any) -> EmbedderDescription:
-    try:
-        return built_in(engine)
-    except DescriptionError as error:
-        raise EngineMismatch(str(error)) from error
-
-
-def _check(gallery: Gallery) -> None:
-    traits = gallery.description or _described(gallery.engine)
-    if traits.name != gallery.engine:
-        raise GalleryError(f"the description is of {traits.name}, the gallery of {gallery.engine}")
-    rows, names = len(gallery.photos), gallery.names
-    if gallery.embeddings.shape != (rows, traits.dimension):
-        raise EngineMismatch(
-            f"{gallery.engine} makes {traits.dimension} numbers a face, "
-            f"not {gallery.embeddings.shape} for {rows} photos"
-        )
-    if not is_known(gallery.precision):
-        raise EngineMismatch(
-            f"no precision is called {gallery.precision!r:.50}: another version made this gallery"
-        )
-    if not all(isinstance(text, str) for text in (*names, *gallery.photos)):
-        raise GalleryError("a name or photo id is not text")
-    if any(checked_name(name) != name for name in names):
-        raise GalleryError("one name has two spellings")
-    _check_identifiers(gallery)
-    if gallery.person_index.shape != (rows,) or not np.array_equal(
-        np.unique(gallery.person_index), np.arange(len(names))
-    ):
-        raise GalleryError("embeddings and people do not fit together")
-    if not _is_distance(gallery.margin) or not (
-        gallery.threshold is None or _is_distance(gallery.threshold)
-    ):
-        raise GalleryError("threshold and margin are distances")
-    _check_target(gallery)
-
-
-def _check_identifiers(gallery: Gallery) -> None:
-    faces = [face.id for face in gallery.faces]
-    for ids, count in ((gallery.ids, len(gallery.names)), (faces, len(gallery.photos))):
-        if len(ids) != count or len(set(ids)) != count:
-            raise GalleryError("two people or two faces have one id, or one has none")
-        if not all(map(identifiers.is_id, ids)):
-            raise GalleryError("the id of a person or a face is no UUID")
-    if [face.photo for face in gallery.faces] != list(gallery.photos):
-        raise GalleryError("faces and photos do not fit together")
-    if not (gallery.created_at is None or isinstance(gallery.created_at, int | float)):
-        raise GalleryError("the time of its creation is no number")
-
-
-def _check_target(gallery: Gallery) -> None:
-    target, shift = gallery.target_fpir, gallery.impostor_shift
-    if target is not None and not (_is_distance(target) and 0 < target < 1):
-        raise GalleryError("the target is a share of searches, above 0 and below 1")
-    if target is not None and gallery.threshold is None:
-        raise GalleryError("a gallery that names the nearest however far has no target")
-    if not (isinstance(shift, int | float) and abs(shift) < 1e6) or isinstance(shift, bool):
-        raise GalleryError("the shift is a distance")
-
-
-def _is_distance(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(up(len(data)) - len(data))

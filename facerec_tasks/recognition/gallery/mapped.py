@@ -28,9 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition.embedding.metrics import Block
-from facerec_tasks.recognition.gallery.gallery import Gallery, operating_fields
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
 from facerec_tasks.recognition.gallery.id_array import FaceArray, IdArray
+from facerec_tasks.recognition.gallery.serialization import operating_fields
 
 MAGIC = b"FACEREC-MAPPED-2"
 

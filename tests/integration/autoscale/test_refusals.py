@@ -112,7 +112,7 @@ def test_spot_refused_falls_back_to_on_demand(
     assert not any("InstanceLifecycle" in i for i in instances(ec2))
 
 
-def test_missing_launch_template_is_launched_without(
+def test_missing_launch_template_is_explained_and_launches_nothing(
     resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
     ec2: Any, latest: Callable[[], str],
 ) -> None:  # fmt: skip

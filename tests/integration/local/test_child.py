@@ -57,11 +57,11 @@ def test_a_child_dies_when_its_parent_is_killed(tmp_path: Path, eventually: Wait
 
 
 def test_a_child_whose_parent_has_ended_already_does_not_start() -> None:
-    tether = Path(sys.modules["local.processes.child"].__file__ or "").with_name(
+    script = Path(sys.modules["local.processes.child"].__file__ or "").with_name(
         "parent_death_signal.py"
     )
     late = subprocess.run(
-        [sys.executable, "-I", "-S", tether, "1", "true"], capture_output=True, check=False
+        [sys.executable, "-I", "-S", script, "1", "true"], capture_output=True, check=False
     )
     assert late.returncode != 0
     assert b"has ended" in late.stderr
