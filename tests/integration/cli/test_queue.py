@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -30,8 +31,10 @@ def sqs(resources: Settings) -> "SQSClient":
 
 @pytest.fixture
 def web(resources: Settings) -> Iterator[None]:
-    """Something that answers where the web tier does."""
-    server = HTTPServer(("127.0.0.1", resources.port), BaseHTTPRequestHandler)
+    """Something that answers where the web tier reports its requests in flight."""
+    port = urlsplit(resources.in_flight_urls[0]).port
+    assert port
+    server = HTTPServer(("127.0.0.1", port), BaseHTTPRequestHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield

@@ -110,7 +110,7 @@ def test_another_gallery_takes_the_place_of_the_old_one(
 
 def test_an_enrolment_that_failed_leaves_no_photos(people: People, storage: StateBucket) -> None:
     people.replace(Gallery.empty(FACENET))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="switched to facenet"):
         people.add({"Ada": [sample(0.1)]})
     assert not photo_names(storage)
 

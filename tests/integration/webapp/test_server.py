@@ -45,7 +45,7 @@ class KnownKeys(ApiKeys):
     def exist(self) -> bool:
         return bool(self.known)
 
-    def is_stale(self, token: str | None) -> bool:
+    def is_stale(self, token: str | None, pair: str | None = None) -> bool:
         return False
 
 

@@ -108,7 +108,7 @@ def test_invalid_video_is_rejected(
         (film[:9_000], 422, "truncated-video"),
         (b"\x1a\x45\xdf\xa3" + bytes(99), 422, "broken-video"),
         (b"#EXTM3U\nfile:///etc/passwd\n", 415, "not-a-picture"),
-        (b"\0\0\0\x18ftypheic" + bytes(99), 415, "unsupported-format"),
+        (b"\0\0\0\x18ftypheic" + bytes(99), 422, "broken-picture"),
         (film, 413, "too-large"),
     ):
         refused = web.post(data, "clip.mp4", Accept="application/json")

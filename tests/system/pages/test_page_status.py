@@ -23,7 +23,7 @@ def test_status_page_shows_burst(visitor: Visitor, grace: bytes) -> None:
     machines = page.locator("#figures div").filter(has_text="Machines").locator("dd")
     expect(machines).to_have_text(MACHINES_UP, timeout=PATIENCE)
     expect(page.locator("#decisions li").first).to_contain_text(
-        re.compile("(Launched|Started) .* to do"), timeout=PATIENCE
+        re.compile("(Launched|Started) .* waiting"), timeout=PATIENCE
     )
     expect(sender.locator(".card progress:visible")).to_have_count(0, timeout=3 * PATIENCE)
     throughput = page.locator("#figures div").filter(has_text="Throughput").locator("dd")
