@@ -17,7 +17,8 @@ CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 150
 """Seconds; above the web tier's own deadline, so that its 504 is seen."""
 
-ATTEMPTS = 8
+ATTEMPTS = 24
+"""Some 60 s in all: longer than the claim of a killed web process on an idempotency key lasts."""
 EARLY = 60.0
 """Seconds: a 504 before that comes from a web tier that stops, not from a deadline."""
 RETRY_PAUSE, MAX_PAUSE = 0.1, 3.0

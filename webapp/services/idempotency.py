@@ -14,7 +14,7 @@ from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
-CLAIM_SECONDS = 60.0
+CLAIM_SECONDS = 45.0
 """Seconds after which a claim without a stored photo is taken for that of a dead process: above
 what a PUT takes with all its attempts (3 times 11 s), below the 90 s that the page tries again."""
 

@@ -22,9 +22,9 @@ def test_status_page_shows_burst(visitor: Visitor, grace: bytes) -> None:
 
     machines = page.locator("#figures div").filter(has_text="Machines").locator("dd")
     expect(machines).to_have_text(MACHINES_UP, timeout=PATIENCE)
-    expect(page.locator("#decisions li").first).to_contain_text(
-        re.compile("(Launched|Started) .* waiting"), timeout=PATIENCE
-    )
+    scale_out = re.compile("(Launched|Started) .* waiting")
+    decisions = page.locator("#decisions li").filter(has_text=scale_out)
+    expect(decisions.first).to_be_visible(timeout=PATIENCE)
     expect(sender.locator(".card progress:visible")).to_have_count(0, timeout=3 * PATIENCE)
     throughput = page.locator("#figures div").filter(has_text="Throughput").locator("dd")
     expect(throughput).to_contain_text(re.compile(r"[1-9]\d*/min"))
