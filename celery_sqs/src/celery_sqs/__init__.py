@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celery_sqs import errors as errors
     from celery_sqs._aws import queues as queues
     from celery_sqs._aws.client import on_client_created as on_client_created
+    from celery_sqs._broker.bulk import bulk as bulk
     from celery_sqs._broker.codec import decode as decode_message
     from celery_sqs._broker.transport import Transport as Transport
     from celery_sqs._ops.cleanup import cleanup as cleanup
@@ -33,6 +34,7 @@ __all__ = [
     "ResponseQueueBackend",
     "Task",
     "Transport",
+    "bulk",
     "cleanup",
     "decode_message",
     "errors",
@@ -48,6 +50,7 @@ _HOMES = {
     "ResponseQueueBackend": "_results.backend:ResponseQueueBackend",
     "Task": "_worker.request:Task",
     "Transport": "_broker.transport:Transport",
+    "bulk": "_broker.bulk:bulk",
     "cleanup": "_ops.cleanup:cleanup",
     "decode_message": "_broker.codec:decode",
     "errors": "errors",

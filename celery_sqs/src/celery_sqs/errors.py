@@ -6,6 +6,7 @@
     ├── BrokerUnavailable     AWS throttles, fails or refuses credentials   (OperationalError, ConnectionError)
     ├── SendFailed            SQS did not take this message                 (OperationalError)
     ├── FanoutForbidden       no permission for SNS: no remote control      (OperationalError)
+    ├── BulkSendFailed        some tasks of a bulk were not sent            (OperationalError)
     ├── SendTimeout           no acknowledgement in time                    (OperationalError, TimeoutError)
     ├── PurgeInProgress       the queue was purged within the last 60 s     (OperationalError)
     ├── ResponseQueueLost     the queue of a pending result was deleted     (celery TimeoutError)
@@ -24,12 +25,16 @@ What may pass when it is tried again is a :class:`kombu.exceptions.OperationalEr
 ``apply_async`` raises for any other broker too.
 """  # fmt: skip  # noqa: E501
 
+from collections.abc import Mapping
+from itertools import islice
+
 from celery.exceptions import ImproperlyConfigured
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu.exceptions import OperationalError
 
 __all__ = [
     "BrokerUnavailable",
+    "BulkSendFailed",
     "CelerySQSError",
     "EtaTooLate",
     "FanoutForbidden",
@@ -68,6 +73,22 @@ class SendFailed(CelerySQSError, OperationalError):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.sender_fault = sender_fault
+
+
+class BulkSendFailed(CelerySQSError, OperationalError):
+    """Raised at the end of :func:`celery_sqs.bulk` when some of its tasks were not sent.
+
+    ``failed`` has the reason by task id, in no order; ``sent`` is the number of the others, which
+    SQS has acknowledged.
+    """
+
+    def __init__(self, failed: Mapping[str, Exception], sent: int) -> None:
+        shown = [f"{task_id}: {error!r}" for task_id, error in islice(failed.items(), 3)]
+        more = ", …" if len(failed) > len(shown) else ""
+        total = sent + len(failed)
+        super().__init__(f"{len(failed)} of {total} tasks not sent: {', '.join(shown)}{more}")
+        self.failed = dict(failed)
+        self.sent = sent
 
 
 class FanoutForbidden(CelerySQSError, OperationalError):

@@ -16,8 +16,9 @@ PACKAGE = Path(celery_sqs.__file__).parent
 
 def test_the_names() -> None:
     assert celery_sqs.__all__ == [
-        "ConsumerHealth", "ProcessSlot", "ResponseQueueBackend", "Task", "Transport", "cleanup",
-        "decode_message", "errors", "get_async", "on_client_created", "queues", "redrive",
+        "ConsumerHealth", "ProcessSlot", "ResponseQueueBackend", "Task", "Transport", "bulk",
+        "cleanup", "decode_message", "errors", "get_async", "on_client_created", "queues",
+        "redrive",
     ]  # fmt: skip
     assert all(getattr(celery_sqs, name) is not None for name in celery_sqs.__all__)
 
@@ -35,7 +36,13 @@ def test_every_error_has_the_common_root_and_stands_in_the_tree() -> None:
 
 
 def test_callers_of_celery_catch_them_naturally() -> None:
-    for passing in ("BrokerUnavailable", "SendFailed", "SendTimeout", "PurgeInProgress"):
+    for passing in (
+        "BrokerUnavailable",
+        "BulkSendFailed",
+        "SendFailed",
+        "SendTimeout",
+        "PurgeInProgress",
+    ):
         assert issubclass(getattr(errors, passing), OperationalError)
     assert issubclass(errors.BrokerUnavailable, ConnectionError)
     assert issubclass(errors.SendTimeout, TimeoutError)

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from celery_sqs import _runtime
 from celery_sqs._aws.batching import first_batch
-from celery_sqs._aws.client import CallFailed, is_refusal
+from celery_sqs._aws.client import CallFailed, is_refusal, may_pass
 from celery_sqs.errors import SendFailed, SendTimeout
 
 if TYPE_CHECKING:
@@ -32,27 +32,42 @@ call with its retries can take."""
 
 
 @dataclass(eq=False)
-class _Entry:
-    """One message on its way. ``wake`` is set when it has an outcome or its thread must lead."""
+class Entry:
+    """One message on its way."""
 
     body: str
     fields: Mapping[str, Any]
     size: int
     wake: threading.Event = field(default_factory=threading.Event)
+    """Set when it has an outcome or its thread must lead."""
     leads: bool = False
     message_id: str | None = None
     error: Exception | None = None
 
+    @classmethod
+    def of(cls, body: str, fields: Mapping[str, Any]) -> "Entry":
+        """``fields`` are further members of a batch entry, such as ``DelaySeconds``."""
+        return cls(body, fields, _size(body, fields))
+
     @property
     def done(self) -> bool:
         return self.message_id is not None or self.error is not None
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether it failed, and sending it again may help."""
+        if isinstance(self.error, SendFailed):
+            return not self.error.sender_fault
+        if isinstance(self.error, ClientError):
+            return may_pass(self.error)
+        return self.error is not None
 
 
 @dataclass(eq=False)
 class _Queue:
     """Entries that wait to be sent to one queue. While ``busy``, a call is in flight."""
 
-    waiting: deque[_Entry] = field(default_factory=deque)
+    waiting: deque[Entry] = field(default_factory=deque)
     busy: bool = False
 
 
@@ -86,7 +101,7 @@ class Sender:
         and :class:`SendTimeout` after :data:`DEADLINE`.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            entry = _Entry(body, fields, _size(body, fields))
+            entry = Entry.of(body, fields)
             self._pass_through(queue_url, entry)
             error = entry.error
             if error is None:
@@ -97,7 +112,24 @@ class Sender:
             time.sleep(RETRY_PAUSE * attempt)
         raise AssertionError("unreachable")
 
-    def _pass_through(self, queue_url: str, entry: _Entry) -> None:
+    def send_together(self, queue_url: str, entries: Sequence[Entry]) -> None:
+        """Sends what fits into one call, in its order; afterwards each entry has its outcome.
+
+        What AWS failed by its own fault, one by one or as a whole, is tried again: then entries
+        behind it may be ahead of it, and after a call without an answer it may be there twice.
+        """
+        waiting = list(entries)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            self._call(queue_url, waiting)
+            again = [entry for entry in waiting if entry.may_pass]
+            if not again or attempt == MAX_ATTEMPTS:
+                return
+            time.sleep(RETRY_PAUSE * attempt)
+            waiting = again
+            for entry in waiting:
+                entry.error = None
+
+    def _pass_through(self, queue_url: str, entry: Entry) -> None:
         with self._lock:
             queue = self._queues.setdefault(queue_url, _Queue())
             queue.waiting.append(entry)
@@ -108,7 +140,7 @@ class Sender:
         if entry.leads and not entry.done:
             self._lead(queue_url, queue)
 
-    def _wait(self, queue: _Queue, entry: _Entry) -> None:
+    def _wait(self, queue: _Queue, entry: Entry) -> None:
         if entry.wake.wait(DEADLINE):
             return
         with self._lock:
@@ -142,7 +174,7 @@ class Sender:
             queue.busy = False
             self._queues.pop(queue_url, None)
 
-    def _call(self, queue_url: str, batch: Sequence[_Entry]) -> None:
+    def _call(self, queue_url: str, batch: Sequence[Entry]) -> None:
         self.calls += 1
         try:
             response = self._client(queue_url).send_message_batch(
@@ -160,7 +192,7 @@ class Sender:
         else:
             _settle(batch, response)
 
-    def _refused(self, queue_url: str, batch: Sequence[_Entry], error: ClientError) -> None:
+    def _refused(self, queue_url: str, batch: Sequence[Entry], error: ClientError) -> None:
         """A call refused as a whole may be one entry's fault: then each goes by itself."""
         if len(batch) > 1 and is_refusal(error):
             for entry in batch:
@@ -175,7 +207,7 @@ def _size(body: str, fields: Mapping[str, Any]) -> int:
     return len(body.encode()) + (len(repr(fields)) if fields else 0)
 
 
-def _settle(batch: Sequence[_Entry], response: "SendMessageBatchResultTypeDef") -> None:
+def _settle(batch: Sequence[Entry], response: "SendMessageBatchResultTypeDef") -> None:
     """Gives each entry its own outcome: a batch call answers 200 with failures inside."""
     for sent in response.get("Successful", ()):
         batch[int(sent["Id"])].message_id = sent["MessageId"]

@@ -7,6 +7,7 @@ message; give the bucket a lifecycle rule for what is left of purged and dead-le
 import json
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
@@ -41,13 +42,16 @@ class LargeMessages:
         """Whether a message stands for a body in S3."""
         return MARKER in text[:40]
 
-    def store(self, text: str, eta: object = None) -> str:
-        """Puts a body into the bucket; returns the message that stands for it."""
+    def claim(self, text: str, eta: object = None) -> tuple[str, Callable[[], None]]:
+        """The message that stands for a body, and what puts that body into the bucket."""
         assert self._bucket is not None
         key = f"{self._prefix}/{uuid.uuid4()}"
-        self._s3().put_object(Bucket=self._bucket, Key=key, Body=text.encode())
         claim = {MARKER: [self._bucket, key]}
-        return dumps({**claim, "headers": {"eta": eta}} if isinstance(eta, str) else claim)
+        short = dumps({**claim, "headers": {"eta": eta}} if isinstance(eta, str) else claim)
+        return short, partial(self._put, key, text.encode())
+
+    def _put(self, key: str, body: bytes) -> None:
+        self._s3().put_object(Bucket=str(self._bucket), Key=key, Body=body)
 
     def fetch(self, text: str) -> str:
         """The body itself; ``text`` when it is no claim. Raises botocore's errors.

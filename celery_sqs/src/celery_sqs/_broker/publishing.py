@@ -2,10 +2,12 @@
 
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery_sqs._aws.client import CallFailed, is_no_such_queue
 from celery_sqs._broker import codec, eta
+from celery_sqs._broker.bulk import Prepared, current_bulk
 from celery_sqs._broker.translation import translate_errors
 from celery_sqs.errors import MessageTooLarge
 
@@ -27,15 +29,28 @@ class Publisher:
     def send(self, queue: str, url: str, message: dict[str, Any], delay: int | None) -> None:
         """Sends to a queue; returns when SQS has acknowledged this very message.
 
-        ``delay`` is what the caller asked for in seconds. Raises :class:`.errors.MessageTooLarge`,
-        :class:`.errors.EtaTooLate`, :class:`.errors.SendFailed` and :class:`.errors.SendTimeout`.
+        Inside :func:`celery_sqs.bulk` it returns at once. ``delay`` is what the caller asked for in
+        seconds. Raises :class:`.errors.MessageTooLarge`, :class:`.errors.EtaTooLate`,
+        :class:`.errors.SendFailed` and :class:`.errors.SendTimeout`.
         """
-        fields = self._fields(queue, url, message, delay)
-        text = codec.encode(message, queue)
-        text = self._fitting(queue, url, text, message, fields)
+        batch = current_bulk(self._transport.session)
+        if batch is None:
+            prepared = self._prepare(queue, url, message, delay)
+            self._send_now(queue, url, prepared)
+            return
+        task_id = str(
+            (message.get("headers") or {}).get("id") or message["properties"]["delivery_tag"]
+        )
+        with batch.noting(task_id):
+            prepared = self._prepare(queue, url, message, delay)
+            batch.add(task_id, url, prepared, partial(self._transport.directory.forget, queue))
+
+    def _send_now(self, queue: str, url: str, prepared: Prepared) -> None:
         try:
             with translate_errors():
-                self._transport.session.sender.send(url, text, **fields)
+                if prepared.upload is not None:
+                    prepared.upload()
+                self._transport.session.sender.send(url, prepared.text, **prepared.fields)
         except CallFailed as error:
             if is_no_such_queue(error):
                 self._transport.directory.forget(queue)
@@ -56,6 +71,13 @@ class Publisher:
             session.reply_queue_pool.set_reply_to(message)
         with translate_errors():
             session.fanout.publish(exchange, codec.dumps(message))
+
+    def _prepare(
+        self, queue: str, url: str, message: dict[str, Any], delay: int | None
+    ) -> Prepared:
+        fields = self._fields(queue, url, message, delay)
+        text = codec.encode(message, queue)
+        return self._fitting(queue, url, text, message, fields)
 
     def _fields(
         self, queue: str, url: str, message: dict[str, Any], delay: int | None
@@ -88,18 +110,18 @@ class Publisher:
 
     def _fitting(
         self, queue: str, url: str, text: str, message: dict[str, Any], fields: dict[str, Any]
-    ) -> str:
+    ) -> Prepared:
         """The text, or one that stands for it, that fits the queue with its attributes."""
         size = codec.size(text, fields.get("MessageAttributes"))
         if size <= LEAST_LIMIT:
-            return text
+            return Prepared(text, fields)
         limit = self._transport.options.max_message_size
         if limit is None:
             limit = self._transport.directory.attributes(url).max_message_size
         if size <= limit:
-            return text
+            return Prepared(text, fields)
         if not self._transport.large_messages.enabled:
             raise MessageTooLarge(size, limit, queue)
-        with translate_errors():
-            headers = message.get("headers") or {}
-            return self._transport.large_messages.store(text, headers.get("eta"))
+        headers = message.get("headers") or {}
+        claim, upload = self._transport.large_messages.claim(text, headers.get("eta"))
+        return Prepared(claim, fields, upload)

@@ -22,6 +22,7 @@ from celery.signals import before_task_publish
 from celery_sqs import _runtime
 from celery_sqs._aws.client import CallFailed, is_no_such_queue, make_client
 from celery_sqs._aws.queues import queue_url
+from celery_sqs._broker.bulk import flush_bulk
 from celery_sqs._broker.namespace import default_namespace
 from celery_sqs._ops.cleanup import cleanup_in_background
 from celery_sqs._results.consumer import ConsumerHealth, ResultConsumer
@@ -147,6 +148,7 @@ class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
         for a task that this process has not sent, when there is no store.
         """
         self._ensure_not_eager()
+        flush_bulk()
         # celery passes an empty promise when there is nothing to do between: then wait in one go
         busy = on_interval if getattr(on_interval, "fun", on_interval) is not None else None
         if not self._is_expected(task_id):
@@ -166,6 +168,7 @@ class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
         READY_STATES: Any = states.READY_STATES,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Pairs of id and meta in the order in which the results come."""
+        flush_bulk()
         for task_id, meta in iterate_ready(self, task_ids, timeout, interval):
             if on_message is not None:
                 on_message(meta)
