@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 
-.PHONY: help run test test-failed test-install test-localstack test-aws-like celery-suite compat containers images check lint parity soak bench facenet models clean
+.PHONY: help run test test-install test-localstack test-aws-like celery-suite compat containers images check lint parity soak bench facenet models clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,10 +13,7 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 	@exec $(BIN)/facerec up --with-parent
 
 test: $(VENV)/.dev models ## the tests
-	@$(BIN)/pytest -n 3 -m "not soak and not image and not install" || $(MAKE) test-failed
-
-test-failed: ## what failed in the last run once more, one after another: a busy machine or a fault?
-	@$(BIN)/pytest --last-failed --last-failed-no-failures none
+	@$(BIN)/pytest -n 3 -m "not soak and not image and not install"
 
 check: $(VENV)/.dev lint ## lint, types, arrows between packages
 	@$(BIN)/ruff check .

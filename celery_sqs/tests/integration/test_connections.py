@@ -147,6 +147,7 @@ def test_expired_credentials_are_read_again(sample: Any, proxy: Any, tmp_path: A
     environment = {
         "AWS_ENDPOINT_URL": proxy.url, "AWS_SHARED_CREDENTIALS_FILE": str(keys),
         "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
+        "SAMPLE_OPTIONS": '{"wait_time_seconds": 1}',  # an open poll is not refused
     }  # fmt: skip
     worker = sample.start(**environment)
     keys.write_text(text.format("NEW"))

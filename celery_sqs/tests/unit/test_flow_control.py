@@ -20,9 +20,19 @@ def reserve(flow: FlowControl, queue: str = "q", *, idle: bool = False) -> Reser
     return flow.reserve(queue, idle=idle, timeout=0.05, unless=lambda: False)
 
 
+def alone(slots: int, messages: int | None = None) -> Reservation:
+    """Of the only queue."""
+    return Reservation(slots, slots if messages is None else messages)
+
+
+def beside_others(slots: int) -> Reservation:
+    """Of one queue of several."""
+    return Reservation(slots, slots, brief=True)
+
+
 def test_a_single_queue_gets_every_free_slot() -> None:
     flow = of(3)
-    assert reserve(flow) == (3, 3)
+    assert reserve(flow) == alone(3)
     assert flow.free == 0
     flow.admit(1, Reservation(3, 3))
     assert flow.free == 2
@@ -36,7 +46,7 @@ def test_no_limit_means_as_much_as_a_poll_can_bring() -> None:
 
 def test_waiting_for_a_slot_has_an_end() -> None:
     flow = of(1)
-    assert reserve(flow) == (1, 1)
+    assert reserve(flow) == alone(1)
     began = time.monotonic()
     assert reserve(flow) == NOTHING
     assert time.monotonic() - began < 1
@@ -63,14 +73,22 @@ def test_two_busy_queues_share_the_slots() -> None:
     flow.cancel(2)
     for thread in threads:
         thread.join(5)
-    assert got == {"a": (1, 1), "b": (1, 1)}
+    assert got == {"a": beside_others(1), "b": beside_others(1)}
     assert flow.free == 0
 
 
 def test_an_idle_queue_keeps_no_slot_from_a_busy_one() -> None:
     flow = of(1, "idle", "busy")
-    assert reserve(flow, "idle", idle=True) == (0, 1)
-    assert reserve(flow, "busy") == (1, 1)
+    assert reserve(flow, "idle", idle=True) == Reservation(0, 1)
+    assert reserve(flow, "busy") == beside_others(1)
+
+
+def test_a_queue_that_is_first_alone_keeps_no_slot_from_the_next() -> None:
+    """Receivers start one after another: the first must not reserve as if it stayed alone."""
+    flow = of(1, "idle")
+    assert reserve(flow, "idle", idle=True) == Reservation(0, 1)
+    flow.join("busy")
+    assert reserve(flow, "busy") == beside_others(1)
 
 
 def test_a_message_without_a_slot_waits_before_any_queue_is_asked() -> None:
@@ -127,7 +145,7 @@ def test_short_tasks_are_prefetched(took: list[float], messages: int) -> None:
         now[0] += seconds
         flow.finish()
     flow.admit(0, reserve(flow, idle=True))  # the first poll of a queue prefetches nothing
-    assert reserve(flow) == (2, messages)
+    assert reserve(flow) == alone(2, messages)
 
 
 def test_a_shrunk_capacity_is_full_until_enough_has_finished() -> None:

@@ -26,7 +26,7 @@ class Script:
         self.idle = threading.Event()
         self.hold: threading.Event | None = None
 
-    def poll(self, queue: str, at_most: int) -> list[HeldMessage]:
+    def poll(self, queue: str, at_most: int, *, brief: bool) -> list[HeldMessage]:
         self.asked.append(at_most)
         if not self.answers:
             self.idle.set()

@@ -21,6 +21,12 @@ logger = get_logger(__name__)
 
 TURN_SECONDS = 0.01
 """Until the event loop takes another turn after a delivery."""
+BRIEF_POLL_SECONDS = 1
+"""A poll whose slots other queues wait for. The shortest long poll: one of 0 s asks only a part of
+a queue's servers and can miss messages.
+
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+"""
 
 
 class WorkerConsumer:
@@ -69,10 +75,12 @@ class WorkerConsumer:
 
     # In the receiver's thread
 
-    def poll(self, queue: str, at_most: int) -> list[HeldMessage]:
+    def poll(self, queue: str, at_most: int, *, brief: bool) -> list[HeldMessage]:
         """One ReceiveMessage with a long poll; what comes too early is hidden again."""
         url = self._url_of(queue)
         wait = self._transport.options.wait_time_seconds
+        if brief:
+            wait = min(wait, BRIEF_POLL_SECONDS)
         reader = self._transport.reader
         found = reader.receive(queue, url, at_most, wait)
         if queue in self._transport.no_ack_queues:

@@ -2,8 +2,9 @@
 
 Receivers reserve slots before they poll, so what a poll brings can start. Two cases differ:
 
-* A queue whose last poll brought messages is polled with slots reserved for it alone. When several
-  queues want slots they take turns, or the first of ``-Q`` goes first (``priority``).
+* A queue whose last poll brought messages is polled with slots reserved for it alone; briefly when
+  there are other queues, for they wait meanwhile. When several queues want slots they take turns,
+  or the first of ``-Q`` goes first (``priority``).
 * A queue that was empty is polled without a reservation, or an idle queue would keep a slot from
   busy ones for the length of its poll. When its poll brings a message and the slots are taken by
   then, the message waits for the next free slot, before any queue is asked again.
@@ -36,6 +37,8 @@ class Reservation(NamedTuple):
     """Reserved for it alone."""
     messages: int
     """To ask for; 0: do not poll."""
+    brief: bool = False
+    """Other queues wait for these slots: the poll must be short."""
 
 
 NOTHING = Reservation(0, 0)
@@ -86,7 +89,7 @@ class FlowControl:
     ) -> Reservation:
         """Waits until a queue may be polled.
 
-        ``idle``: its last poll was empty; with other queues beside it, nothing is reserved then.
+        ``idle``: its last poll was empty; nothing is reserved then.
         :data:`NOTHING` when time is up or ``unless`` turned true.
         """
         deadline = time.monotonic() + timeout
@@ -148,11 +151,12 @@ class FlowControl:
     def _reserve(self, idle: bool) -> Reservation:
         # of the free slots, a share for each queue that waits for some
         share = min(MAX_MESSAGES, -(-self._free() // len(self._waiting)))
-        if idle and len(self._queues) > 1:
+        if idle:
             return Reservation(0, share)
         self._reserved += share
-        ahead = 0 if idle or len(self._queues) > 1 else self._prefetch_allowance()
-        return Reservation(share, min(MAX_MESSAGES, share + ahead))
+        if len(self._queues) > 1:
+            return Reservation(share, share, brief=True)
+        return Reservation(share, min(MAX_MESSAGES, share + self._prefetch_allowance()))
 
     def _prefetch_allowance(self) -> int:
         """How many more than there are slots would start within :data:`PREFETCH_SECONDS`."""

@@ -29,8 +29,8 @@ IDLE_SECONDS = 5.0
 class Source(Protocol):
     """What a receiver needs of its consumer. Called from the receiver's thread."""
 
-    def poll(self, queue: str, at_most: int) -> list[HeldMessage]:
-        """One ReceiveMessage; may raise anything."""
+    def poll(self, queue: str, at_most: int, *, brief: bool) -> list[HeldMessage]:
+        """One ReceiveMessage, of a second at most when ``brief``; may raise anything."""
 
     def deliver(
         self, queue: str, messages: Sequence[HeldMessage], reservation: Reservation
@@ -101,7 +101,7 @@ class Receiver(threading.Thread):
         error: Exception | None = None
         try:
             if at_most:
-                messages = self._source.poll(self.queue, at_most)
+                messages = self._source.poll(self.queue, at_most, brief=reservation.brief)
         except Exception as caught:  # noqa: BLE001 - no failure of AWS or the network may end this thread
             error = caught
         if self.stopping:
