@@ -29,7 +29,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-s
 """
 MAX_ATTEMPTS = 3
 POOL_CONNECTIONS = 50
-RENEWAL_SECONDS = 5.0
+RENEWAL_SECONDS = 1.0
 """Least age of a client that is made anew because AWS refuses its credentials."""
 
 CallFailed = (ClientError, BotoCoreError, ResponseParserError)
