@@ -74,9 +74,10 @@ def record(
 
 
 def _named_causes(plan: ScalingPlan, machines: tuple[Machine, ...]) -> dict[str, str]:
-    """Why machines are replaced, by name where they have one."""
+    """Why something is done to machines, by name where they have one."""
     names = {m.id: f"{NAME}{m.number} ({m.id})" if m.number else m.id for m in machines}
-    return {names.get(machine, machine): cause for machine, cause in plan.causes}
+    causes = {i: "" for i in (*plan.start, *plan.stop)} | dict(plan.causes)
+    return {names.get(machine, machine): cause for machine, cause in causes.items()}
 
 
 def _ran(machines: tuple[Machine, ...], done: dict[str, Any], at: float) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from facerec_tasks.control_schemas import Decision
+from facerec_tasks.wording import counted
 
 READ_BY = {
     "DescribeInstances": "The fleet",
@@ -50,11 +51,8 @@ def _work(decision: Decision) -> str:
         readings.append(
             f"the queue counts {decision.visible} visible and {decision.in_flight} in flight"
         )
-    return f"{_photos(decision.waiting)} to do ({'; '.join(readings)})."
-
-
-def _photos(count: int) -> str:
-    return "No photo" if count == 0 else "1 photo" if count == 1 else f"{count} photos"
+    photos = counted(decision.waiting, "photo")
+    return f"{photos[0].upper()}{photos[1:]} to do ({'; '.join(readings)})."
 
 
 def _fleet(decision: Decision) -> str:
@@ -75,18 +73,8 @@ def _need(decision: Decision) -> str:
 
 
 def _done(decision: Decision) -> str:
-    todo = {
-        "start": len(decision.start),
-        "launch": decision.launch,
-        "stop": len(decision.stop),
-        "replace": len(decision.replace),
-        "retire": len(decision.retire),
-    }
-    if not any(todo.values()):
+    if not decision.changes:
         return "Nothing is changed."
-    words = f"Decided: {', '.join(f'{verb} {n}' for verb, n in todo.items() if n)}."
-    causes = "; ".join(f"{machine}: {cause}" for machine, cause in decision.causes.items())
-    if causes:
-        words = f"{words} Replaced: {causes}."
+    words = f"Decided: {'; '.join(f'{a} {decision.acted(a)}' for a in decision.changes)}."
     failed = [f"{a} failed ({e})" for a, e in decision.failures.items() if a not in READ_BY]
     return f"{words} But {'; '.join(failed)}." if failed else words

@@ -197,6 +197,8 @@ class FormulaTerms:
     """Photos that the machines there do by then."""
     each: float = 0.0
     """Photos that each new machine does by then."""
+    there: int = 0
+    """Machines that serve or boot."""
     reason: Reason = "rest"
 
 
@@ -219,7 +221,7 @@ class ScalingPlan:
     retire: tuple[str, ...] = ()
     """Stopped machines to terminate: outdated, or more than can ever be started again."""
     causes: tuple[tuple[str, str], ...] = ()
-    """(machine, why it is replaced, in words) pairs."""
+    """(machine, why something is done to it, in words) pairs."""
     not_more: str = ""
     """Why no more machines, in words."""
     not_less: str = ""

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from autoscale import keep_alive
+from autoscale import keep_alive, plan_wording
 from autoscale.arrivals import LONGEST, stream
 from autoscale.formula import Capacity, Required, deadlines, required, still_booting
 from autoscale.model import (
@@ -50,7 +50,7 @@ def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> Scalin
     memory = _remember(snapshot, need, limits, now)
     plan = ScalingPlan(memory.target, need, terms, memory)
     if failed:
-        causes = tuple((m.id, _cause(m, now)) for m in failed)
+        causes = tuple((m.id, plan_wording.replaced(m, now)) for m in failed)
         replaced = replace(plan, replace=tuple(m.id for m in failed), causes=causes)
         return _settled(replaced, staying)
     if memory.target > len(staying) + snapshot.unconfirmed:
@@ -59,7 +59,8 @@ def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> Scalin
     if not plan.stop:
         plan = _rolled_out(plan, snapshot, staying, limits, now)
         resting = not live and not memory.target
-        plan = replace(plan, retire=_unusable(snapshot.machines, limits, resting=resting))
+        retire = _unusable(snapshot.machines, limits, resting=resting)
+        plan = replace(plan, retire=retire, causes=plan_wording.retired(snapshot.machines, retire))
     return _settled(plan, staying)
 
 
@@ -67,15 +68,6 @@ def _unchanged(snapshot: FleetSnapshot, reason: Reason, words: str) -> ScalingPl
     held, words = snapshot.memory, f"{words}: nothing is changed"
     terms = FormulaTerms(reason=reason)
     return ScalingPlan(held.target, held.target, terms, held, not_more=words, not_less=words)
-
-
-def _cause(machine: Machine, now: float) -> str:
-    """Why a machine is replaced."""
-    if machine.faulty:
-        return machine.fault or "it is faulty"
-    if machine.up_since is None:
-        return f"its worker has not answered {now - machine.since:.0f} s after its start"
-    return "its worker does not answer any more"
 
 
 def _unusable(
@@ -135,7 +127,9 @@ def _need(
         need, reason = limits.cap, "cap"
     rate = stream((*memory.accepted, (now, demand.accepted)), now).rate
     return (
-        FormulaTerms(rate, limits.rate, found.within, found.due, found.done, found.each, reason),
+        FormulaTerms(
+            rate, limits.rate, found.within, found.due, found.done, found.each, len(sound), reason
+        ),
         need,
     )
 
@@ -298,7 +292,8 @@ def _shrunk(
         for machines, kept in ((old, needed_old), (new, plan.target))
         for m in _stoppable(machines, limits, now)[: max(0, len(machines) - kept)]
     ]
-    return replace(plan, stop=tuple(stop))
+    causes = tuple((m.id, plan_wording.stopped(m)) for m in staying if m.id in stop)
+    return replace(plan, stop=tuple(stop), causes=causes)
 
 
 def _stoppable(machines: list[Machine], limits: ScalingLimits, now: float) -> list[Machine]:
@@ -337,15 +332,8 @@ def _rolled_out(
     missing = min(plan.target - len(new) - snapshot.unconfirmed, max(1, up) - coming)
     plan = _more(plan, missing, snapshot, limits)
     coming += len(plan.start) + plan.launch
-    words = f"{len(old)} of an old image stay until their successors are up"
-    if not coming:
-        why = (
-            "boots have failed"
-            if limits.launch_limit == 0
-            else "the cap leaves no room for successors"
-        )
-        words = f"{len(old)} of an old image stay: {why}"
-    return replace(plan, not_less=words)
+    blocked = "boots have failed" if limits.launch_limit == 0 else "the cap leaves no room"
+    return replace(plan, not_less=plan_wording.outdated(len(old), "" if coming else blocked))
 
 
 def _paid_up(machine: Machine, limits: ScalingLimits, now: float) -> bool:
@@ -365,26 +353,5 @@ def _settled(plan: ScalingPlan, live: list[Machine]) -> ScalingPlan:
     going = {*plan.stop, *plan.replace}
     stay = frozenset(m.id for m in live if m.id not in going)
     plan = replace(plan, memory=replace(plan.memory, live=stay))
-    not_less = plan.not_less or _not_less(plan, len(live))
-    return replace(plan, not_more=_not_more(plan, len(live)), not_less=not_less)
-
-
-def _not_more(plan: ScalingPlan, live: int) -> str:
-    if plan.terms.reason == "cap":
-        return "the cap is reached"
-    if plan.replace:
-        return "machines are replaced first"
-    if plan.start or plan.launch:
-        return f"{plan.target} are enough"
-    return f"{plan.need} are needed and {live} are there"
-
-
-def _not_less(plan: ScalingPlan, live: int) -> str:
-    kept = live - len(plan.stop) - len(plan.replace) + len(plan.start) + plan.launch
-    if kept == 0:
-        return "none is left"
-    if plan.target > plan.need:
-        return f"{plan.target} were needed within the hold time"
-    if kept > plan.target:
-        return "the minute paid for is not used up"
-    return f"{plan.need} are needed ({plan.terms.reason})"
+    not_less = plan.not_less or plan_wording.not_less(plan, len(live))
+    return replace(plan, not_more=plan_wording.not_more(plan, len(live)), not_less=not_less)

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from facerec_tasks.wording import counted, counted_is, listed
+
 _FROZEN = ConfigDict(extra="ignore", allow_inf_nan=False)
 Count = Annotated[int, Field(ge=0)]
 
@@ -88,7 +90,7 @@ class Decision:
     replace: tuple[str, ...] = ()
     retire: tuple[str, ...] = ()
     causes: dict[str, str] = field(default_factory=dict)
-    """Why machines are replaced, by machine."""
+    """Why a machine is started, stopped, replaced or retired, by ``name (id)``, or id alone."""
     not_more: str = ""
     not_less: str = ""
     done: dict[str, Any] = field(default_factory=dict)
@@ -126,9 +128,24 @@ class Decision:
         values = _DEFAULT_TERMS | self.limits | self.terms
         reason = str(self.terms.get("reason", "unknown" if self.waiting is None else "rest"))
         try:
+            if reason == "deadline":
+                return _by_deadline(values, self.need, self.waiting or 0)
             return REASONS.get(reason, reason).format(**values)
         except (ValueError, TypeError):  # a number that is none
             return reason
+
+    def acted(self, action: str) -> str:
+        """The machines of one action, each with its cause: ``a and b: they are idle``."""
+        if action == "launch":
+            return counted(self.launch, "new machine")
+        by_cause: dict[str, list[str]] = {}
+        for machine in getattr(self, action):
+            name = next((n for n in self.causes if n in (machine, _named(n, machine))), machine)
+            by_cause.setdefault(self.causes.get(name, ""), []).append(name)
+        return "; ".join(
+            f"{listed(names)}: {cause}" if cause else listed(names)
+            for cause, names in by_cause.items()
+        )
 
     def to_json(self) -> str:
         fields = {k: v for k, v in asdict(self).items() if v not in (None, (), {}, "")}
@@ -145,18 +162,37 @@ class Decision:
 
 _decision = TypeAdapter(Decision)
 
+
+def _named(name: str, machine: str) -> str:
+    """``name`` if it is that of the machine with this id."""
+    return name if name.endswith(f" ({machine})") else ""
+
+
+def _by_deadline(terms: dict[str, Any], need: int, waiting: int) -> str:
+    """The sum that decided, so that it can be done again."""
+    due, done, there = round(terms["due"]), round(terms["done"]), int(terms["there"])
+    is_due = f"{counted_is(due, 'photo')} to be done within {terms['within']:.0f} s"
+    if due > waiting:
+        is_due += f" ({due - waiting} of them expected while a machine boots)"
+    if not there:
+        return f"{is_due}, and a new machine does {terms['each']:.0f} by then"
+    if need <= there:
+        return f"{is_due}, for which {counted_is(need, 'machine')} enough"
+    theirs = "the machine there does" if there == 1 else f"the {there} machines there do"
+    left = f"the {due - done} left" if due > done else "what is left"
+    return f"{is_due}; {theirs} {done} by then, and a new one {terms['each']:.0f} of {left}"
+
+
 REASONS = {
     "rest": "there is nothing to do",
     "one": "one machine does the work in time",
     "hedge": "no machine is running, and the slowest boot alone would miss {slo:g} s, so two start",
-    "rate": "{rate:.2f} photos arrive each second and a machine does {capacity:.2f}",
-    "deadline": "{due:.0f} photos are to be done within {within:.0f} s; the machines there do "
-    "{done:.0f} by then, each new one {each:.0f}",
-    "saturated": "more than {useful} machines at once did not get more work done",
-    "backlog": "{backlog:.0f} photos are expected to wait when a new machine is ready, and a "
-    "machine does {capacity:.2f} each second",
+    "rate": "{rate:.2f} photos a second arrive and a machine does {capacity:.2f} a second",
+    "saturated": "with more machines than {useful} no more work was done",
+    "backlog": "photos expected to wait when a new machine is ready: {backlog:.0f}; a machine does "
+    "{capacity:.2f} a second",
     "profile": "the profile {profile} starts a machine for every few waiting photos",
-    "cap": "more would help, but the limit is {cap} machines",
+    "cap": "more would help, but the limit of machines is {cap}",
     "unlisted": "the machines could not be listed",
     "unknown": "the number of waiting photos could not be read",
 }
@@ -164,7 +200,7 @@ REASONS = {
 status page both show these."""
 _DEFAULT_TERMS: dict[str, Any] = {
     "rate": 0.0, "capacity": 0.0, "backlog": 0.0, "within": 0.0, "due": 0.0,
-    "done": 0.0, "each": 0.0, "useful": 0, "slo": 0.0, "cap": 0, "profile": "",
+    "done": 0.0, "each": 0.0, "there": 0, "useful": 0, "slo": 0.0, "cap": 0, "profile": "",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from facerec_tasks.errors import AwsError, FacerecError
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.wording import counted
 
 LOOK = 3.0
 """Seconds between two looks at the fleet."""
@@ -109,7 +110,8 @@ def rollout(version: str, deadline: float, as_json: bool) -> None:
             images.in_use(),
             60 * deadline,
             report=lambda seen: click.echo(
-                f"{len(seen.new)} machines run the image in use, {len(seen.old)} an older one",
+                f"image in use: {counted(len(seen.new), 'machine')}, "
+                f"an older one: {counted(len(seen.old), 'machine')}",
                 err=True,
             ),
             why=lambda: _why(settings),
@@ -117,7 +119,8 @@ def rollout(version: str, deadline: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        click.echo(f"all {len(done.new)} machines run {done.version or 'the image in use'}")
+        machines = counted(len(done.new), "machine")
+        click.echo(f"{machines} with {done.version or 'the image in use'}, none with an older one")
 
 
 roll = copy(rollout)

@@ -26,6 +26,7 @@ from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.wording import counted
 
 EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
 _PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -146,7 +147,7 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     now = enrolled_people().gallery()
     new = len(set(now.photos) - set(known.photos))
     there = len(photos) - refused - new
-    click.echo(f"enrolled {new} photos, {there} were there already, {refused} not taken")
+    click.echo(f"enrolled {counted(new, 'photo')}; already there: {there}, not taken: {refused}")
     single = [n for n in {name for name, _ in photos} & set(now.names) if _has_one_photo(now, n)]
     if single:
         who = f"{single[0]} has" if len(single) == 1 else f"{len(single)} people have"
@@ -170,5 +171,6 @@ def _take_over(gallery: Gallery, *, replace: bool) -> None:
             "their gallery and this one cannot be mixed: repeat with --replace to forget them"
         )
     enrolled_people().replace(gallery)
-    click.echo(f"took over {len(gallery.photos)} faces of {len(gallery)} people")
+    faces, people = counted(len(gallery.photos), "face"), counted(len(gallery), "person", "people")
+    click.echo(f"took over {faces} of {people}")
     broadcast_gallery_change()

@@ -15,6 +15,7 @@ from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.collections import keys_of
 from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.wording import counted, counted_is
 
 EXPECTED = (GalleryError, OSError)
 
@@ -98,7 +99,8 @@ def import_export(source: TextIO) -> None:
         before = people.gallery()
         now = people.edit(lambda gallery: imported(gallery, lines))
         broadcast_gallery_change()
-    click.echo(f"added {len(now.photos) - len(before.photos)} faces, {len(now)} people are known")
+    added = counted(len(now.photos) - len(before.photos), "face")
+    click.echo(f"added {added}, {counted_is(len(now), 'person', 'people')} known")
 
 
 @click.command()

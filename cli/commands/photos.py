@@ -12,6 +12,7 @@ from rich.table import Table
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.photos import Photos, Selection
+from facerec_tasks.wording import counted, listed
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -94,7 +95,8 @@ def purge(
         click.echo(json.dumps({**counts, "dry_run": dry_run}))
         return
     verb = "would remove" if dry_run else "removed"
-    click.echo(f"{verb} {done.photos} photos, {done.names} names, {done.records} records")
+    removed = [counted(done.photos, "photo"), counted(done.names, "name")]
+    click.echo(f"{verb} {listed([*removed, counted(done.records, 'record')])}")
 
 
 @photos.command()

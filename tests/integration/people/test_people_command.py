@@ -55,7 +55,7 @@ def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_p
     (tmp_path / "Grace" / "3.jpg").write_bytes(portraits.sample_photo("Eileen_Collins").data)
     (tmp_path / "Eileen" / "notes.txt").write_text("not looked at")
     result = run("import", tmp_path)
-    assert result.stdout.splitlines()[-1] == "enrolled 2 photos, 0 were there already, 1 not taken"
+    assert result.stdout.splitlines()[-1] == "enrolled 2 photos; already there: 0, not taken: 1"
     assert "2.jpg: skipped, it is no picture (not-a-picture)" in result.stderr
     assert "notes.txt: skipped" in result.stderr
     assert "somebody-else" in result.stderr
@@ -72,7 +72,7 @@ def test_a_large_folder_is_saved_in_between(
         (tmp_path / name).mkdir()
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
     result = run("import", tmp_path)
-    assert result.stdout == "enrolled 2 photos, 0 were there already, 0 not taken\n"
+    assert result.stdout == "enrolled 2 photos; already there: 0, not taken: 0\n"
     assert "hint: 2 people have one photo" in result.stderr
     assert run("import", tmp_path).stdout.startswith("enrolled 0 photos, 2 were there already")
     assert known(settings) == {"Eileen": 1, "Grace": 1}

@@ -39,8 +39,8 @@ def test_explain_a_burst() -> None:
     assert words == (
         "2027-01-15 08:00:00 UTC, step r-1: 100 photos to do (the web tier waits for exactly 100; "
         "the queue counts 100 visible and 0 in flight). Machines: none. Needed: 15 (more would "
-        "help, but the limit is 15 machines). Decided: launch 15. Not more: the cap is reached. "
-        "Not fewer: 15 are needed (cap)."
+        "help, but the limit of machines is 15). Decided: launch 15 new machines. Not more: the "
+        "cap is reached. Not fewer: 15 machines are needed."
     )
 
 
@@ -48,7 +48,7 @@ def test_explain_scale_in_of_the_last_machine() -> None:
     machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=True)
     words = told(Demand(0, 0, 5.0, "exact"), machine)
     assert "No photo to do" in words
-    assert "Decided: stop 1." in words
+    assert "Decided: stop app-tier-instance-1 (i-1): not needed any more." in words
     assert "Not fewer: none is left." in words
 
 
@@ -81,6 +81,37 @@ def test_explain_every_reason(demand: Demand, limits: ScalingLimits, words: str)
     assert words in told(demand, limits=limits)
 
 
+def test_explain_a_sum_that_can_be_done_again() -> None:
+    machines = [Machine(f"i-{n}", "running", NOW - 300, n, NOW - 290, ready=True) for n in (1, 2)]
+    words = told(Demand(600, 600, 600.0, "exact"), *machines)
+    assert (
+        "Needed: 7 (600 photos are to be done within 54 s; the 2 machines there do 432 by then, "
+        "and a new one 40 of the 168 left). Decided: launch 5 new machines." in words
+    )
+
+
+def test_explain_a_single_photo_in_the_singular() -> None:
+    machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=True)
+    words = told(Demand(1, 1, 1.0, "exact"), machine)
+    assert "1 photo to do" in words
+    assert "Not more: 1 machine is needed, 1 is there. Not fewer: 1 machine is needed." in words
+
+
+def test_explain_what_is_started_and_stopped_by_name() -> None:
+    stopped = [Machine(f"i-{n}", "stopped", NOW - 900, n) for n in (1, 2)]
+    words = told(Demand(1, 1, 1.0, "exact"), *stopped)
+    assert "Decided: start app-tier-instance-1 (i-1) and app-tier-instance-2 (i-2)." in words
+    idle = [
+        Machine(f"i-{n}", "running", NOW - 300, n, NOW - 290, ready=True, busy=False)
+        for n in (1, 2)
+    ]
+    words = told(Demand(0, 0, 5.0, "exact"), *idle)
+    assert (
+        "Decided: stop app-tier-instance-1 (i-1) and app-tier-instance-2 (i-2): idle and not "
+        "needed any more." in words
+    )
+
+
 def test_explain_a_missing_reading() -> None:
     assert "The work could not be counted. So nothing is changed." in told(None)
     failed = told(None, done={"GetQueueAttributes": "Unavailable: RequestThrottled"})
@@ -100,7 +131,7 @@ def test_explain_a_throttled_listing_of_machines() -> None:
 def test_explain_a_replacement_by_machine_and_cause() -> None:
     machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=False)
     words = told(Demand(1, 1, 5.0, "exact"), machine)
-    assert "Decided: replace 1. Replaced: app-tier-instance-1 (i-1): its worker has not" in words
+    assert "Decided: replace app-tier-instance-1 (i-1): its worker has not" in words
     assert "answered 300 s after its start" in words
 
 

@@ -249,7 +249,7 @@ def test_plan_states_its_reasons() -> None:
     plan = decide(snapshot(9999), LIMITS, NOW)
     assert plan.not_more == "the cap is reached"
     kept = decide(snapshot(0, machine(1), memory=remembered(1)), LIMITS, NOW)
-    assert kept.not_less == "1 were needed within the hold time"
+    assert kept.not_less == "1 machine is kept, for being needed again soon or always"
 
 
 def test_surplus_stopped_machines_are_terminated_at_rest() -> None:
@@ -319,7 +319,7 @@ def test_rollout_starts_stopped_machines_of_the_new_image_first() -> None:
 def test_rollout_waits_at_the_cap() -> None:
     plan = needed(3, *(old(n) for n in range(3)), cap=3)
     assert not plan.changes
-    assert plan.not_less == "3 of an old image stay: the cap leaves no room for successors"
+    assert plan.not_less == "3 of an old image stay: the cap leaves no room"
     plan = needed(2, *(old(n) for n in range(3)), cap=3)
     assert len(plan.stop) == 1, "one less is needed: there is room for a successor then"
 

@@ -49,20 +49,20 @@ def test_broken_decision_lines_are_skipped(broken: bytes) -> None:
     [
         (
             {"launch": 2, "waiting": 1, "need": 2, "terms": {"reason": "hedge"}},
-            "Launched 2 machines. 1 photo is waiting, 2 machines are needed: no machine is "
+            "Launched 2 new machines. 1 photo is waiting, 2 machines are needed: no machine is "
             "running, and the slowest boot alone would miss 0 s, so two start.",
         ),
         (
             {
-                "start": ["i-1"], "waiting": 30, "need": 1, "not_more": "1 are enough",
+                "start": ["i-1"], "waiting": 30, "need": 1, "not_more": "1 machine is enough",
                 "terms": {"reason": "backlog", "backlog": 9},
             },
-            "Started 1 machine. 30 photos are waiting, 1 machine is needed: 9 photos are expected "
-            "to wait when a new machine is ready, and a machine does 0.00 each second.",
+            "Started i-1. 30 photos are waiting, 1 machine is needed: photos expected to wait when "
+            "a new machine is ready: 9; a machine does 0.00 a second.",
         ),
         (
             {"stop": ["i-1", "i-2"], "waiting": 0},
-            "Stopped 2 machines. No photo is waiting, no machine is needed: "
+            "Stopped i-1 and i-2. No photo is waiting, no machine is needed: "
             "there is nothing to do.",
         ),
         (
@@ -72,7 +72,7 @@ def test_broken_decision_lines_are_skipped(broken: bytes) -> None:
                 "done": {"launch": "no capacity"},
             },
             "Could not launch 1 machine (no capacity). 99 photos are waiting, 4 machines "
-            "are needed: more would help, but the limit is 4 machines. "
+            "are needed: more would help, but the limit of machines is 4. "
             "Not more: the cap is reached.",
         ),
     ],
