@@ -141,7 +141,7 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     batch = Batch(Enroller(model_files.recognizer(known)), known, strict=not force)
     refused = enrol(batch, photos, lambda: _save(batch))
     if refused == len(photos):
-        raise click.ClickException(f"none of {refused} photos was taken")
+        raise click.ClickException(f"{counted(refused, 'photo')} refused, none enrolled")
     _save(batch)
     broadcast_gallery_change()
     now = enrolled_people().gallery()

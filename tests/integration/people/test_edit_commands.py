@@ -79,7 +79,7 @@ def test_people_are_exported_and_imported(state: StateBucket, tmp_path: Path) ->
     assert run("export", target).exit_code == 1, "a file is not overwritten"
 
     before = People(state).gallery()
-    assert "added 0 faces" in ok("import-export", target)
+    assert "added no face" in ok("import-export", target)
     assert People(state).gallery().to_bytes() == before.to_bytes()
     Collections(state).create("other", before.empty("resnet128").to_bytes())
     assert "added 2 faces" in ok("--collection", "other", "import-export", target)

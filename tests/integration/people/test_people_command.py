@@ -74,7 +74,7 @@ def test_a_large_folder_is_saved_in_between(
     result = run("import", tmp_path)
     assert result.stdout == "enrolled 2 photos; already there: 0, not taken: 0\n"
     assert "hint: 2 people have one photo" in result.stderr
-    assert run("import", tmp_path).stdout.startswith("enrolled 0 photos, 2 were there already")
+    assert run("import", tmp_path).stdout.startswith("enrolled no photo; already there: 2")
     assert known(settings) == {"Eileen": 1, "Grace": 1}
 
 
