@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FIRST = ("worker", "web", "controller", "flower")
-APART = ("lint", "localstack")
+APART = ("lint", "localstack", "celery-suite")
 """In environments of their own."""
 COPYLEFT = re.compile(r"GPL|MPL|Mozilla|EPL|EUPL|CDDL", re.IGNORECASE)
 SAID_ELSEWHERE = {
@@ -40,8 +40,8 @@ HEADER = """# Licences
 
 Made by `make licences` from the metadata of the packages; do not edit. *Roles* are the files in
 this folder that pin a package: worker, web, controller, flower and lambda-… are what runs on AWS,
-the others make, run or test it on a developer's machine. Not listed: the linters of `lint.txt` and
-the emulator of `localstack.txt`, tools in environments of their own.
+the others make, run or test it on a developer's machine. Not listed: the linters of `lint.txt`,
+the emulator of `localstack.txt` and the tests of `celery-suite.txt`, in environments of their own.
 """
 
 
