@@ -13,6 +13,7 @@
     ├── ResultForgotten       too many results were pending in this process
     ├── EtaTooLate            a task is due after its queue drops it         (ValueError)
     ├── MessageTooLarge       the message does not fit its queue            (ValueError)
+    ├── UnsupportedBySQS      a priority, or a message that expires         (NotImplementedError)
     ├── ResultTooLarge        the result does not fit into one message
     ├── ResultUnknown         this process cannot know the result            (NotImplementedError)
     ├── UnreadableMessage     not a message that Celery can run             (ValueError)
@@ -51,6 +52,7 @@ __all__ = [
     "SendTimeout",
     "UnknownVersion",
     "UnreadableMessage",
+    "UnsupportedBySQS",
 ]
 
 
@@ -126,6 +128,13 @@ class MessageTooLarge(CelerySQSError, ValueError):
         super().__init__(f"{size} bytes do not fit in queue {queue}: its limit is {limit}")
         self.size = size
         self.limit = limit
+
+
+class UnsupportedBySQS(CelerySQSError, NotImplementedError):
+    """Raised before sending for what SQS cannot do: priorities, and messages that expire.
+
+    Celery's ``expires`` is none of it: the worker drops such a task.
+    """
 
 
 class ResultTooLarge(CelerySQSError):

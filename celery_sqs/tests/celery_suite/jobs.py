@@ -141,7 +141,11 @@ def _settings(job: Job, redis: int, folder: Path) -> dict[str, object]:
     return {
         "broker_url": "sqs://",
         "broker_transport": TRANSPORT,
-        "broker_transport_options": {"region": "us-east-1", "wait_time_seconds": 1},
+        "broker_transport_options": {
+            "region": "us-east-1",
+            "wait_time_seconds": 1,
+            "namespace": "celery",  # tests make applications of other names, or of none
+        },
         "result_backend": BACKEND,
         "result_backend_transport_options": {
             "region": "us-east-1",

@@ -6,7 +6,6 @@ The classes are named as kombu names those of its Redis tests, so that outcomes 
 import os
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import kombu
 import pytest
@@ -22,16 +21,16 @@ from .common import (
 
 TRANSPORT = os.environ["CELERY_SUITE_TRANSPORT"]
 OPTIONS = {"region": "us-east-1", "wait_time_seconds": 1}
-NOWHERE = "http://127.0.0.1:9"
-"""Nothing listens on the discard port."""
+NOWHERE = "sqs://suite:suite@127.0.0.1:9"
+"""Nothing listens on the discard port. In the URL, because the tests replace the options."""
 
 
-def _connection(**options: Any) -> kombu.Connection:
+def _connection() -> kombu.Connection:
     prefix = f"{uuid.uuid4().hex[:8]}-"
     return kombu.Connection(
         "sqs://",
         transport=TRANSPORT,
-        transport_options={**OPTIONS, "queue_name_prefix": prefix, **options},
+        transport_options={**OPTIONS, "queue_name_prefix": prefix},
     )
 
 
@@ -43,7 +42,7 @@ def connection() -> Iterator[kombu.Connection]:
 
 @pytest.fixture
 def invalid_connection() -> kombu.Connection:
-    return _connection(endpoint_url=NOWHERE)
+    return kombu.Connection(NOWHERE, transport=TRANSPORT)
 
 
 class test_BasicFunctionality(BasicFunctionality):

@@ -2,6 +2,8 @@
 
 ``CELERY_SUITE_OUTCOMES``: file that gets a line of JSON for each test when it has ended.
 ``CELERY_SUITE_SHARD``: ``2/4`` runs the second quarter of the tests.
+``CELERY_SUITE_TRANSPORT``: what ``sqs://`` means to applications that tests make with a broker URL
+and nothing more.
 ``CELERY_SUITE_SIDE_CHANNEL``: many tests of Celery begin with "skip unless the result backend is
 Redis", because their tasks leave marks in Redis which the test reads. Redis runs here whatever the
 backend is, so these tests are run on every backend: the setting passes their check.
@@ -12,10 +14,14 @@ import os
 from typing import Any
 
 import pytest
+from kombu.transport import TRANSPORT_ALIASES
 
 REASON = 300
 """Characters kept of why a test failed or was skipped."""
 _outcomes: dict[str, dict[str, str]] = {}
+
+if "CELERY_SUITE_TRANSPORT" in os.environ:
+    TRANSPORT_ALIASES["sqs"] = os.environ["CELERY_SUITE_TRANSPORT"]
 
 
 class _WithSideChannel(str):
@@ -29,8 +35,9 @@ class _WithSideChannel(str):
 
 @pytest.fixture(autouse=True)
 def _side_channel(request: pytest.FixtureRequest) -> None:
+    """Before the fixture ``manager``, which some tests override to look at the setting."""
     if "CELERY_SUITE_SIDE_CHANNEL" in os.environ and "manager" in request.fixturenames:
-        conf = request.getfixturevalue("manager").app.conf
+        conf = request.getfixturevalue("celery_session_app").conf
         conf.result_backend = _WithSideChannel(conf.result_backend)
 
 

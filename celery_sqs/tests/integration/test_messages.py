@@ -2,13 +2,14 @@
 
 import json
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
 import pytest
 from celery_sqs._aws import queues
-from celery_sqs.errors import EtaTooLate, MessageTooLarge
+from celery_sqs.errors import EtaTooLate, MessageTooLarge, UnsupportedBySQS
 
 UNLIMITED = json.dumps({"max_message_size": None})
 
@@ -108,3 +109,26 @@ def test_an_eta_after_the_queues_retention_is_refused(sample: Any) -> None:
         sample.send("work", "never", countdown=20 * 86400)
     sample.send("work", "in 13 hours", countdown=13 * 3600)
     assert sample.counts().delayed == 1
+
+
+def test_what_sqs_cannot_do_is_refused_before_sending(sample: Any) -> None:
+    with pytest.raises(UnsupportedBySQS, match="priority"):
+        sample.send("work", "first", priority=5)
+    with pytest.raises(UnsupportedBySQS, match="expiration"):
+        sample.send("work", "brief", expiration=5)
+    sample.send("work", "in time", expires=60)
+    assert sample.counts().total == 1
+
+
+def test_another_clients_priority_is_not_asked_for_again(sample: Any) -> None:
+    body = {
+        "body": json.dumps([["label"], {}, {}]),
+        "content-type": "application/json", "content-encoding": "utf-8",
+        "headers": {"task": "sample.work", "id": "foreign-1"},
+        "properties": {"priority": 5, "body_encoding": "utf-8", "delivery_tag": "1",
+                       "delivery_info": {"exchange": "", "routing_key": sample.queue}},
+    }  # fmt: skip
+    url = queues.queue_url(sample.sqs, sample.queue)
+    sample.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+    with sample.app.connection() as connection, closing(connection.SimpleQueue(sample.queue)) as q:
+        assert q.get(timeout=5).properties["priority"] == 0

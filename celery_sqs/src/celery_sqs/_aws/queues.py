@@ -216,6 +216,24 @@ def purge(client: "SQSClient", url: str) -> None:
         raise
 
 
+def drain(client: "SQSClient", url: str) -> int:
+    """Receives and deletes what is visible; returns how many messages that were."""
+    drained = 0
+    while True:
+        received = client.receive_message(QueueUrl=url, MaxNumberOfMessages=MAX_BATCH)
+        messages = received.get("Messages", [])
+        if not messages:
+            return drained
+        client.delete_message_batch(
+            QueueUrl=url,
+            Entries=[
+                {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
+                for n, message in enumerate(messages)
+            ],
+        )
+        drained += len(messages)
+
+
 def read_tags(client: "SQSClient", url: str) -> dict[str, str]:
     """The queue's tags."""
     return dict(client.list_queue_tags(QueueUrl=url).get("Tags", {}))

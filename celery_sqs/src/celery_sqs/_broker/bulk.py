@@ -24,7 +24,7 @@ from celery_sqs._aws.queues import MAX_BATCH, MAX_BATCH_BYTES
 from celery_sqs._aws.sender import Entry
 from celery_sqs._broker.translation import translate_errors
 from celery_sqs._results.pending import PendingResults
-from celery_sqs.errors import BulkSendFailed, EtaTooLate, MessageTooLarge
+from celery_sqs.errors import BulkSendFailed, EtaTooLate, MessageTooLarge, UnsupportedBySQS
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -96,7 +96,7 @@ class Bulk:
         """Notes what is wrong with one message and goes on."""
         try:
             yield
-        except (EtaTooLate, MessageTooLarge) as error:
+        except (EtaTooLate, MessageTooLarge, UnsupportedBySQS) as error:
             self._note(task_id, error)
 
     def add(self, task_id: str, url: str, prepared: Prepared, forget: Callable[[], object]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class Channel(DeclaringChannel):
     """One channel: consuming and acknowledging."""
 
+    hub: Any
     do_restore = False  # close() requeues what is held, all in one
 
     def __init__(self, connection: "Transport", **kwargs: Any) -> None:
@@ -44,6 +45,15 @@ class Channel(DeclaringChannel):
         return self._transport.no_ack_queues
 
     # Consuming in a worker
+
+    def use_event_loop(self, hub: Any) -> None:
+        """Consumes from now on through this event loop, what was begun before included."""
+        if self.hub is hub:
+            return
+        self.hub = hub
+        self._worker.hub = hub
+        for queue in self._active_queues:
+            hub.call_soon(self._schedule_queue, queue)
 
     def _schedule_queue(self, queue: str) -> None:
         """Called by kombu from the event loop for a new consumer."""

@@ -41,7 +41,7 @@ class WorkerConsumer:
     ) -> None:
         """``url_of`` gives a queue's URL and makes the queue if it must; may call AWS."""
         self._transport = transport
-        self._hub = hub
+        self.hub = hub
         self._url_of = url_of
         self._is_closed = is_closed
         self._breaker = CircuitBreaker()
@@ -96,7 +96,7 @@ class WorkerConsumer:
                 self.deliveries.add(message)
         self.flow.admit(len(messages), reservation)
         if messages:
-            self._hub.call_soon(self._deliver, queue, messages)
+            self.hub.call_soon(self._deliver, queue, messages)
 
     def give_back(self, messages: Sequence[HeldMessage]) -> None:
         """Makes visible again what a receiver brought that was stopped meanwhile."""
@@ -117,10 +117,10 @@ class WorkerConsumer:
                 self._buffer.add(message)
             self._start_buffered()
             if self._buffer:
-                self._hub.call_later(BUFFER_SECONDS, self._requeue_overdue)
+                self.hub.call_later(BUFFER_SECONDS, self._requeue_overdue)
         # What these callbacks left to be called soon, such as the sending of events, would wait for
         # the next timer: the loop looks for it only before it waits.
-        self._hub.call_later(TURN_SECONDS, noop)
+        self.hub.call_later(TURN_SECONDS, noop)
 
     def _start_buffered(self) -> None:
         """As many of those that wait as there are slots; all go back when there will be none."""
@@ -139,7 +139,7 @@ class WorkerConsumer:
         for message in self._buffer.overdue(time.monotonic()):
             self.requeue_now(message.receipt)
         if self._buffer:
-            self._hub.call_later(BUFFER_SECONDS, self._requeue_overdue)
+            self.hub.call_later(BUFFER_SECONDS, self._requeue_overdue)
 
     def _is_ending(self) -> bool:
         return self._is_closed() or self._transport.is_stopping()
@@ -209,8 +209,8 @@ class WorkerConsumer:
 
     def _on_slot_free(self) -> None:
         if self._buffer:
-            self._hub.call_soon(self._start_buffered)
-            self._hub.call_later(TURN_SECONDS, noop)
+            self.hub.call_soon(self._start_buffered)
+            self.hub.call_later(TURN_SECONDS, noop)
 
 
 def noop() -> None:

@@ -12,6 +12,7 @@ from celery_sqs._broker.fanout import queue_arn, queue_policy
 from celery_sqs._broker.names import legal_name
 from celery_sqs._broker.publishing import EVENT_EXCHANGE
 from celery_sqs._broker.translation import translate_errors
+from celery_sqs.errors import PurgeInProgress
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -68,12 +69,18 @@ class DeclaringChannel(SQS.Channel):
             return queues.counts_of(self._transport.session.sqs(url), url).visible
 
     def _purge(self, queue: str) -> int:
-        """Deletes all messages; returns how many there were about."""
+        """Deletes all messages; returns how many there were about.
+
+        AWS purges a queue once a minute; within that, what is visible is received and deleted.
+        """
         with translate_errors():
             url = self._new_queue(queue)
             client = self._transport.session.sqs(url)
             held = queues.counts_of(client, url)
-            queues.purge(client, url)
+            try:
+                queues.purge(client, url)
+            except PurgeInProgress:
+                return queues.drain(client, url)
             return held.visible
 
     # Exchanges
@@ -89,7 +96,11 @@ class DeclaringChannel(SQS.Channel):
         return next((name for name in self.state.exchanges if self._exchange_is_fanout(name)), None)
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
-        """Nothing: a queue is subscribed when it is consumed from."""
+        """Subscribes a queue that is kept; that of a process is when it is consumed from."""
+        own = queue in self._transport.auto_delete or is_reply(queue)
+        if not own and self._exchange_is_fanout(exchange):
+            with translate_errors():
+                self._subscribe(queue, exchange)
 
     def _subscribe_queue_to_fanout_exchange_if_required(self, queue_name: str) -> None:
         for exchange, _, _ in self.state.queue_bindings(queue_name):

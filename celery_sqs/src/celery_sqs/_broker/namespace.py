@@ -20,7 +20,9 @@ def default_namespace(given: Mapping[str, Any]) -> dict[str, str]:
     """
     if given.get("namespace"):
         return {}
-    names = {_legal(app.main) for app in _state._get_active_apps() if _is_unnamed(app)}
+    unnamed = [app for app in _state._get_active_apps() if _is_unnamed(app)]
+    apps = [app for app in unnamed if not _is_fallback(app)] or unnamed
+    names = {_legal(app.main) for app in apps}
     if len(names) > 1:
         raise InvalidOptions(
             f"broker_transport_options: namespace is missing, and it cannot be derived, since this "
@@ -38,6 +40,11 @@ def _is_unnamed(app: Any) -> bool:
         and str(app.conf.broker_transport).startswith("celery_sqs")
         and not (app.conf.broker_transport_options or {}).get("namespace")
     )
+
+
+def _is_fallback(app: Any) -> bool:
+    """Celery's own, made when there is no current application; it reads ``celeryconfig.py``."""
+    return app.main == "default" and not app.fixups
 
 
 def _legal(name: str) -> str:

@@ -9,7 +9,7 @@ from celery_sqs._aws.client import CallFailed, is_no_such_queue
 from celery_sqs._broker import codec, eta
 from celery_sqs._broker.bulk import Prepared, current_bulk
 from celery_sqs._broker.translation import translate_errors
-from celery_sqs.errors import MessageTooLarge
+from celery_sqs.errors import MessageTooLarge, UnsupportedBySQS
 
 if TYPE_CHECKING:
     from celery_sqs._broker.transport import Transport
@@ -31,7 +31,8 @@ class Publisher:
 
         Inside :func:`celery_sqs.bulk` it returns at once. ``delay`` is what the caller asked for in
         seconds. Raises :class:`.errors.MessageTooLarge`, :class:`.errors.EtaTooLate`,
-        :class:`.errors.SendFailed` and :class:`.errors.SendTimeout`.
+        :class:`.errors.UnsupportedBySQS`, :class:`.errors.SendFailed` and
+        :class:`.errors.SendTimeout`.
         """
         batch = current_bulk(self._transport.session)
         if batch is None:
@@ -84,6 +85,7 @@ class Publisher:
     ) -> dict[str, Any]:
         """Members of a send other than queue and body: attributes, delay, FIFO."""
         properties = message["properties"]
+        _refuse_unsupported(properties, message.get("headers") or {})
         fields: dict[str, Any] = {}
         if properties.get("message_attributes"):
             fields["MessageAttributes"] = properties.pop("message_attributes")
@@ -125,3 +127,10 @@ class Publisher:
         headers = message.get("headers") or {}
         claim, upload = self._transport.large_messages.claim(text, headers.get("eta"))
         return Prepared(claim, fields, upload)
+
+
+def _refuse_unsupported(properties: dict[str, Any], headers: dict[str, Any]) -> None:
+    if properties.get("priority"):
+        raise UnsupportedBySQS("priority: use several queues and queue_order_strategy")
+    if properties.get("expiration") and headers.get("expires") is None:
+        raise UnsupportedBySQS("expiration: SQS drops no message early; tasks take `expires`")

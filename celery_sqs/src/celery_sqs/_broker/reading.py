@@ -95,6 +95,7 @@ class MessageReader:
             payload = {"body": text, "properties": {}}
         properties = payload["properties"]
         properties["delivery_tag"] = message.receipt
+        properties["priority"] = 0  # of another client: a retry must not ask for it again
         info = properties.setdefault(
             "delivery_info", {"exchange": "", "routing_key": message.queue}
         )

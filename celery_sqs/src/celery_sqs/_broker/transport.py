@@ -89,6 +89,10 @@ class Transport(SQS.Transport):
             self.session.verify(self.directory.process_name("connection"))
         return super().establish_connection()
 
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        for channel in self.channels:
+            channel.use_event_loop(loop)
+
     def start(self, receiver: Receiver) -> None:
         """Starts a receiver that is stopped when the connection is closed."""
         self.receivers = {r for r in self.receivers if r.is_alive() or not r.stopping}
