@@ -126,3 +126,26 @@ def test_a_store_without_conditional_writes_has_no_chords(names: Any) -> None:
 def test_what_is_no_key_value_store_is_refused(url: str) -> None:
     with pytest.raises(InvalidOptions, match="result_store"):
         ResultStore(Celery("stores", set_as_current=False), url)
+
+
+def test_a_dynamodb_table_may_be_needed_by_many_for_the_first_time(names: Any) -> None:
+    app = Celery("stores", set_as_current=False)
+    store = ResultStore(app, f"dynamodb://@us-east-1/{names.id}?ttl_seconds=600")
+    barrier, failures = threading.Barrier(8), []
+
+    def use(number: int) -> None:
+        barrier.wait()
+        try:
+            store.write(f"t{number}", {"status": "SUCCESS", "result": number}, first=True)
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    table = boto3.client("dynamodb").describe_table(TableName=names.id)["Table"]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert [each["result"] for each in store.read_many(["t0", "t7"])] == [0, 7]

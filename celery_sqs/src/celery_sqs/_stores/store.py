@@ -44,6 +44,10 @@ class ResultStore:
                 f"result_store: {self._class.__name__} is not one of Celery's key/value stores;"
                 " dynamodb, s3, redis and file are"
             )
+        if self._class.__name__ == "DynamoDBBackend":
+            from celery_sqs._stores.dynamodb_table import SharedTableBackend
+
+            self._class = SharedTableBackend
         self.supports_autoexpire = bool(self._class.supports_autoexpire)
 
     @property

@@ -62,9 +62,10 @@ def serve(port: int) -> None:
     """Serves for ever; prints the address first."""
     from werkzeug.serving import make_server
 
-    from celery_sqs.testing import sqs_emulator
+    from celery_sqs.testing import sqs_emulator, store_emulator
 
     sqs_emulator.install()
+    store_emulator.install()
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
