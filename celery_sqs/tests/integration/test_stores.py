@@ -16,6 +16,7 @@ from celery import Celery
 from celery_sqs._stores.store import ResultStore
 from celery_sqs.errors import InvalidOptions
 
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's own
 STORES = ("file", "s3", "dynamodb", "redis")
 
 
