@@ -227,11 +227,11 @@ class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
         A broken result path fails no task.
         """
         meta = self._get_result_meta(result, state, traceback, request)
-        self._write(task_id, meta, request)
+        stored = self._write(task_id, meta, request)
         reply_to = str(getattr(request, "reply_to", None) or "")
         if state not in states.READY_STATES or not self._is_ours(reply_to):
             return
-        body = self._result_body(task_id, meta, request)
+        body = self._result_body(task_id, meta, request, stored=stored)
         destination = Destination(self.options.account, reply_to)
         receipt = (getattr(request, "properties", None) or {}).get("delivery_tag")
         if enqueue(Result(destination, task_id, body, receipt)):
@@ -247,11 +247,13 @@ class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
         """A message must not direct results to any queue it likes; Celery's own ids are none."""
         return reply_to.startswith(self.options.response_queue)
 
-    def _result_body(self, task_id: str, meta: dict[str, Any], request: Any) -> str:
+    def _result_body(
+        self, task_id: str, meta: dict[str, Any], request: Any, *, stored: bool
+    ) -> str:
         body = self._body(task_id, meta)
         if len(body.encode()) <= MAX_RESULT_BYTES:
             return body
-        if self.store is not None:
+        if stored:
             return self._body(task_id, {"status": meta["status"], "result": None, IN_STORE: True})
         error = ResultTooLarge(f"{len(body.encode())} bytes, at most {MAX_RESULT_BYTES}")
         meta = self._get_result_meta(self.prepare_exception(error), states.FAILURE, None, request)

@@ -4,17 +4,23 @@ Each header task that has ended, well or badly, adds its mark to the chord's set
 finds the set complete claims the chord by a conditional write, reads the header's results, sends
 the body and marks the chord as done. The holder of a claim may die: then whoever else finds the set
 complete, first of all the redelivered task of the dead holder, waits until the chord is done or the
-claim has run out, and takes the next claim. The body keeps its id: if it is sent twice all the same
-(its sender died between sending and saying so), it is one task that was delivered twice.
+claim has run out, and takes the next claim. A holder that needs long renews its claim, and one that
+was frozen looks before it sends whether another has taken over. The body keeps its id: if it is
+sent twice all the same (its sender died, or was frozen, between that look and its last mark), it is
+one task that was delivered twice.
 
 Marks: ``size/<n>``, ``part/<task>``, ``more/<task>`` for a task added to a running chord,
-``claim/<n>`` for the n-th claim, ``done``. See :mod:`celery_sqs._stores.driver`.
+``claim/<n>`` for the n-th claim, ``alive/<n>/<k>`` for its k-th renewal, ``done``. See
+:mod:`celery_sqs._stores.driver`.
 """
 
 import hashlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from celery import states
@@ -22,13 +28,15 @@ from celery.canvas import maybe_signature
 from celery.exceptions import ChordError
 from celery.result import GroupResult
 
+from celery_sqs import _runtime
 from celery_sqs._stores.store import Meta, ResultStore
 
 logger = logging.getLogger(__name__)
 
 CLAIM_LASTS = 15.0
-"""Seconds a claim is respected: its holder reads the results and sends one message. Measured by
-whoever waits, so that clocks need not agree."""
+"""Seconds a claim is respected after its last renewal, of which there are three in that time.
+Measured by whoever waits, so that clocks need not agree."""
+RENEWALS = 3
 CLAIM_POLL = 0.5
 MAX_CLAIMS = 8
 DIGEST = 12
@@ -76,26 +84,37 @@ class Chords:
         if "done" in marks:  # a copy that comes after everything
             self._store.driver.remove(group_id, [mark])
         elif is_complete(marks):
-            claim = self._claim(group_id)
+            body = maybe_signature(body, app=self._app)
+            try:
+                claim = self._claim(group_id)
+            except ChordError as error:
+                logger.exception("chord %s failed", group_id)
+                self._fail(body, error)
+                return
             if claim:
-                self._finish(group_id, claim, maybe_signature(body, app=self._app))
+                self._finish(group_id, claim, body)
 
     def _claim(self, group_id: str) -> int:
-        """The number of the claim that is this caller's, or 0 when the chord is done by another."""
+        """The number of the claim that is this caller's, or 0 when the chord is done by another.
+
+        Raises :class:`celery.exceptions.ChordError` when all claims have run out.
+        """
         driver = self._store.driver
         for number in range(1, MAX_CLAIMS + 1):
             if driver.create(group_id, f"claim/{number}"):
                 return number
             if self._is_done_soon(group_id, number):
                 return 0
-        logger.error("chord %s: %d claims ran out without a body", group_id, MAX_CLAIMS)
-        return 0
+        raise ChordError(f"{MAX_CLAIMS} workers died while they sent the body")
 
     def _is_done_soon(self, group_id: str, claim: int) -> bool:
         """Waits until the chord is done or this claim has run out."""
-        deadline = time.monotonic() + CLAIM_LASTS
+        deadline, renewals = 0.0, -1
         while True:
             marks = self._store.driver.marks(group_id)
+            seen = sum(mark.startswith(f"alive/{claim}/") for mark in marks)
+            if seen != renewals:
+                deadline, renewals = time.monotonic() + CLAIM_LASTS, seen
             if "done" in marks or not is_complete(marks):
                 return True
             if f"claim/{claim + 1}" in marks:
@@ -108,21 +127,49 @@ class Chords:
     def _finish(self, group_id: str, claim: int, body: Any) -> None:
         """Sends the body, or fails it when a header task has failed."""
         if claim == 1 or not self._has_begun(body):
-            try:
-                results = self._join(group_id)
-            except ChordError as error:
-                logger.exception("chord %s failed", group_id)
-                self._fail(body, error)
-            except Exception as error:
-                logger.exception("chord %s: its results cannot be read", group_id)
-                self._fail(body, ChordError(f"Join error: {error!r}"))
-            else:
-                if f"claim/{claim + 1}" in self._store.driver.marks(group_id):
-                    return  # too slow: another has taken it over
-                self._send(group_id, body, results)
+            with self._renewing(group_id, claim):
+                if not self._send_joined(group_id, claim, body):
+                    return
         marks = self._store.driver.add(group_id, "done")
         self._store.driver.remove(group_id, marks - {"done"})
         self._store.backend._delete_group(group_id)
+
+    def _send_joined(self, group_id: str, claim: int, body: Any) -> bool:
+        """False when this was too slow, and another has taken over."""
+        try:
+            results = self._join(group_id)
+        except ChordError as error:
+            logger.exception("chord %s failed", group_id)
+            self._fail(body, error)
+        except Exception as error:
+            logger.exception("chord %s: its results cannot be read", group_id)
+            self._fail(body, ChordError(f"Join error: {error!r}"))
+        else:
+            if f"claim/{claim + 1}" in self._store.driver.marks(group_id):
+                return False
+            self._send(group_id, body, results)
+        return True
+
+    @contextmanager
+    def _renewing(self, group_id: str, claim: int) -> Iterator[None]:
+        """Says from a thread that the holder lives; most chords are done before its first word."""
+        ended = threading.Event()
+
+        def renew() -> None:
+            for number in count(1):
+                if ended.wait(CLAIM_LASTS / RENEWALS):
+                    return
+                try:
+                    self._store.driver.add(group_id, f"alive/{claim}/{number}")
+                except Exception as error:  # noqa: BLE001 - the store may be back at the next
+                    logger.warning("chord %s: claim not renewed: %r", group_id, error)
+
+        thread = _runtime.start_thread(renew, "chord-claim")
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _has_begun(self, body: Any) -> bool:
         """Whether the holder of an earlier claim had sent the body before it died."""

@@ -54,13 +54,16 @@ class StoredResultsMixin:
 
     # Writing, in a worker
 
-    def _write(self, task_id: str, meta: Meta, request: Any) -> None:
-        """Stores a state or result. A store that fails does not fail the task, but for chords."""
+    def _write(self, task_id: str, meta: Meta, request: Any) -> bool:
+        """Stores a state or result; returns whether it is in the store.
+
+        A store that fails does not fail the task, but for chords.
+        """
         if self.store is None:
             if meta["status"] not in states.READY_STATES and not self._warned:
                 type(self)._warned = True
                 logger.warning("state %s is stored nowhere: %s", meta["status"], NO_STORE)
-            return
+            return False
         first = (
             getattr(request, "sqs_receive_count", None) == 1
             and meta["status"] not in states.PROPAGATE_STATES  # the worker's word on a dead child
@@ -71,6 +74,8 @@ class StoredResultsMixin:
             if getattr(request, "chord", None):
                 raise
             logger.exception("result of task %s is not in the store", task_id)
+            return False
+        return True
 
     # Reading
 

@@ -1,0 +1,120 @@
+"""Chords count each part once and send their body once, whoever dies or is delivered twice."""
+
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from celery.exceptions import ChordError
+from celery_sqs._results import chords as module
+from celery_sqs._results.chords import Chords
+from celery_sqs._stores.store import ResultStore
+
+GROUP = "chord-1"
+
+
+class Recorder:
+    """A chord whose bodies are recorded instead of sent."""
+
+    def __init__(self, folder: Path, parts: int) -> None:
+        self.app = Celery("chords", broker="memory://", set_as_current=False)
+        self.store = ResultStore(self.app, f"file://{folder}")
+        self.parts = [f"part-{number}" for number in range(parts)]
+        self.failed: list[Exception] = []
+        self.chords = Chords(self.app, self.store, lambda body, error: self.failed.append(error))
+        self.body = self.app.signature("total", task_id="body-1")
+        self.chords.start(self.app.GroupResult(GROUP, list(map(self.app.AsyncResult, self.parts))))
+        self.chords.set_size(GROUP, parts)
+
+    @property
+    def bodies(self) -> int:
+        with self.app.connection_for_read() as connection:
+            queue = connection.default_channel.queue_declare("celery")
+            return int(queue.message_count)
+
+    def end(self, part: str, result: int = 1) -> None:
+        """A worker ends a part and says so."""
+        self.store.write(part, {"status": "SUCCESS", "result": result}, first=True)
+        self.chords.part_returned(part, GROUP, dict(self.body))
+
+
+@pytest.fixture(autouse=True)
+def _short_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLAIM_LASTS", 0.6)
+    monkeypatch.setattr(module, "CLAIM_POLL", 0.01)
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    made = Recorder(tmp_path, getattr(request, "param", 3))
+    with made.app.connection_for_write() as connection:
+        connection.default_channel.queue_declare("celery")
+        connection.default_channel.queue_purge("celery")
+        yield made
+
+
+@pytest.mark.parametrize("recorder", [300], indirect=True)
+def test_parts_delivered_twice_send_one_body(recorder: Recorder) -> None:
+    deliveries = recorder.parts * 2
+    random.Random(1).shuffle(deliveries)
+    for part in deliveries:
+        recorder.end(part)
+    assert recorder.bodies == 1
+    assert recorder.store.driver.marks(GROUP) == {"done"}
+
+
+def test_a_claim_without_a_holder_is_taken_over(recorder: Recorder) -> None:
+    recorder.store.driver.create(GROUP, "claim/1")
+    for part in recorder.parts:
+        recorder.end(part)
+    assert recorder.bodies == 1
+
+
+def test_a_slow_holder_keeps_its_claim(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, claims = threading.Event(), []
+    read_many = recorder.store.read_many
+
+    def slow(ids: list[str]) -> Any:
+        reading.set()
+        threading.Event().wait(2.0)  # three times as long as a claim lasts
+        claims.extend(mark for mark in recorder.store.driver.marks(GROUP) if "claim" in mark)
+        return read_many(ids)
+
+    monkeypatch.setattr(recorder.store, "read_many", slow)
+    for part in recorder.parts[:-1]:
+        recorder.end(part)
+    holder = threading.Thread(target=recorder.end, args=(recorder.parts[-1],))
+    holder.start()
+    assert reading.wait(10)
+    recorder.end(recorder.parts[0])  # delivered again: waits for the holder
+    holder.join()
+    assert claims == ["claim/1"]
+    assert recorder.bodies == 1
+
+
+def test_a_holder_that_was_overtaken_sends_nothing(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_many = recorder.store.read_many
+
+    def overtaken(ids: list[str]) -> Any:
+        recorder.store.driver.create(GROUP, "claim/2")
+        return read_many(ids)
+
+    monkeypatch.setattr(recorder.store, "read_many", overtaken)
+    for part in recorder.parts:
+        recorder.end(part)
+    assert recorder.bodies == 0
+
+
+def test_when_every_holder_dies_the_body_fails(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CLAIM_LASTS", 0.0)
+    for number in range(1, module.MAX_CLAIMS + 1):
+        recorder.store.driver.create(GROUP, f"claim/{number}")
+    for part in recorder.parts:
+        recorder.end(part)
+    assert isinstance(recorder.failed[0], ChordError)
