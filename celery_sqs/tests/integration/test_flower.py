@@ -104,6 +104,37 @@ def test_flower_shows_and_commands(sample: Any, flower: Flower) -> None:
     sample.eventually(lambda: not status(flower)[worker.name], within=15)
 
 
+@pytest.fixture
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of the sample application in a store; to be asked for before ``flower``."""
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv("SAMPLE_ANSWERS", "1")
+    monkeypatch.setenv("SAMPLE_STORE", f"file://{tmp_path / 'store'}")
+
+
+def test_results_of_others_come_from_the_store(stored: None, sample: Any, flower: Flower) -> None:
+    sample.start()
+    done, failed = sample.send("add", 2, 3), sample.send("fail", "broken")
+
+    def result(of: Any) -> Any:
+        return flower.json(f"/api/task/result/{of.id}")
+
+    sample.eventually(lambda: result(done)["state"] == "SUCCESS", within=20)
+    assert result(done)["result"] == 5
+    sample.eventually(lambda: result(failed)["state"] == "FAILURE", within=20)
+    assert "broken" in result(failed)["result"]
+
+
+@pytest.fixture
+def pushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of the sample application without a store."""
+    monkeypatch.setenv("SAMPLE_ANSWERS", "1")
+
+
+def test_results_that_cannot_be_known_are_not_pending(pushed: None, flower: Flower) -> None:
+    assert flower.call("GET", "/api/task/result/any").status == 503
+
+
 def status(flower: Flower) -> Any:
     """Whether each worker is alive, in Flower's eyes."""
     return flower.json("/api/workers?status=1")

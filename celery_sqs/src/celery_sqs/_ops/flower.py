@@ -1,9 +1,9 @@
 """Flower for Celery on SQS: ``celery -A APP sqs flower [FLOWER OPTIONS]``.
 
-It is Flower itself with three differences. The Broker page and ``/api/queues/length`` show the
+It is Flower itself with four differences. The Broker page and ``/api/queues/length`` show the
 counts of SQS, which Flower cannot. Events are not enabled by a broadcast every five seconds (52,000
-paid calls a day): workers know by themselves whether events have subscribers. And without a
-password it listens on this machine only.
+paid calls a day): workers know by themselves whether events have subscribers. Without a password it
+listens on this machine only. And a result that cannot be known is 503 instead of PENDING.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any
 
 from celery import Celery
 from flower import command
-from flower.api.tasks import GetQueueLengths
+from flower.api.tasks import GetQueueLengths, TaskResult
 from flower.app import Flower
 from flower.urls import settings
 from flower.views.broker import BrokerView
@@ -71,6 +71,15 @@ class SqsQueueLengths(_OnSqs, GetQueueLengths):
     """``/api/queues/length``"""
 
 
+class SqsTaskResult(TaskResult):
+    """``/api/task/result/<id>``"""
+
+    def backend_configured(self, result: Any) -> bool:
+        """Without a store, a result is known to the process that sent the task, and not here."""
+        known = getattr(result.backend, "store", result.backend) is not None
+        return known and bool(super().backend_configured(result))
+
+
 def is_open(address: str, *, protected: bool) -> bool:
     """Whether strangers could reach an unprotected Flower at that address (empty: everywhere)."""
     if protected or address == "localhost":
@@ -83,6 +92,7 @@ def is_open(address: str, *, protected: bool) -> bool:
 
 def build(app: Celery) -> Flower:
     """Flower as its options say, with our pages before its own."""
+    app.set_default()  # Flower reads results from threads, with the current application
     flower = Flower(capp=app, options=options, **settings)
     prefix = f"/{options.url_prefix.strip('/')}" if options.url_prefix else ""
     flower.add_handlers(
@@ -90,6 +100,7 @@ def build(app: Celery) -> Flower:
         [
             (f"{prefix}/broker", SqsBrokerView),
             (f"{prefix}/api/queues/length", SqsQueueLengths),
+            (f"{prefix}/api/task/result/(.+)", SqsTaskResult),
         ],
     )
     return flower
