@@ -1,14 +1,20 @@
 """What AWS calls cost: public list prices of us-east-1, without the free tier, March 2026.
 
 https://aws.amazon.com/sqs/pricing/ https://aws.amazon.com/sns/pricing/
-https://aws.amazon.com/s3/pricing/
+https://aws.amazon.com/s3/pricing/ https://aws.amazon.com/dynamodb/pricing/on-demand/
 """
 
 from collections.abc import Mapping
 
 DATE = "us-east-1, March 2026"
-DOLLARS_PER_MILLION = {"sqs": 0.40, "sns": 0.50, "s3.read": 0.40, "s3.write": 5.00}
-"""Free of charge: EC2's and IAM's API, deletions on S3, deliveries from SNS to SQS."""
+DOLLARS_PER_MILLION = {
+    "sqs": 0.40, "sns": 0.50, "s3.read": 0.40, "s3.write": 5.00,
+    "dynamodb.read": 0.125, "dynamodb.write": 0.625,
+}  # fmt: skip
+"""DynamoDB on demand: of a unit, 4 KiB read consistently or 1 KiB written.
+
+Free of charge: EC2's and IAM's API, deletions on S3, deliveries from SNS to SQS.
+"""
 _S3_READS = ("Get", "Head", "Select")
 _S3_FREE = ("Delete", "Abort")
 DISK_GIB_MONTH = 0.08
@@ -46,6 +52,8 @@ def dollars(calls: Mapping[str, float]) -> float:
 
 def _price(call: str) -> float:
     service, _, kind = call.partition(".")
+    if service == "dynamodb":
+        return DOLLARS_PER_MILLION["dynamodb.read" if "Get" in kind else "dynamodb.write"]
     if service != "s3":
         return DOLLARS_PER_MILLION.get(service, 0.0)
     if kind.startswith(_S3_FREE):

@@ -149,7 +149,7 @@ class FaultProxy:
 
 def _action(request: BaseHTTPRequestHandler, body: bytes) -> str:
     if "/s3/aws4_request" in request.headers.get("Authorization", ""):
-        return f"s3.{request.command}"
+        return "s3.LIST" if "list-type=" in request.path else f"s3.{request.command}"
     target = request.headers.get("X-Amz-Target")
     if target:
         return target.rsplit(".", 1)[1]
