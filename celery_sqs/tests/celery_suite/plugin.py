@@ -37,7 +37,7 @@ class _WithSideChannel(str):
 def _side_channel(request: pytest.FixtureRequest) -> None:
     """Before the fixture ``manager``, which some tests override to look at the setting."""
     if "CELERY_SUITE_SIDE_CHANNEL" in os.environ and "manager" in request.fixturenames:
-        conf = request.getfixturevalue("celery_session_app").conf
+        conf = request.getfixturevalue("app").conf
         conf.result_backend = _WithSideChannel(conf.result_backend)
 
 

@@ -195,7 +195,11 @@ def install(worker: Any) -> None:
         raise SystemExit(
             f"celery_sqs does not support the {pool} pool: use prefork, threads or solo"
         )
-    if concurrency.get_implementation(worker.pool_cls) is prefork.TaskPool:
+    implementation = concurrency.get_implementation(worker.pool_cls)
+    if implementation is prefork.TaskPool:
+        if worker.concurrency == "auto":  # while Celery knows the pool by its name
+            worker.pool_cls = implementation
+            worker._resolve_auto_concurrency()
         worker.pool_cls = POOL
     worker.app.steps["consumer"].update(
         (RequeuePrefetched, WatchdogStep, SignalWakeup, SlowHeartbeat)
