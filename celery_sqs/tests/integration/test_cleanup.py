@@ -54,7 +54,7 @@ def test_only_what_was_seen_and_is_not_seen_any_more_is_abandoned(
     assert is_abandoned(tags, float(NOW)) is abandoned
 
 
-def test_a_queue_that_may_not_be_looked_at_stops_no_sweep(
+def test_a_queue_without_permission_stops_no_cleanup(
     sqs: "SQSClient", sns: "SNSClient", names: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     neighbours = make(sqs, f"{names.id}-a", LONG_AGO)

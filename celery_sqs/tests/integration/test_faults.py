@@ -143,7 +143,7 @@ def test_a_worker_frozen_past_its_visibility(sample: Any) -> None:
     assert second.child.exit_code is None
 
 
-def test_the_same_task_delivered_twice_and_out_of_order(sample: Any) -> None:
+def test_idempotency_of_a_task_delivered_twice_and_out_of_order(sample: Any) -> None:
     worker = sample.start("-c2")
     for n in (3, 1, 2, 1, 3):
         sample.send("work", n, 0.3, task_id=f"id-{n}")

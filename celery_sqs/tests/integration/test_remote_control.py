@@ -136,7 +136,7 @@ def test_a_late_reply_is_nobody_elses_and_a_deleted_queue_comes_back(sample: Any
     assert queue not in reply_queues(sample)
 
 
-def test_events_reach_who_listens_and_cost_nothing_otherwise(sample: Any, names: Any) -> None:
+def test_events_reach_subscribers_and_cost_nothing_without(sample: Any, names: Any) -> None:
     worker = sample.start()
     sample.send("work", "unheard")
     sample.eventually(lambda: sample.notes("end", "unheard"))

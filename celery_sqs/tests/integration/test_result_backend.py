@@ -109,7 +109,7 @@ def send(app: Celery, *args: object) -> AsyncResult:
     return app.send_task("tests.task", args)
 
 
-def test_an_answer_wakes_its_waiter_at_once(
+def test_a_result_wakes_its_waiter_at_once(
     app: Celery, worker: Callable[..., None], names: Any
 ) -> None:
     result = send(app, 1)
@@ -155,7 +155,7 @@ def test_what_this_process_cannot_know_is_an_error_and_never_pending(app: Celery
         chord([app.signature("t")], app.signature("t")).delay()
 
 
-def test_an_answer_waits_for_somebody_who_comes_later(
+def test_a_result_waits_for_a_later_get(
     app: Celery, worker: Callable[..., None], eventually: Eventually
 ) -> None:
     result = send(app)
@@ -206,7 +206,7 @@ def test_a_thousand_threads_wait_and_each_gets_its_own(
     assert health.counters["delivered"] == 1000
 
 
-def test_no_answer_is_a_typed_timeout_and_may_be_waited_for_again(
+def test_no_result_is_a_typed_timeout_and_may_be_waited_for_again(
     app: Celery, worker: Callable[..., None]
 ) -> None:
     result = send(app)
@@ -219,7 +219,7 @@ def test_no_answer_is_a_typed_timeout_and_may_be_waited_for_again(
     assert result.get(timeout=10) == 5
 
 
-def test_late_duplicate_foreign_and_broken_answers_are_dropped_and_counted(
+def test_late_duplicate_foreign_and_broken_results_are_dropped_and_counted(
     app: Celery,
     worker: Callable[..., None],
     sqs: "SQSClient",
@@ -244,7 +244,7 @@ def test_late_duplicate_foreign_and_broken_answers_are_dropped_and_counted(
     assert counts(sqs, names.response_queue).total == 0
 
 
-def test_an_answer_that_is_no_result_is_raised_to_its_waiter_alone(
+def test_a_damaged_result_is_raised_to_its_waiter_alone(
     app: Celery, worker: Callable[..., None], sqs: "SQSClient", names: Any
 ) -> None:
     broken, fine = send(app), send(app)
@@ -293,7 +293,7 @@ def test_a_result_nobody_wants_is_not_sent(app: Celery, sqs: "SQSClient", post: 
     assert app.backend.health().queue == ""  # and no queue was taken
 
 
-def test_a_message_cannot_send_answers_where_it_likes(
+def test_reply_to_a_foreign_queue_is_not_followed(
     app: Celery, sqs: "SQSClient", names: Any
 ) -> None:
     ensure_queue(sqs, f"{names.id}-req-queue")

@@ -41,7 +41,7 @@ def runs(client: Any) -> list[str]:
     return sorted(line[1] for line in client.notes("begin"))
 
 
-def test_children_send_nothing_and_answers_share_calls(client: Any, proxy: Any) -> None:
+def test_children_send_nothing_and_results_share_calls(client: Any, proxy: Any) -> None:
     client.start("-c4", AWS_ENDPOINT_URL=proxy.url)
     proxy.late = 0.5  # so that answers gather
     proxy.rule = faults.often(1, "late", actions="SendMessageBatch")
@@ -54,7 +54,7 @@ def test_children_send_nothing_and_answers_share_calls(client: Any, proxy: Any) 
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo", "threads"])
-def test_answers_of_every_pool_and_size(client: Any, proxy: Any, pool: str) -> None:
+def test_results_of_every_pool_and_size(client: Any, proxy: Any, pool: str) -> None:
     client.start("-c2", "-P", pool, AWS_ENDPOINT_URL=proxy.url)
     sizes = [0, 1000, 100_000, 250_000]
     results = [client.send("answer", "a", size) for size in sizes]
@@ -69,7 +69,7 @@ def test_answers_of_every_pool_and_size(client: Any, proxy: Any, pool: str) -> N
     assert proxy.calls["SendMessage"] == 1  # into the dead-letter queue
 
 
-def test_a_child_killed_around_its_answer_loses_none(client: Any) -> None:
+def test_a_child_killed_around_its_result_loses_none(client: Any) -> None:
     """Whether it dies before, in the middle of or after its report to the parent."""
     client.start("-c2")
     moments = [0.0, 0.0005, 0.001, 0.002, 0.004, 0.008]
@@ -79,7 +79,7 @@ def test_a_child_killed_around_its_answer_loses_none(client: Any) -> None:
     assert client.empty(client.graveyard)
 
 
-def test_a_parent_killed_with_answers_unsent_loses_none(client: Any, proxy: Any) -> None:
+def test_a_parent_killed_with_results_unsent_loses_none(client: Any, proxy: Any) -> None:
     first = client.start("-c2", AWS_ENDPOINT_URL=proxy.url)
     proxy.rule = faults.often(1, "throttled", actions="SendMessageBatch")
     results = ask(client, "answer", names(6))
@@ -124,7 +124,7 @@ def test_stopped_under_load_each_is_answered(client: Any, ending: int) -> None:
     assert client.empty(client.graveyard)
 
 
-def test_a_lost_connection_costs_no_answer(client: Any, proxy: Any) -> None:
+def test_a_lost_connection_costs_no_result(client: Any, proxy: Any) -> None:
     worker = client.start("-c2", AWS_ENDPOINT_URL=proxy.url)
     results = ask(client, "answer", names(4), 0, 1.5)
     client.eventually(lambda: len(runs(client)) >= 2, within=WITHIN)
@@ -168,7 +168,7 @@ def test_two_hundred_replaced_children_answer(client: Any) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_a_hundred_children_killed_around_their_answers(client: Any) -> None:
+def test_a_hundred_children_killed_around_their_results(client: Any) -> None:
     client.start("-c4")
     results = [client.send("answer_and_die", f"n{n}", n * 0.0001) for n in range(100)]
     assert [result.get(timeout=600) for result in results] == names(100)

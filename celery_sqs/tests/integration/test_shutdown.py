@@ -49,7 +49,7 @@ def test_what_its_open_poll_still_brings_is_released(sample: Any) -> None:
     assert not sample.notes()
 
 
-def test_a_second_signal_hands_back_what_runs(sample: Any) -> None:
+def test_a_second_sigterm_requeues_what_runs(sample: Any) -> None:
     first = sample.start()
     sample.send("work", "long", 30)
     sample.eventually(lambda: sample.notes("begin", "long"))
@@ -61,7 +61,7 @@ def test_a_second_signal_hands_back_what_runs(sample: Any) -> None:
     sample.eventually(lambda: len(sample.notes("begin", "long")) == 2, within=15)
 
 
-def test_at_a_soft_limit_the_running_task_is_handed_back(sample: Any) -> None:
+def test_soft_shutdown_requeues_the_running_task(sample: Any) -> None:
     """``worker_soft_shutdown_timeout`` with ``REMAP_SIGTERM=SIGQUIT``: bounded patience."""
     first = sample.start(
         REMAP_SIGTERM="SIGQUIT", SAMPLE_SETTINGS='{"worker_soft_shutdown_timeout": 2}'
@@ -78,7 +78,7 @@ def test_at_a_soft_limit_the_running_task_is_handed_back(sample: Any) -> None:
     sample.eventually(lambda: first.child.exit_code is not None, within=10)
 
 
-def test_a_task_that_ends_as_its_worker_is_told_to_stop_is_not_handed_back(sample: Any) -> None:
+def test_a_task_that_ends_at_sigterm_is_not_requeued(sample: Any) -> None:
     """Both reach the event loop in one turn: it must delete the message before it stops."""
     first = sample.start()
     sample.send("work", "ending", 0.5)
@@ -112,7 +112,7 @@ def test_stopping_workers_under_load(sample: Any) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(1700)
-def test_a_thousand_give_backs(sample: Any) -> None:
+def test_a_thousand_messages_requeued_at_shutdown(sample: Any) -> None:
     """Workers are told to stop at random moments until a thousand messages went back."""
     total, chance = 1000, random.Random(3)
     for n in range(total):

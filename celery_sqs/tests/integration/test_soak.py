@@ -172,7 +172,7 @@ def deliver_twice(sample: Any) -> int:
 
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("killing", [False, True], ids=["calm", "killing"])
-def test_a_chord_of_a_thousand_parts_delivered_twice(chords: Any, killing: bool) -> None:
+def test_idempotency_of_a_chord_of_a_thousand_parts(chords: Any, killing: bool) -> None:
     parts = [chords.app.signature("sample.add", (n, 1)) for n in range(1000)]
     with celery_sqs.bulk(chords.app):
         result = chord(parts, chords.app.signature("sample.total")).delay()

@@ -40,7 +40,7 @@ def test_too_large_is_never_sent(sample: Any) -> None:
     assert sample.empty()
 
 
-def test_given_back_it_comes_again_after_a_growing_delay(sample: Any) -> None:
+def test_requeue_delay_grows_with_each_receive(sample: Any) -> None:
     sample.start()
     sample.send("hand_back", "x", 4)
     sample.eventually(lambda: len(sample.notes("try", "x")) == 4, within=30)
@@ -56,7 +56,7 @@ def test_given_back_it_comes_again_after_a_growing_delay(sample: Any) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_given_back_twenty_times_it_still_runs(sample: Any) -> None:
+def test_requeued_twenty_times_it_still_runs(sample: Any) -> None:
     """Among others that end well: alone it would open the breaker, which waits between trials."""
     sample.start(SAMPLE_OPTIONS='{"backoff": [1, 1]}')
     sample.send("hand_back", "x", 21)
@@ -67,7 +67,7 @@ def test_given_back_twenty_times_it_still_runs(sample: Any) -> None:
     assert sample.empty(sample.graveyard)
 
 
-def test_rejected_it_is_buried_as_it_was(sample: Any) -> None:
+def test_rejected_message_is_in_the_dead_letter_queue_unchanged(sample: Any) -> None:
     sample.send("dead_letter", "x")
     (sent,) = raw_messages(sample, sample.queue)
     sample.start()
@@ -89,7 +89,7 @@ def test_what_its_child_could_not_finish_runs_again(sample: Any, task: str) -> N
     sample.eventually(lambda: sample.notes("end", "after"))
 
 
-def test_a_long_task_stays_invisible_to_others(sample: Any) -> None:
+def test_visibility_of_a_running_task_is_extended(sample: Any) -> None:
     sample.start()
     sample.start()
     sample.send("work", "long", 12)  # more than twice the visibility timeout
@@ -118,7 +118,7 @@ def test_messages_of_a_newer_release_wait_for_a_newer_worker(sample: Any) -> Non
 @pytest.mark.parametrize(
     "text", ["no json", '{"foreign":1}', base64.b64encode(b"\xff\xfe").decode()]
 )
-def test_garbage_is_buried_and_ends_nothing(sample: Any, text: str) -> None:
+def test_damaged_message_goes_to_the_dead_letter_queue(sample: Any, text: str) -> None:
     worker = sample.start()
     send_raw(sample, text)
     sample.eventually(lambda: sample.counts(sample.graveyard).visible == 1, within=20)

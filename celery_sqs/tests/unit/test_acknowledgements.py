@@ -67,7 +67,7 @@ def test_deletes_share_a_call(sqs: Sqs, acknowledger: Acknowledger, eventually: 
     acknowledger.close()
 
 
-def test_a_give_back_does_not_wait_for_others(sqs: Sqs, acknowledger: Acknowledger) -> None:
+def test_a_visibility_change_does_not_wait_for_others(sqs: Sqs, acknowledger: Acknowledger) -> None:
     acknowledger.change_visibility("u", "a", 0)
     acknowledger.close()
     assert sqs.calls == [("hide", [("a", 0)])]
@@ -101,7 +101,7 @@ def test_an_outdated_receipt_is_final(sqs: Sqs, acknowledger: Acknowledger) -> N
     assert sqs.calls == [("delete", ["a"])]
 
 
-def test_a_deleted_queue_has_nothing_to_settle(
+def test_a_deleted_queue_has_nothing_to_acknowledge(
     sqs: Sqs, acknowledger: Acknowledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     sqs.trouble = [no_queue()]
@@ -158,7 +158,7 @@ def test_too_late_is_given_up(
     assert sqs.calls == []
 
 
-def test_after_the_end_it_still_settles(sqs: Sqs, acknowledger: Acknowledger) -> None:
+def test_acknowledgements_after_close_are_sent(sqs: Sqs, acknowledger: Acknowledger) -> None:
     acknowledger.close()
     acknowledger.delete("u", "a")
     assert sqs.calls == [("delete", ["a"])]

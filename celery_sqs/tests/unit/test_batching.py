@@ -79,7 +79,7 @@ def test_what_comes_while_a_call_is_in_flight_goes_with_the_next(eventually: Eve
     assert calls.made == [("q", ["first"]), ("q", ["a", "b", "c"])]
 
 
-def test_a_call_holds_entries_of_one_line() -> None:
+def test_a_call_holds_entries_of_one_queue() -> None:
     calls = Calls()
     batches = make(calls)
     for line, item in (("q", "1"), ("r", "2"), ("q", "3")):
@@ -187,7 +187,7 @@ def test_a_flush_waits_for_the_call_in_flight(eventually: Eventually) -> None:
     assert batches.flushed == 1
 
 
-def test_after_the_end_it_still_carries() -> None:
+def test_entries_added_after_close_are_flushed() -> None:
     calls = Calls()
     batches = make(calls)
     batches.close()
@@ -235,5 +235,5 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
-def test_a_forked_child_carries_nothing_of_its_parent() -> None:
+def test_a_forked_child_flushes_nothing_of_its_parent() -> None:
     assert subprocess.run([sys.executable, "-c", FORKED], timeout=60).returncode == 0

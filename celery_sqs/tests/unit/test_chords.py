@@ -56,7 +56,7 @@ def recorder(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.parametrize("recorder", [300], indirect=True)
-def test_parts_delivered_twice_send_one_body(recorder: Recorder) -> None:
+def test_counting_parts_is_idempotent(recorder: Recorder) -> None:
     deliveries = recorder.parts * 2
     random.Random(1).shuffle(deliveries)
     for part in deliveries:

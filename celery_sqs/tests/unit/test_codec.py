@@ -209,7 +209,7 @@ def test_what_is_no_json_task_travels_verbatim(change: dict[str, Any]) -> None:
         "[" * 100_000,
     ],
 )
-def test_strangers_are_not_ours(text: str) -> None:
+def test_foreign_messages_decode_to_nothing(text: str) -> None:
     assert codec.decode(text, QUEUE) == {}
 
 

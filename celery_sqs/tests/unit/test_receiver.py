@@ -150,7 +150,7 @@ def test_refused_credentials_are_noted_until_a_poll_succeeds(
 
 
 def test_pauses_grow_to_a_limit() -> None:
-    pauses = [module._retry_seconds(n) for n in range(1, 12)]
+    pauses = [module.retry_seconds(n) for n in range(1, 12)]
     assert 0.5 <= pauses[0] <= 0.7
     assert all(pause <= module.LONGEST_RETRY_SECONDS * 1.25 for pause in pauses)
     assert pauses[-1] >= module.LONGEST_RETRY_SECONDS

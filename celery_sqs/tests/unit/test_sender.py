@@ -187,7 +187,7 @@ def test_a_call_without_an_answer_fails_everybody_in_it_and_nobody_after(
     assert crowd.outcomes == {"first": down, "next": "next"}
 
 
-def test_an_interrupted_leader_leaves_nobody_behind(
+def test_an_interrupted_send_leaves_no_other_waiting(
     sqs: Sqs, crowd: Crowd, eventually: Eventually
 ) -> None:
     def interrupt(bodies: list[str]) -> None:

@@ -59,7 +59,7 @@ def test_it_ends_the_process_once(eventually: Callable[..., None]) -> None:
     assert ended[0] - begin >= 0.3
 
 
-def test_a_freeze_gives_everybody_another_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_watchdog_starts_its_count_again(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([0.0, 5.0, 10.0, 500.0, 505.0])  # looks; SIGSTOP between the third and fourth
     stop = threading.Event()
 
@@ -71,8 +71,12 @@ def test_a_freeze_gives_everybody_another_chance(monkeypatch: pytest.MonkeyPatch
             return 506.0
 
     ended: list[int] = []
-    dog = Watchdog(lambda: [Monitored(last_poll=9.0)], 60, end=lambda: ended.append(1))  # type: ignore[list-item]
-    dog._stopped = type("Now", (), {"wait": lambda _, __: stop.is_set()})()  # type: ignore[assignment]
+    dog = Watchdog(
+        lambda: [Monitored(last_poll=9.0)],  # type: ignore[list-item]
+        60,
+        end=lambda: ended.append(1),
+        wait=lambda _: stop.is_set(),
+    )
     monkeypatch.setattr("celery_sqs._worker.watchdog.time.monotonic", monotonic)
     dog.run()
     assert ended == []

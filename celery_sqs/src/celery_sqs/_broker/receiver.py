@@ -119,7 +119,7 @@ class Receiver(threading.Thread):
 
     def _back_off(self, error: Exception) -> None:
         self.health.failures += 1
-        pause = _retry_seconds(self.health.failures)
+        pause = retry_seconds(self.health.failures)
         logger.warning(
             "receiving from %s failed (%d in a row), again in %.1f s: %r",
             self.queue, self.health.failures, pause, error,
@@ -135,7 +135,7 @@ class Receiver(threading.Thread):
         self.health.last_poll = time.monotonic()
 
 
-def _retry_seconds(failures: int) -> float:
+def retry_seconds(failures: int) -> float:
     """Doubling, with up to a quarter more so that a fleet does not come back as one."""
     longest: float = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10))
     return longest * random.uniform(1.0, 1.25)  # noqa: S311 - jitter, not a secret

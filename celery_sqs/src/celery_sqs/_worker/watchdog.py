@@ -35,12 +35,15 @@ class Watchdog(threading.Thread):
         receivers: Callable[[], Iterable[Receiver]],
         limit: float,
         end: Callable[[], None] | None = None,
+        wait: Callable[[float], bool] | None = None,
     ) -> None:
+        """``wait`` pauses so many seconds between two looks; true ends the thread."""
         super().__init__(name="sqs-watchdog", daemon=True)
         self._receivers = receivers
         self._limit = limit
         self._end = end or end_process
         self._stopped = threading.Event()
+        self._wait = wait or self._stopped.wait
 
     def stop(self) -> None:
         self._stopped.set()
@@ -48,7 +51,7 @@ class Watchdog(threading.Thread):
     def run(self) -> None:
         tick = self._limit / TICKS
         since = looked = time.monotonic()
-        while not self._stopped.wait(tick):
+        while not self._wait(tick):
             now = time.monotonic()
             if now - looked > 2 * tick:
                 since = now  # we were frozen ourselves: everybody gets another chance
