@@ -3,9 +3,9 @@
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
-from facerec_tasks import logs
+from facerec_tasks import logs, tracing
 
 app = Celery("facerec")
 app.config_from_object("celeryconfig")
@@ -15,3 +15,13 @@ app.config_from_object("celeryconfig")
 def _one_log_format(**_: Any) -> None:
     """Celery leaves logging alone when this signal has a receiver."""
     logs.configure("worker")
+
+
+@worker_process_init.connect
+def _trace(**_: Any) -> None:
+    if tracing.configure("worker"):
+        worker_process_shutdown.connect(_send_traces)
+
+
+def _send_traces(**_: Any) -> None:
+    tracing.flush()

@@ -2,12 +2,16 @@
 
 import json
 import logging
+import re
 import sys
 import time
 from contextvars import ContextVar
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 """Id of the request (web, task) or of the step (controller) this thread is working on."""
+
+_PLAIN = re.compile(r"[!#-<>-~]+")
+"""Needs no quotes in ``name=value``."""
 
 
 class _Formatter(logging.Formatter):
@@ -49,8 +53,7 @@ class _JsonFormatter(logging.Formatter):
 
 def _quoted(value: object) -> str:
     text = str(value)
-    plain = text and all(c.isprintable() and c not in ' ="' for c in text)
-    return text if plain else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
 def formatter(role: str) -> logging.Formatter:
@@ -63,6 +66,8 @@ def configure(role: str, level: int = logging.INFO, *, as_json: bool = False) ->
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter(role) if as_json else formatter(role))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # No line shows these, and looking them up costs as much as the rest of a line.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for noisy in ("botocore", "urllib3", "boto3", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # full pools are no news

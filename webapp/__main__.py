@@ -69,10 +69,13 @@ def _serve(settings: Settings) -> int:
 def _prepare(task_client: Any) -> None:
     """Creates the response queue before the first photo. A process that is not ready gets no
     photo from a load balancer, so this is tried until AWS is there."""
+    from webapp.process import tune_collector
+
     pause = 1.0
     while True:
         try:
-            return task_client.start()  # type: ignore[no-any-return]
+            task_client.start()
+            return tune_collector()
         except AwsError as error:
             logging.getLogger("webapp").warning("no response queue yet: %s", error)
         time.sleep(pause)

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from facerec_tasks import logs
+from facerec_tasks import logs, tracing
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
-from webapp.http import errors, rendering, request_head
+from webapp.http import errors, operations, rendering, request_head
 from webapp.http.access import Access
 from webapp.http.access_log import AccessLog
 from webapp.http.errors import Problem, retry_later
@@ -21,6 +21,7 @@ from webapp.http.gate import Gate
 from webapp.http.operations import Operations
 from webapp.http.people import PeopleViews
 from webapp.http.refusals import SECURITY_HEADERS
+from webapp.http.request_head import RequestHead
 from webapp.http.routes import add_routes
 from webapp.http.routes_v1 import routes_v1
 from webapp.http.spool import Spool
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 CLIENT_GONE = 499
 """Status for the log alone: the client hung up. nginx's number."""
+
+UNTRACED = "healthz,readyz,metrics,status/events,static/"
+"""Regular expressions of addresses whose requests get no trace."""
 
 
 class WebApplication:
@@ -92,6 +96,8 @@ class WebApplication:
         self.flask.before_request(self._begin)
         self.flask.after_request(self._end)
         self.flask.register_error_handler(Exception, _failed)
+        if tracing.configure("web"):
+            _trace(self.flask)
 
     def frontend(self, threads: ThreadPoolExecutor) -> Frontend:
         """The ASGI application of the public port."""
@@ -104,7 +110,7 @@ class WebApplication:
     def _frontend(self, gate: Gate, threads: ThreadPoolExecutor) -> Frontend:
         in_flight = self._task_client.in_flight
 
-        def report() -> tuple[str, bytes]:
+        def report(_: RequestHead) -> tuple[str, bytes]:
             return "application/json", json.dumps(in_flight.report()).encode()
 
         return Frontend(
@@ -114,6 +120,7 @@ class WebApplication:
             threads,
             self.access_log.observe,
             direct={
+                "/healthz": operations.alive,
                 "/internal/in-flight": report,
                 "/internal/ledger": report,
             },
@@ -178,6 +185,12 @@ def _failed(error: Exception) -> Response:
     if found.status >= 500:
         log.warning("%s: %s", found.code, error)
     return rendering.problem(found)
+
+
+def _trace(app: Flask) -> None:
+    from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+    FlaskInstrumentor.instrument_app(app, excluded_urls=UNTRACED)
 
 
 def _of_flask(error: Exception) -> Problem:

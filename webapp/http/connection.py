@@ -128,6 +128,7 @@ class Connection(HttpToolsProtocol):
         self.address = self.client[0] if self.client else ""
         self._head_bytes = 0
         self._in_head = True
+        self._was_used = False
         self._lingering = False
         self._lingered = 0
         self._counted = self.table.add(self, self.address)
@@ -189,6 +190,13 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete and not self.transport.is_closing():
             self._unset_keepalive_if_required()  # the table has the deadline
             self.table.idle(self, self.loop.time())
+            if not self.cycle.more_body:
+                self._forget_request()
+
+    def _forget_request(self) -> None:
+        """An idle connection keeps nothing of its last request: 10,000 of them may be open."""
+        self._was_used = True
+        self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
 
     def _check_framing(self) -> None:
         """RFC 9112, 3.2 and 6.1; raises :class:`Problem`."""
@@ -253,7 +261,8 @@ class Connection(HttpToolsProtocol):
     @property
     def is_fresh(self) -> bool:
         """Whether its first request is still to come. To close it would refuse that request."""
-        return self.cycle is None and not self._lingering and not self.is_gone
+        unused = self.cycle is None and not self._was_used
+        return unused and not self._lingering and not self.is_gone
 
     @property
     def is_active(self) -> bool:

@@ -21,14 +21,14 @@ from webapp.http import errors, request_head
 from webapp.http.connection import Connection
 from webapp.http.errors import Problem
 from webapp.http.gate import Admission, Gate
-from webapp.http.refusals import refusal_response
+from webapp.http.refusals import SECURITY_HEADERS, refusal_response
 from webapp.http.rendering import REQUEST_ID
 from webapp.http.request_head import RequestHead
 from webapp.http.spool import Body, Spool
 
 log = logging.getLogger(__name__)
 
-Direct = Callable[[], tuple[str, bytes]]
+Direct = Callable[[RequestHead], tuple[str, bytes]]
 """Media type and body of a route that is answered in the event loop, whatever the threads do."""
 
 
@@ -126,14 +126,13 @@ class Frontend:
         return admission
 
     async def _send_direct(self, direct: Direct, exchange: Exchange, send: Any) -> None:
-        kind, body = direct()
+        kind, body = direct(exchange.head)
         exchange.status, exchange.sent = 200, len(body)
         headers = [
             (b"content-type", kind.encode()),
             (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
             (b"x-request-id", exchange.request_id.encode()),
+            *_SECURITY_HEADERS,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -270,3 +269,6 @@ def _environ(
 
 def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+_SECURITY_HEADERS = _encoded(list(SECURITY_HEADERS.items()))

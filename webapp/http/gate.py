@@ -71,6 +71,7 @@ class Gate:
         self._access = access
         self._adapter = urls.bind("")
         self._routes = routes
+        self._fixed: dict[tuple[str, str], tuple[Rule, Route, str]] = {}
         self._is_full = is_full
         self._admin = admin
         self._hosts = {host.lower() for host in settings.public_hosts} | {_machine_name()}
@@ -113,6 +114,9 @@ class Gate:
         self._access.prefetch(head.token, head.access_key_id)
 
     def _route(self, head: RequestHead) -> tuple[Rule, Route, str]:
+        known = self._fixed.get((head.path, head.method))
+        if known is not None:
+            return known
         try:
             rule, arguments = self._adapter.match(head.path, head.method, return_rule=True)
         except MethodNotAllowed as error:
@@ -123,7 +127,10 @@ class Gate:
         except (NotFound, RequestRedirect) as error:
             raise _nothing_here() from error
         collection = str(arguments.get("collection", DEFAULT))
-        return rule, self._routes.get(rule.endpoint, Route()), collection
+        found = rule, self._routes.get(rule.endpoint, Route()), collection
+        if not rule.arguments:  # so there are no more of them than routes
+            self._fixed[head.path, head.method] = found
+        return found
 
     def _check_client(self, head: RequestHead, route: Route, collection: str) -> str:
         open_ = route.scope is not None and not self._access.needs_key

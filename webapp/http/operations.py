@@ -1,13 +1,22 @@
 """What operators and their machines ask: alive, ready, how much is outstanding."""
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from facerec_tasks.settings import Settings
 from webapp.http.openapi import document
 from webapp.http.rendering import render
+from webapp.http.request_head import RequestHead, of_environ
 from webapp.http.spool import Spool
 from webapp.services.readiness import Readiness
 from webapp.services.task_client import TaskClient
+
+
+def alive(head: RequestHead) -> tuple[str, bytes]:
+    """Media type and body of ``GET /healthz``; the event loop answers it although all threads
+    are taken."""
+    if "json" in head.headers.get("accept", ""):
+        return "application/json", b'{"status":"ok"}\n'
+    return "text/plain; charset=utf-8", b"ok"
 
 
 class Operations:
@@ -18,8 +27,9 @@ class Operations:
         self._readiness = Readiness(settings, task_client, spool.fault)
 
     def healthz(self) -> Response:
-        """``GET /healthz``: this process answers."""
-        return render({"status": "ok"}, "ok")
+        """``GET /healthz``: this process answers. See :func:`alive`."""
+        kind, body = alive(of_environ(request.environ))
+        return Response(body, content_type=kind)
 
     def readyz(self) -> Response:
         """``GET /readyz``: it can serve a photo now, or what is missing."""

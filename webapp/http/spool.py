@@ -98,6 +98,7 @@ class Body:
         self._memory = 0
         self._chunks: list[bytes] = []
         self._file: IO[bytes] | None = None
+        self._stream = io.BytesIO()
         self.size = 0
         self._lock = threading.Lock()
         if expected:
@@ -171,7 +172,9 @@ class Body:
     def open(self) -> IO[bytes]:
         """The bytes from the beginning; raises :class:`Problem` when the disk is full."""
         if self._file is None:
-            return io.BytesIO(b"".join(self._chunks))
+            self._stream = io.BytesIO(b"".join(self._chunks))
+            self._chunks.clear()
+            return self._stream
         try:
             self._file.flush()
         except OSError as error:
@@ -185,6 +188,7 @@ class Body:
                 with suppress(OSError):
                     self._file.close()
                 self._file = None
+            self._stream.close()  # the request refers to it until it is answered
             self._forget_chunks()
             self._spool.release(self._client, self._reserved)
             self._reserved = 0

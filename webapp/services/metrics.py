@@ -1,13 +1,15 @@
 """Figures for Prometheus, summed over the web processes of this machine.
 
 Each process writes its own files below the state directory; whichever is asked adds them up. So
-one process per machine is scraped. Counters of a process that ends stay while another one lives.
+one process per machine is scraped. Counters of a process that ends stay while another one lives;
+when the last one has ended, they begin at 0. ``process_*`` are of the process that is asked.
 """
 
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -73,6 +75,9 @@ class WebMetrics:
             "facerec_aws_calls", "Calls to AWS", ["service", "operation", "status"], registry=own
         )
         self._seen: dict[str, int] = {}
+        # Looking the labels up again for each request costs as much as counting it.
+        self._requests_of = cache(self.requests.labels)
+        self._seconds_of = cache(self.request_seconds.labels)
 
     def set_in_flight(self, count: int) -> None:
         """Requests that are accepted and not answered."""
@@ -81,8 +86,8 @@ class WebMetrics:
 
     def request(self, route: str, status: int, outcome: str, seconds: float) -> None:
         """A request that has its response."""
-        self.requests.labels(route, str(status), outcome).inc()
-        self.request_seconds.labels(route).observe(seconds)
+        self._requests_of(route, str(status), outcome).inc()
+        self._seconds_of(route).observe(seconds)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -130,7 +135,12 @@ class WebMetrics:
 
     def text(self) -> tuple[bytes, str]:
         """All processes' figures in Prometheus's text format, and its media type."""
-        from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+        from prometheus_client import (
+            CONTENT_TYPE_LATEST,
+            CollectorRegistry,
+            ProcessCollector,
+            generate_latest,
+        )
         from prometheus_client.multiprocess import MultiProcessCollector
 
         registry = self._own
@@ -138,7 +148,9 @@ class WebMetrics:
             _forget_the_dead(self._directory)
             registry = CollectorRegistry()
             MultiProcessCollector(registry, str(self._directory))  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        return generate_latest(registry) + generate_latest(own), CONTENT_TYPE_LATEST
 
 
 def _prepare(directory: Path) -> None:

@@ -87,7 +87,8 @@ def start_web(
 def start_worker(resources: Settings, spawn: Callable[..., Child]) -> Callable[..., Child]:
     """``start_worker("--concurrency", "2")``: a worker with the quick engine."""
 
-    def start(*arguments: str) -> Child:
-        return spawn([sys.executable, str(QUICK_WORKER), *arguments], log="worker")
+    def start(*arguments: str, environment: dict[str, str] | None = None) -> Child:
+        command = [sys.executable, str(QUICK_WORKER), *arguments]
+        return spawn(command, log="worker", environment=environment)
 
     return start

@@ -38,6 +38,8 @@ def test_metrics_sum_over_processes(
         assert found["facerec_stage_seconds_count", "answer"] == 2
         assert found["facerec_request_seconds_count", "/"] == 4
         assert found["facerec_aws_calls_total", "PutObject", "s3", "200"] == 2
+        assert found["process_resident_memory_bytes",] > 20e6
+        assert found["process_open_fds",] > 10
         assert found["facerec_requests_in_flight",] == found["facerec_waiting",] == 0
     eventually(lambda: figures(webs[0])["facerec_receivers_healthy",] == 2)
 

@@ -19,7 +19,7 @@ from facerec_tasks.settings import Settings
 from webapp.http import spool as spooling
 from webapp.http.access import Access
 from webapp.http.connection import ConnectionTable
-from webapp.http.frontend import Exchange, Frontend
+from webapp.http.frontend import Direct, Exchange, Frontend
 from webapp.http.gate import Gate, Route
 from webapp.http.listening import listen
 from webapp.http.server import Server
@@ -56,6 +56,12 @@ class Serving:
     release: threading.Event
     seen: list[Exchange]
     thread: threading.Thread
+    app: Flask
+
+    @property
+    def busy(self) -> int:
+        """Requests that wait in a thread, so far."""
+        return int(self.app.extensions["busy"])
 
     @property
     def port(self) -> int:
@@ -77,11 +83,13 @@ class Serving:
 
 def flask_app(release: threading.Event) -> Flask:
     app = Flask("small", static_folder=None)
+    app.extensions["busy"] = 0
 
     def upload() -> str:
         return str(len(request.get_data()))
 
     def wait() -> str:
+        app.extensions["busy"] += 1
         release.wait(20)
         return "waited"
 
@@ -100,6 +108,7 @@ def serving(
     per_address: int = 1000,
     head_timeout: float = 20.0,
     drain_timeout: float = 5.0,
+    direct: dict[str, Direct] | None = None,
     **settings: Any,
 ) -> Iterator[Serving]:
     release = threading.Event()
@@ -110,15 +119,15 @@ def serving(
     seen: list[Exchange] = []
     threads = ThreadPoolExecutor(8)
     frontend = Frontend(
-        app, gate, spool, threads, seen.append, trusted=chosen.trusted_proxies,
-        prefix=chosen.url_prefix,
+        app, gate, spool, threads, seen.append, direct=direct,
+        trusted=chosen.trusted_proxies, prefix=chosen.url_prefix,
     )  # fmt: skip
     table = ConnectionTable(limit, per_address, head_timeout=head_timeout)
     server = Server(frontend, listen("127.0.0.1", 0), table, drain_timeout)
     thread = threading.Thread(target=server.run_until_stopped)
     thread.start()
     try:
-        yield Serving(server, spool, release, seen, thread)
+        yield Serving(server, spool, release, seen, thread, app)
     finally:
         release.set()
         server.stop()
@@ -200,6 +209,20 @@ def test_method_not_allowed_and_head() -> None:
         assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
         head = urllib3.request("HEAD", f"http://127.0.0.1:{web.port}/")
         assert (head.status, head.data, head.headers["content-length"]) == (200, b"", "4")
+
+
+def test_direct_route_is_answered_while_all_threads_wait(eventually: Callable[..., None]) -> None:
+    with serving(direct={"/secret": lambda _: ("text/plain", b"at once")}) as web:
+        waiting = [web.connect() for _ in range(8)]
+        for one in waiting:
+            one.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        eventually(lambda: web.busy == 8)
+        answer = web.get("/secret")
+        assert (answer.data, answer.headers["x-content-type-options"]) == (b"at once", "nosniff")
+        web.release.set()
+        for one in waiting:
+            assert b"200 OK" in one.recv(65536)
+            one.close()
 
 
 # Decisions before the body
