@@ -130,7 +130,7 @@ $(VENV)-lint/.lint: requirements/lint.txt | $(VENV)/bin/python
 .PHONY: pins
 pins: $(VENV)/.dev ## pin requirements/*.in again
 	@$(PIP) install --quiet pip-tools
-	@for role in worker web controller flower convert local dev integration lint celery-suite lambda-video-splitting lambda-face-recognition; do \
+	@for role in worker web controller flower convert local dev tracing integration lint celery-suite lambda-video-splitting lambda-face-recognition; do \
 		$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header \
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,6 +17,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     NoCredentialsError,
 )
+from botocore.loaders import create_loader
 
 from facerec_tasks.errors import Forbidden, NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
@@ -59,6 +61,10 @@ _THROTTLED = {
     "TooManyRequestsException", "RequestTimeout", "InternalError", "ServiceUnavailable",
     "503", "500",
 }  # fmt: skip
+
+_LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
+"""Reads botocore's descriptions of services once for all clients, and for all children of a worker:
+the list of endpoints alone takes 7 MB in each session that reads its own."""
 
 _clients: dict[tuple[str, str | None, str], Any] = {}
 _lock = threading.Lock()
@@ -105,7 +111,7 @@ def client(settings: Settings, service: str) -> Any:
     key = (service, endpoint_url, settings.region)
     with _lock:
         if key not in _clients:
-            _clients[key] = boto3.session.Session().client(
+            _clients[key] = _session().client(
                 service,  # type: ignore[call-overload]
                 region_name=settings.region,
                 endpoint_url=endpoint_url,
@@ -124,6 +130,12 @@ def client(settings: Settings, service: str) -> Any:
                 ),
             )
         return _clients[key]
+
+
+def _session() -> boto3.session.Session:
+    own = botocore.session.get_session()
+    own.register_component("data_loader", _LOADER)
+    return boto3.session.Session(botocore_session=own)
 
 
 @contextmanager

@@ -50,15 +50,22 @@ def _instrument(role: str, exporter: str) -> None:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
-    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+    from opentelemetry.sdk.trace.sampling import (
+        ALWAYS_OFF,
+        ALWAYS_ON,
+        ParentBased,
+        Sampler,
+        SamplingResult,
+    )
 
     class OwnRequests(Sampler):
         """No trace of its own for a call to AWS that serves no request, such as a long poll."""
 
-        def should_sample(self, parent_context: Any, trace_id: int, name: str, *rest: Any, **more: Any) -> Any:  # fmt: skip
-            kind = rest[0] if rest else more.get("kind")
+        def should_sample(
+            self, parent_context: Any, trace_id: int, name: str, kind: Any = None, *rest: Any
+        ) -> SamplingResult:
             chosen = ALWAYS_OFF if kind == trace.SpanKind.CLIENT else ALWAYS_ON
-            return chosen.should_sample(parent_context, trace_id, name, *rest, **more)
+            return chosen.should_sample(parent_context, trace_id, name, kind, *rest)
 
         def get_description(self) -> str:
             return "OwnRequests"
@@ -68,8 +75,8 @@ def _instrument(role: str, exporter: str) -> None:
     chosen = ConsoleSpanExporter() if exporter == "console" else OTLPSpanExporter()
     provider.add_span_processor(BatchSpanProcessor(chosen))
     trace.set_tracer_provider(provider)
-    CeleryInstrumentor().instrument()
-    BotocoreInstrumentor().instrument()
+    CeleryInstrumentor().instrument()  # type: ignore[no-untyped-call]
+    BotocoreInstrumentor().instrument()  # type: ignore[no-untyped-call]
 
 
 def flush() -> None:

@@ -109,7 +109,7 @@ units() {
   # Nobody logs in to these machines; whoever must, unmasks it in the user data.
   ln -sf /dev/null /etc/systemd/system/ssh.service
   ln -sf /dev/null /etc/systemd/system/ssh.socket
-  systemd-analyze verify --man=no "$bundle"/units/facerec-*.service "$bundle"/units/*.target "$bundle"/units/*.timer >&2 \
+  systemd-analyze verify --man=no "$bundle"/units/facerec-*.service "$bundle"/units/*.socket "$bundle"/units/*.target "$bundle"/units/*.timer >&2 \
     || fail "a unit is not valid"
 }
 

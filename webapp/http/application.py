@@ -190,7 +190,7 @@ def _failed(error: Exception) -> Response:
 def _trace(app: Flask) -> None:
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
-    FlaskInstrumentor.instrument_app(app, excluded_urls=UNTRACED)
+    FlaskInstrumentor.instrument_app(app, excluded_urls=UNTRACED)  # type: ignore[no-untyped-call]
 
 
 def _of_flask(error: Exception) -> Problem:

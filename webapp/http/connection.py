@@ -7,12 +7,13 @@ refusal that is read by the client although its body is still on the way.
 
 import asyncio
 import email.utils
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webapp.http.errors import Problem
@@ -144,6 +145,8 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.flow is None:
+            self.flow, self.pipeline = FlowControl(self.transport), deque()
         if self._lingering:
             self._lingered += len(data)
             if self._lingered > LINGER_BYTES:
@@ -190,13 +193,14 @@ class Connection(HttpToolsProtocol):
         if self.cycle.response_complete and not self.transport.is_closing():
             self._unset_keepalive_if_required()  # the table has the deadline
             self.table.idle(self, self.loop.time())
-            if not self.cycle.more_body:
+            if not self.cycle.more_body and not self.transport.get_write_buffer_size():
                 self._forget_request()
 
     def _forget_request(self) -> None:
         """An idle connection keeps nothing of its last request: 10,000 of them may be open."""
         self._was_used = True
         self.cycle = self.scope = self.headers = None  # type: ignore[assignment]
+        self.flow = self.pipeline = None  # type: ignore[assignment]
 
     def _check_framing(self) -> None:
         """RFC 9112, 3.2 and 6.1; raises :class:`Problem`."""

@@ -2,13 +2,16 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import urllib3
 
 from facerec_tasks import aws
@@ -109,24 +112,51 @@ def test_two_web_processes_route_results(
     assert len(queues["QueueUrls"]) == 2
 
 
+@contextmanager
+def listening() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with listen("127.0.0.1", 0) as public, listen("127.0.0.1", 0) as admin:
+        yield public, admin
+
+
+def as_systemd(public: socket.socket, admin: socket.socket) -> tuple[list[str], tuple[int, ...]]:
+    """Command and inherited files of a web process: the sockets are files 3 and 4, and the
+    environment says so (sd_listen_fds(3))."""
+    numbers = (public.fileno(), admin.fileno())
+    # First out of the way: one of them may be 3 or 4.
+    script = (
+        f"exec 98<&{numbers[0]} 99<&{numbers[1]}; exec 3<&98 4<&99 98<&- 99<&-; "
+        f"LISTEN_PID=$$ LISTEN_FDS=2 exec {sys.executable} -m webapp"
+    )
+    return ["/bin/bash", "-c", script], numbers
+
+
+def test_sockets_of_systemd_outlive_a_killed_process(
+    spawn: Callable[..., Child], resources: Settings
+) -> None:
+    """Clients wait while there is no process, instead of being refused."""
+    with listening() as sockets, ThreadPoolExecutor(1) as pool:
+        command, numbers = as_systemd(*sockets)
+        url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/healthz"
+        web = spawn(command, log="web", pass_fds=numbers)
+        assert urllib3.request("GET", url, timeout=30).data == b"ok"
+        web.signal(signal.SIGKILL)
+        web.wait(timeout=5)
+        meanwhile = pool.submit(urllib3.request, "GET", url, timeout=30, retries=False)
+        spawn(command, log="web", pass_fds=numbers)
+        assert meanwhile.result().data == b"ok"
+        metrics = f"http://127.0.0.1:{sockets[1].getsockname()[1]}/metrics"
+        assert urllib3.request("GET", metrics, timeout=30).status == 200
+
+
+@pytest.mark.soak
 def test_restarts_and_crashes_refuse_and_lose_nothing(
     spawn: Callable[..., Child],
     resources: Settings,
     start_worker: Callable[..., Child],
-    eventually: Eventually,
     tmp_path: Path,
 ) -> None:
-    """The listening socket belongs to the supervisor, as it does in ``facerec up`` and with
-    systemd: clients wait while a process starts, instead of being refused."""
-    public, admin = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
-    port, numbers = public.getsockname()[1], (public.fileno(), admin.fileno())
+    """``facerec load`` at 20 a second, over three restarts and three crashes."""
     start_worker("--concurrency", "2")
-    environment = {"PORT": str(port), "FACEREC_LISTEN_FDS": ",".join(map(str, numbers))}
-
-    def start() -> Child:
-        command = [sys.executable, "-m", "webapp"]
-        return spawn(command, log="web", environment=environment, pass_fds=numbers)
-
     folder = tmp_path / "photos"
     folder.mkdir()
     for n in range(10):
@@ -134,22 +164,23 @@ def test_restarts_and_crashes_refuse_and_lose_nothing(
     predictions = tmp_path / "predictions.csv"
     lines = "".join(f"p{n},Person{n}\n" for n in range(10))
     predictions.write_text(f"Image,Results\n{lines}")
-    web = start()
-    load = subprocess.Popen(
-        [sys.executable, "-c", "from cli.main import main; main()", "load", "--rate", "10",
-         "--duration", "25", "--url", f"http://127.0.0.1:{port}", "--image_folder", folder,
-         "--prediction_file", predictions, "--json"],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
-        time.sleep(5)
-        web.signal(number)
-        if number == signal.SIGKILL:
-            web.wait(timeout=5)
-        web = start()  # while the one before still drains
-    out, _ = load.communicate(timeout=120)
+    with listening() as sockets:
+        command, numbers = as_systemd(*sockets)
+        web = spawn(command, log="web", pass_fds=numbers)
+        load = subprocess.Popen(
+            [sys.executable, "-c", "from cli.main import main; main()", "load", "--rate", "20",
+             "--duration", "60", "--url", f"http://127.0.0.1:{sockets[0].getsockname()[1]}",
+             "--image_folder", folder, "--prediction_file", predictions, "--json"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for number in (signal.SIGTERM, signal.SIGKILL) * 3:
+            time.sleep(8)
+            web.signal(number)
+            if number == signal.SIGKILL:
+                web.wait(timeout=5)
+            web = spawn(command, log="web", pass_fds=numbers)  # while the one before drains
+        out, _ = load.communicate(timeout=180)
     report = json.loads(out)
-    public.close()
-    admin.close()
+    print(report)
     assert (report["failed"], report["wrong"], report["errors"]) == (0, 0, {})
-    assert report["correct"] == report["requests"] >= 200
+    assert report["correct"] == report["requests"] >= 1000

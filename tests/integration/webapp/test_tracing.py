@@ -64,13 +64,15 @@ def test_one_trace_from_the_upload_to_the_worker(
 
         task = "facerec_tasks.tasks.recognize"
         eventually(
-            lambda: names()
-            >= {
-                ("facerec-web", "POST /"),
-                ("facerec-web", "S3.PutObject"),
-                ("facerec-web", f"apply_async/{task}"),
-                ("facerec-worker", f"run/{task}"),
-                ("facerec-worker", "S3.GetObject"),
-            }
+            lambda: (
+                names()
+                >= {
+                    ("facerec-web", "POST /"),
+                    ("facerec-web", "S3.PutObject"),
+                    ("facerec-web", f"apply_async/{task}"),
+                    ("facerec-worker", f"run/{task}"),
+                    ("facerec-worker", "S3.GetObject"),
+                }
+            )
         )
         assert {s.trace_id.hex() for _, s in spans} == {trace}, "polls have no trace"

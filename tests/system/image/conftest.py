@@ -145,6 +145,17 @@ def metadata() -> Iterator[Metadata]:
         yield told
 
 
+def _other_ports(settings: Settings) -> str:
+    """The machine shares this one's network, so its socket unit gets free ports."""
+    folder = "/etc/systemd/system/facerec-web.socket.d"
+    listen = f"ListenStream=\nListenStream=0.0.0.0:{settings.port}\n"
+    listen += "ListenStream={}:{}\n".format(*settings.admin_address)
+    return (
+        f"mkdir -p {folder}\ncat >{folder}/ports.conf <<'END'\n[Socket]\n{listen}END\n"
+        "systemctl daemon-reload\n"
+    )
+
+
 @pytest.fixture
 def boot(image: str, resources: Settings, metadata: Metadata, tmp_path: Path) -> Iterator[Boot]:
     """Boots an instance as the stack does: its user data writes the environment, enables a tier."""
@@ -170,7 +181,7 @@ def boot(image: str, resources: Settings, metadata: Metadata, tmp_path: Path) ->
         (seed / "meta-data").write_text(f"instance-id: {metadata.instance}\n")
         (seed / "user-data").write_text(
             f"#!/bin/bash\nset -e\ncat >/etc/facerec/environment <<'END'\n{written}END\n"
-            f"systemctl enable --now facerec-{tier}-tier.target\n"
+            f"{_other_ports(resources)}systemctl enable --now facerec-{tier}-tier.target\n"
         )
         machine = Machine(f"{TAG}-{uuid.uuid4().hex[:8]}")
         booted.append(machine)

@@ -7,6 +7,7 @@ import pytest
 
 from facerec_tasks import log_shipper
 from facerec_tasks.settings import Settings
+from webapp.http.listening import BACKLOG
 
 UNITS = Path("ami_build/image/units")
 SERVICES = ("worker", "web", "controller", "flower", "journal")
@@ -35,6 +36,18 @@ def test_a_worker_has_time_for_its_longest_task_and_its_last_poll() -> None:
 
 def test_a_web_process_has_time_for_those_who_wait() -> None:
     assert seconds("web") > 2 * Settings().drain_timeout
+
+
+def test_the_web_tiers_sockets_outlive_its_process() -> None:
+    lines = (UNITS / "facerec-web.socket").read_text().splitlines()
+    settings = Settings(host="0.0.0.0")
+    assert [line.removeprefix("ListenStream=") for line in lines if "ListenStream=" in line] == [
+        f"{host}:{port}" for host, port in ((settings.host, settings.port), settings.admin_address)
+    ]
+    assert f"Backlog={BACKLOG}" in lines
+    service = unit("facerec-web.service")["Unit"]
+    assert "facerec-web.socket" in service["Requires"].split()
+    assert "facerec-web.socket" in service["After"].split()
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,5 +1,6 @@
 """The one place of this package that imports boto3: one client per account, service and process."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials, create_assume_role_refresher
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
 from botocore.parsers import ResponseParserError
 
 from celery_sqs import _runtime
@@ -40,6 +42,11 @@ EXPIRED = frozenset(
      "InvalidAccessKeyId", "InvalidSecurity", "RequestExpired"]
 )  # fmt: skip
 """AWS's codes for credentials that may have been renewed in the meantime."""
+
+
+_LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
+"""Reads botocore's descriptions of services once for all clients and for forked children: the list
+of endpoints alone takes 7 MB in each session that reads its own."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +134,7 @@ def _create(key: _Key) -> Any:
 def _session(account: Account) -> boto3.session.Session:
     """A session of its own: boto3's default one is not thread-safe, and keeps old credentials."""
     own = boto3.session.Session(
+        botocore_session=_botocore_session(),
         aws_access_key_id=account.access_key_id,
         aws_secret_access_key=account.secret_access_key,
         region_name=account.region,
@@ -134,7 +142,7 @@ def _session(account: Account) -> boto3.session.Session:
     if account.role_arn is None:
         return own
     sts = own.client("sts", endpoint_url=account.endpoint_url)
-    assumed = botocore.session.get_session()
+    assumed = _botocore_session()
     assumed._credentials = DeferredRefreshableCredentials(  # type: ignore[attr-defined]
         refresh_using=create_assume_role_refresher(
             sts,
@@ -147,6 +155,12 @@ def _session(account: Account) -> boto3.session.Session:
         method="sts-assume-role",
     )
     return boto3.session.Session(botocore_session=assumed, region_name=account.region)
+
+
+def _botocore_session() -> botocore.session.Session:
+    found = botocore.session.get_session()
+    found.register_component("data_loader", _LOADER)
+    return found
 
 
 def _renew_refused(parsed: Any, key: _Key, made: float, **_: Any) -> None:
