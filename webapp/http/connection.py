@@ -25,6 +25,8 @@ HEAD_TIMEOUT = 20.0
 """Seconds from the connection, or from the first byte of a request, to the end of its head."""
 IDLE_TIMEOUT = 75.0
 """Seconds a connection may be idle between requests."""
+SINGLE = (b"content-type", b"authorization", b"x-amz-target")
+"""Headers that are no lists: two of them mean something else to a proxy than to us."""
 LINGER_SECONDS, LINGER_BYTES = 5.0, 8 * 1024 * 1024
 """After a refusal the rest of a body is read and dropped: closing at once would reset the
 connection, and the client would never read why (RFC 9112, 9.6)."""
@@ -160,7 +162,7 @@ class Connection(HttpToolsProtocol):
             pass  # not supported, so it is ignored (RFC 9110, 7.8)
         except httptools.HttpParserCallbackError as error:
             reason = error.__context__ or error.__cause__
-            self.refuse(reason if isinstance(reason, Problem) else _malformed(error))
+            self.refuse(reason if isinstance(reason, Problem) else _malformed(reason or error))
         except httptools.HttpParserError as error:
             self.refuse(_malformed(error))
         else:
@@ -172,6 +174,12 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         if self.cycle is None or self.cycle.response_complete:
             self.table.receiving(self, self.loop.time())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Not trailers, which must not become headers (RFC 9110, 6.5.1); nor names with ``_``,
+        which WSGI cannot tell from those with ``-``: the gate would see another request."""
+        if self._in_head and b"_" not in name:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -207,9 +215,15 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD:
             raise _head_too_large()
         names = Counter(name for name, _ in self.headers)
+        if any(names[name] > 1 for name in SINGLE):
+            raise Problem("bad-request", "a header that is allowed once came twice")
         version = self.parser.get_http_version()
         if names[b"host"] > 1 or (names[b"host"] == 0 and version != "1.0"):
             raise Problem("bad-request", "exactly one Host header is needed")
+        scheme, _, rest = self.url.partition(b"://")
+        hosts = [value.lower() for name, value in self.headers if name == b"host"]
+        if scheme.isalpha() and rest and rest.partition(b"/")[0].lower() not in hosts:
+            raise Problem("bad-request", "Host is not that of the request's target")
         if names[b"transfer-encoding"]:
             codings = b",".join(v for n, v in self.headers if n == b"transfer-encoding")
             if codings.strip().lower() != b"chunked":
