@@ -14,7 +14,7 @@ from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 DEFAULT = "default"
-_NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,254}")
+NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,254}")
 """As Amazon Rekognition's, but for a dot at the beginning: names are also names of folders."""
 
 
@@ -47,7 +47,7 @@ def keys_of(collection: str) -> CollectionKeys:
     """Where a collection lies; raises :class:`NoSuchCollection` for what is no name of one."""
     if collection == DEFAULT:
         return CollectionKeys(layout.GALLERY_CURRENT, layout.GALLERY_PHOTOS)
-    if not _NAME.fullmatch(collection):
+    if not NAME.fullmatch(collection):
         raise NoSuchCollection(f"no collection is called {collection[:255]!r}")
     folder = layout.collection_folder(collection)
     return CollectionKeys(folder + "current.gallery", folder + "photos/")

@@ -1,16 +1,18 @@
 """Collections over HTTP."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import cast
 
-from flask import Response, request
+from flask import request
 
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
 from webapp.http.errors import Problem
+from webapp.http.operation import CHANGE, COLLECTION, READ, Operation
 from webapp.http.people import waiting
 from webapp.http.people_v1 import Route
-from webapp.http.rendering import render
+from webapp.http.responses import Created, NoContent, Rendered
+from webapp.http.schemas import Collection, CollectionNames
 from webapp.services.collections import CollectionInfo, CollectionService
 from webapp.services.task_client import TaskClient
 
@@ -35,40 +37,43 @@ class CollectionsV1:
             ("DELETE", one, self.delete, "people:write"),
         ]
 
-    def listing(self) -> Response:
-        """``GET /v1/collections``: their names, the default one first."""
+    @Operation("listCollections", READ)
+    def listing(self) -> Rendered[CollectionNames]:
+        """``GET /v1/collections``: the names of all collections, the default one first."""
         names = self._service.names()
-        body = {"collections": [{"name": name} for name in names]}
-        return render(body, "".join(f"{name}\n" for name in names))
+        body: CollectionNames = {"collections": [{"name": name} for name in names]}
+        return Rendered(body, "".join(f"{name}\n" for name in names))
 
-    def create(self) -> Response:
-        """``POST /v1/collections``: field ``name``."""
+    @Operation("createCollection", CHANGE, form={"name": COLLECTION})
+    def create(self) -> Created[Collection]:
+        """``POST /v1/collections``: make a collection."""
         wait = waiting(self._settings, self._task_client)
         with self._task_client.admission_slot():
             name = checked_collection(request.form.get("name", ""))
             self._service.create(name, wait)
-        response = self._shown(self._service.describe(name), 201)
+        response = Created(*_shown(self._service.describe(name)))
         response.headers["Location"] = f"/v1/collections/{name}"
         return response
 
-    def show(self, collection: str) -> Response:
-        """``GET /v1/collections/<name>``: how many people and faces it holds."""
-        return self._shown(self._service.describe(collection))
+    @Operation("showCollection", READ)
+    def show(self, collection: str) -> Rendered[Collection]:
+        """``GET /v1/collections/<name>``: how many people and faces a collection holds."""
+        return Rendered(*_shown(self._service.describe(collection)))
 
-    def delete(self, collection: str) -> Response:
-        """``DELETE /v1/collections/<name>``: everybody in it is erased."""
+    @Operation("deleteCollection", CHANGE)
+    def delete(self, collection: str) -> NoContent:
+        """``DELETE /v1/collections/<name>``: erase a collection and everybody in it."""
         wait = waiting(self._settings, self._task_client)
         if collection == DEFAULT:
             raise Problem("bad-request", "the default collection cannot be deleted")
         with self._task_client.admission_slot():
             self._service.delete(checked_collection(collection, "no-such-collection"), wait)
-        return Response(status=204)
+        return NoContent()
 
-    @staticmethod
-    def _shown(found: CollectionInfo, status: int = 200) -> Response:
-        body: dict[str, Any] = {k: v for k, v in asdict(found).items() if v is not None}
-        text = f"{found.name}: {found.people} people, {found.faces} faces\n"
-        return render(body, text, status)
+
+def _shown(found: CollectionInfo) -> tuple[Collection, str]:
+    body = cast(Collection, {k: v for k, v in asdict(found).items() if v is not None})
+    return body, f"{found.name}: {found.people} people, {found.faces} faces\n"
 
 
 def checked_collection(name: str, code: str = "bad-name") -> str:

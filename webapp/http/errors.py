@@ -6,10 +6,14 @@ A code is what programs branch on; it is the same in the plain line, in the prob
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, NotRequired, cast
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
 from facerec_tasks.schemas import Answer
+from webapp.http.schemas import Refusal
 from webapp.http.uploads import UploadRejected
 from webapp.services.idempotency import InProgress, KeyReused
 
@@ -83,6 +87,24 @@ RETRY_AFTER = 5
 """Seconds a client is asked to wait when AWS or this process cannot take a photo now."""
 
 
+class ProblemDetails(TypedDict):
+    """What is wrong, as RFC 9457 writes it."""
+
+    type: str
+    """Relative to the service."""
+    title: str
+    status: int
+    code: Annotated[str, Field(json_schema_extra={"enum": [*sorted(STATUS)]})]
+    detail: str
+    instance: str
+    """Of this request."""
+    task_id: NotRequired[str]
+    refused: NotRequired[list[Refusal]]
+    ids: NotRequired[list[str]]
+    """The people of an ambiguous name."""
+    reason: NotRequired[str]
+
+
 @dataclass(eq=False)  # not frozen: Python sets the traceback of what is raised
 class Problem(Exception):
     """An answer that is an error; raised in views, rendered once, in text or JSON."""
@@ -99,17 +121,17 @@ class Problem(Exception):
     def status(self) -> int:
         return STATUS[self.code]
 
-    def document(self, instance: str) -> dict[str, Any]:
-        """RFC 9457: ``type`` is relative to the service; ``instance`` is the request's id."""
-        return {
+    def document(self, instance: str) -> ProblemDetails:
+        """``instance`` is the request's id."""
+        found: ProblemDetails = {
             "type": f"/problems/{self.code}",
             "title": self.code.replace("-", " "),
             "status": self.status,
             "code": self.code,
             "detail": self.detail,
             "instance": f"urn:request:{instance}",
-            **self.more,
         }
+        return cast(ProblemDetails, {**found, **self.more})
 
     @property
     def line(self) -> str:

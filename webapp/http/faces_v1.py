@@ -2,21 +2,25 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-
-from flask import Response
+from functools import partial
 
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
+from webapp.http.operation import PHOTO, UPLOAD, Operation, photos
+from webapp.http.parameters import Real, Whole
 from webapp.http.people import read_photos, waiting
 from webapp.http.people_v1 import Route
-from webapp.http.rendering import render
+from webapp.http.responses import Rendered
+from webapp.http.schemas import Compared, Detected, Embedded, Searched
 from webapp.services.faces import FaceService, Source
 from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import TaskClient
 
-MAX_CANDIDATES = 10
-MAX_DISTANCE = 4.0
+LIMIT = Whole("limit", "Candidates of each face.", 3, 1, 10)
+THRESHOLD = Real("threshold", "Largest distance of a candidate.", 4.0)
+_PROBLEMS = (*UPLOAD, 404)
+_one_photo = partial(Operation, problems=_PROBLEMS, form={forms.FIELD: PHOTO}, is_raw=True)
 
 
 class FacesV1:
@@ -42,34 +46,34 @@ class FacesV1:
             ("POST", "/compare", self.compare, "recognize"),
         ]
 
-    def search(self, collection: str = DEFAULT) -> Response:
-        """``POST /v1/search?limit=&threshold=``: who is on a photo, with candidates.
-
-        ``threshold`` is a distance: candidates farther away are left out.
-        """
+    @_one_photo("search", parameters=(LIMIT, THRESHOLD))
+    def search(self, collection: str = DEFAULT) -> Rendered[Searched]:
+        """``POST /v1/search?limit=&threshold=``: who is on this photo, with candidates?"""
         wait = waiting(self._settings, self._task_client, collection)
-        limit = forms.number("limit", 3, 1, MAX_CANDIDATES)
-        threshold = forms.share("threshold", None, MAX_DISTANCE)
+        limit, threshold = LIMIT(), THRESHOLD()
         with self._task_client.admission_slot(), self._photo() as photo:
             found = self._service.search(photo, limit, threshold, wait)
-        return render(found, "".join(f"{face['name']}\n" for face in found["faces"]))
+        return Rendered(found, "".join(f"{face['name']}\n" for face in found["faces"]))
 
-    def detect(self) -> Response:
-        """``POST /v1/detect``: the faces of a photo."""
+    @_one_photo("detect")
+    def detect(self) -> Rendered[Detected]:
+        """``POST /v1/detect``: the faces of a photo; nothing is kept."""
         wait = waiting(self._settings, self._task_client)
         with self._task_client.admission_slot(), self._photo() as photo:
             found = self._service.detect(photo, wait)
-        return render(found, f"{len(found['faces'])} faces\n")
+        return Rendered(found, f"{len(found['faces'])} faces\n")
 
-    def embed(self) -> Response:
+    @_one_photo("embed")
+    def embed(self) -> Rendered[Embedded]:
         """``POST /v1/embed``: the faces of a photo with their embeddings."""
         wait = waiting(self._settings, self._task_client)
         with self._task_client.admission_slot(), self._photo() as photo:
             found = self._service.embed(photo, wait)
-        return render(found, "".join(f"{face['embedding']}\n" for face in found["faces"]))
+        return Rendered(found, "".join(f"{face['embedding']}\n" for face in found["faces"]))
 
-    def compare(self) -> Response:
-        """``POST /v1/compare``: two ``inputFile``; is the largest face of the first on the other?
+    @Operation("compare", _PROBLEMS, form={forms.FIELD: photos(2, 2)})
+    def compare(self) -> Rendered[Compared]:
+        """``POST /v1/compare``: is the largest face of the first photo on the second?
 
         A face of the second within ``threshold`` is one person's with it.
         """
@@ -82,8 +86,8 @@ class FacesV1:
                 )
             found = self._service.compare(source, target, wait)
         same = [face["distance"] <= found["threshold"] for face in found["target"]["faces"]]
-        outcome = "same" if any(same) else "different" if same else "no-face"
-        return render({**found, "outcome": outcome}, outcome)
+        found["outcome"] = "same" if any(same) else "different" if same else "no-face"
+        return Rendered(found, found["outcome"])
 
     @contextmanager
     def _photo(self) -> Iterator[Source]:

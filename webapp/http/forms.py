@@ -1,11 +1,10 @@
-"""What comes in a request: files, flags, and when to let go of the bytes."""
+"""What comes in a request: files, and when to let go of the bytes."""
 
 from collections.abc import Callable
 
 from flask import request
 from werkzeug.datastructures import FileStorage
 
-from facerec_tasks.schemas import CANDIDATES, MOST_CANDIDATES
 from webapp.http.errors import Problem
 from webapp.http.uploads import Upload, accept, accept_video
 from webapp.services.task_client import never_gone
@@ -52,48 +51,6 @@ def exactly(count: int, photos: list[Upload]) -> list[Upload]:
     if len(photos) != count:
         raise Problem("field-missing", f"send {count} photos, each as multipart field {FIELD}")
     return photos
-
-
-def number(name: str, default: int, least: int, most: int) -> int:
-    """``?name=7``; raises :class:`Problem`."""
-    given = request.args.get(name)
-    if given is None:
-        return default
-    if not (given.isascii() and given.isdecimal() and least <= int(given[:9]) <= most):
-        raise Problem("bad-request", f"{name} is a whole number, {least} to {most}")
-    return int(given)
-
-
-def share(name: str, default: float | None, most: float) -> float | None:
-    """``?name=0.5``, 0 to ``most``; raises :class:`Problem`."""
-    given = request.args.get(name)
-    if given is None:
-        return default
-    try:
-        value = float(given)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= most:  # not so of NaN either
-        raise Problem("bad-request", f"{name} is a number, 0 to {most:g}")
-    return value
-
-
-def flag(name: str, *, default: bool) -> bool:
-    """``?name=0`` or ``1``; raises :class:`Problem`."""
-    given = request.args.get(name)
-    if given is None:
-        return default
-    if given not in ("0", "1"):
-        raise Problem("bad-request", f"{name} is 0 or 1")
-    return given == "1"
-
-
-def candidates() -> int:
-    """``?candidates=k``, how many people are listed for each face; raises :class:`Problem`."""
-    given = request.args.get("candidates", str(CANDIDATES))
-    if not given.isascii() or not given.isdigit() or not 0 < int(given[:4]) <= MOST_CANDIDATES:
-        raise Problem("bad-request", f"candidates is 1 to {MOST_CANDIDATES}")
-    return int(given)
 
 
 def drop_body() -> None:

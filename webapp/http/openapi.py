@@ -1,59 +1,61 @@
-"""The API in OpenAPI 3.1, as ``GET /openapi.json`` serves it. Tests hold every word of it."""
+"""The API in OpenAPI 3.1, as ``GET /openapi.json`` serves it: made from the routes.
 
-from facerec_tasks.schemas import CANDIDATES, MOST_CANDIDATES
-from webapp.http.errors import STATUS
-from webapp.http.openapi_parts import ANY as _ANY
-from webapp.http.openapi_parts import NUMBER as _NUMBER
-from webapp.http.openapi_parts import REQUEST as _REQUEST
-from webapp.http.openapi_parts import REQUEST_AND_TASK as _REQUEST_AND_TASK
-from webapp.http.openapi_parts import TASK_ID as _TASK_ID
-from webapp.http.openapi_parts import TEXT as _TEXT
-from webapp.http.openapi_parts import UPLOAD as _UPLOAD
-from webapp.http.openapi_parts import Schema
-from webapp.http.openapi_parts import content as _content
-from webapp.http.openapi_parts import files as _files
-from webapp.http.openapi_parts import flag as _flag
-from webapp.http.openapi_parts import form as _form
-from webapp.http.openapi_parts import json as _json
-from webapp.http.openapi_parts import list_ as _list
-from webapp.http.openapi_parts import object_ as _object
-from webapp.http.openapi_parts import operation as _operation
-from webapp.http.openapi_parts import path as _path
-from webapp.http.openapi_parts import pending as _pending
-from webapp.http.openapi_parts import problems as _problems
-from webapp.http.openapi_parts import ref as _ref
-from webapp.http.openapi_v1 import paths_v1, schemas_v1
+Of a view it takes the docstring, the kinds of its responses and the types of their bodies
+(:mod:`.schemas`, :mod:`.responses`), and its :class:`.Operation`. Schemas of types are pydantic's.
+"""
 
-TITLE = "facerec"
+from collections.abc import Callable, Iterator
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from flask import Flask
+from pydantic import ConfigDict, create_model
+from pydantic.json_schema import GenerateJsonSchema
+from werkzeug.routing import Rule
+
+from webapp.http.errors import STATUS, ProblemDetails
+from webapp.http.operation import COLLECTION, ID, NAME, PHOTO, Operation, Schema, operation_of
+from webapp.http.responses import IMAGES, JSON, TEXT, AcceptedResponse
+from webapp.http.schemas import TASK_ID
+from webapp.http.views import PICTURE
+
 VERSION = "1.0.0"
+STRING: Schema = {"type": "string"}
+PATHS: dict[str, Schema] = {
+    "task_id": STRING | {"pattern": f"^{TASK_ID}$"},
+    "picture": STRING | {"pattern": f"^{PICTURE.pattern}$"},
+    "name": NAME,
+    "number": {"type": "integer", "minimum": 0},
+    "person": ID,
+    "face": ID,
+    "collection": COLLECTION,
+}
+"""The parts of addresses that vary."""
 
 
-def document() -> Schema:
+def document(app: Flask) -> Schema:
     """The whole description."""
+    bodies: dict[str, type] = {ProblemDetails.__name__: ProblemDetails}
+    paths: Schema = {}
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        operation = operation_of(view)
+        if operation is not None:
+            path = "".join(f"{{{text}}}" if varies else text for varies, text in _parts(rule))
+            (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
+            paths.setdefault(path, {})[method.lower()] = _described(operation, view, rule, bodies)
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": TITLE,
+            "title": "facerec",
             "version": VERSION,
             "description": "A photo in, who is on it out. Text unless JSON is asked for.",
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}, {"header": []}, {}],
-        "paths": {
-            "/": {"post": _recognize()},
-            "/results/{task_id}": {"get": _result(), "delete": _cancel()},
-            "/results/{task_id}/{picture}": {"get": _picture()},
-            "/people": {"get": _people(), "post": _enrol()},
-            "/people/{name}": {"patch": _rename(), "delete": _forget()},
-            "/people/{name}/photos/{number}": {"get": _photo()},
-            "/people/{name}/verify": {"post": _verify()},
-            "/healthz": {"get": _status("alive", "This process answers.")},
-            "/readyz": {"get": _readiness()},
-            "/openapi.json": {"get": _operation("describe", "This description.", _json("object"))},
-            **paths_v1(),
-        },
+        "paths": paths,
         "components": {
-            "schemas": _schemas() | schemas_v1(),
+            "schemas": _schemas(bodies),
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -62,282 +64,127 @@ def document() -> Schema:
     }
 
 
-# Operations
+def _parts(rule: Rule) -> Iterator[tuple[bool, str]]:
+    """The text of a path; whether it is the name of what varies."""
+    for n, part in enumerate(rule.rule.replace(">", "<").split("<")):
+        yield bool(n % 2), part.rpartition(":")[2]
 
 
-def _recognize() -> Schema:
-    answers = {
-        "200": _content(
-            "Who is on it.",
-            _REQUEST_AND_TASK,
-            **{
-                "text/plain": _TEXT | {"pattern": "^.+:.+$"},
-                "application/json": _ref("Answer"),
-                "application/x-ndjson": _TEXT,
-            },
+def _described(
+    operation: Operation, view: Callable[..., Any], rule: Rule, bodies: dict[str, type]
+) -> Schema:
+    names = [text for varies, text in _parts(rule) if varies]
+    summary, _, description = _prose(view).partition("\n\n")
+    parameters: list[Schema] = [
+        *({"name": n, "in": "path", "required": True, "schema": PATHS[n]} for n in names),
+        *(
+            {"name": p.name, "in": "query", "description": p.description, "schema": p.schema()}
+            for p in operation.parameters
         ),
-        "202": _pending(),
-    }
-    return {
-        "operationId": "recognize",
-        "summary": "Who is on this photo, or in this video?",
-        "description": "A video that takes longer than the request waits is answered 504 with the "
-        "id of its result. Several photos are answered in lines of JSON, each when it is known.",
-        "parameters": [
-            _flag("wait", "0: answer 202 at once, with the address of the result."),
-            _candidates(),
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "description": "The same key with the same photo is one photo.",
-                "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,200}$"},
-            },
-        ],
-        "requestBody": _form({"inputFile": _files(100)}, ["inputFile"]),
-        "responses": answers | _problems(*_UPLOAD, 408, 409, 410, 422, 500, 504),
-    }
-
-
-def _result() -> Schema:
-    task_id = _path("task_id", {"type": "string", "pattern": _TASK_ID})
-    answers = {
-        "200": _content(
-            "The answer on record.",
-            _REQUEST_AND_TASK,
-            **{"text/plain": _TEXT, "application/json": _ref("Answer")},
+        *(
+            {"name": n, "in": "header", "description": d, "schema": STRING | {"pattern": p}}
+            for n, d, p in operation.headers
         ),
-        "202": _pending(),
+    ]
+    made: Schema = {
+        "operationId": operation.id + ("InCollection" if _is_of_each(rule) else ""),
+        "summary": " ".join(summary.split()),
+        "responses": _responses(operation, view, bodies) | _problems(operation),
     }
-    summary = "The answer of a task, later."
-    problems = _problems(*_ANY, 400, 404, 410, 415, 422, 500)
-    return _operation("result", summary, answers | problems, [task_id, _candidates()])
+    if description:
+        made["description"] = " ".join(description.split())
+    if parameters:
+        made["parameters"] = parameters
+    if operation.form:
+        made["requestBody"] = _form(operation, operation.form)
+    return made | ({"deprecated": True} if operation.deprecated else {})
 
 
-def _cancel() -> Schema:
-    task_id = _path("task_id", {"type": "string", "pattern": _TASK_ID})
-    body = _object({"task_id": _TEXT, "outcome": {"const": "cancelled"}})
-    kinds = {"text/plain": {"const": "cancelled"}, "application/json": body}
-    answers = {"200": _content("Nobody wants it any more.", _REQUEST_AND_TASK, **kinds)}
-    summary = "Cancel a task that has no answer yet."
-    return _operation("cancel", summary, answers | _problems(*_ANY, 404, 409, 500), [task_id])
+def _is_of_each(rule: Rule) -> bool:
+    """Whether it is an operation of the default collection, too."""
+    return rule.rule.startswith("/v1/collections/<collection>/")
 
 
-def _picture() -> Schema:
-    task_id = _path("task_id", {"type": "string", "pattern": _TASK_ID})
-    picture = _path("picture", {"type": "string", "pattern": r"^([0-9]{1,4}|sheet)\.jpg$"})
-    answers = {"200": _content("Somebody in a video, or everybody.", **{"image/jpeg": {}})}
-    summary = "A picture of a video's answer."
-    return _operation("picture", summary, answers | _problems(*_ANY, 404, 500), [task_id, picture])
+def _prose(view: Callable[..., Any]) -> str:
+    """The docstring after the address at its beginning, without marks of code."""
+    said = (view.__doc__ or "").partition("``: ")[2].replace("``", "")
+    return said[:1].upper() + said[1:]
 
 
-def _people() -> Schema:
-    answers = {
-        "200": _content(
-            "Everybody who is known.",
-            **{"text/plain": _TEXT, "application/json": _ref("People")},
+def _responses(operation: Operation, view: Callable[..., Any], bodies: dict[str, type]) -> Schema:
+    """By status, of every kind the view's annotation names."""
+    given = get_type_hints(view)["return"]
+    found: Schema = {}
+    for kind in get_args(given) if get_origin(given) in (Union, UnionType) else (given,):
+        response = get_origin(kind) or kind
+        body: Schema = {"type": "object"}
+        for type_ in get_args(kind):
+            bodies[type_.__name__] = type_
+            body = _ref(type_)
+        schemas = {TEXT: operation.text or STRING, JSON: body, "application/x-ndjson": STRING}
+        if response is AcceptedResponse:
+            schemas[TEXT] = STRING
+        content = {media: {"schema": schemas.get(media, {})} for media in response.media}
+        headers = _headers(operation.has_task) | (_WHEN if response is AcceptedResponse else {})
+        made = found.setdefault(
+            str(response.default_status),
+            {"description": response.__doc__, "headers": headers, "content": {}},
         )
-    }
-    return _operation("people", "Who is known?", answers | _problems(*_ANY, 500))
+        made["content"] |= content
+    return found
 
 
-def _enrol() -> Schema:
-    name = {"type": "string", "minLength": 1, "maxLength": 200}
-    answers = {
-        "201": _content(
-            "Enrolled.",
-            **{"text/plain": _TEXT, "application/json": _ref("Enrolment")},
-        )
-    }
+_WHEN: Schema = {
+    "Location": {"required": True, "schema": STRING},
+    "Retry-After": {"required": True, "schema": STRING | {"pattern": "^[0-9]+$"}},
+}
+
+
+def _headers(has_task: bool) -> Schema:
+    task = {"X-Task-ID": {"schema": PATHS["task_id"]}} if has_task else {}
+    return {"X-Request-ID": {"required": True, "schema": STRING}, **task}
+
+
+def _problems(operation: Operation) -> Schema:
+    body = {TEXT: STRING, "application/problem+json": _ref(ProblemDetails)}
     return {
-        "operationId": "enrol",
-        "summary": "Enrol photos of a person.",
-        "parameters": [_flag("force", "1: also small, blurred and look-alike faces.")],
-        "requestBody": _form({"name": name, "inputFile": _files(20)}, ["name", "inputFile"]),
-        "responses": answers | _problems(*_UPLOAD, 408, 409, 410, 422, 500, 504),
+        str(status): {
+            "description": ", ".join(sorted(code for code, its in STATUS.items() if its == status)),
+            "headers": _headers(operation.has_task),
+            "content": {media: {"schema": schema} for media, schema in body.items()},
+        }
+        for status in sorted(operation.problems)
     }
 
 
-def _forget() -> Schema:
-    answers = {"204": {"description": "Forgotten.", "headers": _REQUEST}}
-    problems = _problems(*_ANY, 400, 404, 409, 422, 500, 504)
-    return _operation("forget", "Forget a person.", answers | problems, [_name()])
+def _form(operation: Operation, fields: Schema) -> Schema:
+    required = [name for name in fields if name not in operation.optional]
+    schema = {"type": "object", "properties": fields, "required": required}
+    raw = {kind: {"schema": PHOTO} for kind in (IMAGES if operation.is_raw else ())}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}, **raw}}
 
 
-def _rename() -> Schema:
-    answers = {
-        "200": _content(
-            "Renamed.",
-            **{"text/plain": _TEXT, "application/json": _object({"name": _TEXT})},
-        )
-    }
-    problems = _problems(*_ANY, 400, 404, 408, 409, 413, 415, 422, 500, 504)
-    operation = _operation("rename", "Give a person another name.", answers | problems, [_name()])
-    new = {"type": "string", "minLength": 1, "maxLength": 200}
-    return operation | {"requestBody": _form({"name": new}, ["name"])}
+# Types
 
 
-def _photo() -> Schema:
-    picture: Schema = {}
-    kinds = {f"image/{kind}": picture for kind in ("jpeg", "png", "gif", "webp", "bmp", "tiff")}
-    answers = {"200": _content("As it was enrolled.", **kinds)}
-    number = _path("number", {"type": "integer", "minimum": 0})
-    problems = _problems(*_ANY, 400, 404, 405, 500)  # 405: a number below 0 is part of the name
-    return _operation("photo", "A photo of a person.", answers | problems, [_name(), number])
+class _Untitled(GenerateJsonSchema):
+    """Says no more than the names of fields do."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
 
-def _verify() -> Schema:
-    answers = {
-        "200": _content(
-            "Whether the largest face is that person's.",
-            **{
-                "text/plain": _TEXT | {"enum": ["same", "different", "undecided", "no-face"]},
-                "application/json": _ref("Verification"),
-            },
-        )
-    }
-    return {
-        "operationId": "verify",
-        "summary": "Is this that person?",
-        "parameters": [_name()],
-        "requestBody": _form({"inputFile": _files(1)}, ["inputFile"]),
-        "responses": answers | _problems(*_UPLOAD, 404, 408, 409, 410, 422, 500, 504),
-    }
+def _schemas(bodies: dict[str, type]) -> Schema:
+    """Of the types, and of those they are made of."""
+    fields: dict[str, Any] = {name: (type_, ...) for name, type_ in bodies.items()}
+    root = create_model("Bodies", __config__=ConfigDict(use_attribute_docstrings=True), **fields)
+    made: Schema = root.model_json_schema(
+        ref_template="#/components/schemas/{model}",
+        schema_generator=_Untitled,
+        mode="serialization",
+    )["$defs"]
+    return made
 
 
-def _readiness() -> Schema:
-    unready = _content(
-        "What is missing.", **{"text/plain": _TEXT, "application/json": _ref("Status")}
-    )
-    ready = _status("ready", "A photo can be served now.")
-    return ready | {"responses": ready["responses"] | {"503": unready}}
-
-
-def _status(name: str, summary: str) -> Schema:
-    answers = {"200": _content("Yes.", **{"text/plain": _TEXT, "application/json": _ref("Status")})}
-    return _operation(name, summary, answers | _problems(429))
-
-
-def _candidates() -> Schema:
-    return {
-        "name": "candidates",
-        "in": "query",
-        "description": "How many of the nearest people are listed for each face.",
-        "schema": {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": MOST_CANDIDATES,
-            "default": CANDIDATES,
-        },
-    }
-
-
-def _name() -> Schema:
-    return _path("name", {"type": "string", "minLength": 1, "maxLength": 200})
-
-
-# Schemas
-
-
-def _schemas() -> Schema:
-    outcome = {"enum": ["named", "unknown", "no-face"]}
-    count = {"type": "integer", "minimum": 0}
-    nullable = {"type": ["number", "null"]}
-    point = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
-    box = {"type": "array", "items": _NUMBER, "minItems": 4, "maxItems": 4}
-    face = _object(
-        {"name": _TEXT, "box": box, "landmarks": _list(point), "score": _NUMBER},
-        {
-            "distance": nullable,
-            "confidence": nullable,
-            "runner_up": {"type": ["string", "null"]},
-            "runner_up_distance": nullable,
-            "candidates": _list(_ref("Candidate")),
-            "hint": {"type": ["string", "null"]},
-            "visible": {"type": ["number", "null"]},
-            "reason": {"type": ["string", "null"]},
-        },
-    )
-    candidate = _object(
-        {"name": _TEXT, "distance": _NUMBER, "similarity": _NUMBER, "confidence": _NUMBER}
-    )
-    return {
-        "Face": face,
-        "Candidate": candidate,
-        "Answer": _object(
-            {
-                "task_id": _TEXT | {"pattern": _TASK_ID},
-                "key": _TEXT,
-                "stem": _TEXT,
-                "text": _TEXT,
-                "outcome": outcome,
-            },
-            {
-                "name": _TEXT,
-                "faces": _list(_ref("Face")),
-                "people": _list(_ref("SeenPerson")),
-                "video": _ref("Video"),
-                "left_out": count,
-                "frame": count,
-                "width": count,
-                "height": count,
-                "engine": _TEXT,
-                "request_id": _TEXT,
-                "finished_at": _NUMBER,
-                "seconds": _NUMBER,
-            },
-        ),
-        "SeenPerson": _object(
-            {
-                "name": _TEXT,
-                "known": {"type": "boolean"},
-                "confidence": _NUMBER,
-                "seconds": _NUMBER,
-                "frames": count,
-                "spans": _list(point),
-            },
-            {"crop": _TEXT},
-        ),
-        "Video": _object(
-            {
-                "container": _TEXT,
-                "codec": _TEXT,
-                "seconds": _NUMBER,
-                "frames_analyzed": count,
-                "complete": {"type": "boolean"},
-                "sheet": _TEXT,
-            },
-            {"frame_rate": nullable},
-        ),
-        "Pending": _object(
-            {"task_id": _TEXT, "outcome": {"const": "pending"}, "result": _TEXT},
-            {
-                "percent": {"type": ["integer", "null"]},
-                "time": _NUMBER,
-                "people": _list(_TEXT),
-                "frames_analyzed": count,
-                "at": _NUMBER,
-            },
-        ),
-        "People": _object({"people": _list(_object({"name": _TEXT, "photos": count}))}),
-        "Enrolment": _object(
-            {"name": _TEXT, "photos": count, "enrolled": count, "refused": _list(_ref("Refusal"))},
-            {"hint": {"const": "second-photo"}},
-        ),
-        "Refusal": _object({"index": count, "reason": _TEXT, "message": _TEXT}),
-        "Verification": _object(
-            {"name": _TEXT, "outcome": {"enum": ["same", "different", "undecided", "no-face"]}},
-            {"distance": _NUMBER, "threshold": nullable},
-        ),
-        "Status": _object({"status": _TEXT}, {"missing": _list(_TEXT)}),
-        "Problem": _object(
-            {
-                "type": _TEXT,
-                "title": _TEXT,
-                "status": {"type": "integer"},
-                "code": {"enum": sorted(STATUS)},
-                "detail": _TEXT,
-                "instance": _TEXT,
-            },
-            {"task_id": _TEXT, "refused": _list(_ref("Refusal"))},
-        ),
-    }
+def _ref(type_: type) -> Schema:
+    return {"$ref": f"#/components/schemas/{type_.__name__}"}

@@ -1,11 +1,13 @@
 """What operators and their machines ask: alive, ready, how much is outstanding."""
 
-from flask import Response, jsonify, request
+from flask import Response, current_app, jsonify
 
 from facerec_tasks.settings import Settings
 from webapp.http.openapi import document
-from webapp.http.rendering import render
-from webapp.http.request_head import RequestHead, of_environ
+from webapp.http.operation import Operation
+from webapp.http.request_head import RequestHead
+from webapp.http.responses import Document, Rendered, Unavailable
+from webapp.http.schemas import Status
 from webapp.http.spool import Spool
 from webapp.services.readiness import Readiness
 from webapp.services.task_client import TaskClient
@@ -24,28 +26,32 @@ class Operations:
 
     def __init__(self, settings: Settings, task_client: TaskClient, spool: Spool) -> None:
         self._task_client = task_client
+        self._description = ""
         self._readiness = Readiness(settings, task_client, spool.fault)
 
-    def healthz(self) -> Response:
-        """``GET /healthz``: this process answers. See :func:`alive`."""
-        kind, body = alive(of_environ(request.environ))
-        return Response(body, content_type=kind)
+    @Operation("alive", (429,))
+    def healthz(self) -> Rendered[Status]:
+        """``GET /healthz``: this process answers."""
+        return Rendered({"status": "ok"}, "ok")
 
-    def readyz(self) -> Response:
+    @Operation("ready", (429,))
+    def readyz(self) -> Rendered[Status] | Unavailable[Status]:
         """``GET /readyz``: it can serve a photo now, or what is missing."""
         missing = self._readiness.missing()
         if not missing:
-            return render({"status": "ready"}, "ready")
-        body = {"status": "not ready", "missing": list(missing)}
-        return render(body, "not ready: " + "; ".join(missing), status=503)
+            return Rendered({"status": "ready"}, "ready")
+        body: Status = {"status": "not ready", "missing": list(missing)}
+        return Unavailable(body, "not ready: " + "; ".join(missing))
 
     def in_flight(self) -> Response:
         """``GET /internal/in-flight``: accepted and not yet answered, per process."""
         return jsonify(self._task_client.in_flight.report())
 
-    def description(self) -> Response:
-        """``GET /openapi.json``: the API."""
-        return jsonify(document())
+    @Operation("describe", ())
+    def description(self) -> Document:
+        """``GET /openapi.json``: this description."""
+        self._description = self._description or current_app.json.dumps(document(current_app))
+        return Document(self._description)
 
     def metrics(self) -> Response:
         """``GET /metrics``: figures of all web processes of this machine."""

@@ -3,25 +3,25 @@
 import re
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
-from flask import Response, g, jsonify, request
+from flask import Response, g
 
 from facerec_tasks import logs
 from facerec_tasks.schemas import CANDIDATES, Answer
 from facerec_tasks.storage import layout
 from webapp.http import errors
 from webapp.http.errors import Problem
+from webapp.http.responses import Rendered
+from webapp.http.schemas import AnswerDocument, SeenPerson
 from webapp.http.uploads import stem
 
 url_prefix: ContextVar[str] = ContextVar("url_prefix", default="")
 """Path below which a proxy publishes the service; valid while a response is streamed, too."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_KINDS = ["text/plain", "application/json"]
-_PRIVATE = ("worker", "version", "history")
 
 
-def show(answer: Answer, candidates: int = CANDIDATES) -> Response:
+def show(answer: Answer, candidates: int = CANDIDATES) -> Rendered[AnswerDocument]:
     """The answer to a photo or video; raises the :class:`Problem` a refused one is.
 
     ``candidates``: how many people are listed for each face.
@@ -30,11 +30,11 @@ def show(answer: Answer, candidates: int = CANDIDATES) -> Response:
     if refusal is not None:
         raise refusal
     g.outcome = answer.outcome
-    return render(document(answer, candidates), f"{stem(answer.key)}:{answer.text}")
+    return Rendered(document(answer, candidates), f"{stem(answer.key)}:{answer.text}")
 
 
-def document(answer: Answer, candidates: int = CANDIDATES) -> dict[str, Any]:
-    """What programs get: every face of a photo, everybody in a video."""
+def document(answer: Answer, candidates: int = CANDIDATES) -> AnswerDocument:
+    """What programs get: the members of the type, no others."""
     name = stem(answer.key)
     faces = tuple(replace(face, candidates=face.candidates[:candidates]) for face in answer.faces)
     answer = replace(answer, faces=faces)
@@ -42,11 +42,12 @@ def document(answer: Answer, candidates: int = CANDIDATES) -> dict[str, Any]:
     if answer.video is not None:
         found["video"] = found["video"] | {"sheet": _address(answer.video.sheet)}
         found["people"] = [_with_address(person) for person in found.get("people", ())]
-    return {k: v for k, v in found.items() if k not in _PRIVATE}
+    shown = {k: v for k, v in found.items() if k in AnswerDocument.__annotations__}
+    return cast(AnswerDocument, shown)
 
 
-def _with_address(person: dict[str, Any]) -> dict[str, Any]:
-    return person | {"crop": _address(person["crop"])} if "crop" in person else person
+def _with_address(person: SeenPerson) -> SeenPerson:
+    return {**person, "crop": _address(person["crop"])} if "crop" in person else person
 
 
 def _address(name: str) -> str:
@@ -54,28 +55,12 @@ def _address(name: str) -> str:
     return f"{url_prefix.get()}/results/{name.removeprefix(layout.VIDEO)}"
 
 
-def render(body: dict[str, Any], text: str, status: int = 200) -> Response:
-    """``body`` as JSON or ``text``."""
-    if wants_json():
-        response = jsonify(body)
-    else:
-        response = Response(text, content_type="text/plain; charset=utf-8")
-    response.status_code = status
-    return response
-
-
 def problem(found: Problem) -> Response:
     """A problem document or one plain line."""
     g.outcome = found.code
-    response = render(found.document(logs.request_id.get()), found.line, found.status)
+    response = Rendered(found.document(logs.request_id.get()), found.line)
+    response.status_code = found.status
     if response.mimetype == "application/json":
         response.content_type = "application/problem+json"
     response.headers.update(found.headers)
     return response
-
-
-def wants_json() -> bool:
-    """By ``Accept``; text unless JSON is preferred."""
-    if "application/problem+json" in request.accept_mimetypes.values():
-        return True
-    return request.accept_mimetypes.best_match(_KINDS, default=_KINDS[0]) == _KINDS[1]

@@ -8,24 +8,29 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from flask import Response, g, request
+from flask import g, request
 from werkzeug.datastructures import FileStorage
 
 from facerec_tasks import logs
 from facerec_tasks.settings import Settings
 from webapp.http import errors, forms
-from webapp.http.errors import Problem
-from webapp.http.rendering import document, render, show, url_prefix
+from webapp.http.errors import Problem, ProblemDetails
+from webapp.http.operation import ANY, READ, UPLOAD, Operation, photos
+from webapp.http.parameters import CANDIDATES_OF_FACE, Flag
+from webapp.http.rendering import document, show, url_prefix
+from webapp.http.responses import AcceptedResponse, Jpeg, Lines, Rendered
+from webapp.http.schemas import TASK_ID, AnswerDocument, Cancelled, Pending
 from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
 
-NDJSON = "application/x-ndjson"
-_TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
+WAIT = Flag("wait", "0: answer 202 at once, with the address of the result.", default=True)
+_TASK_ID = re.compile(TASK_ID)
+PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
-_PENDING = {"Retry-After": "2"}
+_RETRY_AFTER = "2"
+_SOME = (*ANY, 404, 500)
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,29 @@ class PhotoViews:
         self._recognition = recognition
         self._task_client = task_client
 
-    def recognize(self) -> Response:
-        """``POST /``: the photo in the field ``inputFile``; answers who is on it.
+    @Operation(
+        "recognize",
+        UPLOAD,
+        parameters=(WAIT, CANDIDATES_OF_FACE),
+        headers=(
+            (
+                "Idempotency-Key",
+                "The same key with the same photo is one photo.",
+                f"^{_IDEMPOTENCY_KEY.pattern}$",
+            ),
+        ),
+        form={forms.FIELD: photos(100)},
+        text={"type": "string", "pattern": "^.+:.+$"},
+        has_task=True,
+    )
+    def recognize(self) -> Rendered[AnswerDocument] | Lines | AcceptedResponse[Pending]:
+        """``POST /``: who is on this photo, or in this video?
 
-        ``?candidates=k`` lists the k nearest people of each face; ``?wait=0`` answers 202 with the
-        address of the result. Several photos are answered in lines of JSON, each as soon as it is
-        known.
+        A video that takes longer than the request waits is answered 504 with the id of its result.
+        Several photos are answered in lines of JSON, each as soon as it is known.
         """
         deadline = time.monotonic() + self._settings.answer_timeout
-        wait, candidates = forms.flag("wait", default=True), forms.candidates()
+        wait, candidates = WAIT(), CANDIDATES_OF_FACE()
         if self._task_client.refuses_work:
             raise errors.retry_later("stopping", "this process stops; try again")
         with ExitStack() as places:
@@ -72,15 +91,21 @@ class PhotoViews:
                 return show(answer, candidates)
         return self._pending(accepted)
 
-    def result(self, task_id: str) -> Response:
-        """``GET /results/<id>``: the answer on record; 202 while it is to come.
+    @Operation(
+        "result",
+        (*READ, 410, 415, 422),
+        parameters=(CANDIDATES_OF_FACE,),
+        has_task=True,
+    )
+    def result(self, task_id: str) -> Rendered[AnswerDocument] | AcceptedResponse[Pending]:
+        """``GET /results/<id>``: the answer of a task; 202 while it is to come.
 
         404 for an id this system gave to nobody: ids are given with 202, 504 and in answers. While
         another process waits for the task, its id is not known here yet.
         """
         if not _TASK_ID.fullmatch(task_id):
             raise Problem("result-unknown", "not the id of a task")
-        candidates = forms.candidates()
+        candidates = CANDIDATES_OF_FACE()
         g.task_id = task_id
         answer = self._recognition.result(task_id)
         if answer is not None:
@@ -89,10 +114,11 @@ class PhotoViews:
             return _not_yet(task_id, self._recognition.progress(task_id))
         raise _unknown()
 
-    def cancel(self, task_id: str) -> Response:
-        """``DELETE /results/<id>``: nobody wants the answer any more.
+    @Operation("cancel", (*_SOME, 409), text={"const": "cancelled"}, has_task=True)
+    def cancel(self, task_id: str) -> Rendered[Cancelled]:
+        """``DELETE /results/<id>``: cancel a task that has no answer yet.
 
-        A video that is looked at ends within seconds; an answer that is there stays: 409.
+        The analysis of a video stops within seconds. An answer that is there stays: 409.
         """
         if not _TASK_ID.fullmatch(task_id):
             raise _unknown()
@@ -102,16 +128,17 @@ class PhotoViews:
                 raise _unknown()
         except AnsweredAlready as error:
             raise Problem("answered-already", "there is an answer already") from error
-        return render({"task_id": task_id, "outcome": "cancelled"}, "cancelled")
+        return Rendered({"task_id": task_id, "outcome": "cancelled"}, "cancelled")
 
-    def picture(self, task_id: str, picture: str) -> Response:
-        """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: who is seen in a video."""
-        if not _TASK_ID.fullmatch(task_id) or not _PICTURE.fullmatch(picture):
+    @Operation("picture", _SOME)
+    def picture(self, task_id: str, picture: str) -> Jpeg:
+        """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: somebody in a video, or everybody."""
+        if not _TASK_ID.fullmatch(task_id) or not PICTURE.fullmatch(picture):
             raise _unknown()
         found = self._recognition.picture(task_id, picture)
         if found is None:
             raise _unknown()
-        return Response(found, content_type="image/jpeg")
+        return Jpeg(found)
 
     # One photo
 
@@ -120,7 +147,7 @@ class PhotoViews:
         upload = forms.read_any(file, settings.max_upload_bytes, settings.max_video_upload_bytes)
         return self._recognition.accept(upload, idempotency_key)
 
-    def _pending(self, accepted: Accepted) -> Response:
+    def _pending(self, accepted: Accepted) -> AcceptedResponse[Pending]:
         self._recognition.leave(accepted)
         return _not_yet(accepted.task_id)
 
@@ -133,14 +160,14 @@ class PhotoViews:
         deadline: float,
         places: ExitStack,
         candidates: int,
-    ) -> Response:
+    ) -> Lines:
         """Takes a place for each photo, stores all, and answers while the answers come."""
         for _ in files[1:]:
             places.enter_context(self._task_client.admission_slot())
         turns = [self._turn(*one) for one in enumerate(files)]
         forms.drop_body()
         lines = self._lines(turns, wait, deadline, forms.client_gone(), candidates)
-        response = Response(lines, content_type=NDJSON, headers={"X-Accel-Buffering": "no"})
+        response = Lines(lines, headers={"X-Accel-Buffering": "no"})
         # Kept until the response is closed, also when the client leaves before it begins.
         response.call_on_close(places.pop_all().close)
         return response
@@ -182,7 +209,8 @@ class PhotoViews:
             return {}
         except Exception as error:  # noqa: BLE001 - as above
             found = errors.of_exception(error) or errors.internal(error)
-            return {"index": turn.index, **found.document(logs.request_id.get())}
+            refused: ProblemDetails = found.document(logs.request_id.get())
+            return {"index": turn.index, **refused}
 
     def _answered(
         self,
@@ -191,7 +219,7 @@ class PhotoViews:
         deadline: float,
         gone: Callable[[], bool],
         candidates: int,
-    ) -> dict[str, Any]:
+    ) -> AnswerDocument | Pending:
         if turn.problem or turn.accepted is None:
             raise turn.problem or Problem("internal", "neither accepted nor refused")
         if not wait:
@@ -208,15 +236,15 @@ def _unknown() -> Problem:
     return Problem("result-unknown", "no such result")
 
 
-def _not_yet(task_id: str, progress: dict[str, Any] | None = None) -> Response:
+def _not_yet(task_id: str, progress: dict[str, Any] | None = None) -> AcceptedResponse[Pending]:
     where = _where(task_id)
-    body = {**(progress or {}), **_pending_document(task_id)}
-    response = render(body, f"pending: {where}", status=202)
-    response.headers.update({"Location": where, **_PENDING})
+    body = cast(Pending, {**(progress or {}), **_pending_document(task_id)})
+    response = AcceptedResponse(body, f"pending: {where}")
+    response.headers.update({"Location": where, "Retry-After": _RETRY_AFTER})
     return response
 
 
-def _pending_document(task_id: str) -> dict[str, Any]:
+def _pending_document(task_id: str) -> Pending:
     return {"task_id": task_id, "outcome": "pending", "result": _where(task_id)}
 
 

@@ -1,6 +1,7 @@
 """Our values as Rekognition's structures: ratios of the picture, percentages, its reasons."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from facerec_tasks.recognition.gallery import identifiers
@@ -18,6 +19,7 @@ _REASONS = {
 }
 
 Structure = dict[str, Any]
+Members = Mapping[str, Any]
 
 
 def face(record: FaceRecord, person: PersonRecord) -> Structure:
@@ -38,7 +40,7 @@ def match(found: Structure) -> Structure:
     return {"Similarity": found["similarity"], "Face": face}
 
 
-def detail(seen: Structure, picture: Structure) -> Structure:
+def detail(seen: Members, picture: Members) -> Structure:
     """``FaceDetail`` and ``ComparedFace`` of a face on a photo."""
     width, height = picture["width"], picture["height"]
     return {
@@ -55,7 +57,7 @@ def detail(seen: Structure, picture: Structure) -> Structure:
     }
 
 
-def bounding_box(seen: Structure, picture: Structure) -> Structure:
+def bounding_box(seen: Members, picture: Members) -> Structure:
     """``BoundingBox`` of a face on a photo."""
     return _box(FaceBox.of_pixels(seen["box"], seen["score"], picture["width"], picture["height"]))
 

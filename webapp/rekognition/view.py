@@ -3,6 +3,7 @@
 https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 """
 
+import functools
 import json
 import logging
 from collections.abc import Callable
@@ -59,7 +60,12 @@ class RekognitionView:
 
     def or_else(self, view: Callable[[], Response]) -> Callable[[], Response]:
         """A view that answers Rekognition's requests, and leaves others to ``view``."""
-        return lambda: self.answer() if is_rekognition() else view()
+
+        @functools.wraps(view)
+        def either() -> Response:
+            return self.answer() if is_rekognition() else view()
+
+        return either
 
     def answer(self) -> Response:
         """The answer to this request, errors included."""

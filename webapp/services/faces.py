@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NewType
+from typing import NewType, cast
 
+from webapp.http.schemas import Compared, Detected, Embedded, Searched
 from webapp.services.people import Reply, Wait, WorkerRequests
 
 Source = NewType("Source", tuple[object, ...])
@@ -28,21 +29,23 @@ class FaceService:
             del photo  # whoever waits for a worker holds no photo
             yield Source(("upload", upload, 0))
 
-    def detect(self, photo: Source, wait: Wait) -> Reply:
+    def detect(self, photo: Source, wait: Wait) -> Detected:
         """Its faces."""
-        return self._workers.ask("detect", (photo,), wait)
+        return cast(Detected, self._workers.ask("detect", (photo,), wait))
 
-    def embed(self, photo: Source, wait: Wait) -> Reply:
+    def embed(self, photo: Source, wait: Wait) -> Embedded:
         """Its faces with their embeddings."""
-        return self._workers.ask("embed", (photo, wait.collection), wait)
+        return cast(Embedded, self._workers.ask("embed", (photo, wait.collection), wait))
 
-    def compare(self, source: Source, target: Source, wait: Wait) -> Reply:
+    def compare(self, source: Source, target: Source, wait: Wait) -> Compared:
         """The faces of ``target``, each with its distance to the largest of ``source``."""
-        return self._workers.ask("compare", (source, target, wait.collection), wait)
+        return cast(Compared, self._workers.ask("compare", (source, target, wait.collection), wait))
 
-    def search(self, photo: Source, limit: int, threshold: float | None, wait: Wait) -> Reply:
+    def search(self, photo: Source, limit: int, threshold: float | None, wait: Wait) -> Searched:
         """Its faces, each with the nearest people."""
-        return self._workers.ask("search", (photo, wait.collection, limit, threshold), wait)
+        return cast(
+            Searched, self._workers.ask("search", (photo, wait.collection, limit, threshold), wait)
+        )
 
     def search_faces(self, photo: Source, limit: int, least: float, wait: Wait) -> Reply:
         """The enrolled faces most like the largest one of a photo; ``least`` similarity."""

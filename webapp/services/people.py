@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from celery.utils import uuid
 from celery_sqs.errors import ResponseQueueLost
@@ -20,6 +20,7 @@ from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.storage.uploads import BY_KEY, Uploads
 from webapp.http.errors import STATUS, Problem, retry_later
+from webapp.http.schemas import Enrolled, PersonSummary, Undone, Verified
 from webapp.http.uploads import Upload
 from webapp.services.enrolled_people import EnrolledPeople
 from webapp.services.task_client import TaskClient, never_gone
@@ -107,14 +108,14 @@ class PeopleService:
 
     def enrol(
         self, person: str, photos: Sequence[Upload], strict: bool, wait: Wait, new_name: str = ""
-    ) -> Reply:
+    ) -> Enrolled:
         """Enrols photos of one person; what is known already is not added again.
 
         ``person`` is an id or a name; an id nobody has makes a person called ``new_name``.
         """
         with self._workers.upload(*(photo.data for photo in photos)) as upload:
             arguments = (person, upload, len(photos), strict, wait.collection, new_name)
-            return self._workers.change("enrol", arguments, wait)
+            return cast(Enrolled, self._workers.change("enrol", arguments, wait))
 
     def forget(self, person: str, wait: Wait) -> None:
         """Forgets a person and every photo of theirs."""
@@ -125,34 +126,41 @@ class PeopleService:
         with self._listed(faces) as upload:
             return self._workers.change("forget_faces", (upload, wait.collection), wait)
 
-    def rename(self, person: str, new: str, wait: Wait, *, unique: bool = False) -> Reply:
+    def rename(self, person: str, new: str, wait: Wait, *, unique: bool = False) -> PersonSummary:
         """Gives a person another name; with ``unique`` it must be nobody else's."""
-        return self._workers.change("rename", (person, new, wait.collection, unique), wait)
+        return cast(
+            PersonSummary,
+            self._workers.change("rename", (person, new, wait.collection, unique), wait),
+        )
 
-    def merge(self, person: str, other: str, wait: Wait) -> Reply:
+    def merge(self, person: str, other: str, wait: Wait) -> PersonSummary:
         """Gives ``person`` the faces of ``other``, who is gone."""
-        return self._workers.change("merge", (person, other, wait.collection), wait)
+        return cast(
+            PersonSummary, self._workers.change("merge", (person, other, wait.collection), wait)
+        )
 
-    def move(self, faces: Sequence[str], person: str, wait: Wait) -> Reply:
+    def move(self, faces: Sequence[str], person: str, wait: Wait) -> PersonSummary:
         """Gives faces to another person."""
         with self._listed(faces) as upload:
             arguments = (upload, person, "", wait.collection)
-            return self._workers.change("move_faces", arguments, wait)
+            return cast(PersonSummary, self._workers.change("move_faces", arguments, wait))
 
-    def split(self, faces: Sequence[str], name: str, wait: Wait) -> Reply:
+    def split(self, faces: Sequence[str], name: str, wait: Wait) -> PersonSummary:
         """Makes faces a person of their own."""
         with self._listed(faces) as upload:
             arguments = (upload, new_id(), name, wait.collection)
-            return self._workers.change("move_faces", arguments, wait)
+            return cast(PersonSummary, self._workers.change("move_faces", arguments, wait))
 
-    def undo(self, wait: Wait) -> Reply:
+    def undo(self, wait: Wait) -> Undone:
         """Makes the collection what it was before its last change."""
-        return self._workers.change("undo", (wait.collection,), wait)
+        return cast(Undone, self._workers.change("undo", (wait.collection,), wait))
 
-    def verify(self, person: str, photo: Upload, wait: Wait) -> Reply:
+    def verify(self, person: str, photo: Upload, wait: Wait) -> Verified:
         """Whether that person is on the photo."""
         with self._workers.upload(photo.data) as upload:
-            return self._workers.ask("verify", (person, upload, wait.collection), wait)
+            return cast(
+                Verified, self._workers.ask("verify", (person, upload, wait.collection), wait)
+            )
 
     def _listed(self, faces: Sequence[str]) -> AbstractContextManager[str]:
         return self._workers.upload(json.dumps(list(faces)).encode())

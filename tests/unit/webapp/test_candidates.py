@@ -4,8 +4,8 @@ import pytest
 from flask import Flask
 
 from facerec_tasks.schemas import Answer, Candidate, Face
-from webapp.http import forms
 from webapp.http.errors import Problem
+from webapp.http.parameters import CANDIDATES_OF_FACE
 from webapp.http.rendering import document
 
 NEAREST = tuple(Candidate(f"p{n}", n / 10, 50.0, 0.1) for n in range(10))
@@ -20,19 +20,19 @@ ANSWER = Answer(
 @pytest.mark.parametrize(
     ("query", "count"), [("", 3), ("?candidates=1", 1), ("?candidates=10", 10)]
 )
-def test_so_many_are_listed(query: str, count: int) -> None:
+def test_candidates_parameter_limits_the_list(query: str, count: int) -> None:
     with Flask("test").test_request_context(f"/{query}"):
-        shown = document(ANSWER, forms.candidates())
+        shown = document(ANSWER, CANDIDATES_OF_FACE())
     (face,) = shown["faces"]
     assert [one["name"] for one in face["candidates"]] == [f"p{n}" for n in range(count)]
     assert face["hint"] == "second-photo"
 
 
 @pytest.mark.parametrize("given", ["0", "11", "-1", "x", "", "1.0", "٣", "9" * 5000])
-def test_other_numbers_are_refused(given: str) -> None:
+def test_candidates_parameter_refuses_other_numbers(given: str) -> None:
     request = Flask("test").test_request_context("/", query_string={"candidates": given})
     with request, pytest.raises(Problem) as refused:
-        forms.candidates()
+        CANDIDATES_OF_FACE()
     assert refused.value.code == "bad-request"
 
 

@@ -1,12 +1,16 @@
 import re
-from pathlib import Path
+from dataclasses import fields
 
+import pytest
+from flask import Flask
 from openapi_spec_validator import validate
 
+from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import Settings
 from webapp.http.application import create_app
 from webapp.http.errors import STATUS
 from webapp.http.openapi import document
+from webapp.http.operation import Schema
 from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
 from webapp.services.task_client import TaskClient
@@ -24,23 +28,45 @@ NOT_OF_THE_API = {
 """Figures for machines, and pages for people; so is ``GET /``."""
 
 
-def test_openapi_document_is_valid() -> None:
-    validate(document())
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    settings = Settings(state_dir=tmp_path_factory.mktemp("state"), access="open")
+    return create_app(settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None)))
 
 
-def test_openapi_covers_every_route(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path, access="open")
-    app = create_app(settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None)))
+@pytest.fixture(scope="module")
+def described(app: Flask) -> Schema:
+    return document(app)
+
+
+def test_openapi_document_is_valid(described: Schema) -> None:
+    validate(described)
+
+
+def test_openapi_covers_every_route(app: Flask, described: Schema) -> None:
     served = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    described = {(path, method) for path, item in document()["paths"].items() for method in item}
+    found = {(path, method) for path, item in described["paths"].items() for method in item}
     pages = {one for one in served if one[0] in NOT_OF_THE_API} | {("/", "get")}
-    assert described == served - pages
+    assert found == served - pages
 
 
-def test_openapi_lists_every_error_code() -> None:
-    told = document()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
-    assert told == sorted(STATUS)
+def test_openapi_operation_ids_are_unique(described: Schema) -> None:
+    ids = [one["operationId"] for item in described["paths"].values() for one in item.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_openapi_lists_every_error_code(described: Schema) -> None:
+    problem = described["components"]["schemas"]["ProblemDetails"]
+    assert problem["properties"]["code"]["enum"] == sorted(STATUS)
+
+
+def test_openapi_answer_has_the_members_of_a_record(described: Schema) -> None:
+    """A member added to the record is described, or named here as one that is not shown."""
+    kept_back = {"version", "worker", "history", "code", "detail"}
+    recorded = {field.name for field in fields(Answer)}
+    shown = set(described["components"]["schemas"]["AnswerDocument"]["properties"])
+    assert shown == recorded - kept_back | {"stem", "text"}
