@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from autoscale.backoff import Backoff
 from autoscale.decisions import DecisionLog, record
 from autoscale.drain import LONG_TASK, CancelConsumers, DrainTracker
 from autoscale.estimator import Estimator
@@ -47,6 +46,7 @@ from autoscale.signals import (
 )
 from autoscale.state import StateStore
 from autoscale.step_schedule import WATCH, WORKING, StepSchedule
+from facerec_tasks.backoff import Backoff
 from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.logs import configure, request_id
 from facerec_tasks.settings import Settings, get_settings

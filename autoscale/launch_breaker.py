@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection
 
-from autoscale.backoff import Backoff
+from facerec_tasks.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from autoscale.backoff import Backoff
 from autoscale.fleet import AWS_CALL_ERRORS, Fleet, InsufficientCapacity, names_due
 from autoscale.launcher import Launcher
 from autoscale.model import InstanceState, Machine, ScalingPlan
 from autoscale.reconciler import StateReconciler
+from facerec_tasks.backoff import Backoff
 from facerec_tasks.errors import Unavailable
 
 logger = logging.getLogger(__name__)

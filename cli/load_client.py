@@ -12,16 +12,17 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from cli.workload import Workload
+from facerec_tasks.backoff import Backoff
 
 CONNECT_TIMEOUT = 10
 READ_TIMEOUT = 150
 """Seconds; above the web tier's own deadline, so that its 504 is seen."""
 
-ATTEMPTS = 24
+ATTEMPTS = 32
 """Some 60 s in all: longer than the claim of a killed web process on an idempotency key lasts."""
 EARLY = 60.0
 """Seconds: a 504 before that comes from a web tier that stops, not from a deadline."""
-RETRY_PAUSE, MAX_PAUSE = 0.1, 3.0
+RETRY_PAUSE, MAX_PAUSE = 0.2, 3.0
 """Seconds."""
 
 
@@ -89,6 +90,7 @@ class LoadClient:
         idempotency key makes the next attempt the same request."""
         fields = {"inputFile": (photo.name, photo.read_bytes(), "application/octet-stream")}
         headers = {**self._headers, "Idempotency-Key": uuid.uuid4().hex}
+        pauses = Backoff(RETRY_PAUSE, MAX_PAUSE)
         for attempt in range(1, ATTEMPTS + 1):
             began = time.monotonic()
             try:
@@ -100,7 +102,7 @@ class LoadClient:
                 took = time.monotonic() - began
                 if attempt == ATTEMPTS or not _is_restart(reply, took):
                     return self._read(reply)
-            time.sleep(min(RETRY_PAUSE * 2**attempt, MAX_PAUSE))
+            time.sleep(pauses.failed(time.monotonic()))
         raise AssertionError("the last attempt returns")
 
     @staticmethod

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from celery_sqs import ProcessSlot
 from facerec_tasks import logs
 from facerec_tasks import settings as configuration
+from facerec_tasks.backoff import Backoff
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
 
@@ -71,15 +72,14 @@ def _prepare(task_client: Any) -> None:
     photo from a load balancer, so this is tried until AWS is there."""
     from webapp.process import tune_collector
 
-    pause = 1.0
+    pauses = Backoff(1.0, MAX_PREPARE_PAUSE)
     while True:
         try:
             task_client.start()
             return tune_collector()
         except AwsError as error:
             logging.getLogger("webapp").warning("no response queue yet: %s", error)
-        time.sleep(pause)
-        pause = min(2 * pause, MAX_PREPARE_PAUSE)
+        time.sleep(pauses.failed(time.monotonic()))
 
 
 def _url(listening: socket.socket) -> str:

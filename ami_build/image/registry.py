@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from autoscale.backoff import Backoff
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client, translated
+from facerec_tasks.backoff import Backoff
 from facerec_tasks.errors import ConfigurationError, FacerecError, Unavailable
 from facerec_tasks.settings import Settings
 

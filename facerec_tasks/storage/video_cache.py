@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+from facerec_tasks.atomic_file import replacing
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.storage.buckets import PhotoBucket
@@ -34,20 +35,17 @@ class VideoCache:
             return path
         self._folder.mkdir(parents=True, exist_ok=True)
         self._tidy()
-        part = path.with_suffix(f".{os.getpid()}")
         try:
-            with part.open("wb") as file:
-                size = self._photos.download(key, version, file, self._allowed())
-            if size > self._most:
-                message = f"The video has more than {self._most} bytes."
-                raise Rejected(RejectionCode.TOO_LARGE, message)
-            if size != part.stat().st_size:
-                raise Unavailable(f"no room on this disk for a video of {size} bytes")
-            part.replace(path)
+            with replacing(path) as part:
+                with part.open("wb") as file:
+                    size = self._photos.download(key, version, file, self._allowed())
+                if size > self._most:
+                    message = f"The video has more than {self._most} bytes."
+                    raise Rejected(RejectionCode.TOO_LARGE, message)
+                if size != part.stat().st_size:
+                    raise Unavailable(f"no room on this disk for a video of {size} bytes")
         except OSError as error:
             raise Unavailable(f"the video cannot be kept on this disk: {error}") from error
-        finally:
-            part.unlink(missing_ok=True)
         return path
 
     def forget(self, task_id: str) -> None:

@@ -11,7 +11,6 @@ from the same weights by the same recipe is left alone, so running this again co
 import argparse
 import hashlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx.onnx_cpp2py_export.checker import ValidationError
 
+from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.recognition.conversion import facenet_weights, networks, quantization
 from facerec_tasks.recognition.conversion.checkpoint import read_torch
 from facerec_tasks.recognition.conversion.dlib_weights import read_dlib
@@ -152,7 +152,7 @@ def _ensure_one(out: Path, network: Network, weights: Path | None) -> Path | Non
     except (AttributeError, IndexError, KeyError, TypeError, ValidationError) as error:
         # What a checkpoint of another network runs into first.
         raise CheckpointError(f"{source} holds another network: {error!r}") from error
-    _write(path, model.SerializeToString())
+    write_atomically(path, model.SerializeToString())
     return path
 
 
@@ -181,13 +181,6 @@ def _metadata(path: Path) -> dict[str, str] | None:
     except (OSError, DecodeError):
         return None
     return {entry.key: entry.value for entry in model.metadata_props}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, also when two processes convert at once."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(data)
-    partial.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -229,7 +222,7 @@ def _int8(out: Path, photos: Path, *, force: bool) -> Path:
     if against and not force:
         raise quantization.Worse(f"not kept: {against} (--force keeps it all the same)")
     path = out / f"{network_name('resnet128', tried.precision)}.onnx"
-    _write(path, tried.network)
+    write_atomically(path, tried.network)
     return path
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
+from facerec_tasks.atomic_file import replacing
+
 FILE_NAME = "20180402-114759-vggface2.pt"
 URL = f"https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/{FILE_NAME}"
 SHA256 = "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b"
@@ -55,13 +57,11 @@ def fetch(path: Path, url: str = URL, sha256: str = SHA256) -> None:
 
     Raises :class:`WeightsMissing`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        digest = _download(url, partial, _Bar(path.name))
-        if digest != sha256:
-            raise WeightsMissing(f"{url} sent another file: its SHA-256 is {digest}")
-        partial.replace(path)
+        with replacing(path) as partial:
+            digest = _download(url, partial, _Bar(path.name))
+            if digest != sha256:
+                raise WeightsMissing(f"{url} sent another file: its SHA-256 is {digest}")
     except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors
         raise WeightsMissing(
             f"cannot fetch FaceNet's weights from {url}: {error}\n"
@@ -69,8 +69,6 @@ def fetch(path: Path, url: str = URL, sha256: str = SHA256) -> None:
             "name it: --weights FILE.\n"
             "The engine resnet128 needs no download."
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _download(url: str, path: Path, progress: Callable[[int, int], None]) -> str:
