@@ -39,18 +39,18 @@ def test_a_few_failures_between_successes_do_not_open_it() -> None:
 
 
 def test_open_it_lets_one_through_after_each_pause() -> None:
+    begin = time.monotonic()
     breaker = opened()
-    for _ in range(2):
-        begin = time.monotonic()
+    for number in (1, 2):
         assert breaker.admit(7, never) == 1
-        assert time.monotonic() - begin >= 0.09
+        assert time.monotonic() - begin >= 0.09 * number
 
 
 def test_the_pause_doubles_up_to_the_longest() -> None:
     breaker = opened()
+    begin = time.monotonic()
     for _ in range(5):
         breaker.failed()
-    begin = time.monotonic()
     breaker.admit(1, never)
     assert 0.19 <= time.monotonic() - begin < 5
 
