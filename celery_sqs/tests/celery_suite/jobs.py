@@ -22,8 +22,8 @@ from celery_suite.servers import HOST, aws_server, redis_server
 
 REDIS, SQS = "redis", "sqs"
 BROKERS = (REDIS, SQS)
-TEST_TIMEOUT = 60
-"""Seconds a test may take."""
+TEST_TIMEOUT = 180
+"""Seconds a test may take; some take 80."""
 JOB_TIMEOUT = 3600.0
 TRANSPORT = "celery_sqs:Transport"
 BACKEND = "celery_sqs:ResponseQueueBackend"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery.exceptions import ChordError
+from celery.utils.functional import regen
 from celery_sqs._results import chords as module
 from celery_sqs._results.chords import Chords
 from celery_sqs._stores.store import ResultStore
@@ -25,7 +26,7 @@ class Recorder:
         self.failed: list[Exception] = []
         self.chords = Chords(self.app, self.store, lambda body, error: self.failed.append(error))
         self.body = self.app.signature("total", task_id="body-1")
-        self.chords.start(self.app.GroupResult(GROUP, list(map(self.app.AsyncResult, self.parts))))
+        self.chords.start(GROUP, list(map(self.app.AsyncResult, self.parts)))
         self.chords.set_size(GROUP, parts)
 
     @property
@@ -118,3 +119,21 @@ def test_when_every_holder_dies_the_body_fails(
     for part in recorder.parts:
         recorder.end(part)
     assert isinstance(recorder.failed[0], ChordError)
+
+
+def test_a_generated_header_is_remembered_before_its_last_part(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, 3)
+    yielded: list[str] = []
+
+    def generate() -> Any:
+        for part in recorder.parts:
+            yielded.append(part)
+            yield recorder.app.AsyncResult(part)
+
+    recorder.chords.start(GROUP, regen(generate()))
+    assert yielded == []
+    recorder.chords.set_size(GROUP, 3)
+    for part in recorder.parts:
+        recorder.end(part)
+    assert recorder.store.driver.marks(GROUP) == {"done"}
+    assert recorder.failed == []

@@ -18,7 +18,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -27,6 +27,8 @@ from celery import states
 from celery.canvas import maybe_signature
 from celery.exceptions import ChordError
 from celery.result import GroupResult
+from celery.utils.functional import _regen as regen_type
+from kombu.utils.functional import LRUCache
 
 from celery_sqs import _runtime
 from celery_sqs._stores.store import Meta, ResultStore
@@ -39,6 +41,8 @@ Measured by whoever waits, so that clocks need not agree."""
 RENEWALS = 3
 CLAIM_POLL = 0.5
 MAX_CLAIMS = 8
+MAX_GENERATED = 1000
+"""Headers that are generated at once; one whose sending failed is remembered until then."""
 DIGEST = 12
 """Hexadecimal digits that stand for a task id in a mark: among 10,000 parts two are alike with a
 probability of 2e-7."""
@@ -53,18 +57,30 @@ class Chords:
         self._app = app
         self._store = store
         self._fail = fail
+        self._generated = LRUCache(limit=MAX_GENERATED)
+        """Headers that are being generated, by group id."""
 
-    def start(self, header: GroupResult) -> None:
+    def start(self, group_id: str, parts: Sequence[Any]) -> None:
         """Remembers the header's tasks in their order, before any of them is sent.
 
-        A frozen chord may be applied again: that is a new run, and what the last one left is gone.
+        Those of a generator are sent as it yields them, and remembered before the last of them. A
+        frozen chord may be applied again: that is a new run, and what the last one left is gone.
         """
         driver = self._store.driver
-        driver.remove(header.id, driver.marks(header.id))
-        self._store.backend._save_group(header.id, header)
+        driver.remove(group_id, driver.marks(group_id))
+        if isinstance(parts, regen_type):
+            self._generated[group_id] = parts
+        else:
+            self._save(group_id, parts)
+
+    def _save(self, group_id: str, parts: Sequence[Any]) -> None:
+        self._store.backend._save_group(group_id, self._app.GroupResult(group_id, list(parts)))
 
     def set_size(self, group_id: str, size: int) -> None:
         """Says how many parts there are, before the last of them is sent."""
+        generated = self._generated.pop(group_id, None)
+        if generated is not None:
+            self._save(group_id, generated)
         driver, mark = self._store.driver, f"size/{size}"
         marks = driver.add(group_id, mark)
         driver.remove(group_id, [m for m in marks if m.startswith("size/") and m != mark])

@@ -160,7 +160,7 @@ class StoredResultsMixin:
 
     def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:
         self.ensure_chords_allowed()
-        self._chords.start(self.app.GroupResult(*header_result_args))
+        self._chords.start(*header_result_args[:2])
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         self._chords.set_size(group_id, chord_size)
