@@ -10,6 +10,7 @@ sent twice all the same (its sender died, or was frozen, between that look and i
 one task that was delivered twice.
 
 Marks: ``size/<n>``, ``part/<task>``, ``more/<task>`` for a task added to a running chord,
+``generated`` for a header that is a generator, ``at/<index>/<task>`` for a part of such a one,
 ``claim/<n>`` for the n-th claim, ``alive/<n>/<k>`` for its k-th renewal, ``done``. See
 :mod:`celery_sqs._stores.driver`.
 """
@@ -28,7 +29,6 @@ from celery.canvas import maybe_signature
 from celery.exceptions import ChordError
 from celery.result import GroupResult
 from celery.utils.functional import _regen as regen_type
-from kombu.utils.functional import LRUCache
 
 from celery_sqs import _runtime
 from celery_sqs._stores.store import Meta, ResultStore
@@ -41,8 +41,7 @@ Measured by whoever waits, so that clocks need not agree."""
 RENEWALS = 3
 CLAIM_POLL = 0.5
 MAX_CLAIMS = 8
-MAX_GENERATED = 1000
-"""Headers that are generated at once; one whose sending failed is remembered until then."""
+GENERATED = "generated"
 DIGEST = 12
 """Hexadecimal digits that stand for a task id in a mark: among 10,000 parts two are alike with a
 probability of 2e-7."""
@@ -57,30 +56,23 @@ class Chords:
         self._app = app
         self._store = store
         self._fail = fail
-        self._generated = LRUCache(limit=MAX_GENERATED)
-        """Headers that are being generated, by group id."""
 
     def start(self, group_id: str, parts: Sequence[Any]) -> None:
         """Remembers the header's tasks in their order, before any of them is sent.
 
-        Those of a generator are sent as it yields them, and remembered before the last of them. A
-        frozen chord may be applied again: that is a new run, and what the last one left is gone.
+        Those of a generator are sent as it yields them, and say themselves who they are. A frozen
+        chord may be applied again: that is a new run, and what the last one left is gone.
         """
         driver = self._store.driver
         driver.remove(group_id, driver.marks(group_id))
         if isinstance(parts, regen_type):
-            self._generated[group_id] = parts
+            driver.add(group_id, GENERATED)
         else:
-            self._save(group_id, parts)
-
-    def _save(self, group_id: str, parts: Sequence[Any]) -> None:
-        self._store.backend._save_group(group_id, self._app.GroupResult(group_id, list(parts)))
+            header = self._app.GroupResult(group_id, list(parts))
+            self._store.backend._save_group(group_id, header)
 
     def set_size(self, group_id: str, size: int) -> None:
         """Says how many parts there are, before the last of them is sent."""
-        generated = self._generated.pop(group_id, None)
-        if generated is not None:
-            self._save(group_id, generated)
         driver, mark = self._store.driver, f"size/{size}"
         marks = driver.add(group_id, mark)
         driver.remove(group_id, [m for m in marks if m.startswith("size/") and m != mark])
@@ -93,10 +85,16 @@ class Chords:
             self._store.backend._save_group(group_id, saved["result"])
         self._store.driver.add(group_id, f"more/{_short(result.id)}")
 
-    def part_returned(self, task_id: str, group_id: str, body: Any) -> None:
-        """A header task has ended and its result is stored. ``body``: the request's ``chord``."""
+    def part_returned(self, task_id: str, group_id: str, body: Any, index: int | None) -> None:
+        """A header task has ended and its result is stored.
+
+        ``body`` is the request's ``chord``, ``index`` its ``group_index``.
+        """
         mark = f"part/{_short(task_id)}"
         marks = self._store.driver.add(group_id, mark)
+        if GENERATED in marks:
+            mark = f"at/{index or 0}/{task_id}"
+            marks = self._store.driver.add(group_id, mark)
         if "done" in marks:  # a copy that comes after everything
             self._store.driver.remove(group_id, [mark])
         elif is_complete(marks):
@@ -203,12 +201,20 @@ class Chords:
 
         Raises :class:`celery.exceptions.ChordError` for the first that failed.
         """
-        saved = self._store.backend._restore_group(group_id)
-        if saved is None:
-            raise ChordError(f"GroupResult {group_id} no longer exists")
-        ids = list(dict.fromkeys(_task_ids(saved["result"])))
+        header = self._header(group_id)
+        ids = list(dict.fromkeys(_task_ids(header)))
         metas = dict(zip(ids, self._read_all(ids), strict=True))
-        return [_value(part, metas) for part in saved["result"].results]
+        return [_value(part, metas) for part in header.results]
+
+    def _header(self, group_id: str) -> GroupResult:
+        saved = self._store.backend._restore_group(group_id)
+        if saved is not None:
+            return saved["result"]
+        found = [mark.split("/", 2) for mark in self._store.driver.marks(group_id)]
+        parts = sorted((int(each[1]), each[2]) for each in found if each[0] == "at")
+        if not parts:
+            raise ChordError(f"GroupResult {group_id} no longer exists")
+        return self._app.GroupResult(group_id, [self._app.AsyncResult(id_) for _, id_ in parts])
 
     def _read_all(self, ids: list[str]) -> list[Meta]:
         timeout = self._app.conf.result_chord_join_timeout or DEFAULT_JOIN_TIMEOUT
@@ -226,7 +232,8 @@ class Chords:
 def is_complete(marks: set[str]) -> bool:
     """Whether every part of the chord has returned."""
     sizes = [int(mark.removeprefix("size/")) for mark in marks if mark.startswith("size/")]
-    parts = sum(mark.startswith("part/") for mark in marks)
+    kind = "at/" if GENERATED in marks else "part/"
+    parts = sum(mark.startswith(kind) for mark in marks)
     more = sum(mark.startswith("more/") for mark in marks)
     return bool(sizes) and parts >= max(sizes) + more
 

@@ -174,7 +174,8 @@ class StoredResultsMixin:
         if getattr(request, "ignore_result", False):  # the body wants it all the same
             encoded = self.encode_result(result, state)  # type: ignore[attr-defined]
             self._write(request.id, self._get_result_meta(encoded, state, None, request), request)
-        self._chords.part_returned(request.id, request.group, request.chord)
+        index = getattr(request, "group_index", None)
+        self._chords.part_returned(request.id, request.group, request.chord, index)
 
 
 def iterate_ready(
