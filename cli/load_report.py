@@ -95,15 +95,15 @@ def _plot(path: Path, report: LoadReport, sent: Sequence[RequestOutcome]) -> Non
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    for ok, colour, label in ((True, "tab:blue", "completed"), (False, "tab:red", "failed")):
+    for ok, color, label in ((True, "tab:blue", "completed"), (False, "tab:red", "failed")):
         chosen = [one for one in sent if one.ok is ok]
         if chosen:
             begun, seconds = [one.began for one in chosen], [one.seconds for one in chosen]
-            axes.scatter(begun, seconds, s=9, color=colour, label=f"{len(chosen)} {label}")
+            axes.scatter(begun, seconds, s=9, color=color, label=f"{len(chosen)} {label}")
     for name in ("p50", "p95"):
         if name in report.percentiles:
             value = report.percentiles[name]
-            axes.axhline(value, linewidth=0.8, linestyle="--", color="grey")
+            axes.axhline(value, linewidth=0.8, linestyle="--", color="gray")
             axes.annotate(f"{name} {value:.2f} s", (0, value), fontsize=8)
     axes.set(xlabel="sent after (s)", ylabel="answered after (s)", ylim=(0, None))
     axes.legend()

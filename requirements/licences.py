@@ -46,7 +46,7 @@ the emulator of `localstack.txt` and the tests of `celery-suite.txt`, in environ
 
 
 def pins(role: str) -> dict[str, str]:
-    """Version by normalised name."""
+    """Version by normalized name."""
     lines = (HERE / f"{role}.txt").read_text().splitlines()
     found = (re.match(r"([A-Za-z0-9._-]+)(?:\[.*\])?==(\S+)", line) for line in lines)
     return {normal(pin[1]): pin[2] for pin in found if pin}

@@ -2,7 +2,7 @@
 
 :func:`needs` is what the code calls, action by action: a test compares it with what real processes
 call, another holds that the template allows nothing besides. The simulation knows boundaries and
-policies of the organisation as well; it does not know the policies of buckets and queues.
+policies of the organization as well; it does not know the policies of buckets and queues.
 """
 
 from collections.abc import Iterator, Mapping
@@ -252,7 +252,7 @@ def check_permissions(context: DeploymentContext) -> Iterator[Finding]:
         yield judge(
             f"permissions of {process}", not refused, f"may not {'; '.join(refused)}",
             f"attach policy {context.id}-{process}, as ami_build/stack/stack.yaml has it, to role "
-            f"{context.id}-{role}; or ask the organisation's owner what forbids it",
+            f"{context.id}-{role}; or ask the organization's owner what forbids it",
         )  # fmt: skip
 
 

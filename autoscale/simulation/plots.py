@@ -15,7 +15,7 @@ WAITING, ASKED, SERVING = "#8c8c8c", "#f2a65a", "#2f6f9f"
 
 
 def timelines(runs: Mapping[str, RunResult], cap: int, file: Path, title: str) -> None:
-    """One row a policy: waiting tasks (grey, left) and machines (steps, right) over time."""
+    """One row a policy: waiting tasks (gray, left) and machines (steps, right) over time."""
     figure = Figure(figsize=(WIDTH, ROW * len(runs) + 0.8), layout="constrained")
     rows = figure.subplots(len(runs), 1, sharex=True, squeeze=False)
     end = max((_interesting(o) for o in runs.values()), default=1.0)

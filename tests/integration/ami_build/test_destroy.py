@@ -57,10 +57,10 @@ def test_nothing_is_left_and_another_system_stays_as_it_is(
     image = make_image(settings)
     deploy(email="a@example.com")
     use_it(settings)
-    neighbour = settings.model_copy(update={"id": f"{settings.id}-two"})
-    create_queues(neighbour)
+    neighbor = settings.model_copy(update={"id": f"{settings.id}-two"})
+    create_queues(neighbor)
     strangers = client(settings, "ec2").run_instances(
-        ImageId=make_image(neighbour), MinCount=1, MaxCount=1
+        ImageId=make_image(neighbor), MinCount=1, MaxCount=1
     )["Instances"]
 
     with pytest.raises(PhotosRemain, match="4 photos"):
@@ -83,9 +83,9 @@ def test_nothing_is_left_and_another_system_stays_as_it_is(
     assert client(settings, "s3").list_buckets()["Buckets"] == []
     left = client(settings, "sqs").list_queues(QueueNamePrefix=settings.id)["QueueUrls"]
     assert {url.rsplit("/", 1)[1] for url in left} == {
-        neighbour.request_queue,
-        neighbour.dead_letter_queue,
-        neighbour.response_queue,
+        neighbor.request_queue,
+        neighbor.dead_letter_queue,
+        neighbor.response_queue,
     }
     assert client(settings, "sns").list_topics()["Topics"] == []
     assert client(settings, "sns").list_subscriptions()["Subscriptions"] == []

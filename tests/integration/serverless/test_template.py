@@ -218,18 +218,18 @@ def test_what_decodes_strangers_videos_sees_neither_gallery_nor_answers(
     own_stack: Settings,
 ) -> None:
     StateBucket(own_stack).put(layout.GALLERY_CURRENT, b"faces")
-    decoder, recogniser = s3_of(own_stack, SPLITTING), s3_of(own_stack, RECOGNITION)
+    decoder, recognizer = s3_of(own_stack, SPLITTING), s3_of(own_stack, RECOGNITION)
     gallery = {"Bucket": own_stack.state_bucket, "Key": layout.GALLERY_CURRENT}
     answer = {"Bucket": own_stack.video_name_bucket, "Key": "a.txt"}
     with permissions_checked(own_stack.endpoint_url or ""):
-        recogniser.get_object(**gallery)
+        recognizer.get_object(**gallery)
         for forbidden in (
             lambda: decoder.get_object(**gallery),
             lambda: decoder.put_object(**answer, Body=b"Ada"),
             lambda: decoder.put_object(Bucket=own_stack.video_bucket, Key="a.mp4", Body=b""),
-            lambda: recogniser.put_object(**gallery, Body=b"other faces"),
-            lambda: recogniser.get_object(Bucket=own_stack.in_bucket, Key="photo.jpg"),
-            lambda: recogniser.get_object(Bucket=own_stack.video_bucket, Key="a.mp4"),
+            lambda: recognizer.put_object(**gallery, Body=b"other faces"),
+            lambda: recognizer.get_object(Bucket=own_stack.in_bucket, Key="photo.jpg"),
+            lambda: recognizer.get_object(Bucket=own_stack.video_bucket, Key="a.mp4"),
         ):
             with pytest.raises(ClientError, match="AccessDenied"):
                 forbidden()

@@ -22,7 +22,7 @@ def test_the_probe_is_another_picture_of_the_person() -> None:
         assert portraits.sample_photo(portrait.name).data.startswith(b"\xff\xd8\xff")
 
 
-def test_the_probe_is_recognised() -> None:
+def test_the_probe_is_recognized() -> None:
     batch = Batch(Enroller.load("resnet128", Path("models")), Gallery.empty("resnet128"))
     for portrait in portraits.portraits():
         assert batch.add(portrait.name, portrait.path.read_bytes()) is None

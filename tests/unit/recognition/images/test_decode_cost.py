@@ -63,7 +63,7 @@ def bigtiff_numbers(count: int) -> bytes:
     return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 1) + entries + b"\0" * 8
 
 
-def test_many_colour_profiles_are_refused_at_once() -> None:
+def test_many_color_profiles_are_refused_at_once() -> None:
     body = b"a\0\0" + zlib.compress(bytes(1 << 20), 9)
     checksum = struct.pack(">I", zlib.crc32(b"iCCP" + body))
     profile = struct.pack(">I", len(body)) + b"iCCP" + body + checksum

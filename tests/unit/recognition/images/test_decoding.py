@@ -22,7 +22,7 @@ from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
 PHOTO = portraits.head("collins", 96).crop((0, 0, 96, 80))
 RGB = np.asarray(PHOTO).astype(int)
-GREY = np.asarray(PHOTO.convert("L").convert("RGB")).astype(int)
+GRAY = np.asarray(PHOTO.convert("L").convert("RGB")).astype(int)
 ORIENTATION = 0x0112
 
 
@@ -83,12 +83,12 @@ MODES: dict[str, tuple[Callable[[], Image.Image], str, np.ndarray[Any, Any]]] = 
     "LAB": (lab, "TIFF", RGB),
     "YCbCr": (lambda: PHOTO.convert("YCbCr"), "TIFF", RGB),
     "palette": (lambda: PHOTO.quantize(256), "PNG", RGB),
-    "gray": (lambda: PHOTO.convert("L"), "PNG", GREY),
-    "gray with alpha": (lambda: PHOTO.convert("LA"), "PNG", GREY),
-    "16 bit": (lambda: deep(np.uint16, 257), "PNG", GREY),
-    "12 bit in 16": (lambda: deep(np.uint16, 16), "TIFF", GREY),
-    "32 bit": (lambda: deep(np.int32, 257), "TIFF", GREY),
-    "floating point": (lambda: deep(np.float32, 1 / 255), "TIFF", GREY),
+    "gray": (lambda: PHOTO.convert("L"), "PNG", GRAY),
+    "gray with alpha": (lambda: PHOTO.convert("LA"), "PNG", GRAY),
+    "16 bit": (lambda: deep(np.uint16, 257), "PNG", GRAY),
+    "12 bit in 16": (lambda: deep(np.uint16, 16), "TIFF", GRAY),
+    "32 bit": (lambda: deep(np.int32, 257), "TIFF", GRAY),
+    "floating point": (lambda: deep(np.float32, 1 / 255), "TIFF", GRAY),
     "alpha": (lambda: PHOTO.convert("RGBA"), "WEBP", RGB),
 }
 
@@ -241,7 +241,7 @@ def test_reads_16_bit_tiff_whose_white_is_zero() -> None:
     negative = Image.fromarray(65535 - np.asarray(PHOTO.convert("L"), np.uint16) * 257)
     data = encoded(negative, "TIFF", tiffinfo={262: 0})
     assert Image.open(io.BytesIO(data)).tag_v2[262] == 0  # type: ignore[attr-defined]
-    assert off(data, GREY) < 1
+    assert off(data, GRAY) < 1
 
 
 # --- a larger copy for the faces ----------------------------------------------------------------
@@ -393,8 +393,8 @@ def test_refuses_a_large_picture_whose_coefficients_are_all_kept() -> None:
     first = progressive.index(b"\xff\xda")
     second = progressive.index(b"\xff\xda", first + 1)
     start = whole.index(b"\xff\xda")
-    one_colour = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 63, 0)
-    for held in (progressive[:second] + b"\xff\xd9", whole[:start] + one_colour + whole[start:]):
+    one_color = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 63, 0)
+    for held in (progressive[:second] + b"\xff\xd9", whole[:start] + one_color + whole[start:]):
         assert code_of(held, limits) == RejectionCode.TOO_MANY_PIXELS
         assert decoding.decode(held).width == 200
 

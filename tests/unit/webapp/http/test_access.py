@@ -9,7 +9,7 @@ from webapp.http.errors import Problem
 from webapp.services.keys import ApiKey, ApiKeys, make
 
 STRANGER = "8.8.8.8"
-NEIGHBOUR = "10.0.0.7"
+NEIGHBOR = "10.0.0.7"
 
 
 class StoredKeys(ApiKeys):
@@ -83,7 +83,7 @@ def test_open_access_warns_once(
 
 def test_operator_routes_need_a_key_whatever_the_address() -> None:
     guard = access()
-    for address in (NEIGHBOUR, "::1", "fd00::7", f"::ffff:{NEIGHBOUR}", STRANGER):
+    for address in (NEIGHBOR, "::1", "fd00::7", f"::ffff:{NEIGHBOR}", STRANGER):
         assert refusal(guard, "operate", None, address) == "key-missing"
 
 
