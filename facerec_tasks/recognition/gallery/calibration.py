@@ -24,7 +24,7 @@ def calibrated(gallery: Gallery, most: int = MOST_SEARCHES) -> Gallery:
         gallery.margin,
         own_searches(gallery, most),
     )
-    return replace(gallery, impostor_shift=moved).at_target()
+    return replace(gallery, impostor_shift=moved, searched=gallery.blocks).at_target()
 
 
 def own_searches(gallery: Gallery, most: int = MOST_SEARCHES) -> operating_point.Searches:

@@ -30,7 +30,7 @@ from facerec_tasks.recognition.gallery.errors import (
     NameTaken,
     NoSuchPerson,
 )
-from facerec_tasks.recognition.gallery.header import GalleryError
+from facerec_tasks.recognition.gallery.header import GalleryError, garbage_later
 from facerec_tasks.recognition.gallery.matching import CANDIDATES, Match, match
 from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.records import FaceRecord
@@ -266,7 +266,8 @@ class Gallery:
         index = self.index(old)
         if unique and new in self.names and new != self.names[index]:
             raise NameTaken(f"{new} is there already")
-        return replace(self, names=(*self.names[:index], new, *self.names[index + 1 :]))
+        names = (*self.names[:index], new, *self.names[index + 1 :])
+        return replace(self, names=names, searched=self.blocks)
 
     def recomputed(self, embeddings: Embeddings, like: "Gallery") -> Self:
         """The same photos, their embeddings [rows, dimension] computed as ``like`` has them.
@@ -311,7 +312,8 @@ class Gallery:
         expected = operating_point.threshold_for(
             self.embedder.scores, self.target_fpir, self.effective_people, self.margin
         )
-        return replace(self, threshold=round(max(0.0, expected + self.impostor_shift), 4))
+        threshold = round(max(0.0, expected + self.impostor_shift), 4)
+        return replace(self, threshold=threshold, searched=self.blocks)
 
     # Search
 
@@ -362,7 +364,8 @@ class Gallery:
 
         The arrays are views of ``data``, not copies.
         """
-        return serialization.from_bytes(cls, data)
+        with garbage_later():
+            return serialization.from_bytes(cls, data)
 
     @classmethod
     def open(cls, path: Path) -> Self:

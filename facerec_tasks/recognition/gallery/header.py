@@ -7,15 +7,18 @@ and the box (:class:`.FaceBox`) or null. Format 1 listed ``names`` and ``photos`
 written for programs that know no other. An edit writes format 2.
 """
 
+import gc
 import json
 import mmap
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from facerec_tasks.recognition.gallery import identifiers
+from facerec_tasks.recognition.gallery.lazy_sequence import LazySequence
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord, PersonRecord
 
 MAGIC_1 = b"FACEREC-GALLERY1"
@@ -123,22 +126,76 @@ class GalleryInfo:
 
 def info(data: bytes) -> GalleryInfo:
     """Raises :class:`GalleryError`."""
+    with garbage_later():
+        return _info(data)
+
+
+def _info(data: bytes) -> GalleryInfo:
     header, start = read_header(data)
     try:
         owners = struct.unpack_from(f"<{count_faces(header)}i", data, start)
-        who = identities(header, owners)
-        found: list[list[FaceRecord]] = [[] for _ in who.people]
-        for owner, face in zip(owners, who.faces, strict=True):
+        names, faces = _listed_people(header, owners)
+        found: list[list[Any]] = [[] for _ in names]
+        for owner, face in zip(owners, faces, strict=True):
             found[owner].append(face)
-        everybody = zip(who.people, found, strict=True)
+        everybody = zip(names, found, strict=True)
         people = sorted(
-            (PersonRecord(id_, name, tuple(faces)) for (id_, name), faces in everybody),
+            (PersonRecord(id_, name, _FacesOf(faces)) for (id_, name), faces in everybody),
             key=lambda person: (person.name, person.id),
         )
         made_by = str(header["engine"]), str(header["precision"])
     except (KeyError, ValueError, IndexError, struct.error) as error:
         raise GalleryError(f"not a gallery: {error!r}") from error
     return GalleryInfo(*made_by, header.get("created_at"), tuple(people))
+
+
+class _FacesOf(LazySequence[FaceRecord]):
+    """The faces of a person, each made when it is asked for: a page shows few of all."""
+
+    def __init__(self, listed: Sequence[Any]) -> None:
+        self._listed = listed
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def item(self, index: int) -> FaceRecord:
+        return _checked_face(self._listed[index])
+
+
+def _listed_people(
+    header: dict[str, Any], owners: Sequence[int]
+) -> tuple[Sequence[tuple[str, str]], Sequence[Any]]:
+    """Ids and names, and the faces as they are listed."""
+    if "faces" not in header:
+        who = identities(header, owners)
+        return who.people, who.faces
+    people = _listed(header, "people")
+    faces = _listed(header, "faces")
+    if not all(type(one) is list and list(map(type, one)) == [str, str] for one in people):
+        raise ValueError("an id or a name is not text")
+    if not all(type(one) is list and len(one) == 3 for one in faces):
+        raise ValueError("a face has an id, a photo and a box")
+    return people, faces
+
+
+def _checked_face(listed: Any) -> FaceRecord:
+    try:
+        return _face(*listed)
+    except (TypeError, ValueError) as error:
+        raise GalleryError(f"not a gallery: {error!r} in its header") from error
+
+
+@contextmanager
+def garbage_later() -> Iterator[None]:
+    """Makes tens of thousands of objects without looking for garbage among them, which takes more
+    than half of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def up(length: int) -> int:

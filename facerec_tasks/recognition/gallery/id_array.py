@@ -2,15 +2,16 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec_tasks.recognition.gallery.lazy_sequence import LazySequence
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 
 
-class IdArray(Sequence[str]):
+class IdArray(LazySequence[str]):
     """UUIDs, 16 bytes each."""
 
     def __init__(self, octets: NDArray[np.uint8]) -> None:
@@ -26,13 +27,7 @@ class IdArray(Sequence[str]):
     def __len__(self) -> int:
         return len(self.octets)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        if isinstance(index, slice):
-            return tuple(self[at] for at in range(*index.indices(len(self))))
+    def item(self, index: int) -> str:
         return str(uuid.UUID(bytes=self.octets[index].tobytes()))
 
     def __contains__(self, id_: object) -> bool:
@@ -50,7 +45,7 @@ class IdArray(Sequence[str]):
         return np.flatnonzero((self.octets == wanted).all(axis=1))
 
 
-class FaceArray(Sequence[FaceRecord]):
+class FaceArray(LazySequence[FaceRecord]):
     """Enrolled faces."""
 
     def __init__(self, ids: IdArray, photos: Sequence[str], boxes: NDArray[np.float32]) -> None:
@@ -67,13 +62,7 @@ class FaceArray(Sequence[FaceRecord]):
     def __len__(self) -> int:
         return len(self.ids)
 
-    @overload
-    def __getitem__(self, index: int) -> FaceRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[FaceRecord, ...]: ...
-    def __getitem__(self, index: int | slice) -> FaceRecord | tuple[FaceRecord, ...]:
-        if isinstance(index, slice):
-            return tuple(self[at] for at in range(*index.indices(len(self))))
+    def item(self, index: int) -> FaceRecord:
         numbers: list[Any] = np.round(self.boxes[index].astype(np.float64), 5).tolist()
         box = None if np.isnan(self.boxes[index]).any() else FaceBox(*numbers)
         return FaceRecord(self.ids[index], self._photos[index], box)

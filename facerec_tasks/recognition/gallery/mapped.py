@@ -19,10 +19,10 @@ It never leaves the machine, so it is trusted as the machine's other files are.
 
 import json
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from facerec_tasks.recognition.embedding.metrics import Block
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
 from facerec_tasks.recognition.gallery.id_array import FaceArray, IdArray
+from facerec_tasks.recognition.gallery.lazy_sequence import LazySequence
 from facerec_tasks.recognition.gallery.serialization import operating_fields
 
 MAGIC = b"FACEREC-MAPPED-2"
@@ -53,7 +54,7 @@ _ARRAYS = {
 Arrays = dict[str, NDArray[Any]]
 
 
-class StringArray(Sequence[str]):
+class StringArray(LazySequence[str]):
     """Many texts in one array, each decoded when it is asked for."""
 
     def __init__(self, ends: NDArray[np.int64], octets: NDArray[np.uint8]) -> None:
@@ -69,22 +70,10 @@ class StringArray(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        if isinstance(index, slice):
-            return tuple(self[at] for at in range(*index.indices(len(self))))
+    def item(self, index: int) -> str:
         at = range(len(self))[index]
         begin = int(self._ends[at - 1]) if at else 0
         return self._octets[begin : int(self._ends[at])].tobytes().decode()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(tuple(self))
 
     @property
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:

@@ -1,5 +1,6 @@
 """Who is enrolled, without numbers of an engine: people, their faces, and where those were seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,5 +54,5 @@ class PersonRecord:
 
     id: str
     name: str
-    faces: tuple[FaceRecord, ...]
+    faces: Sequence[FaceRecord]
     """In the order of enrolment, at least one."""
