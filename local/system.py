@@ -32,7 +32,10 @@ SHUTDOWN_STEPS = (
 def aws_spec(settings: Settings, environment: Mapping[str, str]) -> ServiceSpec:
     """The embedded AWS, which everything else needs first."""
     command = embedded_aws.command(
-        settings.local_aws_port, pending=settings.local_pending, stopping=settings.local_stopping
+        settings.local_aws_port,
+        pending=settings.local_pending,
+        stopping=settings.local_stopping,
+        folder=objects_folder(settings),
     )
     folder = logs_folder(settings)
 
@@ -104,6 +107,11 @@ def web_url(settings: Settings) -> str:
 def logs_folder(settings: Settings) -> Path:
     """One file a process."""
     return settings.state_dir.absolute() / "logs"
+
+
+def objects_folder(settings: Settings) -> Path:
+    """What the embedded S3 keeps from one run to the next."""
+    return settings.state_dir.absolute() / "objects"
 
 
 def _answers(url: str) -> Callable[[], bool]:

@@ -10,13 +10,11 @@ from contextlib import contextmanager
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.storage.state_bucket import StateBucket
 from local import system
 from local.emulators import embedded_aws
 from local.emulators.resources import create_resources
-from local.processes import discovery, ports
+from local.processes import discovery, expiry, former_copy, ports
 from local.processes.child import Child
-from local.processes.gallery_persistence import GalleryPersistence
 from local.processes.shutdown import ShutdownRequested, end_on_signals, ignore_signals
 from local.processes.supervisor import ServiceFailed, Supervisor
 
@@ -26,8 +24,6 @@ STEP_TIMEOUT = 600.0
 """Seconds for the conversion of the models, once, on a slow machine."""
 PHOTO_TIMEOUT = 180.0
 """Seconds for the first answer, above the sender's own time-out."""
-LAST_SAVE = 0.5
-"""Seconds that copying the gallery may take from the ten in which all ends."""
 
 
 def up(settings: Settings, *, parent: int | None = None) -> None:
@@ -47,11 +43,8 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
         embedded_aws.check_region(isolated.region)
         discovery.advertise(isolated.state_dir)
         _put_away_logs(isolated)
-        persistence = GalleryPersistence(
-            StateBucket(isolated), isolated.state_dir / "kept" / isolated.id
-        )
-        with _supervised(persistence) as supervisor:
-            answer = _start(isolated, supervisor, persistence)
+        with _supervised() as supervisor, expiry.running(isolated):
+            answer = _start(isolated, supervisor)
             _say(f"its answer, {time.monotonic() - began:.1f} s after the start:")
             print(answer)
             print(f"ready: {system.web_url(isolated)}", flush=True)
@@ -62,7 +55,7 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
 
 
 @contextmanager
-def _supervised(persistence: GalleryPersistence) -> Iterator[Supervisor]:
+def _supervised() -> Iterator[Supervisor]:
     """A supervisor whose services have ended when the block has, also when a signal ends it."""
     supervisor = Supervisor(system.SHUTDOWN_STEPS)
     try:
@@ -76,11 +69,10 @@ def _supervised(persistence: GalleryPersistence) -> Iterator[Supervisor]:
         raise
     finally:
         ignore_signals()
-        persistence.stop(LAST_SAVE)
         supervisor.end(_say)
 
 
-def _start(settings: Settings, supervisor: Supervisor, persistence: GalleryPersistence) -> str:
+def _start(settings: Settings, supervisor: Supervisor) -> str:
     """Starts everything, the slowest first; returns the answer to the sample photo.
 
     The photo is sent as soon as somebody listens, and people are enrolled while its machine boots.
@@ -96,8 +88,7 @@ def _start(settings: Settings, supervisor: Supervisor, persistence: GalleryPersi
     try:
         supervisor.wait_ready(system.AWS)
         create_resources(settings)
-        persistence.restore()
-        persistence.watch()
+        former_copy.restore(settings)
         _say(
             "embedded AWS, buckets and queues are there; starting web, controller, workers, Flower"
         )

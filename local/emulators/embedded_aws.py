@@ -1,7 +1,8 @@
-"""AWS on this machine: a moto server process with S3, SQS, SNS, EC2 and IAM, all in memory.
+"""AWS on this machine: a moto server process with S3, SQS, SNS, EC2 and IAM, in memory.
 
 ``python -m local.emulators.embedded_aws --port 4566`` prints its address once it answers and
-runs until SIGTERM or SIGINT. What it holds is gone when it ends.
+runs until SIGTERM or SIGINT. What it holds is gone when it ends, but for the objects of S3 in
+``--folder``.
 :func:`embedded_aws` runs one as a child.
 """
 
@@ -14,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -63,11 +65,17 @@ def check_region(region: str) -> None:
         raise ConfigurationError(f"AWS_REGION {region!r} is no region of EC2; us-east-1 is one")
 
 
-def command(port: int, *, pending: float, stopping: float) -> tuple[str, ...]:
-    """The command line of an embedded AWS; ``port`` 0 takes any that is free."""
+def command(
+    port: int, *, pending: float, stopping: float, folder: Path | None = None
+) -> tuple[str, ...]:
+    """The command line of an embedded AWS; ``port`` 0 takes any that is free.
+
+    ``folder`` is where its S3 keeps objects, see :mod:`.s3_files`.
+    """
     return (
         sys.executable, "-m", "local.emulators.embedded_aws",
         "--port", str(port), "--pending", str(pending), "--stopping", str(stopping),
+        *(("--folder", str(folder)) if folder else ()),
     )  # fmt: skip
 
 
@@ -88,7 +96,7 @@ def embedded_aws(port: int = 0, *, pending: float = 2.0, stopping: float = 1.0) 
         child.kill()  # nothing in it outlives it
 
 
-def serve(port: int, *, pending: float, stopping: float) -> None:
+def serve(port: int, *, pending: float, stopping: float, folder: Path | None = None) -> None:
     """Serves until SIGTERM or SIGINT; raises :class:`OSError` when the port is taken."""
     # Imported here: the parent of an embedded AWS has no use for moto.
     from celery_sqs.testing import sqs_emulator
@@ -98,7 +106,7 @@ def serve(port: int, *, pending: float, stopping: float) -> None:
 
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
     sqs_emulator.install()
-    s3.install()
+    s3.install(folder)
     ec2.install(pending=pending, stopping=stopping)
     images.install(pending=pending)
     from moto.moto_server.werkzeug_app import (
@@ -146,11 +154,17 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4566, help="0 takes any that is free")
     parser.add_argument("--pending", type=float, default=2.0, help="seconds an instance boots")
     parser.add_argument("--stopping", type=float, default=1.0, help="seconds an instance stops")
+    parser.add_argument("--folder", type=Path, help="where S3 keeps objects; default: in memory")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     try:
-        serve(options.port, pending=options.pending, stopping=options.stopping)
+        serve(
+            options.port,
+            pending=options.pending,
+            stopping=options.stopping,
+            folder=options.folder,
+        )
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{options.port}: {error.strerror}")
 

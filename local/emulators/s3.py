@@ -17,6 +17,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from moto.s3 import notifications
@@ -24,23 +25,29 @@ from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 from moto.s3.utils import _VersionedKeyStore
 
+from local.emulators import s3_files
+
 WRITES = ("put_object", "copy_object", "delete_object", "_bucket_response_delete_keys")
 
 _one_at_a_time = threading.RLock()
 _sequence = itertools.count(time.time_ns())
 
 
-def _alone(write: Callable[..., Any]) -> Callable[..., Any]:
+def _alone(write: Callable[..., Any], files: s3_files.ObjectFiles | None) -> Callable[..., Any]:
     @functools.wraps(write)
     def locked(*args: Any, **kwargs: Any) -> Any:
         with _one_at_a_time:
-            return write(*args, **kwargs)
+            done = write(*args, **kwargs)
+            if files:
+                files.save()
+            return done
 
     return locked
 
 
 def _set_versions(store: _VersionedKeyStore, name: str, versions: list[Any]) -> None:
     """Replaces the versions of a name and disposes of those that are dropped."""
+    s3_files.note(store, name)
     kept = {id(version) for version in versions}
     for version in store.getlist(name, []):
         if id(version) not in kept and hasattr(version, "dispose"):
@@ -71,10 +78,16 @@ def _with_version(told: Callable[..., Any]) -> Callable[..., Any]:
     return event
 
 
-def install() -> None:
-    """Puts these in the place of moto's own, before its server starts."""
+def install(folder: Path | None = None) -> None:
+    """Puts these in the place of moto's own, before its server starts.
+
+    With a ``folder`` objects are kept there, and are there again at the next start.
+    """
+    files = s3_files.ObjectFiles(folder) if folder else None
+    if files:
+        files.install()
     _VersionedKeyStore.setlist = _set_versions
     FakeBucket.get_permission = _permission
     notifications._get_s3_event = _with_version(notifications._get_s3_event)
     for name in WRITES:
-        setattr(S3Response, name, _alone(getattr(S3Response, name)))
+        setattr(S3Response, name, _alone(getattr(S3Response, name), files))

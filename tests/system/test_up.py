@@ -66,11 +66,13 @@ def answers(system: System) -> bool:
         return False
 
 
-def test_a_killed_up_leaves_nothing_and_starts_again(
+def test_a_killed_up_leaves_no_process_and_goes_on_where_it_was(
     start: Callable[..., System], eventually: Wait
 ) -> None:
     system = start()
     system.wait_ready()
+    assert system.post() == "200 photo:Grace_Hopper"
+    (before,) = past_answers(system)  # the sample's is not kept
     system.process.kill()
     system.process.wait(5)
     eventually(lambda: not system.processes(), within=10)
@@ -78,10 +80,20 @@ def test_a_killed_up_leaves_nothing_and_starts_again(
     # As make does: a process in between, which may be killed as well.
     system.process = system.start("sh", "-c", f"{system.facerec} up --with-parent; exit $?")
     system.wait_ready()
+    assert past_answers(system) == [before]
+    photo = f"http://127.0.0.1:{system.port}/v1/history/{before['task_id']}/photo"
+    assert urllib3.request("GET", photo, retries=False, timeout=5).status == 200
     system.process.kill()
     system.process.wait(5)
     eventually(lambda: not system.processes(), within=ENDED)
     assert "the process that started this one has ended" in system.output.read_text()
+
+
+def past_answers(system: System) -> list[dict[str, Any]]:
+    url = f"http://127.0.0.1:{system.port}/v1/history"
+    headers = {"Accept": "application/json"}
+    listed = urllib3.request("GET", url, headers=headers, retries=False, timeout=5)
+    return listed.json()["entries"]  # type: ignore[no-any-return]
 
 
 def test_when_the_embedded_aws_dies_all_ends_and_it_is_said(
