@@ -14,6 +14,7 @@ NOUNS = {
     "people": "the people who are known",
     "engine": "the networks faces are embedded with",
     "photos": "the photos that are stored",
+    "history": "the answers of the past",
     "keys": "API keys of the web tier",
     "load": "send many photos and measure",
     "fleet": "the EC2 workers and their controller",

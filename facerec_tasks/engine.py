@@ -5,12 +5,19 @@ Nothing here is Celery's: a worker and a Lambda function see with the same eyes.
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.recognition.gallery import matching
+from facerec_tasks.recognition.gallery.enrolment import poor
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.recognizer import Recognition, RecognizedFace, Recognizer
+from facerec_tasks.recognition.recognizer import (
+    DetectedFaces,
+    Recognition,
+    RecognizedFace,
+    Recognizer,
+)
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.schemas import MOST_CANDIDATES, Candidate, Face, Hint, Outcome
@@ -19,9 +26,12 @@ from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection
 from facerec_tasks.storage.gallery_cache import COLLECTIONS, GallerySource
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.storage.unknown_faces import encoded
 
 UNSURE = (0.3, 0.95)
 """Confidence in the nearest person between which another photo of that person is asked for."""
+GROUPED_SCORE = 0.95
+"""Least score of an unknown face that is grouped: false faces make no people."""
 MOST_COLLECTIONS = 32
 """Galleries a worker process keeps mapped; one more lets go of the oldest."""
 
@@ -33,6 +43,7 @@ class Engine:
         """Raises :class:`AwsError`, :class:`GalleryError` or :class:`ModelMissing`."""
         self._state = state = StateBucket(settings)
         self._model_files = ModelFiles(state, settings)
+        self._keeps_unknown = settings.group_unknown_faces
         self._folder = settings.state_dir / "gallery"
         self.source = GallerySource(state, self._folder)
         self._sources = {DEFAULT: self.source}
@@ -43,7 +54,10 @@ class Engine:
         recognizer = self.current()
         begin = time.perf_counter()
         try:
-            fields = _fields(recognizer.recognize(photo, MOST_CANDIDATES))
+            seen = recognizer.detect_and_embed(photo)
+            fields = _fields(recognizer.identify(seen, MOST_CANDIDATES))
+            if self._keeps_unknown:
+                fields["faces"] = _with_embeddings(seen, fields["faces"])
         except Rejected as rejected:
             fields = {
                 "outcome": "rejected",
@@ -144,6 +158,16 @@ def _face(face: RecognizedFace) -> Face:
         person_id=face.person_id,
         visible=face.visible if face.visible < 1 else None,
         reason=face.reason,
+    )
+
+
+def _with_embeddings(seen: DetectedFaces, faces: tuple[Face, ...]) -> tuple[Face, ...]:
+    """What unknown faces are grouped by; none of a face that may be no face."""
+    return tuple(
+        replace(face, embedding=encoded(seen.embeddings[nth]))
+        if face.name == "unknown" and face.score >= GROUPED_SCORE and poor(seen, nth) is None
+        else face
+        for nth, face in enumerate(faces)
     )
 
 

@@ -1,7 +1,7 @@
 """What travels and what is stored: the answer to a photo or a video, a value with one JSON form."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from facerec_tasks.video.timeline import Person
@@ -62,6 +62,9 @@ class Face:
     """How much of a face that the photo's edge cuts is inside the photo, 0 to 1; None: all."""
     reason: str | None = None
     """``cut-off``: for that the name was withheld or the confidence lowered."""
+    embedding: str | None = None
+    """Of an unknown face that is good enough to be grouped: base64 of little-endian float16. Only
+    on record; it never travels."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,23 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; what has no value is left out."""
         fields = {k: v for k, v in asdict(self).items() if v is not None and v != ()}
+        for face in fields.get("faces", ()):
+            if face["embedding"] is None:
+                del face["embedding"]
         if self.people:
             fields["people"] = [person.to_dict() for person in self.people]
         return fields
 
+    @property
+    def shown(self) -> Self:
+        """Without what only the record has."""
+        return replace(self, faces=tuple(replace(face, embedding=None) for face in self.faces))
+
     def to_message(self) -> dict[str, Any]:
         """What is sent to who waits: itself, or, if that is too much, that it is on record."""
-        if len(self.to_json()) <= MAX_INLINE_RESULT:
-            return self.to_dict()
+        shown = self.shown
+        if len(shown.to_json()) <= MAX_INLINE_RESULT:
+            return shown.to_dict()
         return {"task_id": self.task_id, "outcome": STORED}
 
     def to_json(self) -> bytes:

@@ -118,6 +118,10 @@ class Settings(BaseSettings):
     """Bytes of all request bodies that are being received; beyond it, 503."""
     spool_bytes_per_client: int = Field(600 * 1024**2, gt=0)
     log_format: Literal["text", "json"] = "text"
+    retention_days: int = Field(0, ge=0, le=36500)
+    """Days until photos, answers and the history of them go; 0 keeps them. On AWS the buckets'
+    lifecycle rules remove them (`facerec aws deploy --retention-days`), on one machine `facerec up`
+    does."""
     rate_limit: float = Field(100.0, ge=0)
     """Requests a second of one API key, or of one address without; beyond loopback; 0: no limit."""
     rate_burst: int = Field(2000, gt=0)
@@ -148,6 +152,9 @@ class Settings(BaseSettings):
     """False positive identification rate (ISO/IEC 19795-1) of a gallery that is begun: at most this
     share of photos of people who are not enrolled is given a name. The gallery keeps it, so that
     all machines agree; of one that exists `facerec people calibrate --target-fpir` changes it."""
+    group_unknown_faces: bool = True
+    """Keep the numbers of faces nobody is known by with the answer, to group them into people; they
+    go with the answer."""
     machine: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9_.-]{1,63}$")
     """Name of this machine in queue names and worker names."""
     state_dir: Path = Path(".local")

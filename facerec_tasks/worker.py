@@ -21,13 +21,13 @@ from facerec_tasks.heartbeat_file import EVERY, HeartbeatFile
 from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks import collections, engine_task, faces, people
+from facerec_tasks.tasks import collections, engine_task, faces, people, unknown
 from facerec_tasks.tasks.recognition import set_engine
 from facerec_tasks.tasks.video import set_video_analyzer
 from facerec_tasks.video.analyze import ShouldContinue, VideoAnalysis, analyze_video
 from facerec_tasks.video.limits import VideoLimits
 
-__all__ = ["app", "collections", "faces", "people"]
+__all__ = ["app", "collections", "faces", "people", "unknown"]
 
 log = logging.getLogger(__name__)
 

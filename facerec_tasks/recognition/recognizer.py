@@ -154,7 +154,10 @@ class Recognizer:
 
         Raises :class:`Rejected`.
         """
-        found = self.detect_and_embed(data)
+        return self.identify(self.detect_and_embed(data), candidates)
+
+    def identify(self, found: DetectedFaces, candidates: int = CANDIDATES) -> Recognition:
+        """The faces of a photo with their names."""
         picture = found.picture
         matches = self._gallery.search(found.embeddings, candidates) if found.detections else []
         return Recognition(

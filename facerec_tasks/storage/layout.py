@@ -5,6 +5,7 @@ A test refuses these prefixes as literals in any other module; the lifecycle rul
 policies of ``ami_build/stack/stack.yaml`` are compared with :data:`STATE_PREFIXES`.
 """
 
+from datetime import datetime
 from pathlib import PurePosixPath
 
 RESULTS = "results/"
@@ -21,6 +22,9 @@ GALLERY_ENGINES = "gallery/engines/"
 GALLERY_CURRENT = "gallery/current.gallery"
 GALLERY_COLLECTIONS = "gallery/collections/"
 """A collection by name has a folder here, with ``current.gallery`` and ``photos/``."""
+HISTORY = "history/"
+UNKNOWN = "unknown/"
+UNKNOWN_GROUPS = "unknown/groups.json"
 KEYS = "keys/"
 KEYS_CURRENT = "keys/current.json"
 BAKE = "bake/"
@@ -35,15 +39,15 @@ CONTROLLER_DECISIONS = CONTROLLER + DECISIONS
 CONTROLLER_LEASE = CONTROLLER + LEASE
 
 STATE_PREFIXES = (
-    RESULTS, ATTEMPTS, ACCEPTED, IDEMPOTENCY, UPLOADS, VIDEO, VIDEO_RECORDS, GALLERY, KEYS, BAKE,
-    CONTROLLER,
+    RESULTS, ATTEMPTS, ACCEPTED, IDEMPOTENCY, UPLOADS, VIDEO, VIDEO_RECORDS, HISTORY, UNKNOWN,
+    GALLERY, KEYS, BAKE, CONTROLLER,
 )  # fmt: skip
 """Every top-level prefix of the state bucket."""
 RECORDS_BY_TASK = (RESULTS, ATTEMPTS, ACCEPTED)
 """Prefixes of records named ``<task id>`` or ``<task id>.json``."""
 RECORDS_BY_FOLDER = (VIDEO,)
 """Prefixes of records named ``<task id>/<name>``."""
-PHOTO_RECORDS = (*RECORDS_BY_TASK, *RECORDS_BY_FOLDER, IDEMPOTENCY, UPLOADS)
+PHOTO_RECORDS = (*RECORDS_BY_TASK, *RECORDS_BY_FOLDER, IDEMPOTENCY, UPLOADS, HISTORY, UNKNOWN)
 """Prefixes of everything that is about photos and videos people sent."""
 
 
@@ -60,6 +64,11 @@ def result(task_id: str) -> str:
 def task_id_of_result(key: str) -> str:
     """Inverse of :func:`result`."""
     return key.removeprefix(RESULTS).removesuffix(".json")
+
+
+def history(hour: datetime) -> str:
+    """What is known of the answers to the photos of an hour, which begins then (UTC)."""
+    return f"{HISTORY}{hour:%Y-%m-%dT%H}.json"
 
 
 def attempts(task_id: str) -> str:

@@ -9,6 +9,7 @@ A gallery of format 1 is read like any other; the first edit writes it in format
 """
 
 import contextlib
+import logging
 import random
 import secrets
 import time
@@ -19,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from facerec_tasks.corrections import NewIdentity
 from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery import edits, identifiers
@@ -27,7 +29,10 @@ from facerec_tasks.recognition.gallery.enrolment import Sample, check_made_by
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError, NoSuchPerson
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
+from facerec_tasks.storage.history import History
 from facerec_tasks.storage.state_bucket import StateBucket, Stored
+
+log = logging.getLogger(__name__)
 
 DEFAULT_ENGINE = "resnet128"
 
@@ -142,8 +147,16 @@ class People:
         return self.edit(lambda gallery: gallery.renamed(person, new, unique=unique))
 
     def merge(self, person: str, other: str) -> Gallery:
-        """Gives ``person`` the faces of ``other``, who is gone; raises :class:`NoSuchPerson`."""
-        return self.edit(lambda gallery: edits.merged(gallery, person, other))
+        """Gives ``person`` the faces of ``other``, who is gone; raises :class:`NoSuchPerson`.
+
+        Answers that name ``other`` name ``person`` from now on.
+        """
+        before = self.gallery()
+        gone = before.ids[before.index(other)]
+        after = self.edit(lambda gallery: edits.merged(gallery, person, other))
+        kept = after.index(person)
+        self._replace_in_answers({gone: (after.ids[kept], after.names[kept])})
+        return after
 
     def move(self, faces: Sequence[str], person: str) -> Gallery:
         """Gives faces to another person.
@@ -236,17 +249,27 @@ class People:
 
     def _forget(self, change: Edit) -> Gallery:
         """An edit after which nothing is left of those it takes away."""
-        before: set[str] = set()
+        photos: set[str] = set()
+        people: set[str] = set()
 
         def watched(gallery: Gallery) -> Gallery:
-            before.update(filter(None, gallery.photos))  # imported ones have none
+            photos.update(filter(None, gallery.photos))  # imported ones have none
+            people.update(gallery.ids)
             return change(gallery)
 
         after = self.edit(watched)
-        self._erase(before - set(after.photos))
+        self._erase(photos - set(after.photos))
         self._state.erase_old_versions(self._keys.gallery)
         self._sweep(after)
+        self._replace_in_answers(dict.fromkeys(people - set(after.ids)))
         return after
+
+    def _replace_in_answers(self, people: Mapping[str, NewIdentity]) -> None:
+        """Photos are recognized by the default collection alone."""
+        if self._collection != DEFAULT or not people:
+            return
+        if not History(self._state).replace_people(people):
+            log.warning("older answers still hold the ids of people who are gone")
 
     def _write(self, data: bytes, read: Stored | None) -> None:
         condition = {"if_match": read.etag} if read else {}

@@ -16,7 +16,9 @@ from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
+from facerec_tasks.storage.history import segment_of
 from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.task_ids import sorts_by_time
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -143,18 +145,25 @@ class Photos:
             return frozenset()
         tasks = self._about(layout.RESULTS, choice) | self._about(layout.IDEMPOTENCY, choice)
         ids = {task_id for _, task_id in tasks}
-        return frozenset(
-            key
-            for name, task_id in tasks
-            for key in (
-                name,
-                *(p + task_id + s for p in layout.RECORDS_BY_TASK for s in ("", ".json")),
+        hours = {layout.UNKNOWN_GROUPS} | {
+            segment_of(task_id) for task_id in ids if sorts_by_time(task_id)
+        }
+        return (
+            frozenset(
+                key
+                for name, task_id in tasks
+                for key in (
+                    name,
+                    *(p + task_id + s for p in layout.RECORDS_BY_TASK for s in ("", ".json")),
+                )
             )
-        ) | frozenset(
-            version.key
-            for prefix in layout.RECORDS_BY_FOLDER
-            for version in self._versions(self._settings.state_bucket, prefix)
-            if version.key.split("/")[1] in ids
+            | frozenset(hours)
+            | frozenset(
+                version.key
+                for prefix in layout.RECORDS_BY_FOLDER
+                for version in self._versions(self._settings.state_bucket, prefix)
+                if version.key.split("/")[1] in ids
+            )
         )
 
     def _about(self, prefix: str, choice: Selection) -> set[tuple[str, str]]:

@@ -1,9 +1,14 @@
 """The record of a task: written once, read by whoever comes second."""
 
+from collections.abc import Callable
+
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.schemas import Answer
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
+
+CORRECTIONS = 5
+"""Attempts at one, when others correct the same record."""
 
 
 class Results:
@@ -35,3 +40,25 @@ class Results:
             return False
         self._state.delete(layout.result(task_id))
         return True
+
+    def correct(self, task_id: str, change: Callable[[Answer], Answer]) -> Answer | None:
+        """Rewrites a record; returns it, or None when there is none.
+
+        ``change`` may be called several times. Raises :class:`PreconditionFailed` when others keep
+        correcting it too.
+        """
+        for attempt in range(CORRECTIONS):
+            stored = self._state.find(layout.result(task_id))
+            if stored is None:
+                return None
+            before = Answer.from_json(stored.data)
+            after = change(before)
+            if after == before:
+                return before
+            try:
+                self._state.put(layout.result(task_id), after.to_json(), if_match=stored.etag)
+                return after
+            except PreconditionFailed:
+                if attempt == CORRECTIONS - 1:
+                    raise
+        return None

@@ -1,6 +1,6 @@
 """The state bucket: everything we keep but photos and names, with conditional writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,27 @@ class StateBucket:
                         found["LastModified"],
                         found["ETag"],
                     )
+
+    def span(self, prefix: str, after: str, until: str) -> tuple[Sequence[ObjectInfo], bool]:
+        """The first thousand objects whose name goes on from ``prefix`` with more than ``after``
+        and at most ``until``, in their order, and whether those are all. One request."""
+        with translated():
+            page = self._s3.list_objects_v2(
+                Bucket=self._bucket,
+                Prefix=self._prefix + prefix,
+                StartAfter=self._prefix + prefix + after,
+            )
+        found = [
+            ObjectInfo(
+                one["Key"].removeprefix(self._prefix),
+                one["Size"],
+                one["LastModified"],
+                one["ETag"],
+            )
+            for one in page.get("Contents", ())
+        ]
+        within = [one for one in found if one.name <= prefix + until]
+        return within, len(within) < len(found) or not page.get("IsTruncated")
 
     def names(self, prefix: str) -> tuple[str, ...]:
         """Names that begin with ``prefix``, in their order."""

@@ -11,7 +11,13 @@ import numpy as np
 
 from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.gallery import edits
-from facerec_tasks.recognition.gallery.enrolment import Enroller, Refused, Sample, sharpness
+from facerec_tasks.recognition.gallery.enrolment import (
+    Enroller,
+    Reason,
+    Refused,
+    Sample,
+    sharpness,
+)
 from facerec_tasks.recognition.gallery.face_search import FaceMatch, nearest_faces, similarity
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.identifiers import new_id
@@ -68,16 +74,26 @@ def compare(source: PhotoSource, target: PhotoSource, collection: str = DEFAULT)
 
 
 @engine_task
-def search(photo: PhotoSource, collection: str, limit: int, threshold: float | None) -> Value:
+def search(
+    photo: PhotoSource,
+    collection: str,
+    limit: int,
+    threshold: float | None,
+    quality: float = 0.0,
+) -> Value:
     """Who the faces of a photo are: of each the nearest people, by the gallery's rule.
 
-    ``threshold`` is a distance; candidates farther away are left out.
+    ``threshold`` is a distance; candidates farther away are left out. Faces less sharp than
+    ``quality``, 0 to 100, are not searched for and get a ``reason``.
     """
     recognizer = engine().current(collection)
     seen = recognizer.detect_and_embed(photo_of(photo))
     found = _seen(seen)
     matches = recognizer.gallery.search(seen.embeddings, limit) if seen.detections else []
     for face, match in zip(found["faces"], matches, strict=True):
+        if face["quality"]["sharpness"] < quality:
+            face.update(name="unknown", candidates=[], reason=str(Reason.BLURRED))
+            continue
         face["name"] = match.name or "unknown"
         face["person_id"] = match.person_id
         face["confidence"] = match.confidence

@@ -43,7 +43,7 @@ def enrol(
     (known,) = batch.samples
     faces = [face.id for face in now.faces if face.id not in before]
     return {
-        **_described(now, known),
+        **described(now, known),
         **({"hint": "second-photo"} if len(now.photos_of(known)) == 1 else {}),
         "enrolled": len(faces),
         "faces": faces,
@@ -79,7 +79,7 @@ def rename(person: str, new: str, collection: str = DEFAULT, unique: bool = True
     id_ = before.ids[before.index(person)]
     now = people.rename(id_, new, unique=unique)
     engine().source_of(collection).refresh()
-    return _described(now, id_)
+    return described(now, id_)
 
 
 @engine_task
@@ -87,7 +87,7 @@ def merge(person: str, other: str, collection: str = DEFAULT) -> Value:
     """Gives ``person`` the faces of ``other``, who is gone."""
     now = People(state(), collection).merge(person, other)
     engine().source_of(collection).refresh()
-    return _described(now, person)
+    return described(now, person)
 
 
 @engine_task
@@ -96,7 +96,7 @@ def move_faces(upload: str, person: str, new_name: str = "", collection: str = D
     people, faces = People(state(), collection), _listed(upload)
     now = people.split(faces, new_name, person) if new_name else people.move(faces, person)
     engine().source_of(collection).refresh()
-    return _described(now, person)
+    return described(now, person)
 
 
 @engine_task
@@ -135,7 +135,8 @@ def _outcome(gallery: Gallery, distance: float) -> str:
     return "same" if distance <= gallery.verification_threshold else "different"
 
 
-def _described(gallery: Gallery, person: str) -> Value:
+def described(gallery: Gallery, person: str) -> Value:
+    """A person as replies show them; of no name once somebody else removed them."""
     try:
         index = gallery.index(person)
     except NoSuchPerson:  # removed by somebody else since

@@ -4,9 +4,10 @@ The run can be told to stop between two looks; then what it knows is the next ru
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facerec_tasks.recognition.gallery.gallery import AmbiguousName, Gallery, NoSuchPerson
 from facerec_tasks.video.analysis import StateMismatch, VideoAnalyzer
 from facerec_tasks.video.contact_sheet import contact_sheet
 from facerec_tasks.video.errors import DecoderCrashed
@@ -84,11 +85,21 @@ def analyze_video(
             metadata=video.metadata,
             end=video.end,
             frames_analyzed=analysis.frames_analyzed,
-            people=tuple(person for person, _ in found),
+            people=tuple(_identified(person, analyzer.gallery) for person, _ in found),
             portraits=tuple(portrait for _, portrait in found),
             sheet=contact_sheet(found),
             uncounted=analysis.uncounted,
         )
+
+
+def _identified(person: Person, gallery: Gallery) -> Person:
+    """With the id, of somebody known by a name that nobody else bears."""
+    if not person.known:
+        return person
+    try:
+        return replace(person, person_id=gallery.ids[gallery.index(person.name)])
+    except (NoSuchPerson, AmbiguousName):
+        return person
 
 
 def _begun(analyzer: FaceAnalyzer, state: bytes | None) -> VideoAnalyzer:

@@ -28,6 +28,8 @@ class Person:
     """Looks that saw them."""
     crop: str | None = None
     """Name of their best picture, once it is stored."""
+    person_id: str | None = None
+    """Of somebody who is in the gallery, unless several bear the name."""
 
     @property
     def seconds(self) -> float:
@@ -42,6 +44,7 @@ class Person:
             "frames": self.frames,
             "spans": [list(span) for span in self.spans],
             **({"crop": self.crop} if self.crop else {}),
+            **({"person_id": self.person_id} if self.person_id else {}),
         }
 
     @classmethod
@@ -55,6 +58,7 @@ class Person:
                 spans=tuple((begin, end) for begin, end in fields["spans"]),
                 frames=fields["frames"],
                 crop=fields.get("crop"),
+                person_id=fields.get("person_id"),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a person of a video: {error}") from error

@@ -87,7 +87,7 @@ class WebApplication:
             Operations(settings, task_client, self.spool),
             Pages(settings),
             Status(settings, task_client),
-            routes_v1(settings, storage.state, people, workers, recognition, task_client),
+            routes_v1(settings, storage, people, workers, recognition, task_client),
         )
         access.warn()
         urls = self.flask.url_map

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.operation import PHOTO, UPLOAD, Operation, photos
@@ -13,30 +12,18 @@ from webapp.http.people import read_photos, waiting
 from webapp.http.people_v1 import Route
 from webapp.http.responses import Rendered
 from webapp.http.schemas import Compared, Detected, Embedded, Searched
+from webapp.http.worker_views import WorkerViews
 from webapp.services.faces import FaceService, Source
-from webapp.services.recognition import RecognitionService
-from webapp.services.task_client import TaskClient
 
 LIMIT = Whole("limit", "Candidates of each face.", 3, 1, 10)
 THRESHOLD = Real("threshold", "Largest distance of a candidate.", 4.0)
+QUALITY = Real("quality", "Least sharpness of a face that is searched for.", 100.0)
 _PROBLEMS = (*UPLOAD, 404)
 _one_photo = partial(Operation, problems=_PROBLEMS, form={forms.FIELD: PHOTO}, is_raw=True)
 
 
-class FacesV1:
+class FacesV1(WorkerViews[FaceService]):
     """The views of faces."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        service: FaceService,
-        recognition: RecognitionService,
-        task_client: TaskClient,
-    ) -> None:
-        self._settings = settings
-        self._service = service
-        self._recognition = recognition
-        self._task_client = task_client
 
     def routes(self) -> list[Route]:
         """Of the default collection only; :meth:`search` is of any."""
@@ -46,13 +33,13 @@ class FacesV1:
             ("POST", "/compare", self.compare, "recognize"),
         ]
 
-    @_one_photo("search", parameters=(LIMIT, THRESHOLD))
+    @_one_photo("search", parameters=(LIMIT, THRESHOLD, QUALITY))
     def search(self, collection: str = DEFAULT) -> Rendered[Searched]:
-        """``POST /v1/search?limit=&threshold=``: who is on this photo, with candidates?"""
+        """``POST /v1/search?limit=&threshold=&quality=``: who is on this photo, with candidates?"""
         wait = waiting(self._settings, self._task_client, collection)
-        limit, threshold = LIMIT(), THRESHOLD()
+        limit, threshold, quality = LIMIT(), THRESHOLD(), QUALITY() or 0.0
         with self._task_client.admission_slot(), self._photo() as photo:
-            found = self._service.search(photo, limit, threshold, wait)
+            found = self._service.search(photo, limit, threshold, quality, wait)
         return Rendered(found, "".join(f"{face['name']}\n" for face in found["faces"]))
 
     @_one_photo("detect")

@@ -28,6 +28,8 @@ PATHS: dict[str, Schema] = {
     "number": {"type": "integer", "minimum": 0},
     "person": ID,
     "face": ID,
+    "task": ID,
+    "group": ID,
     "collection": COLLECTION,
 }
 """The parts of addresses that vary."""

@@ -1,6 +1,7 @@
 """Query parameters, each with its check and its description. Calling one gives its value."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import request
@@ -97,7 +98,30 @@ class Real:
         return {"type": "number", "minimum": 0, "maximum": self.most}
 
 
-Parameter = Text | Flag | Whole | Real
+@dataclass(frozen=True)
+class Moment:
+    """``?name=2026-11-29`` or ``2026-11-29T15:00:00Z`` in unix seconds, UTC where no other zone is
+    given; None if it is not given; raises :class:`Problem`."""
+
+    name: str
+    description: str
+    format: str = "date-time"
+
+    def __call__(self) -> float | None:
+        given = request.args.get(self.name)
+        if given is None:
+            return None
+        try:
+            found = datetime.fromisoformat(given)
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise Problem("bad-request", f"{self.name} is a time of ISO 8601") from error
+
+    def schema(self) -> Schema:
+        return {"type": "string", "format": self.format}
+
+
+Parameter = Text | Flag | Whole | Real | Moment
 
 CANDIDATES_OF_FACE = Whole(
     "candidates",

@@ -21,8 +21,8 @@ from webapp.http.parameters import FORCE
 from webapp.http.responses import Created, NoContent, Photo, Rendered
 from webapp.http.schemas import Enrolled, People, PersonSummary, Verdict, Verified
 from webapp.http.uploads import Upload
+from webapp.http.worker_views import WorkerViews
 from webapp.services.people import PeopleService, Wait
-from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import TaskClient
 
 MAX_PHOTOS = 20
@@ -40,20 +40,8 @@ R = TypeVar("R", bound=Response)
 _operation = partial(Operation, deprecated=True)
 
 
-class PeopleViews:
+class PeopleViews(WorkerViews[PeopleService]):
     """The views of people."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        service: PeopleService,
-        recognition: RecognitionService,
-        task_client: TaskClient,
-    ) -> None:
-        self._settings = settings
-        self._service = service
-        self._recognition = recognition
-        self._task_client = task_client
 
     @_operation("people", (*ANY, 500))
     def listing(self) -> Rendered[People]:

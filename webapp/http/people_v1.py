@@ -6,7 +6,6 @@ from flask import Response, request
 
 from facerec_tasks.recognition.gallery.identifiers import is_id, new_id
 from facerec_tasks.recognition.gallery.records import FaceRecord, PersonRecord
-from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.errors import Problem
@@ -25,9 +24,8 @@ from webapp.http.schemas import (
     Undone,
     Verified,
 )
+from webapp.http.worker_views import WorkerViews
 from webapp.services.people import PeopleService
-from webapp.services.recognition import RecognitionService
-from webapp.services.task_client import TaskClient
 
 LIMIT = Whole("limit", "People of a page.", 100, 1, 1000)
 AFTER = Text("after", "The token ``next`` of the page before.")
@@ -37,20 +35,8 @@ _PHOTOS = {forms.FIELD: photos(MAX_PHOTOS)}
 Route = tuple[str, str, Callable[..., Response], str]
 
 
-class PeopleV1:
+class PeopleV1(WorkerViews[PeopleService]):
     """The views of people, each with the collection it is about."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        service: PeopleService,
-        recognition: RecognitionService,
-        task_client: TaskClient,
-    ) -> None:
-        self._settings = settings
-        self._service = service
-        self._recognition = recognition
-        self._task_client = task_client
 
     def routes(self) -> list[Route]:
         """Method, path below a collection, view, and the scope a key needs."""

@@ -37,7 +37,7 @@ def document(answer: Answer, candidates: int = CANDIDATES) -> AnswerDocument:
     """What programs get: the members of the type, no others."""
     name = stem(answer.key)
     faces = tuple(replace(face, candidates=face.candidates[:candidates]) for face in answer.faces)
-    answer = replace(answer, faces=faces)
+    answer = replace(answer, faces=faces).shown
     found = {**answer.to_dict(), "stem": name, "text": f"{name}:{answer.text}"}
     if answer.video is not None:
         found["video"] = found["video"] | {"sheet": _address(answer.video.sheet)}

@@ -53,6 +53,7 @@ def add_routes(
         ("GET", "/internal/ledger", operations.in_flight, figures),  # deprecated in 0.2.0
         ("GET", "/", pages.photos, public),
         ("GET", "/who", pages.people, public),
+        ("GET", "/history", pages.history, public),
         ("GET", "/status", pages.status, public),
         ("GET", "/status/events", status.events, live),
         ("GET", "/privacy", pages.privacy, public),

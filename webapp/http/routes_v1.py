@@ -5,15 +5,19 @@ from collections.abc import Callable
 from flask import Response
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.storage.state_bucket import StateBucket
+from facerec_tasks.storage.buckets import Storage
 from webapp.http.collections_v1 import CollectionsV1
 from webapp.http.faces_v1 import FacesV1
+from webapp.http.history_v1 import HistoryV1
 from webapp.http.people_v1 import PeopleV1
+from webapp.http.unknown_v1 import UnknownV1
 from webapp.services.collections import CollectionService
 from webapp.services.faces import FaceService
+from webapp.services.history import HistoryService
 from webapp.services.people import PeopleService, WorkerRequests
 from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import TaskClient
+from webapp.services.unknown import UnknownService
 
 PREFIX = "/v1"
 OF_COLLECTION = PREFIX + "/collections/<collection>"
@@ -21,7 +25,7 @@ OF_COLLECTION = PREFIX + "/collections/<collection>"
 
 def routes_v1(
     settings: Settings,
-    state: StateBucket,
+    storage: Storage,
     people: PeopleService,
     workers: WorkerRequests,
     recognition: RecognitionService,
@@ -29,11 +33,15 @@ def routes_v1(
 ) -> list[tuple[str, str, Callable[..., Response], str | None]]:
     """Method, path, view, and the scope a key needs."""
     collections = CollectionsV1(
-        settings, CollectionService(state, people.enrolled, workers), task_client
+        settings, CollectionService(storage.state, people.enrolled, workers), task_client
     )
     people_v1 = PeopleV1(settings, people, recognition, task_client)
     faces = FacesV1(settings, FaceService(workers), recognition, task_client)
-    global_ = [*collections.routes(), *faces.routes()]
+    history = HistoryV1(HistoryService(storage, people.enrolled))
+    unknown = UnknownV1(settings, UnknownService(workers), task_client)
+    global_ = [
+        *collections.routes(), *faces.routes(), *history.routes(), *unknown.routes()
+    ]  # fmt: skip
     of_each = [*people_v1.routes(), ("POST", "/search", faces.search, "recognize")]
     return [
         *((method, PREFIX + path, view, scope) for method, path, view, scope in global_),

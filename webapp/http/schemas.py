@@ -45,6 +45,7 @@ class SeenPerson(TypedDict):
     """Seconds from and to."""
     crop: NotRequired[str]
     """Address of their picture."""
+    person_id: NotRequired[str]
 
 
 class AnswerDocument(TypedDict):
@@ -180,6 +181,75 @@ class Undone(TypedDict):
     faces: Count
 
 
+# Past answers, and faces nobody knows
+
+
+class HistoryItem(TypedDict):
+    """A past answer."""
+
+    task_id: Id
+    at: float
+    """Unix seconds when the photo was accepted."""
+    file: str
+    outcome: str
+    people: list[PersonName]
+    """Who is named on it, by the names of today."""
+    faces: Count
+    unknown: Count
+    """Faces nobody is named for."""
+    video: bool
+
+
+class HistoryDocument(TypedDict):
+    """Past answers, the newest first."""
+
+    entries: list[HistoryItem]
+    cursor: NotRequired[Id]
+    """The ``cursor`` of the next page, also when this one is short."""
+
+
+class NamedFaces(PersonSummary):
+    """Who faces of past answers were said to be."""
+
+    enrolled: Count
+    """Faces that were enrolled; those that add nothing are not."""
+    answers: Count
+    """Faces of past answers that are named now."""
+    refused: list[Refusal]
+
+
+class PastFace(TypedDict):
+    """A face of a past answer."""
+
+    task_id: Id
+    face: Count
+    """Its place among the faces of the answer."""
+    box: tuple[float, float, float, float]
+    """Left, top, width and height as shares of the photo."""
+
+
+class Suggestion(PersonName):
+    """Who an unknown face may be."""
+
+    confidence: float
+
+
+class UnknownGroup(TypedDict):
+    """Unknown faces that may be one person."""
+
+    id: Id
+    photos: Count
+    faces: list[PastFace]
+    """The best ones."""
+    maybe: NotRequired[Suggestion]
+
+
+class UnknownGroups(TypedDict):
+    """The largest group first."""
+
+    groups: list[UnknownGroup]
+
+
 # Faces that are not kept
 
 
@@ -244,6 +314,8 @@ class SearchedFace(DetectedFace):
 
     name: str
     candidates: list[SearchCandidate]
+    reason: NotRequired[str]
+    """``blurred``: less sharp than was asked for, so not searched for."""
 
 
 class Searched(PhotoSize):

@@ -50,6 +50,10 @@ class Pages:
         """``GET /who``: who is known."""
         return _page("people.html")
 
+    def history(self) -> Response:
+        """``GET /history``: past photos, and who was on them."""
+        return _page("history.html")
+
     def status(self) -> Response:
         """``GET /status``: the live picture, drawn by its script."""
         host = request.host.rpartition(":")[0] if ":" in request.host else request.host

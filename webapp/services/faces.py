@@ -41,11 +41,12 @@ class FaceService:
         """The faces of ``target``, each with its distance to the largest of ``source``."""
         return cast(Compared, self._workers.ask("compare", (source, target, wait.collection), wait))
 
-    def search(self, photo: Source, limit: int, threshold: float | None, wait: Wait) -> Searched:
-        """Its faces, each with the nearest people."""
-        return cast(
-            Searched, self._workers.ask("search", (photo, wait.collection, limit, threshold), wait)
-        )
+    def search(
+        self, photo: Source, limit: int, threshold: float | None, quality: float, wait: Wait
+    ) -> Searched:
+        """Its faces, each with the nearest people; ``quality`` is the least sharpness."""
+        arguments = (photo, wait.collection, limit, threshold, quality)
+        return cast(Searched, self._workers.ask("search", arguments, wait))
 
     def search_faces(self, photo: Source, limit: int, least: float, wait: Wait) -> Reply:
         """The enrolled faces most like the largest one of a photo; ``least`` similarity."""

@@ -20,8 +20,9 @@ from facerec_tasks.storage.state_bucket import StateBucket, Stored
 
 log = logging.getLogger(__name__)
 
-SCOPES = ("recognize", "people:read", "people:write", "embed", "operate")
-"""Photos and results; list people; change people; metrics and requests in flight."""
+SCOPES = ("recognize", "history:read", "people:read", "people:write", "embed", "operate")
+"""Photos and results; past answers and photos of everybody; list people; change people; embeddings;
+metrics and requests in flight."""
 DEPRECATED_SCOPES = {"recognise": "recognize"}
 """Old spelling of a scope, accepted in stored keys until 0.3.0."""
 AWS_MARK = "FRAK"

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from celery.utils import uuid
 from celery_sqs.errors import ResponseQueueLost
 
 from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
@@ -22,6 +21,7 @@ from facerec_tasks.storage import layout
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.videos import VideoStore
+from facerec_tasks.task_ids import new_task_id
 from facerec_tasks.tasks import recognize, recognize_video
 from webapp.http.uploads import Upload
 from webapp.services.idempotency import (
@@ -95,7 +95,7 @@ class RecognitionService:
         """
         if idempotency_key is not None:
             return self._accept_once(upload, idempotency_key)
-        return self._send(upload.key, self._store(upload), uuid(), upload.is_video)
+        return self._send(upload.key, self._store(upload), new_task_id(), upload.is_video)
 
     def _store(self, upload: Upload) -> str:
         with self._task_client.metrics.stage("store"):
@@ -107,7 +107,9 @@ class RecognitionService:
         digest = fingerprint(upload.key, upload.chunks())
         record = self._idempotency.find(idempotency_key)
         if record is None:
-            mine = IdempotencyRecord(uuid(), upload.key, None, digest, upload.is_video, time.time())
+            mine = IdempotencyRecord(
+                new_task_id(), upload.key, None, digest, upload.is_video, time.time()
+            )
             record = self._idempotency.make(idempotency_key, mine)
             if record == mine:
                 return self._store_and_send(upload, idempotency_key, mine)

@@ -6,16 +6,26 @@ import { FORCEABLE, inOneLine, reason } from "./messages.js";
 
 const MARGINS = [0.6, 0.25]; // of the face's size, cut around it where there are others
 
-let open = null; // { card, index, onDone }
+let open = null; // { file, name, box, isAlone, onDone }
 
-export async function enrol(card, index, onDone) {
-  open = { card, index, onDone };
-  const face = card.answer.faces[index];
-  const known = face.name !== "unknown";
+// A face of a photo.
+export function enrol(card, index, onDone) {
+  const { faces } = card.answer;
+  const { box, name } = faces[index];
+  const done = (called) => onDone(card, index, called);
+  return show({ file: card.file, name: card.file.name, box, isAlone: faces.length === 1, onDone: done }, name);
+}
+
+// A person of a video, by their best picture.
+export const enrolPicture = (file, name, onDone) => show({ file, name, box: null, isAlone: true, onDone }, "unknown");
+
+async function show(chosen, name) {
+  open = chosen;
+  const known = name !== "unknown";
   $("enrol-title").textContent = known ? "Who is this really?" : "Who is this?";
-  $("enrol-name").value = known ? face.name : "";
+  $("enrol-name").value = known ? name : "";
   trouble("");
-  await draw(card.file, face.box);
+  await draw(chosen.file, chosen.box);
   $("enrol").showModal();
   $("enrol-name").select();
   names();
@@ -26,8 +36,9 @@ async function draw(file, box) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
   const picture = await createImageBitmap(file);
-  const size = 1.5 * Math.max(box[2] - box[0], box[3] - box[1]);
-  const [x, y] = [(box[0] + box[2] - size) / 2, (box[1] + box[3] - size) / 2];
+  const [left, top, right, bottom] = box ?? [0, 0, picture.width, picture.height];
+  const size = (box ? 1.5 : 1) * Math.max(right - left, bottom - top);
+  const [x, y] = [(left + right - size) / 2, (top + bottom - size) / 2];
   context.drawImage(picture, x, y, size, size, 0, 0, canvas.width, canvas.height);
   picture.close();
 }
@@ -35,7 +46,7 @@ async function draw(file, box) {
 // For choosing; the name can be typed all the same.
 async function names() {
   try {
-    const { people } = await askJson("GET", "people");
+    const { people } = await askJson("GET", "v1/people?limit=1000");
     $("enrol-known").replaceChildren(...people.map(({ name }) => new Option(name, name)));
   } catch {
     $("enrol-known").replaceChildren();
@@ -50,16 +61,16 @@ function trouble(text, forceable = false) {
 
 async function remember(event) {
   event.preventDefault();
-  const { card, index, onDone } = open;
+  const { onDone } = open;
   const name = $("enrol-name").value.trim();
   const force = event.submitter?.id === "enrol-force";
   busy(true);
   try {
-    const done = await send(card, index, name, force);
+    const done = await send(open, name, force);
     $("enrol").close();
     const more = done.photos === 1 ? " Add a second photo, in other light: people with two are recognized far more often." : "";
     say(`${done.name} is known now, by ${count(done.photos, "photo")}.${more}`);
-    onDone(card, index, done.name);
+    onDone(done.name);
   } catch (problem) {
     const refusal = problem.refused?.[0];
     trouble(refusal ? reason(refusal) : inOneLine(problem), FORCEABLE.has(refusal?.reason));
@@ -68,13 +79,12 @@ async function remember(event) {
   }
 }
 
-async function send(card, index, name, force) {
-  const { faces } = card.answer;
-  const photos = faces.length > 1 ? MARGINS.map((margin) => () => cut(card.file, faces[index].box, margin)) : [() => card.file];
+async function send({ file, name: fileName, box, isAlone }, name, force) {
+  const photos = isAlone ? [() => file] : MARGINS.map((margin) => () => cut(file, box, margin));
   for (const [tried, photo] of photos.entries()) {
     const body = new FormData();
     body.append("name", name);
-    body.append("inputFile", await photo(), card.file.name);
+    body.append("inputFile", await photo(), fileName);
     try {
       return await askJson("POST", force ? "people?force=1" : "people", { body });
     } catch (problem) {

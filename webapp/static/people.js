@@ -1,87 +1,77 @@
 // Who is known: add, rename, remove, with hints where photos are few.
 
-import { ask, askJson } from "./api.js";
+import { Problem, ask, askJson } from "./api.js";
+import { crop, whenSeen } from "./crop.js";
 import { $, count, element, say } from "./dom.js";
 import { FORCEABLE, inOneLine, reason } from "./messages.js";
+import { groups } from "./unknown.js";
 
 const SHOWN = 6; // photos of one person
 
-const PAGE = 200; // people of one request
+const PAGE = 60; // people of one request
 
 const address = (id) => `v1/people/${id}`;
 
+let after = "";
+let shown = 0;
+let asked = 0;
+
+// The people whose name holds what is looked for, a page at a time.
 async function load() {
+  after = "";
+  shown = 0;
+  await more(true);
+}
+
+async function more(fresh = false) {
+  const mine = ++asked;
+  const name = $("find-name").value.trim();
   try {
-    const people = await everybody();
-    $("people").replaceChildren(...people.map(person));
-    $("tally").textContent = people.length
-      ? `${count(people.length, "person", "people")}, ${count(people.reduce((sum, one) => sum + one.faces, 0), "photo")}`
-      : "Nobody yet: add somebody above, or choose an unknown face on a photo.";
+    const page = await askJson("GET", `v1/people?limit=${PAGE}&name=${encodeURIComponent(name)}&after=${encodeURIComponent(after)}`.replace(/&(name|after)=(?=&|$)/g, ""));
+    if (mine !== asked) return;
+    if (fresh) $("people").replaceChildren();
+    $("people").append(...page.people.map(person));
+    after = page.next ?? "";
+    shown += page.people.length;
+    $("more").hidden = !after;
+    $("tally").textContent = shown
+      ? `${count(shown, "person", "people")}${after ? " so far" : ""}`
+      : name ? "Nobody has such a name." : "Nobody yet: add somebody above, or choose an unknown face on a photo.";
   } catch (problem) {
     $("tally").textContent = inOneLine(problem);
   }
 }
 
-async function everybody() {
-  const found = [];
-  let after = "";
-  do {
-    const page = await askJson("GET", `v1/people?limit=${PAGE}${after && `&after=${encodeURIComponent(after)}`}`);
-    found.push(...page.people);
-    after = page.next ?? "";
-  } while (after);
-  return found;
-}
-
 function person({ id, name, faces: photos }) {
-  const pictures = Array.from({ length: Math.min(photos, SHOWN) }, (_, number) => portrait(id, name, number));
+  const pictures = element("div", { class: "row" }, ...Array.from({ length: Math.min(photos, SHOWN) }, () => initial(name)));
   const act = (word, dialog, quiet) =>
     element("button", { type: "button", class: quiet, "aria-label": `${word} ${name}`, onclick: () => open(dialog, id, name) }, word);
   const more = element("button", { type: "button", "aria-label": `Add photos of ${name}`, onclick: () => prefill(name) }, "Add photos");
   return element(
     "li", { class: "card person" },
     element("h3", {}, name),
-    element("div", { class: "row" }, ...pictures, photos > SHOWN ? `and ${photos - SHOWN} more` : null),
-    element("p", { class: "hint" }, hint(photos)),
-    element("div", { class: "row" }, more, act("Rename", "rename", ""), act("Remove", "remove", "danger")),
+    whenSeen(pictures, () => portraits(pictures, id, name, photos)),
+    element("p", { class: "hint" }, hint(photos), " ", element("a", { href: `history?person=${encodeURIComponent(name)}`, "aria-label": `Past photos of ${name}` }, "Past photos")),
+    element("div", { class: "row" }, more, act("Rename", "rename", ""), act("Merge", "merge", ""), act("Remove", "remove", "danger")),
   );
+}
+
+const initial = (name) => element("div", { class: "initial", "aria-hidden": "true" }, [...name][0]);
+
+async function portraits(pictures, id, name, photos) {
+  try {
+    const { faces } = await askJson("GET", address(id));
+    const cut = faces.slice(0, SHOWN).map((face, nth) =>
+      face.has_photo ? crop(`${address(id)}/faces/${face.id}/photo`, face.box, `${name}, photo ${nth + 1}`, [...name][0]) : initial(name));
+    pictures.replaceChildren(...cut, photos > SHOWN ? `and ${photos - SHOWN} more` : "");
+  } catch {
+    // Removed by somebody else: the initials stay.
+  }
 }
 
 function hint(photos) {
   if (photos === 1) return "One photo. Add a second one, in other light: people with two are recognized far more often.";
   return photos < 4 ? `${photos} photos: good.` : `${photos} photos: more will hardly help.`;
-}
-
-// Loaded when it comes into view; with the key, which an <img> could not send.
-const soon = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) {
-    if (!isIntersecting) continue;
-    soon.unobserve(target);
-    show(target);
-  }
-}, { rootMargin: "200px" });
-
-function portrait(id, name, number) {
-  const place = element(
-    "div", { class: "initial", "data-person": id, "data-name": name, "data-number": number, "aria-hidden": "true" }, [...name][0],
-  );
-  soon.observe(place);
-  return place;
-}
-
-async function show(place) {
-  const { person: id, name, number } = place.dataset;
-  try {
-    const { faces } = await askJson("GET", address(id));
-    const photo = await ask("GET", `${address(id)}/faces/${faces[number].id}/photo`, { accept: "image/*" });
-    const url = URL.createObjectURL(await photo.blob());
-    const alt = `${name}, photo ${Number(number) + 1}`;
-    const image = element("img", { src: url, alt, onload: () => URL.revokeObjectURL(url) });
-    await image.decode();
-    place.replaceWith(image);
-  } catch {
-    // Imported people have no photos, and a TIFF cannot be shown: the initial stays.
-  }
 }
 
 function prefill(name) {
@@ -126,10 +116,28 @@ let chosen = { id: "", name: "" };
 
 function open(id, person, name) {
   chosen = { id: person, name };
-  $(`${id}-title`).textContent = id === "rename" ? `Rename ${name}` : `Remove ${name}?`;
+  $(`${id}-title`).textContent = { rename: `Rename ${name}`, merge: `Merge ${name}`, remove: `Remove ${name}?` }[id];
   $(`${id}-trouble`).textContent = "";
   if (id === "rename") $("rename-name").value = name;
+  if (id === "merge") others(person);
   $(id).showModal();
+}
+
+async function others(person) {
+  $("merge-name").value = "";
+  $("merge-known").replaceChildren();
+  const { people } = await askJson("GET", "v1/people?limit=1000");
+  $("merge-known").replaceChildren(...people.filter(({ id }) => id !== person).map(({ name }) => new Option(name, name)));
+}
+
+async function merge() {
+  const name = $("merge-name").value.trim();
+  const found = (await askJson("GET", `v1/people?limit=1000&name=${encodeURIComponent(name)}`)).people;
+  const same = found.filter((one) => one.name === name && one.id !== chosen.id);
+  if (same.length !== 1) throw new Problem({ code: same.length ? "ambiguous-name" : "no-such-person" });
+  const body = new FormData();
+  body.append("other", chosen.id);
+  return askJson("POST", `${address(same[0].id)}/merge`, { body });
 }
 
 function dialog(id, action, said) {
@@ -161,5 +169,17 @@ dialog(
   },
   () => `${chosen.name} was renamed.`,
 );
+dialog("merge", merge, () => `${chosen.name} was merged.`);
 $("add").onsubmit = add;
-load();
+$("more").onclick = () => more();
+$("find").onsubmit = (event) => {
+  event.preventDefault();
+  load();
+};
+let typing = 0;
+$("find-name").oninput = () => {
+  clearTimeout(typing);
+  typing = setTimeout(load, 250);
+};
+const both = () => Promise.all([load(), groups(both)]);
+both();

@@ -1,12 +1,15 @@
 // One photo or video of the visit: its picture, who is on it, and what is to be said of it.
 
-import { ask } from "./api.js";
+import { ask, askJson } from "./api.js";
 import { count, element } from "./dom.js";
 import { called, isVideo, timeline } from "./video.js";
-import { mayRepeat, words } from "./messages.js";
+import { inOneLine, mayRepeat, words } from "./messages.js";
+
+const MAYBE = 0.5; // confidence from which on a name is suggested
 
 export class Card {
-  constructor(file, { onFace, onAgain }) {
+  constructor(file, { onFace, onAgain, onPerson }) {
+    this.onPerson = onPerson;
     this.file = file;
     this.onFace = onFace;
     this.url = URL.createObjectURL(file);
@@ -24,6 +27,7 @@ export class Card {
     this.bar = element("progress", { max: 1, value: 0, "aria-label": `Sending ${file.name}` });
     this.verdict = element("p", { class: "verdict" });
     this.advice = element("p", { class: "advice", hidden: true });
+    this.maybe = element("div", { class: "row" });
     this.retry = element("button", { type: "button", hidden: true, onclick: () => onAgain(this) }, "Try again");
     this.stop = element("button", { type: "button", hidden: true, onclick: () => this.cancel() }, "Cancel");
     this.node = element(
@@ -31,7 +35,7 @@ export class Card {
       element(
         "div", { class: "caption" },
         element("h3", { class: "file", title: file.name }, file.name),
-        this.verdict, this.bar, this.advice, this.retry, this.stop,
+        this.verdict, this.bar, this.advice, this.maybe, this.retry, this.stop,
       ),
     );
     this.waiting();
@@ -58,6 +62,7 @@ export class Card {
   waiting() {
     this.answer = this.problem = this.taskId = null;
     this.faces([]);
+    this.maybe.replaceChildren();
     this.node.querySelector(".seen")?.remove();
     this.show("waiting", "Waiting for its turn");
     this.bar.value = 0;
@@ -114,7 +119,7 @@ export class Card {
     const people = this.answer.people ?? [];
     const short = this.answer.video.complete ? "" : "The video is damaged or cut short: this is what could be seen.";
     if (!people.length) return this.show("no-face", "No face found", short);
-    this.node.append(timeline({ ...this.answer, people }, this.image));
+    this.node.append(timeline({ ...this.answer, people }, this.image, (person) => this.onPerson(this, person)));
     return this.show(this.answer.outcome, people.slice(0, 4).map(called).join(", ")
       + (people.length > 4 ? ` and ${count(people.length - 4, "more person", "more people")}` : ""), short);
   }
@@ -122,6 +127,7 @@ export class Card {
   // The largest face is the photo's answer; the others are named after it.
   tell() {
     const faces = this.answer.faces ?? [];
+    this.maybe.replaceChildren(...faces.map((face, index) => this.suggestion(face, index)).filter(Boolean));
     const names = faces.filter((face) => face.name !== "unknown").map((face) => face.name);
     const unknown = faces.length - names.length;
     if (!faces.length && this.answer.name) names.push(this.answer.name);
@@ -132,6 +138,23 @@ export class Card {
     } else {
       this.show("named", names.join(", ") + (unknown ? ` and ${count(unknown, "unknown face")}` : ""));
     }
+  }
+
+  suggestion(face, index) {
+    const nearest = face.candidates?.[0];
+    if (face.name !== "unknown" || !nearest?.person_id || nearest.confidence < MAYBE) return null;
+    const onclick = async ({ target }) => {
+      target.disabled = true;
+      const body = new FormData();
+      body.append("person", nearest.person_id);
+      try {
+        const { name } = await askJson("POST", `v1/history/${this.answer.task_id}/faces/${index}`, { body });
+        this.rename(index, name);
+      } catch (problem) {
+        target.replaceWith(element("p", { class: "trouble", role: "alert" }, inOneLine(problem)));
+      }
+    };
+    return element("button", { type: "button", class: "main", onclick }, `Is this ${nearest.name}? Yes`);
   }
 
   faces(faces) {

@@ -3,8 +3,9 @@
 import { camera } from "./camera.js";
 import { Card } from "./photo-card.js";
 import { $, count, say } from "./dom.js";
-import { enrol } from "./enrol.js";
-import { isVideo } from "./video.js";
+import { enrol, enrolPicture } from "./enrol.js";
+import { isVideo, portrait } from "./video.js";
+import { earlier, forget, remember } from "./visit.js";
 import { csv, json, save } from "./results.js";
 import { Sender } from "./upload.js";
 import { Problem } from "./api.js";
@@ -25,18 +26,32 @@ const sender = new Sender({
 function done(card, show) {
   if (card.dropped) return;
   show();
+  remember(card.answer);
   say(`${card.file.name}: ${card.verdict.textContent}.`);
   tally();
 }
 
 function take(files) {
-  const fresh = [...files].map((file) => new Card(file, { onFace: introduce, onAgain: (card) => again([card]) }));
+  const fresh = [...files].map(added);
   if (!fresh.length) return;
-  cards.push(...fresh);
-  $("visit").hidden = false;
-  $("cards").prepend(...fresh.map((card) => card.node));
   say(`${count(fresh.length, fresh.some((card) => card.isVideo) ? "file" : "photo")} taken.`);
   send(fresh);
+}
+
+function added(file) {
+  const card = new Card(file, { onFace: introduce, onAgain: (one) => again([one]), onPerson: introducePerson });
+  cards.push(card);
+  $("visit").hidden = false;
+  $("cards").prepend(card.node);
+  return card;
+}
+
+// What was answered before the page was loaded again.
+async function restore() {
+  for await (const { file, answer } of earlier()) {
+    added(file).answered(answer);
+    tally();
+  }
 }
 
 // What cannot succeed is not sent.
@@ -60,6 +75,16 @@ function introduce(card, index) {
   enrol(card, index, (_, __, name) => {
     card.rename(index, name);
     card.frame.querySelectorAll(".face")[index]?.focus();
+    tally(true);
+  });
+}
+
+async function introducePerson(card, person) {
+  const picture = new File([await portrait(person.crop)], "person.jpg", { type: "image/jpeg" });
+  enrolPicture(picture, card.file.name, (name) => {
+    Object.assign(person, { name, known: true });
+    card.node.querySelector(".seen")?.remove();
+    card.tellVideo();
     tally(true);
   });
 }
@@ -130,8 +155,10 @@ $("again").onclick = () => {
   again(unknown());
 };
 $("clear").onclick = () => {
+  forget();
   cards.forEach((card) => card.drop());
   cards = [];
   $("visit").hidden = true;
   $("files").focus();
 };
+restore();

@@ -20,16 +20,19 @@ export const called = (person) =>
   person.known ? person.name : person.name.replace("unknown-", "Unknown person ");
 
 // A list of people, each with their picture, their times, and a bar that shows these at a glance.
-export function timeline({ people, video }, player) {
-  return element("ul", { class: "seen" }, ...people.map((person) => row(person, video.seconds, player)));
+export function timeline({ people, video }, player, onPerson) {
+  return element("ul", { class: "seen" }, ...people.map((person) => row(person, video.seconds, player, onPerson)));
 }
 
-function row(person, seconds, player) {
+function row(person, seconds, player, onPerson) {
   const name = called(person);
   const face = element("img", { alt: "", width: 56, height: 56 });
   if (person.crop) picture(person.crop, face);
   const times = person.spans.slice(0, MOST_TIMES).map((span) => moment(span, name, player));
   const left = person.spans.length - times.length;
+  const ask = person.known || !person.crop ? null : element(
+    "button", { type: "button", "aria-label": `Who is ${name}?`, onclick: () => onPerson(person) }, "Who is this?",
+  );
   return element(
     "li", {}, face,
     element(
@@ -37,6 +40,7 @@ function row(person, seconds, player) {
       element("b", {}, name), ` ${Math.round(person.seconds)} s`,
       element("div", { class: "track", "aria-hidden": "true" }, ...person.spans.map((span) => mark(span, seconds))),
       element("p", { class: "times" }, ...times, left ? ` and ${count(left, "more time")}` : null),
+      ask,
     ),
   );
 }
@@ -58,10 +62,14 @@ function mark([begin, end], seconds) {
 }
 
 // Asked with the visitor's key, which an address of an image cannot carry.
+export async function portrait(address) {
+  const response = await ask("GET", address.slice(address.indexOf("results/")), { accept: "image/jpeg" });
+  return response.blob();
+}
+
 async function picture(address, image) {
   try {
-    const response = await ask("GET", address.slice(address.indexOf("results/")), { accept: "image/jpeg" });
-    image.src = URL.createObjectURL(await response.blob());
+    image.src = URL.createObjectURL(await portrait(address));
     image.onload = () => URL.revokeObjectURL(image.src);
   } catch {
     image.remove();

@@ -112,11 +112,10 @@ class Enroller:
     def _sample(
         self, photo: bytes, found: DetectedFaces, nth: int, *, strict: bool
     ) -> Sample | Refused:
-        face = found.detections[nth]
-        if face.visible < (WHOLE if strict else MIN_VISIBLE):
-            return _cut_off()
-        if strict and (refused := _poor(found.detail, face)):
+        if strict and (refused := poor(found, nth)):
             return refused
+        if found.detections[nth].visible < MIN_VISIBLE:
+            return _cut_off()
         made_by = self._recognizer.gallery.made_by
         return Sample(photo, found.embeddings[nth], made_by, box_of(found, nth))
 
@@ -255,6 +254,13 @@ def _unclear(faces: Sequence[Detection], whole: Sequence[int]) -> Refused | None
 
 def _cut_off() -> Refused:
     return Refused(Reason.CUT_OFF, "the picture's edge cuts the face")
+
+
+def poor(found: DetectedFaces, nth: int) -> Refused | None:
+    """Why a face is not good enough to know somebody by."""
+    if found.detections[nth].visible < WHOLE:
+        return _cut_off()
+    return _poor(found.detail, found.detections[nth])
 
 
 def _poor(picture: Image.Image, face: Detection) -> Refused | None:

@@ -1,5 +1,6 @@
 """People by id over HTTP, with the real engine in a real worker."""
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 import urllib3
+from PIL import Image, ImageFilter
 
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
@@ -160,6 +162,13 @@ def test_collections_know_nothing_of_each_other(web: Web, resources: Settings) -
     assert names(web) == [("Ada", 1)]
 
 
+def blurred(photo: bytes) -> bytes:
+    made = io.BytesIO()
+    with Image.open(io.BytesIO(photo)) as picture:
+        picture.convert("RGB").filter(ImageFilter.GaussianBlur(4.5)).save(made, "JPEG")
+    return made.getvalue()
+
+
 def test_photos_that_are_not_kept(web: Web, resources: Settings) -> None:
     def raw(path: str, photo: bytes) -> Any:
         answer = web.request(
@@ -188,6 +197,9 @@ def test_photos_that_are_not_kept(web: Web, resources: Settings) -> None:
     (face,) = raw("/v1/search?limit=1", OTHER_GRACE)["faces"]
     assert [one["name"] for one in face["candidates"]] == ["Grace"]
     assert raw("/v1/search?threshold=0.01", OTHER_GRACE)["faces"][0]["candidates"] == []
+    (face,) = raw("/v1/search?quality=99", blurred(GRACE))["faces"]
+    assert (face["name"], face["candidates"], face["reason"]) == ("unknown", [], "blurred")
+    assert raw("/v1/search?quality=101", GRACE)["code"] == "bad-request"
     assert raw("/v1/search?limit=0", GRACE)["code"] == "bad-request"
     assert raw("/v1/search?threshold=nan", GRACE)["code"] == "bad-request"
     state = StateBucket(resources)

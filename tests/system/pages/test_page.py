@@ -198,7 +198,7 @@ def test_page_people_add_rename_remove(visitor: Visitor, grace: bytes) -> None:
     )
     person = page.locator(".person")
     expect(person.get_by_role("heading")).to_have_text("Grace <b>Höpper</b>/1")
-    expect(person.get_by_role("img")).to_have_count(1)
+    expect(person.locator("canvas")).to_have_count(1)
     expect(person).to_contain_text("One photo.")
     visitor.accessible()
 
@@ -222,7 +222,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("visitor", LOOKS.values(), ids=LOOKS.keys(), indirect=True)
 def test_pages_in_every_viewport(visitor: Visitor) -> None:
-    for path in ("/", "/who", "/status", "/privacy"):
+    for path in ("/", "/who", "/history", "/status", "/privacy"):
         page = visitor.go(path)
         if path == "/status":
             expect(page.locator("#live")).to_have_text("live")

@@ -19,6 +19,7 @@ NOT_OF_THE_API = {
     "/metrics",
     "/internal/in-flight",
     "/who",
+    "/history",
     "/status",
     "/status/events",
     "/internal/ledger",  # deprecated

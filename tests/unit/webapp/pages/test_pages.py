@@ -14,8 +14,8 @@ from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
 from webapp.services.task_client import TaskClient
 
-PAGES = ("/", "/who", "/status", "/privacy")
-HEAVIEST = 100_000
+PAGES = ("/", "/who", "/history", "/status", "/privacy")
+HEAVIEST = 115_000
 
 
 @pytest.fixture

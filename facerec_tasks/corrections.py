@@ -1,0 +1,84 @@
+"""Answers on record, corrected: who was named is somebody else, or is erased. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from facerec_tasks.schemas import Answer, Candidate, Face
+from facerec_tasks.video.timeline import Person
+
+UNKNOWN = "unknown"
+
+NewIdentity = tuple[str, str] | None
+"""Id and name; None: nobody."""
+
+
+def with_people(answer: Answer, people: Mapping[str, NewIdentity]) -> Answer:
+    """Each of the people, by id, is somebody else, or nobody who is mentioned any more."""
+    return _retold(
+        replace(
+            answer,
+            faces=tuple(_face_with(face, people) for face in answer.faces),
+            people=tuple(_person_with(person, people) for person in answer.people),
+        )
+    )
+
+
+def with_named_face(answer: Answer, number: int, person_id: str, name: str) -> Answer:
+    """One face was shown to be that person's; raises :class:`IndexError`."""
+    faces = list(answer.faces)
+    faces[number] = replace(
+        faces[number], name=name, person_id=person_id, confidence=1.0, hint=None, embedding=None
+    )
+    return _retold(replace(answer, faces=tuple(faces)))
+
+
+def _retold(answer: Answer) -> Answer:
+    """With the outcome that follows from the faces."""
+    if answer.outcome not in ("named", "unknown") or not (answer.faces or answer.people):
+        return answer
+    first = answer.faces[0] if answer.faces else answer.people[0]
+    name = None if isinstance(first, Person) and not first.known else first.name
+    if name is None or name == UNKNOWN:
+        return replace(answer, outcome="unknown", name=None)
+    return replace(answer, outcome="named", name=name)
+
+
+def _face_with(face: Face, people: Mapping[str, NewIdentity]) -> Face:
+    candidates: list[Candidate] = []
+    for candidate in face.candidates:
+        new = _of(candidate.person_id, people)
+        if new and (new[0] is None or all(c.person_id != new[0] for c in candidates)):
+            candidates.append(_renamed(candidate, new))
+    changed = replace(face, candidates=tuple(candidates))
+    if candidates != list(face.candidates):
+        runner_up = candidates[1] if len(candidates) > 1 else None
+        changed = replace(
+            changed,
+            runner_up=runner_up.name if runner_up else None,
+            runner_up_distance=runner_up.distance if runner_up else None,
+        )
+    if face.person_id is None or face.person_id not in people:
+        return changed
+    new = people[face.person_id]
+    if new is None:
+        return replace(changed, name=UNKNOWN, person_id=None, confidence=None, distance=None)
+    return replace(changed, name=new[1], person_id=new[0])
+
+
+def _of(
+    person: str | None, people: Mapping[str, NewIdentity]
+) -> tuple[str | None, str | None] | None:
+    return people.get(person, (person, None)) if person else (person, None)
+
+
+def _renamed(candidate: Candidate, new: tuple[str | None, str | None]) -> Candidate:
+    return candidate if new[1] is None else replace(candidate, person_id=new[0], name=new[1])
+
+
+def _person_with(person: Person, people: Mapping[str, NewIdentity]) -> Person:
+    if person.person_id is None or person.person_id not in people:
+        return person
+    new = people[person.person_id]
+    if new is None:
+        return replace(person, name=UNKNOWN, known=False, person_id=None)
+    return replace(person, name=new[1], person_id=new[0])
