@@ -8,9 +8,9 @@ from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
-JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of words.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 DAY = click.option(
-    "--day", default="", metavar="YYYY-MM-DD", help="The day (UTC); all days otherwise."
+    "--day", default="", metavar="YYYY-MM-DD", help="Only this day (UTC); default: all days."
 )
 
 

@@ -9,17 +9,17 @@ from cli.friendly_errors import friendly_errors
 from local.processes.discovery import discover
 
 NOUNS = {
-    "up": "run the whole system on this machine",
-    "recognize": "who is on these photos (no AWS)",
-    "people": "the people who are known",
-    "engine": "the networks faces are embedded with",
-    "photos": "the photos that are stored",
-    "history": "the answers of the past",
-    "keys": "API keys of the web tier",
-    "load": "send many photos and measure",
-    "fleet": "the EC2 workers and their controller",
-    "queue": "the request queue and its dead letters",
-    "aws": "the whole system in an AWS account",
+    "up": "Run the whole system on this machine.",
+    "recognize": "Recognize the people on photos and in videos, without AWS.",
+    "people": "Enroll, list, edit and remove people; calibrate recognition.",
+    "engine": "Add, list and remove the networks that faces are embedded with.",
+    "photos": "List and purge stored photos.",
+    "history": "List past answers.",
+    "keys": "Manage API keys of the web tier.",
+    "load": "Send many photos concurrently and measure.",
+    "fleet": "Show, explain and simulate the EC2 worker fleet.",
+    "queue": "Show, redrive and purge the request queue and its dead-letter queue.",
+    "aws": "Deploy, check and remove the system in an AWS account.",
 }
 
 
@@ -47,8 +47,8 @@ class _Lazy(click.Group):
 def main(context: click.Context) -> None:
     """Elastic face recognition on AWS.
 
-    While `facerec up` runs in this folder, the other commands speak to it, unless AWS_ENDPOINT_URL
-    says otherwise.
+    While `facerec up` runs in this folder, the other commands use it, unless AWS_ENDPOINT_URL
+    is set.
     """
     logging.captureWarnings(True)
     if context.invoked_subcommand != "up":

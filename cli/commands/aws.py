@@ -59,7 +59,7 @@ def _where(settings: Settings) -> str:
 )
 @click.option("--web-instance-type", metavar="TYPE", help="EC2 type of web-instance.")
 @click.option("--worker-instance-type", metavar="TYPE", help="EC2 type of new workers.")
-@click.option("--max-instances", type=click.IntRange(min=0), help="Most workers at a time.")
+@click.option("--max-instances", type=click.IntRange(min=0), help="Most EC2 workers at a time.")
 @click.option(
     "--retention-days",
     type=click.IntRange(0, 36500),
@@ -70,7 +70,7 @@ def _where(settings: Settings) -> str:
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A setting of the machines, such as FACEREC_SLO=30; no value takes it back.",
+    help="Setting of the machines, such as FACEREC_SLO=30; NAME= removes it.",
 )
 @click.option(
     "--profile",
@@ -138,7 +138,7 @@ def _tell(done: Deployed) -> None:
 
 
 @aws.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def doctor(as_json: bool) -> None:
     """Check every resource, attribute and permission; show each fault with its remedy.
 

@@ -43,7 +43,7 @@ from local.processes.shutdown import ShutdownRequested, end_on_signals
     type=click.FloatRange(1),
     default=30,
     show_default=True,
-    help="Minutes until the bake is given up.",
+    help="Minutes after which the bake is given up.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bake(

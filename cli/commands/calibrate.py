@@ -122,12 +122,15 @@ def _expected(gallery: Gallery, people: int) -> Size:
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("calibration.png"),
     show_default=True,
-    help="Where to draw the error rates: png, svg or pdf.",
+    help="File to plot the error rates to: png, svg or pdf.",
 )
 @click.option(
-    "--apply", "apply_it", is_flag=True, help="The threshold follows the target from now."
+    "--apply",
+    "apply_it",
+    is_flag=True,
+    help="Set the gallery's threshold by this target from now on.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def calibrate(
     folder: Path | None,
     strangers: Path | None,

@@ -32,17 +32,30 @@ def engine() -> None:
 
 @engine.command()
 @click.argument("file", type=_FILE)
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="arcface", show_default=True)
-@click.option("--name", help="What the engine is called. [default: the file's name]")
-@click.option("--color", type=click.Choice(["rgb", "bgr"]), help="Order of the channels.")
-@click.option("--mean", type=float, help="Subtracted from every pixel of 0 to 255.")
-@click.option("--scale", type=click.FloatRange(min=0, min_open=True), help="Then divides it.")
-@click.option("--metric", type=click.Choice(["euclidean", "cosine"]))
-@click.option("--mirrored/--not-mirrored", default=None, help="Average with the mirror image.")
-@click.option("--threshold", type=click.FloatRange(min=0, min_open=True), help="Of two photos.")
-@click.option("--license", "license_", default="", help="Of the weights, as a note.")
-@click.option("--sha256", help="Refuse the file if it is another.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="arcface", show_default=True,
+              help="How the network was trained: its input and its distances.")  # fmt: skip
+@click.option("--name", help="Name of the engine. [default: the file's name]")
+@click.option("--color", type=click.Choice(["rgb", "bgr"]), help="Order of the color channels.")
+@click.option("--mean", type=float, help="Subtract this from every pixel (0 to 255).")
+@click.option(
+    "--scale", type=click.FloatRange(min=0, min_open=True), help="Divide the difference by this."
+)
+@click.option(
+    "--metric", type=click.Choice(["euclidean", "cosine"]), help="Distance of embeddings."
+)
+@click.option(
+    "--mirrored/--not-mirrored",
+    default=None,
+    help="Average the embedding with that of the mirror image.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Largest distance of two photos of one person.",
+)
+@click.option("--license", "license_", default="", help="License of the weights, kept as a note.")
+@click.option("--sha256", help="Refuse a file with another SHA-256.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def add(
     file: Path, preset: str, name: str | None, license_: str, sha256: str | None, as_json: bool,
     **given: Any,
@@ -78,9 +91,9 @@ def add(
 
 
 @engine.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(as_json: bool) -> None:
-    """The engines there are, the one in use first."""
+    """List the engines, the one in use first."""
     with friendly_errors(DescriptionError, OSError):
         state = StateBucket(get_settings())
         used = People(state).gallery().embedder

@@ -39,7 +39,7 @@ def fleet() -> None:
 @click.option("--watch", is_flag=True, help="Keep the table up to date until Ctrl-C.")
 @JSON
 def status(watch: bool, as_json: bool) -> None:
-    """Every machine, and what the controller decided last."""
+    """Show every machine and the controller's last decision."""
     with friendly_errors():
         if as_json:
             click.echo(json.dumps(_status()))
@@ -111,8 +111,14 @@ def _table(status: dict[str, Any]) -> Table:
 
 
 @fleet.command()
-@click.option("--last", type=click.IntRange(1), default=5, show_default=True, help="How many.")
-@click.option("--all", "every", is_flag=True, help="Also steps that changed nothing.")
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Number of decisions to show.",
+)
+@click.option("--all", "every", is_flag=True, help="Show decisions that changed nothing, too.")
 @DAY
 @JSON
 def explain(last: int, every: bool, day: str, as_json: bool) -> None:

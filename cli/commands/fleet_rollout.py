@@ -90,7 +90,7 @@ def _why(settings: Settings) -> str:
 @click.command()
 @click.argument("version", default="")
 @click.option(
-    "--deadline", type=click.FloatRange(0), default=30, show_default=True, help="In minutes."
+    "--deadline", type=click.FloatRange(0), default=30, show_default=True, help="Minutes to wait."
 )
 @JSON
 def rollout(version: str, deadline: float, as_json: bool) -> None:

@@ -26,14 +26,14 @@ FORMER_NAMES = {"course": "one-per-backlog"}
     type=click.Choice([*TRACES]),
     default="burst",
     show_default=True,
-    help="Synthetic traffic.",
+    help="Synthetic traffic to simulate.",
 )
-@click.option("--recorded", is_flag=True, help="Instead, the traffic this system has seen.")
+@click.option("--recorded", is_flag=True, help="Simulate the traffic this system has seen instead.")
 @click.option(
     "--log",
     "log",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Instead, the traffic of a decision log (JSON lines).",
+    help="Simulate the traffic of a decision log (JSON lines) instead.",
 )
 @click.option(
     "--policy",
@@ -42,19 +42,23 @@ FORMER_NAMES = {"course": "one-per-backlog"}
     multiple=True,
     default=("slo", "clairvoyant"),
     show_default=True,
-    help="May be given several times.",
+    help="Policy to simulate; may be given several times.",
 )
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--cap", type=click.IntRange(0), default=15, show_default=True)
-@click.option("--slo", type=click.FloatRange(1.0), default=60.0, show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True,
+              help="Runs of each policy, each with other random numbers.")  # fmt: skip
+@click.option("--cap", type=click.IntRange(0), default=15, show_default=True,
+              help="Most machines at a time.")  # fmt: skip
+@click.option("--slo", type=click.FloatRange(1.0), default=60.0, show_default=True,
+              help="Seconds within which a photo is to be answered.")  # fmt: skip
 @click.option(
     "--service",
     type=click.FloatRange(0.001),
     default=0.5,
     show_default=True,
-    help="Seconds of one process per photo.",
+    help="Seconds one process works on a photo.",
 )
-@click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True,
+              help="Worker processes of a machine.")  # fmt: skip
 @click.option(
     "--boot",
     type=(float, float),
@@ -62,9 +66,16 @@ FORMER_NAMES = {"course": "one-per-backlog"}
     show_default=True,
     help="Fastest and slowest boot in seconds.",
 )
-@click.option("--failing-boots", type=click.FloatRange(0, 1), default=0.0, show_default=True)
-@click.option("--terminate", is_flag=True, help="Machines are terminated, none is used again.")
-@click.option("--counts-only", is_flag=True, help="The web tier's ledger cannot be read.")
+@click.option("--failing-boots", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+              help="Share of machines that never come up.")  # fmt: skip
+@click.option(
+    "--terminate", is_flag=True, help="Terminate machines instead of stopping them for later use."
+)
+@click.option(
+    "--counts-only",
+    is_flag=True,
+    help="Simulate that the web tier's in-flight report cannot be read.",
+)
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -18,12 +18,14 @@ _AT_ONCE = 200
 
 
 @click.command()
-@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Only of this day, UTC.")
-@click.option("--person", default="", help="Only who is named so, or has this id.")
+@click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Only photos of this day (UTC).")
+@click.option("--person", default="", help="Only photos of this person: a name or an id.")
 @click.option("--file", "name", default="", help="Only file names that contain this.")
 @click.option("--unknown", is_flag=True, help="Only photos with faces nobody is named for.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="Most answers to list."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def history(
     day: datetime | None, person: str, name: str, unknown: bool, limit: int, as_json: bool
 ) -> None:

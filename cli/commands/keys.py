@@ -35,10 +35,12 @@ def keys() -> None:
     "--collection",
     "collections",
     multiple=True,
-    help="Good for this collection only; may be given several times.",
+    help="Limit the key to this collection; may be given several times.",
 )
-@click.option("--aws", is_flag=True, help="An access key pair for AWS's own clients.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--aws", is_flag=True, help="Create an access key pair for Amazon Rekognition's clients."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def add(
     label: str, scopes: tuple[str, ...], collections: tuple[str, ...], aws: bool, as_json: bool
 ) -> None:
@@ -61,7 +63,7 @@ def add(
 
 
 @keys.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
     """List the keys, without their secrets."""
     with friendly_errors():

@@ -32,20 +32,24 @@ def _option(name: str, *more: str, **settings: Any) -> Callable[[_Command], _Com
 @_option(
     "num_request",
     type=click.IntRange(1),
-    help="Photos to send; those of a small folder are sent again.",
+    help="Number of photos to send; a smaller folder is sent repeatedly.",
 )
-@_option("duration", type=_POSITIVE, help="Seconds to send, instead of or beside a number.")
-@_option("rate", type=_POSITIVE, help="Photos a second, whether or not earlier ones are answered.")
+@_option("duration", type=_POSITIVE, help="Send for this many seconds.")
+@_option(
+    "rate", type=_POSITIVE, help="Send this many photos a second, without waiting for answers."
+)
 @_option(
     "concurrency",
     type=click.IntRange(1),
     default=100,
-    help="Requests at a time.",
+    help="Most requests at a time.",
     show_default=True,
 )
 @_option("url", required=True, help="Address of the web tier, such as http://127.0.0.1:8000")
-@_option("image_folder", type=_FOLDER, required=True)
-@_option("prediction_file", type=_FILE, help="CSV with the columns Image,Results: who is on them.")
+@_option("image_folder", type=_FOLDER, required=True, help="Folder with the photos to send.")
+@_option(
+    "prediction_file", type=_FILE, help="CSV with the columns Image,Results: the expected names."
+)
 @_option("api_key", envvar="FACEREC_API_KEY", help="API key (FACEREC_API_KEY).")
 @_option(
     "out",

@@ -48,12 +48,14 @@ def line(event: dict[str, Any]) -> str:
 @click.command()
 @click.option(
     "--tier", type=click.Choice(list(TIERS)), default="web", show_default=True,
-    help="Machines: web-instance, or the workers.",
+    help="web: web-instance; app: the workers.",
 )  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(0), default=10, show_default=True,
-              help="How far to look back.")  # fmt: skip
-@click.option("--containing", default="", metavar="TEXT", help="Only lines with this text.")
-@click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
+              help="Minutes to look back.")  # fmt: skip
+@click.option(
+    "--containing", default="", metavar="TEXT", help="Show only lines that contain this text."
+)
+@click.option("--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 def logs(tier: str, minutes: float, containing: str, follow: bool) -> None:
     """Show the log lines of the machines, those of machines that are gone included.
 

@@ -33,9 +33,9 @@ _PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
-@click.option("--collection", default=DEFAULT, help="Another collection than the default one.")
+@click.option("--collection", default=DEFAULT, help="Collection to use instead of the default one.")
 def people(collection: str) -> None:
-    """The people who are enrolled: a collection's gallery is an object in the state bucket.
+    """Enroll, list, edit and remove people, in the default collection or another one.
 
     A person is given by id, or by name where one person has it.
     """
@@ -52,25 +52,31 @@ people.add_command(engine)
 @people.command()
 @click.argument("name")
 @click.argument("photos", nargs=-1, required=True, type=_PHOTO)
-@click.option("--force", is_flag=True, help="Also small, blurred and look-alike faces.")
+@click.option("--force", is_flag=True, help="Also enroll small, blurred and look-alike faces.")
 def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
-    """Enrol one person from one or more photos."""
+    """Enroll one person from one or more photos."""
     with friendly_errors(*EXPECTED):
         _enrol([(name, photo) for photo in photos], force=force)
 
 
 @people.command("import")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("--threshold", type=click.FloatRange(min=0), help="data.pt: name nobody farther.")
-@click.option("--replace", is_flag=True, help="data.pt: forget everybody who is known now.")
 @click.option(
-    "--without-model", is_flag=True, help="data.pt: though FaceNet is not converted here."
+    "--threshold",
+    type=click.FloatRange(min=0),
+    help="data.pt: largest distance at which a face is named.",
 )
-@click.option("--force", is_flag=True, help="Folder: also small, blurred and look-alike faces.")
+@click.option("--replace", is_flag=True, help="data.pt: remove all enrolled people first.")
+@click.option(
+    "--without-model", is_flag=True, help="data.pt: import even if FaceNet is not converted here."
+)
+@click.option(
+    "--force", is_flag=True, help="Folder: also enroll small, blurred and look-alike faces."
+)
 def import_(
     source: Path, threshold: float | None, replace: bool, without_model: bool, force: bool
 ) -> None:
-    """Enrol everybody of a folder of NAME/photo.jpg, or take over a data.pt.
+    """Enroll everybody of a folder of NAME/photo.jpg, or take over a data.pt.
 
     Says of every file and folder that is left out why it is. Ends with status 1 when no photo was
     taken.
@@ -89,10 +95,10 @@ def import_(
 
 
 @people.command("list")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@click.option("--ids", "with_ids", is_flag=True, help="With the id of each.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--ids", "with_ids", is_flag=True, help="Show the id of each person.")
 def list_(as_json: bool, with_ids: bool) -> None:
-    """Everybody, with the number of photos."""
+    """List all people with their number of photos."""
     with friendly_errors(*EXPECTED):
         gallery = enrolled_people().gallery()
     counts = np.bincount(gallery.person_index, minlength=len(gallery)).tolist()
@@ -114,7 +120,7 @@ def list_(as_json: bool, with_ids: bool) -> None:
 @people.command()
 @click.argument("names", nargs=-1, required=True)
 def remove(names: tuple[str, ...]) -> None:
-    """Forget people: embeddings, photos and every old version of both."""
+    """Remove people: embeddings, photos and every old version of both."""
     with friendly_errors(*EXPECTED):
         for name in names:
             enrolled_people().remove(name)

@@ -34,7 +34,7 @@ def merge(person: str, other: str) -> None:
 @click.command()
 @click.argument("person")
 def faces(person: str) -> None:
-    """The faces of PERSON: id, and box as shares of its photo (left, top, width, height)."""
+    """List the faces of PERSON: id, and box as shares of its photo (left, top, width, height)."""
     with friendly_errors(*EXPECTED):
         gallery = enrolled_people().gallery()
         index = gallery.index(person)
@@ -47,7 +47,7 @@ def faces(person: str) -> None:
 @click.command("remove-face")
 @click.argument("ids", nargs=-1, required=True)
 def remove_face(ids: Sequence[str]) -> None:
-    """Forget single faces, and their photos unless another face is on them."""
+    """Remove single faces, and their photos unless another face is on them."""
     with friendly_errors(*EXPECTED):
         enrolled_people().remove_faces(ids)
         broadcast_gallery_change()
@@ -104,7 +104,9 @@ def import_export(source: TextIO) -> None:
 
 
 @click.command()
-@click.option("--back", is_flag=True, help="To format 1, for a version before 0.2; ids are lost.")
+@click.option(
+    "--back", is_flag=True, help="Write format 1, for a version before 0.2; ids are lost."
+)
 def migrate(back: bool) -> None:
     """Write a collection's gallery in today's format; any edit does so by itself."""
     with friendly_errors(*EXPECTED):

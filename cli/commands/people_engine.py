@@ -22,8 +22,12 @@ from facerec_tasks.storage.state_bucket import StateBucket
 
 @click.command()
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Also when it is worse, or too few photos tell.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Switch even if accuracy falls or too few photos are enrolled to tell.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def engine(name: str, force: bool, as_json: bool) -> None:
     """Use another engine: everybody is embedded again from their stored photos.
 

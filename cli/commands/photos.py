@@ -37,7 +37,7 @@ def photos() -> None:
 
 
 @photos.command("list")
-@click.option("--prefix", default="", help="Only file names with this prefix.")
+@click.option("--prefix", default="", help="List only file names with this prefix.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(prefix: str, as_json: bool) -> None:
     """List photos with the name found on each; of one file name, the newest version."""
@@ -65,12 +65,12 @@ def list_(prefix: str, as_json: bool) -> None:
 @photos.command()
 @click.argument("names", nargs=-1)
 @click.option(
-    "--older-than", "before", type=Age(), help="Only what is older, such as 30m, 12h or 7d."
+    "--older-than", "before", type=Age(), help="Delete only photos older than this: 30m, 12h, 7d."
 )
-@click.option("--all", "everything", is_flag=True, help="All photos.")
-@click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
+@click.option("--all", "everything", is_flag=True, help="Delete all photos.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def purge(
     names: tuple[str, ...],
     before: datetime | None,
@@ -108,9 +108,9 @@ def purge(
     show_default=True,
     help="Only photos stored before that: 30m, 12h, 7d. Longer than any photo waits in the queue.",
 )
-@click.option("--remove", is_flag=True, help="Remove them for good.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON array.")
+@click.option("--remove", is_flag=True, help="Delete them permanently.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def orphans(before: datetime, remove: bool, yes: bool, as_json: bool) -> None:
     """Find stored photos that no result and no idempotency record knows.
 

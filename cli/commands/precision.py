@@ -41,8 +41,12 @@ class Refused(GalleryError):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="int8: a network made before, instead of one made from the enrolled photos.",
 )
-@click.option("--force", is_flag=True, help="Also when it is worse, or too few photos tell.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Switch even if accuracy falls or too few photos are enrolled to tell.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> None:
     """Compute all embeddings again, in fp32 or int8.
 

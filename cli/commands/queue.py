@@ -34,7 +34,7 @@ def queue() -> None:
 
 
 @queue.command()
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
     """Count messages that wait, run and were dead-lettered, and list the response queues.
 
@@ -84,7 +84,7 @@ def _response_queue(sqs: "SQSClient", url: str) -> dict[str, Any]:
 
 @queue.command()
 @click.option("--limit", type=click.IntRange(min=1), help="Move at most this many messages.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def redrive(limit: int | None, as_json: bool) -> None:
     """Move dead-lettered messages back to the request queue, oldest first.
 
@@ -126,7 +126,7 @@ def _reopen(settings: Settings, state: StateBucket, body: str) -> None:
     help="Purge although a web process was seen lately and cannot be reached.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def purge(dead_letters: bool, force: bool, yes: bool, as_json: bool) -> None:
     """Delete every message of the queue permanently.
 

@@ -32,12 +32,14 @@ from local.samples import portraits
     type=click.Path(exists=True, path_type=Path),
     help="A folder of NAME/*.jpg, a data.pt, or a gallery's file; two sample people otherwise.",
 )
-@click.option("--threshold", type=click.FloatRange(min=0), help="Name nobody farther than this.")
+@click.option(
+    "--threshold", type=click.FloatRange(min=0), help="Largest distance at which a face is named."
+)
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Every face, and of a video everybody with their times, as one JSON array.",
+    help="Print one JSON array: every face of a photo, everybody in a video with their times.",
 )
 def recognize(
     photos: tuple[Path, ...], source: Path | None, threshold: float | None, as_json: bool

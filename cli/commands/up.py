@@ -19,7 +19,7 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
     "--aws-port", type=int, help="Port of the embedded AWS (FACEREC_LOCAL_AWS_PORT, else 4566)."
 )
 @click.option(
-    "--max-instances", type=int, help="Most workers at a time (FACEREC_MAX_INSTANCES, else 15)."
+    "--max-instances", type=int, help="Most EC2 workers at a time (FACEREC_MAX_INSTANCES, else 15)."
 )
 @click.option(
     "--profile",
@@ -29,7 +29,9 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
 @click.option("--concurrency", type=int, help="Worker processes per machine (1).")
 @click.option("--pending", type=float, help="Seconds an emulated machine takes to boot (2).")
 @click.option("--stopping", type=float, help="Seconds an emulated machine takes to stop (1).")
-@click.option("--with-parent", is_flag=True, help="End when the process that started it ends.")
+@click.option(
+    "--with-parent", is_flag=True, help="Stop when the process that started this command ends."
+)
 def up(with_parent: bool, **options: str | int | float | None) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
