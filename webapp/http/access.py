@@ -75,17 +75,12 @@ class Access:
             raise Problem("scope-missing", f"this key is not good for {scope}")
         return key
 
-    def expect_pair(self, pair: str | None, address: str) -> str:
-        """The id of the access key pair a request names, before its body is read.
-
-        Raises :class:`Problem` where a key is needed and there is none of that id. Who holds the
-        secret shows when the signature is verified.
-        """
-        key = self._keys.find_pair(pair) if pair else None
-        if key is None and self.needs_key:
-            self._limit(address, time.monotonic(), GUESS_COST if pair else 1)
-            raise Problem("key-unknown" if pair else "key-missing", "no such access key")
-        return ""
+    def refuse_unknown(self, *, known: bool, address: str) -> None:
+        """Of a request with an AWS signature by none of our keys, before its body is read: raises
+        :class:`Problem` where a key is needed. ``known`` is whether it names any."""
+        if self.needs_key:
+            self._limit(address, time.monotonic(), GUESS_COST if known else 1)
+            raise Problem("key-unknown" if known else "key-missing", "no such access key")
 
     def admit_signed(self, scope: str, key: ApiKey | None, *, known: bool) -> ApiKey | None:
         """As :meth:`admit`, of a request with an AWS signature that is still to be verified.

@@ -66,6 +66,7 @@ class WebApplication:
         people = PeopleService(EnrolledPeople(storage.state), workers)
         keys = ApiKeys(storage.state)
         access = Access(settings, keys)
+        signed = SignedAccess(access, keys)
         rekognition = RekognitionView(
             settings,
             RekognitionOperations(
@@ -76,7 +77,7 @@ class WebApplication:
             ),
             recognition,
             task_client,
-            SignedAccess(access, keys).authorize,
+            signed.authorize,
         )
         routes = add_routes(
             self.flask,
@@ -91,7 +92,16 @@ class WebApplication:
         )
         access.warn()
         urls = self.flask.url_map
-        self.gate = Gate(settings, access, urls, routes, is_full=self._full)
+        self.gate = Gate(
+            settings,
+            access,
+            urls,
+            routes,
+            is_full=self._full,
+            expect_signed=lambda head: signed.expect(
+                head, rekognition.scope_of(head.headers["x-amz-target"])
+            ),
+        )
         self._admin_gate = Gate(settings, access, urls, routes, admin=True)
         self.flask.before_request(self._begin)
         self.flask.after_request(self._end)

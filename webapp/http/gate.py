@@ -63,16 +63,19 @@ class Gate:
         routes: Mapping[str, Route],
         *,
         is_full: Callable[[], Problem | None] = lambda: None,
+        expect_signed: Callable[[RequestHead], None] = lambda _: None,
         admin: bool = False,
     ) -> None:
-        """``routes`` by endpoint; ``is_full`` is asked for each upload; ``admin``: on the admin
-        port, where no key is needed and hosts are not checked."""
+        """``routes`` by endpoint; ``is_full`` is asked for each upload, ``expect_signed`` for each
+        request of Rekognition's protocol; ``admin``: on the admin port, where no key is needed and
+        hosts are not checked."""
         self._settings = settings
         self._access = access
         self._adapter = urls.bind("")
         self._routes = routes
         self._fixed: dict[tuple[str, str], tuple[Rule, Route, str]] = {}
         self._is_full = is_full
+        self._expect_signed = expect_signed
         self._admin = admin
         self._hosts = {host.lower() for host in settings.public_hosts} | {_machine_name()}
 
@@ -147,7 +150,8 @@ class Gate:
         if head.method not in SAFE_METHODS or open_:
             self._check_origin(head)
         if is_rekognition(head):  # its view verifies the signature, which covers the body, too
-            return self._access.expect_pair(head.access_key_id, head.client)
+            self._expect_signed(head)
+            return ""  # nobody has shown yet to hold the secret
         key = self._access.admit(route.scope, head.token, head.client, time.monotonic())
         if key is not None and not route.is_operator and not key.reaches(collection):
             raise Problem("scope-missing", f"this key is not good for collection {collection}")

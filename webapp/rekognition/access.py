@@ -6,6 +6,7 @@ from flask import g, request
 
 from webapp.http.access import Access
 from webapp.http.errors import Problem
+from webapp.http.request_head import RequestHead
 from webapp.rekognition import signature
 from webapp.rekognition.signature import BadSignature
 from webapp.services.keys import ApiKey, ApiKeys
@@ -18,6 +19,23 @@ class SignedAccess:
     def __init__(self, access: Access, keys: ApiKeys) -> None:
         self._access = access
         self._keys = keys
+
+    def expect(self, head: RequestHead, scope: str) -> None:
+        """Decides, before the body has come, all but the signature's value, which covers the body.
+        Raises :class:`Problem`."""
+        signed = signature.parse(head.headers.get("authorization", ""))
+        named = head.access_key_id if signed else None
+        key = self._keys.find_pair(named) if named else None
+        if signed is None or key is None:
+            return self._access.refuse_unknown(known=signed is not None, address=head.client)
+        try:
+            signature.verify_head(signed, head.headers, datetime.now(UTC))
+        except BadSignature as error:
+            self._access.penalize(head.client)
+            raise Problem("bad-signature", str(error)) from error
+        if scope not in key.scopes:
+            raise Problem("scope-missing", f"this key is not good for {scope}")
+        return None
 
     def authorize(self, scope: str, body: bytes) -> ApiKey | None:
         """The key this request is signed with; raises :class:`Problem`."""

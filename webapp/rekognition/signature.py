@@ -60,13 +60,8 @@ def verify(
     now: datetime,
 ) -> None:
     """Raises :class:`BadSignature`. ``headers`` by lowercase name; ``now`` is aware."""
-    if signature.service != SERVICE:
-        raise BadSignature(f"Credential should be scoped to correct service: '{SERVICE}'.")
-    missing = (REQUIRED | set(signature.signed_headers)) - set(headers)
-    if missing or not set(signature.signed_headers) >= REQUIRED:
-        raise BadSignature("host, x-amz-date and x-amz-target must be sent and signed")
+    verify_head(signature, headers, now)
     stamp = headers["x-amz-date"]
-    _check_time(stamp, signature.date, now)
     content = hashlib.sha256(body).hexdigest()
     if headers.get("x-amz-content-sha256", content) != content:
         raise BadSignature("x-amz-content-sha256 is not of this body")
@@ -80,6 +75,16 @@ def verify(
             "The request signature we calculated does not match the signature you provided. Check "
             "your AWS Secret Access Key and signing method."
         )
+
+
+def verify_head(signature: Signature, headers: Mapping[str, str], now: datetime) -> None:
+    """What can be said before the body has come; raises :class:`BadSignature`."""
+    if signature.service != SERVICE:
+        raise BadSignature(f"Credential should be scoped to correct service: '{SERVICE}'.")
+    missing = (REQUIRED | set(signature.signed_headers)) - set(headers)
+    if missing or not set(signature.signed_headers) >= REQUIRED:
+        raise BadSignature("host, x-amz-date and x-amz-target must be sent and signed")
+    _check_time(headers["x-amz-date"], signature.date, now)
 
 
 def _check_time(stamp: str, date: str, now: datetime) -> None:
