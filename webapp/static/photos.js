@@ -8,10 +8,12 @@ import { isVideo, portrait } from "./video.js";
 import { earlier, forget, remember } from "./visit.js";
 import { csv, json, save } from "./results.js";
 import { Sender } from "./upload.js";
+import { choice } from "./shrink.js";
 import { Problem } from "./api.js";
 
 const drop = $("drop");
 const mostBytes = { photo: Number(drop.dataset.maxBytes), video: Number(drop.dataset.maxVideoBytes) };
+const smaller = choice($("smaller"));
 let cards = [];
 
 const sender = new Sender({
@@ -21,7 +23,7 @@ const sender = new Sender({
   retrying: (card, problem) => card.retrying(problem),
   answered: (card, answer) => done(card, () => card.answered(answer)),
   refused: (card, problem) => done(card, () => card.refused(problem)),
-});
+}, smaller);
 
 function done(card, show) {
   if (card.dropped) return;
@@ -57,7 +59,7 @@ async function restore() {
 // What cannot succeed is not sent.
 function send(chosen) {
   const fault = ({ file: { size }, isVideo }) =>
-    size > mostBytes[isVideo ? "video" : "photo"] ? "too-large" : size === 0 ? "empty" : null;
+    size === 0 ? "empty" : size <= mostBytes[isVideo ? "video" : "photo"] || (smaller() && !isVideo) ? null : "too-large";
   for (const card of chosen) {
     const code = fault(card);
     if (code) done(card, () => card.refused(new Problem({ code })));

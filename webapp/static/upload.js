@@ -4,6 +4,7 @@
 // looked at twice; the server says which of a request's photos a line of its answer belongs to.
 
 import { Problem, ask, authorization, described, mended, offline } from "./api.js";
+import { shrunk } from "./shrink.js";
 
 const MOST_FILES = 8;
 const MOST_BYTES = 6e6;
@@ -36,10 +37,12 @@ export function batches(photos) {
 }
 
 // Who gives photos is told of each: progress(photo, share), looking(photo), watching(photo, progress),
-// retrying(photo, problem), answered(photo, answer), refused(photo, problem).
+// retrying(photo, problem), answered(photo, answer), refused(photo, problem). `smaller` says whether large
+// photos are to be made smaller.
 export class Sender {
-  constructor(told) {
+  constructor(told, smaller) {
     this.told = told;
+    this.smaller = smaller;
     this.queue = [];
     this.running = 0;
   }
@@ -50,6 +53,7 @@ export class Sender {
       batch.forEach((photo, index) => {
         photo.key = batch.length > 1 ? `${key}/${index}` : key;
         photo.attempts = 0;
+        photo.sent = this.smaller() && !photo.isVideo ? null : photo.file;
       });
       this.queue.push({ batch, key });
     }
@@ -83,6 +87,8 @@ export class Sender {
       return;
     }
     try {
+      // Once: what is sent again with the same key must have the same bytes.
+      for (const photo of chosen) photo.sent ??= await shrunk(photo.file);
       await post(chosen, one, this.told, (index, fields) => settle(chosen[index], fields));
       for (const photo of [...open]) settle(photo, offline());
     } catch (problem) {
@@ -134,7 +140,7 @@ function post(photos, key, told, settle) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const form = new FormData();
-    for (const photo of photos) form.append("inputFile", photo.file, photo.file.name);
+    for (const photo of photos) form.append("inputFile", photo.sent, photo.file.name);
     request.open("POST", photos[0].isVideo ? "./?wait=0" : "./");
     const headers = { Accept: "application/json", "Idempotency-Key": key, ...authorization() };
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
@@ -161,10 +167,10 @@ function post(photos, key, told, settle) {
 
 // The files of a form go one after the other.
 function share(photos, part, told) {
-  const total = photos.reduce((sum, photo) => sum + photo.file.size, 0);
+  const total = photos.reduce((sum, photo) => sum + photo.sent.size, 0);
   let left = part * total;
   for (const photo of photos) {
-    const size = photo.file.size || 1;
+    const size = photo.sent.size || 1;
     told.progress(photo, Math.max(0, Math.min(1, left / size)));
     left -= size;
   }

@@ -15,7 +15,7 @@ from webapp.services.metrics import WebMetrics
 from webapp.services.task_client import TaskClient
 
 PAGES = ("/", "/who", "/history", "/status", "/privacy")
-HEAVIEST = 115_000
+HEAVIEST = 120_000
 
 
 @pytest.fixture
