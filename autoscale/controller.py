@@ -18,8 +18,9 @@ from typing import Any
 
 from autoscale.decisions import DecisionLog, record
 from autoscale.drain import LONG_TASK, CancelConsumers, DrainTracker
+from autoscale.ec2_errors import AWS_CALL_ERRORS
 from autoscale.estimator import Estimator
-from autoscale.fleet import AWS_CALL_ERRORS, DryRunFleet, Ec2Fleet, Fleet
+from autoscale.fleet import DryRunFleet, Ec2Fleet, Fleet
 from autoscale.health import HealthMonitor, WorkerPoller, ask_celery, cancel_by_celery
 from autoscale.launch_breaker import LaunchBreaker
 from autoscale.launcher import Launcher
@@ -37,6 +38,7 @@ from autoscale.model import (
 from autoscale.plan_executor import FIRST_PAUSE, LONGEST_PAUSE, ActionResult, PlanExecutor
 from autoscale.policy import decide
 from autoscale.readings import QueueReader, StepReadings
+from autoscale.seasonality import Seasonality
 from autoscale.signals import (
     DemandEstimator,
     InFlightReading,
@@ -122,6 +124,7 @@ class Controller:
             self._drain = DrainTracker(self._cancel, self._settings.task_time_limit)
         self._breaker = LaunchBreaker()
         self._estimator = Estimator(self._state)
+        self._season = Seasonality(self._state)
         self._memory = PolicyState()
         self._serving = ServiceCapacity()
         self._schedule = StepSchedule()
@@ -168,6 +171,7 @@ class Controller:
             self._reset()
             self._executor.recover(time.time())
             self._estimator.recover()
+            self._season.recover()
             logger.info("this controller acts from now on")
         elif self._acting and not held:
             logger.warning("another controller may act: waiting")
@@ -191,12 +195,7 @@ class Controller:
             machines = self._drain.mark(machines)
         self._learn(seen, now)
         unconfirmed = self._executor.unconfirmed
-        limits = replace(
-            self._estimator.estimates.applied_to(limits_of(self._settings)),
-            launch_limit=self._breaker.limit(now),
-            useful=self._estimator.useful(now),
-            least=self._least(now),
-        )
+        limits = self._limits(seen, now)
         plan = decide(
             FleetSnapshot(seen.demand, machines if listed else None, self._memory, unconfirmed),
             limits,
@@ -225,9 +224,21 @@ class Controller:
         self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
 
-    def _least(self, now: float) -> int:
+    def _limits(self, seen: StepReadings, now: float) -> ScalingLimits:
+        """What is allowed, with what was learned, scheduled and expected."""
         s = self._settings
-        return min(s.max_instances, min_instances(s.min_instances, s.min_instances_schedule, now))
+        if seen.demand is not None:
+            self._season.observe(now, seen.demand.accepted)
+        limits = self._estimator.estimates.applied_to(limits_of(s))
+        expected, photos = self._season.machines(now, limits)
+        scheduled = min_instances(s.min_instances, s.min_instances_schedule, now)
+        return replace(
+            limits,
+            launch_limit=self._breaker.limit(now),
+            useful=self._estimator.useful(now),
+            least=min(s.max_instances, max(scheduled, expected)),
+            season=photos,
+        )
 
     def _read(self, ledger: InFlightReading | None, now: float) -> StepReadings:
         seen = StepReadings(ledger=ledger)
@@ -304,6 +315,7 @@ class Controller:
             self._estimator.gave_up(now - machine.since)
         self._executor.reconcile_names(now)
         self._guarded(partial(self._estimator.keep, now))
+        self._guarded(partial(self._season.keep, now))
         live = [m for m in self._executor.known_machines if m.live]
         self._schedule.working = bool(plan.target or live or seen.work)
         if self._poller:
@@ -311,6 +323,7 @@ class Controller:
                 len(live),
                 booting=any(m.live and not m.ready for m in machines),
                 active=0 < plan.target < len(live) or any(m.draining for m in machines),
+                nodes=self._health.nodes(),
             )
 
     def _log_changes(

@@ -108,6 +108,7 @@ def _limits(limits: ScalingLimits) -> dict[str, Any]:
             "boot_worst": limits.boot_worst,
             "useful": limits.useful,
             "least": limits.least,
+            "season": limits.season,
         }
     )
 

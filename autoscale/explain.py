@@ -69,6 +69,8 @@ def _fleet(decision: Decision) -> str:
 
 def _need(decision: Decision) -> str:
     held = f", held at {decision.target}" if decision.target != decision.need else ""
+    if held and decision.limits.get("season"):
+        held += f", as {counted(decision.limits['season'], 'photo')} came at this time before"
     return f"Needed: {decision.need} ({decision.reason}){held}."
 
 

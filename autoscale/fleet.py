@@ -14,38 +14,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
+from autoscale.ec2_errors import InsufficientCapacity, code_of, lacks_capacity
 from autoscale.image import CurrentImage
+from autoscale.instant_fleet import InstantFleet
 from autoscale.launch_offers import REFUSED_FOR, LaunchOffer, LaunchOffers
 from autoscale.model import InstanceState, Machine
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import FacerecError, Unavailable
+from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-class InsufficientCapacity(FacerecError):
-    """Raised when EC2 refuses machines for lack of capacity: its own, or the account's quota."""
-
-    def __init__(self, message: str, *, other_offers: bool = False) -> None:
-        """``other_offers``: another type, zone or market is asked for next."""
-        super().__init__(message)
-        self.other_offers = other_offers
-
-
-AWS_CALL_ERRORS = (FacerecError, ClientError, BotoCoreError)
-"""Whatever a call to AWS may raise, translated or not."""
-
 NAME = "app-tier-instance-"
 MEMBER_TAG = "facerec-fleet"
 LAUNCH_TAG = "facerec-launch"
-CAPACITY_ERRORS = frozenset({
-    "InsufficientInstanceCapacity", "InstanceLimitExceeded", "VcpuLimitExceeded",
-    "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow", "InsufficientHostCapacity", "Unsupported",
-})  # fmt: skip
-"""https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 TAKEN_AWAY = ("marked-for-termination", "marked-for-stop")
 """States of a spot request in its last two minutes:
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html"""
@@ -85,6 +70,7 @@ class Ec2Fleet:
         self._settings = settings
         self._image = CurrentImage(settings)
         self._offers = LaunchOffers(settings)
+        self._instant = InstantFleet(settings)
         self._refused: dict[str, float] = {}
         """Machines whose start was refused, and when that was."""
 
@@ -133,6 +119,12 @@ class Ec2Fleet:
         return frozenset(r.get("InstanceId", "") for r in requests["SpotInstanceRequests"])
 
     def launch(self, count: int, token: str) -> list[str]:
+        if self._instant.usable:
+            ids = self._instant.launch(
+                count, token, self._image.seen(IMAGE_LOOK), self._tags(token)
+            )
+            if ids is not None:
+                return ids
         offer = self._offers.choose(token)
         request = self._request(token, offer)
         with translated():
@@ -147,21 +139,27 @@ class Ec2Fleet:
     def _classify_refusal(self, error: ClientError, offer: LaunchOffer) -> None:
         """What a refusal teaches; raises :class:`InsufficientCapacity` where another offer, or
         fewer machines, may be granted."""
-        code = _code(error)
+        code = code_of(error)
         if code in ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable"):
             self._image.forget()  # baked anew since we looked
         if code == "IdempotentParameterMismatch":  # launched, before a new image was baked
             raise Unavailable(f"this launch was asked for with another image: {error}") from error
-        if code in CAPACITY_ERRORS or code.startswith("InvalidLaunchTemplate"):
+        if lacks_capacity(code):
             others = self._offers.refuse(offer)
             raise InsufficientCapacity(f"{offer}: {error}", other_offers=others) from error
 
+    def _tags(self, token: str) -> list[dict[str, str]]:
+        """What a machine carries from its launch on."""
+        return [
+            {"Key": MEMBER_TAG, "Value": self._settings.id},
+            {"Key": LAUNCH_TAG, "Value": token},
+        ]
+
     def _request(self, token: str, offer: LaunchOffer) -> dict[str, Any]:
         s = self._settings
-        tags = [{"Key": MEMBER_TAG, "Value": s.id}, {"Key": LAUNCH_TAG, "Value": token}]
         request: dict[str, Any] = {
             "ClientToken": token,
-            "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}],
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": self._tags(token)}],
         }
         if offer.spot:
             request["InstanceMarketOptions"] = {
@@ -226,7 +224,7 @@ class Ec2Fleet:
                 call(InstanceIds=list(ids))
                 return list(ids)
             except ClientError as error:
-                if _code(error) in CAPACITY_ERRORS:
+                if lacks_capacity(code_of(error)):
                     raise InsufficientCapacity(f"{', '.join(ids)}: {error}") from error
                 if not _about_one_machine(error):
                     raise
@@ -236,9 +234,15 @@ class Ec2Fleet:
         return [done for one in ids for done in self._each(call, [one])]
 
     def name(self, machine_id: str, number: int) -> None:
+        """A machine that EC2 does not know yet is named by a later step."""
         tags = [{"Key": "Name", "Value": f"{NAME}{number}"}]
         with translated():
-            self._ec2.create_tags(Resources=[machine_id], Tags=tags)
+            try:
+                self._ec2.create_tags(Resources=[machine_id], Tags=tags)
+            except ClientError as error:
+                if code_of(error) != "InvalidInstanceID.NotFound":
+                    raise
+                logger.info("EC2 does not know %s yet, it gets its name later", machine_id)
 
 
 class DryRunFleet:
@@ -318,12 +322,8 @@ def _number(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def _about_one_machine(error: ClientError) -> bool:
-    return _code(error) in {
+    return code_of(error) in {
         "IncorrectInstanceState",
         "IncorrectState",
         "UnsupportedOperation",

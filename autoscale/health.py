@@ -12,6 +12,7 @@ from typing import Any
 
 from autoscale.fleet import NAME
 from autoscale.model import Machine
+from autoscale.poll_sample import SAMPLE, PollSample
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +22,14 @@ BOOTING = 2.0
 """Seconds between two rounds while a machine has not answered yet."""
 STEADY = 15.0
 """The same while all have."""
+ANSWERS = 25.0
+"""Answers a second that are asked for at most."""
 FRESH = 12.0
 """Seconds for which the word of a worker that it is busy or idle is good."""
 SILENT = 60.0
 """Seconds without an answer, others answering, after which a worker is taken for dead."""
+SURE = 3
+"""Questions without an answer that it takes besides."""
 DEATHS, DEATHS_WITHIN = 3, 600.0
 """Restarts of a worker within so many seconds that make its machine faulty."""
 UNANSWERED_STEPS = 5
@@ -32,8 +37,9 @@ UNANSWERED_STEPS = 5
 DISTRUST_SECONDS = 120.0
 """Seconds for which silence means nothing after that."""
 
-AskWorkers = Callable[[str, int], Mapping[str, Any]]
-"""(method of inspect, answers expected) -> answer by node name. May raise anything of AWS's."""
+AskWorkers = Callable[[str, int, Sequence[str]], Mapping[str, Any]]
+"""(method of inspect, answers expected, nodes; none for all) -> answer by node name. May raise
+anything of AWS's."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class PollResult:
 
     at: float
     words: Mapping[str, WorkerStatus]
+    asked: frozenset[str] | None = None
+    """Machines that were asked; None for all."""
 
 
 @dataclass
@@ -66,6 +74,8 @@ class _WorkerHistory:
     active: int | None = None
     node: str = ""
     asked: int = 0
+    unanswered: int = 0
+    """Questions since the last answer."""
     restarts: list[float] = field(default_factory=list)
 
 
@@ -89,7 +99,8 @@ class HealthMonitor:
         self._vitals = {m.id: self._of(m) for m in live}
         for each in rounds:
             for machine in live:
-                if machine.state == "running":
+                asked = each.asked is None or machine.id in each.asked
+                if machine.state == "running" and asked:
                     self._record(self._vitals[machine.id], _status_of(machine, each.words), each.at)
         self._expire_restarts(now)
         return tuple(self._judged(m, now) if m.live else m for m in machines)
@@ -105,6 +116,10 @@ class HealthMonitor:
         """Celery's name of the machine's worker, if it has ever answered."""
         vitals = self._vitals.get(machine_id)
         return vitals.node or None if vitals else None
+
+    def nodes(self) -> dict[str, str]:
+        """Celery's names of the workers that have answered, by machine."""
+        return {i: v.node for i, v in self._vitals.items() if v.node}
 
     def progressed(self, now: float) -> None:
         """Tasks were answered. If no worker is ever heard, the fault lies with the asking."""
@@ -126,8 +141,10 @@ class HealthMonitor:
         if at < vitals.since:
             return
         vitals.asked += 1
+        vitals.unanswered += 1
         if word is None:
             return
+        vitals.unanswered = 0
         if word.pid is not None:
             if vitals.pid is not None and vitals.pid != word.pid:
                 vitals.restarts.append(at)
@@ -156,7 +173,7 @@ class HealthMonitor:
         )
 
     def _ready(self, vitals: _WorkerHistory, now: float) -> bool | None:
-        if vitals.last is not None and now - vitals.last < SILENT:
+        if vitals.last is not None and (now - vitals.last < SILENT or vitals.unanswered < SURE):
             return True
         if now < self._distrust_until or not vitals.asked:
             return None
@@ -183,17 +200,27 @@ class WorkerPoller(threading.Thread):
         self._lock = threading.Lock()
         self._rounds: list[PollResult] = []
         self._expected = 0
+        self._nodes: dict[str, str] = {}
+        self._sample = PollSample()
         self._pause = STEADY
         self._active = False
         self._wake = threading.Event()
         self._ended = False
         self._failing = False
 
-    def want(self, expected: int, *, booting: bool, active: bool) -> None:
-        """How many answers to expect, whether to ask often, and whether for tasks in work."""
+    def want(
+        self, expected: int, *, booting: bool, active: bool, nodes: Mapping[str, str] | None = None
+    ) -> None:
+        """How many answers to expect, whether to ask often, and whether for tasks in work.
+
+        ``nodes``: Celery's names by machine: of a large fleet a sample is asked, unless some boot,
+        whose names are not known.
+        """
         with self._lock:
             self._expected, self._active = expected, active
-            self._pause = BOOTING if booting or active else STEADY
+            self._nodes = dict(nodes or {}) if not booting else {}
+            base = BOOTING if booting or active else STEADY
+            self._pause = max(base, (min(expected, SAMPLE) if self._nodes else expected) / ANSWERS)
         if booting or active:
             self._wake.set()
 
@@ -210,9 +237,13 @@ class WorkerPoller(threading.Thread):
     def run(self) -> None:
         while not self._ended:
             with self._lock:
-                expected, active = self._expected, self._active
+                expected, active, sample = (
+                    self._expected,
+                    self._active,
+                    self._sample.choose(self._nodes),
+                )
             if expected:
-                self._round(expected, active)
+                self._round(expected, active, sample)
             asked = time.monotonic()
             self._wake.clear()
             self._wait(asked)
@@ -228,11 +259,12 @@ class WorkerPoller(threading.Thread):
             self._wake.clear()
             time.sleep(0.05)  # `want` is called often: no busy loop
 
-    def _round(self, expected: int, active: bool) -> None:
+    def _round(self, expected: int, active: bool, sample: Mapping[str, str]) -> None:
+        nodes = list(sample.values())
         try:
-            answers = dict(self._ask("ping", expected))
-            stats = self._ask("stats", len(answers)) if answers else {}
-            tasks = self._ask("active", len(answers)) if answers and active else {}
+            answers = dict(self._ask("ping", len(nodes) or expected, nodes))
+            stats = self._ask("stats", len(answers), nodes) if answers else {}
+            tasks = self._ask("active", len(answers), nodes) if answers and active else {}
         except Exception as error:  # noqa: BLE001  whatever the broker raises: nothing was said
             if not self._failing:
                 logger.warning("the workers could not be asked: %s", error)
@@ -241,7 +273,9 @@ class WorkerPoller(threading.Thread):
         self._failing = False
         words = {_machine(n): _status(n, stats.get(n), tasks.get(n)) for n in answers}
         with self._lock:
-            self._rounds = [*self._rounds[-50:], PollResult(time.time(), words)]
+            asked = frozenset(sample) if sample else None
+            self._sample.answered(answers)
+            self._rounds = [*self._rounds[-50:], PollResult(time.time(), words, asked)]
 
 
 def _machine(node: str) -> str:
@@ -262,11 +296,12 @@ def _status(node: str, stats: Any, tasks: Any) -> WorkerStatus:
     )
 
 
-def ask_celery(method: str, expected: int) -> Mapping[str, Any]:
-    """Asks all workers over the broker; waits until ``expected`` have answered or it is late."""
+def ask_celery(method: str, expected: int, nodes: Sequence[str]) -> Mapping[str, Any]:
+    """Asks these workers, or all, over the broker; waits until ``expected`` have answered or it is
+    late."""
     from facerec_tasks.app import app  # imports celery: only the thread that asks pays for it
 
-    inspect = app.control.inspect(timeout=TIMEOUT, limit=expected)
+    inspect = app.control.inspect(list(nodes) or None, timeout=TIMEOUT, limit=expected)
     return getattr(inspect, method)() or {}
 
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
-from autoscale.fleet import AWS_CALL_ERRORS, Fleet, InsufficientCapacity
+from autoscale.ec2_errors import AWS_CALL_ERRORS, InsufficientCapacity
+from autoscale.fleet import Fleet
 from autoscale.model import Machine
 from autoscale.reconciler import SETTLED
 from autoscale.state import StateStore
@@ -23,6 +24,8 @@ from facerec_tasks.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 NAME = "intent.json"
+PART = 100
+"""Machines that are asked for in one call; the next step asks for more."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Launcher:
         :meth:`Fleet.launch` raises when EC2 has refused. After a refusal for lack of room half as
         many are asked for, until there is room again.
         """
-        count = min(count, self._room or count)
+        count = min(count, self._room or count, PART)
         intent = self._open or LaunchIntent(uuid.uuid4().hex, count, now)
         intent = replace(intent, asked_at=now)
         self._write(self._asked.recent(now).with_launch(intent))

@@ -125,6 +125,8 @@ class ScalingLimits:
     """Seconds between two steps while there is work."""
     least: int = 0
     """Machines that run at any time."""
+    season: int = 0
+    """Photos expected in one minute of those ahead, because they came on earlier days."""
     useful: int | None = None
     """Machines beyond which no more work was done; None when that was not seen."""
     launch_limit: int | None = None

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from itertools import islice
 
-from autoscale.fleet import AWS_CALL_ERRORS, Fleet, InsufficientCapacity, names_due
+from autoscale.ec2_errors import AWS_CALL_ERRORS, InsufficientCapacity
+from autoscale.fleet import Fleet, names_due
 from autoscale.launcher import Launcher
 from autoscale.model import InstanceState, Machine, ScalingPlan
 from autoscale.reconciler import StateReconciler
@@ -14,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 15.0
+MOST_NAMED = 20
+"""Machines that get their name in one step: each is a call of its own."""
 ACTIONS = ("launch", "start", "stop", "cancel", "replace", "retire", "name")
 
 ActionResult = list[str] | str
@@ -160,7 +164,7 @@ class PlanExecutor:
 
     def reconcile_names(self, now: float) -> None:
         """Gives every machine without a name the lowest free one."""
-        due = names_due(self._reconciler.machines)
+        due = dict(islice(names_due(self._reconciler.machines).items(), MOST_NAMED))
         if not due or not self._allowed_now("name", now):
             return
         try:

@@ -184,11 +184,11 @@ class Settings(BaseSettings):
     fleet_mode: Literal["stop", "terminate"] = "stop"
     """What scaling in does; stopped machines are started again before new ones are launched."""
     instance_type: str = "c7i.large"
-    instance_types: tuple[str, ...] = ()
-    """Several, as a JSON list in order of price for the work done: when EC2 has no capacity for
-    one, the next is asked for. All must run the image: one architecture."""
-    subnets: tuple[str, ...] = ()
-    """One of each zone, as a JSON list; EC2 chooses where none is named."""
+    instance_types: Annotated[tuple[str, ...], NoDecode] = ()
+    """Several, separated by commas, best first: when EC2 has no capacity for one, the next is
+    launched. All must run the image: one architecture."""
+    subnets: Annotated[tuple[str, ...], NoDecode] = ()
+    """One of each zone, separated by commas; EC2 chooses where none is named."""
     instance_profile: str = ""
     launch_user_data: str = ""
     launch_template: str = ""
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(faults))
         return self
 
-    @field_validator("trusted_proxies", "public_hosts", mode="before")
+    @field_validator("trusted_proxies", "public_hosts", "instance_types", "subnets", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         """``a, b`` and, as for other lists, a JSON list."""

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from ami_build.image import bundle
 from ami_build.image.bake_options import BakeFailed, BakeOptions, BakeResult
 from ami_build.image.registry import ID_TAG, Images, code_of, patiently, snapshots_of
-from autoscale.fleet import AWS_CALL_ERRORS, CAPACITY_ERRORS
+from autoscale.ec2_errors import AWS_CALL_ERRORS, lacks_capacity
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.errors import (
@@ -192,9 +192,7 @@ class Bake:
         try:
             return self._ec2.run_instances(**request)
         except ClientError as error:
-            if (
-                code_of(error) in CAPACITY_ERRORS
-            ):  # waiting rarely helps, another type or place does
+            if lacks_capacity(code_of(error)):  # waiting rarely helps, another type does
                 raise BakeFailed(
                     f"EC2 has no room for a {self._order.instance_type}: try another "
                     f"--instance-type or --subnet, or have the quota raised ({error})"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from autoscale.fleet import Ec2Fleet, InsufficientCapacity
+from autoscale.ec2_errors import InsufficientCapacity
+from autoscale.fleet import Ec2Fleet
 from facerec_tasks.aws import client
 from facerec_tasks.errors import ConfigurationError, NotFound, Unavailable
 from facerec_tasks.settings import Settings
@@ -145,3 +146,26 @@ def test_foreign_instances_are_ignored(resources: Settings) -> None:
     other = Ec2Fleet(resources.model_copy(update={"id": "other-team"}))
     other.launch(1, token())
     assert Ec2Fleet(resources).describe() == []
+
+
+def test_instant_fleet_launches_tagged_machines_of_the_image_in_use(
+    private_endpoint: str, resources: Settings, ec2: Any
+) -> None:
+    name = f"{resources.id}-template"
+    image = Ec2Fleet(resources).launch(1, token())[0]
+    image = described(ec2, image)["ImageId"]
+    ec2.create_launch_template(
+        LaunchTemplateName=name,
+        LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "t3.small"},
+    )
+    subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"][:2]]
+    fields = {"launch_template": name, "subnets": tuple(subnets), "instance_types": ("c7i.large",)}
+    fleet = Ec2Fleet(resources.model_copy(update=fields))
+    launch = token()
+    ids = fleet.launch(3, launch)
+    listed = {m.id: m for m in fleet.describe()}
+    assert len(ids) == 3
+    assert {listed[i].token for i in ids} == {launch}
+    assert {described(ec2, i)["ImageId"] for i in ids} == {image}
+    assert {described(ec2, i)["InstanceType"] for i in ids} == {"c7i.large"}
+    assert not any(listed[i].outdated for i in ids)

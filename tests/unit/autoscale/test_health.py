@@ -5,6 +5,7 @@ from autoscale.health import (
     DISTRUST_SECONDS,
     FRESH,
     SILENT,
+    SURE,
     UNANSWERED_STEPS,
     HealthMonitor,
     PollResult,
@@ -56,7 +57,9 @@ def test_silent_worker_is_dead_while_others_answer() -> None:
     liveness = HealthMonitor(began=0.0)
     liveness.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
     later = 110.0 + SILENT + 5
-    seen = liveness.judge([A, B], [heard(later, i_b=WorkerStatus())], later)
+    missed = [heard(later - n, i_b=WorkerStatus()) for n in range(SURE)]
+    assert [m.ready for m in liveness.judge([A, B], missed[1:], later)] == [True, True]
+    seen = liveness.judge([A, B], missed[:1], later)
     assert [m.ready for m in seen] == [False, True]
 
 
@@ -64,7 +67,8 @@ def test_no_worker_is_dead_when_all_are_silent() -> None:
     liveness = HealthMonitor(began=0.0)
     liveness.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
     later = 110.0 + SILENT + 5
-    assert [m.ready for m in liveness.judge([A, B], [heard(later)], later)] == [None, None]
+    silence = [heard(later)] * SURE
+    assert [m.ready for m in liveness.judge([A, B], silence, later)] == [None, None]
 
 
 def test_silence_is_ignored_while_tasks_are_answered() -> None:
@@ -105,3 +109,16 @@ def test_malformed_inspect_reply_only_proves_liveness() -> None:
     assert _status("n", {"pid": 7, "pool": {"max-concurrency": 2}}, [{}]) == WorkerStatus(
         7, 2, 1, "n"
     )
+
+
+def test_worker_that_was_not_asked_is_not_silent() -> None:
+    monitor = HealthMonitor(began=0.0)
+    monitor.judge([A, B], [heard(110.0, i_a=WorkerStatus(), i_b=WorkerStatus())], 110.0)
+    others = [PollResult(300.0 + n, {"i-b": WorkerStatus()}, frozenset({"i-b"})) for n in range(4)]
+    assert [m.ready for m in monitor.judge([A, B], others, 304.0)] == [True, True]
+
+
+def test_nodes_are_those_that_workers_gave() -> None:
+    monitor = HealthMonitor(began=0.0)
+    monitor.judge([A, B], [heard(110.0, i_b=WorkerStatus(node="w@i-b"))], 110.0)
+    assert monitor.nodes() == {"i-b": "w@i-b"}

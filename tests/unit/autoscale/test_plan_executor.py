@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoscale.fleet import InsufficientCapacity
+from autoscale.ec2_errors import InsufficientCapacity
 from autoscale.launcher import NAME, IntentLog, Launcher, LaunchIntent
 from autoscale.model import (
     ONE_PER_BACKLOG,
