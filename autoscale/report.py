@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from autoscale.decisions import Decision
+from autoscale.simulation.environment import LEAST_BILLED, Environment
 from autoscale.simulation.lower_bound import lower_bound
-from autoscale.simulation.simulator import LEAST_BILLED, Environment
 from autoscale.simulation.traces import recorded
 from facerec_tasks.prices import HOURLY
 

@@ -1,13 +1,11 @@
 """``python -m benchmarks.autoscale``: the controller against other policies and the optimum.
 
-Simulated time, so the figures are the same on any machine, but for the optimum's: its solver has a
-time limit. ``--live`` also sends a burst of 100 to the whole system on this machine, once in each
-profile. With ``--json`` the last line of standard output is one JSON object whose ``figures`` are
-the contract's; progress goes to standard error.
+Simulated time, so the figures are the same on any machine. ``--live`` also sends a burst of 100 to
+the whole system on this machine, once in each profile. With ``--json`` the last line of standard
+output is one JSON object whose ``figures`` are the contract's; progress goes to standard error.
 
-"Optimal" is the cheapest plan known that answers every photo in time, knowing all arrivals and boot
-times: the better one of the mixed-integer program's (:mod:`benchmarks.offline_plan`), the
-clairvoyant's, and the smallest constant fleet's that is up beforehand.
+"Optimal" is one offline plan (:mod:`benchmarks.offline_plan`), solved before and executed here;
+``--solve 45`` solves every plan and bound anew, which takes the better part of an hour.
 """
 
 import argparse
@@ -16,14 +14,10 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from autoscale.simulation.baselines import ConstantFleet
 from autoscale.simulation.comparison import (
     POLICIES,
     Case,
@@ -32,13 +26,22 @@ from autoscale.simulation.comparison import (
     compare,
     simulate,
 )
+from autoscale.simulation.environment import Environment
+from autoscale.simulation.held_out_traces import HELD_OUT, HELD_OUT_SEED
 from autoscale.simulation.plots import bars, timelines
-from autoscale.simulation.simulator import Environment, RunResult, Simulation
 from autoscale.simulation.traces import TRACES
+from benchmarks.foresight import (
+    Foresight,
+    foresight_figures,
+    foresight_table,
+    parts,
+    run_foresight,
+)
 from benchmarks.live_burst import live_bursts
-from benchmarks.offline_plan import optimum
 
 JUDGED = ("ramp", "diurnal", "flash")
+CLASSIC = ("burst", "two-bursts", *JUDGED, "heavy-tail")
+"""On which all policies are compared, unless others are named."""
 COLD = Environment(keeps_stopped=False)
 ENVIRONMENTS = {
     "cold": COLD,
@@ -57,85 +60,11 @@ DRAWN = ("slo", "keda-tuned", "one-per-message", "clairvoyant")
 OWN = ("slo", "one-per-backlog")
 
 
-@dataclass(frozen=True)
-class Opponents:
-    """What needs foresight, on one trace, with every photo in time. Billed seconds."""
-
-    trace: str
-    seeds: int
-    slo: float
-    """Ours, on the same seeds."""
-    slo_late: float
-    offline: float | None
-    """The mixed-integer program's plan, executed; None when it found none in its time."""
-    bound: float
-    """What no plan on the program's grid can stay below."""
-    clairvoyant: float | None
-    constant: float | None
-    constant_machines: int
-
-    @property
-    def best(self) -> float:
-        plans = (self.offline, self.clairvoyant, self.constant)
-        return min(p for p in plans if p is not None)
-
-
-def opponents(trace: str, seeds: int, seconds: float) -> Opponents:
-    """The optimum and the best constant fleet; means over the seeds."""
-    runs = [_opponents(trace, seed, seconds) for seed in range(seeds)]
-
-    def mean(values: Sequence[float | None]) -> float | None:
-        known = [v for v in values if v is not None]
-        return fmean(known) if len(known) == len(values) else None
-
-    return Opponents(
-        trace,
-        seeds,
-        slo=fmean(r[0].billed for r in runs),
-        slo_late=fmean(r[0].late for r in runs),
-        offline=mean([r[1] for r in runs]),
-        bound=fmean(r[2] for r in runs),
-        clairvoyant=mean([r[3] for r in runs]),
-        constant=mean([r[4] for r in runs]),
-        constant_machines=max(r[5] for r in runs),
-    )
-
-
-def _opponents(
-    trace: str, seed: int, seconds: float
-) -> tuple[RunResult, float | None, float, float | None, float | None, int]:
-    arrivals = arrivals_of(trace, seed)
-    ours = simulate("slo", arrivals, COLD, seed)
-    clairvoyant = simulate("clairvoyant", arrivals, COLD, seed)
-    machines, constant = _constant(arrivals, seed)
-    try:
-        found = optimum(arrivals, COLD, seed, seconds)
-        offline, bound = found.result.billed, found.bound
-    except RuntimeError as error:
-        _say(f"{trace}: {error}")
-        offline, bound = None, 0.0
-    foreseen = clairvoyant.billed if not clairvoyant.late else None
-    return ours, offline, bound, foreseen, constant, machines
-
-
-def _constant(arrivals: Sequence[float], seed: int) -> tuple[int, float | None]:
-    """The smallest fleet that answers every photo in time, and what it bills."""
-    work = len(arrivals) * COLD.service / COLD.processes
-    least = max(1, int(work / (arrivals[-1] + COLD.slo)))
-    for n in range(least, COLD.cap + 1):
-        result = Simulation(arrivals, ConstantFleet(n), COLD, seed).run()
-        if not result.late:
-            return n, result.billed
-    return COLD.cap, None
-
-
-def figures(summaries: Sequence[TraceSummary], found: Sequence[Opponents]) -> dict[str, float]:
+def figures(summaries: Sequence[TraceSummary]) -> dict[str, float]:
     """The contract's, of the environment in which every machine is new."""
     by_case = {(s.trace, s.policy): s for s in summaries}
-    ratios = {f"billed_vs_optimal_{o.trace}": o.slo / o.best for o in found}
-    ratios |= {f"billed_vs_constant_{o.trace}": o.slo / o.constant for o in found if o.constant}
     judged = [t for t in JUDGED if (t, "slo") in by_case]
-    ratios |= {
+    ratios = {
         f"billed_vs_clairvoyant_{t}": by_case[t, "slo"].billed / by_case[t, "clairvoyant"].billed
         for t in judged
     }
@@ -165,19 +94,6 @@ def run(
     return results
 
 
-def run_opponents(
-    traces: Sequence[str], seeds: int, seconds: float, processes: int
-) -> list[Opponents]:
-    """The optimum of every trace."""
-    one = partial(opponents, seeds=seeds, seconds=seconds)
-    with ProcessPoolExecutor(processes) as pool:
-        found = []
-        for each in pool.map(one, traces):
-            _say(f"optimum: {each}")
-            found.append(each)
-        return found
-
-
 def table(summaries: Sequence[TraceSummary]) -> str:
     """Billed seconds (p99 seconds, late photos) as Markdown, a trace a row."""
     traces = list(dict.fromkeys(s.trace for s in summaries))
@@ -190,33 +106,12 @@ def table(summaries: Sequence[TraceSummary]) -> str:
     return "\n".join(lines)
 
 
-def optimum_table(found: Sequence[Opponents]) -> str:
-    """Ours beside what foresight could do, as Markdown."""
-    lines = [
-        "| trace | slo (late) | offline plan | its bound | clairvoyant | constant fleet "
-        "| slo / optimal | slo / constant |",
-        "|---" * 8 + "|",
-    ]
-    for o in found:
-        constant = f"{o.constant:.0f} ({o.constant_machines})" if o.constant else "-"
-        versus = f"{o.slo / o.constant:.2f}" if o.constant else "-"
-        lines.append(
-            f"| {o.trace} | {o.slo:.0f} ({o.slo_late:g}) | {_seconds(o.offline)} | {o.bound:.0f} "
-            f"| {_seconds(o.clairvoyant)} | {constant} | {o.slo / o.best:.2f} | {versus} |"
-        )
-    return "\n".join(lines)
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}"
-
-
 def _cell(summary: TraceSummary) -> str:
     late = f", {summary.late:.1f} late" if summary.late else ""
     return f"{summary.billed:.0f} ({summary.p99:.0f}{late})"
 
 
-def draw(folder: Path, found: Sequence[Opponents], summaries: Sequence[TraceSummary]) -> None:
+def draw(folder: Path, found: Sequence[Foresight], summaries: Sequence[TraceSummary]) -> None:
     """The burst, the flash crowd and the diurnal trace over time, and all ratios as bars."""
     folder.mkdir(parents=True, exist_ok=True)
     for trace in ("burst", "flash", "diurnal"):
@@ -224,11 +119,12 @@ def draw(folder: Path, found: Sequence[Opponents], summaries: Sequence[TraceSumm
         runs = {policy: simulate(policy, arrivals, COLD, 0) for policy in DRAWN}
         timelines(runs, COLD.cap, folder / f"autoscale-{trace}.png", trace)
     billed = {(s.trace, s.policy): s.billed for s in summaries}
+    drawn = [o for o in found if (o.trace, "slo") in billed and o.seed == 0]
     ratios = {
-        policy: [billed[o.trace, policy] / o.best for o in found]
+        policy: [billed[o.trace, policy] / o.plan for o in drawn]
         for policy in ("slo", "keda-tuned", "aws-target-tracking", "buildkite")
     }
-    bars(ratios, [o.trace for o in found], folder / "autoscale-billed.png")
+    bars(ratios, [o.trace for o in drawn], folder / "autoscale-billed.png")
 
 
 def _say(line: str) -> None:
@@ -238,22 +134,27 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints tables, and with ``--json`` one object in the last line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscale", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--optimum-seeds", type=int, default=1)
-    parser.add_argument("--optimum-seconds", type=float, default=60.0, help="of each solve")
-    parser.add_argument("--traces", nargs="+", choices=tuple(TRACES), default=list(TRACES))
+    parser.add_argument("--seeds", type=int, default=3, help="of the comparison of policies")
+    every = (*TRACES, *HELD_OUT)
+    parser.add_argument("--traces", nargs="+", choices=every, default=list(every))
+    parser.add_argument("--policy-traces", nargs="*", choices=every, default=list(CLASSIC))
     parser.add_argument(
         "--environments", nargs="+", choices=tuple(ENVIRONMENTS), default=list(ENVIRONMENTS)
     )
+    parser.add_argument("--solve", type=float, metavar="SECONDS", help="solve all plans anew")
     parser.add_argument("--processes", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--plots", type=Path, help="a folder for the pictures")
     parser.add_argument("--live", action="store_true", help="also a burst on this machine")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(arguments)
     environments = list(dict.fromkeys(["cold", *asked.environments]))
-    found = run_opponents(asked.traces, asked.optimum_seeds, asked.optimum_seconds, asked.processes)
-    print(f"\nAgainst foresight: billed seconds, {found[0].seeds} seeds\n\n{optimum_table(found)}")
-    results = run(asked.traces, environments, asked.seeds, asked.processes)
+    cases = [(trace, seed) for trace in asked.traces for seed in (0, HELD_OUT_SEED)]
+    began = time.monotonic()
+    found = run_foresight(cases, COLD, asked.solve, asked.processes)
+    _say(f"foresight: {len(cases)} cases in {time.monotonic() - began:.0f} s")
+    for title, part in parts(found).items():
+        print(f"\n{title}: billed seconds\n\n{foresight_table(part)}")
+    results = run(asked.policy_traces, environments, asked.seeds, asked.processes)
     for name, summaries in results.items():
         print(f"\n{TITLES[name]}: billed seconds (p99 s, photos late)\n\n{table(summaries)}")
     if asked.plots:
@@ -264,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.json:
         by_environment = {w: [asdict(s) for s in each] for w, each in results.items()}
         everything = {
-            "figures": figures(results["cold"], found),
-            "optimum": [asdict(o) for o in found],
+            "figures": foresight_figures(found) | figures(results["cold"]),
+            "foresight": [asdict(o) for o in found],
             "live": live,
             "summaries": by_environment,
         }

@@ -1,190 +1,186 @@
-"""The cheapest fleet for traffic known in advance: a mixed-integer program, solved by HiGHS.
+"""The cheapest fleet for traffic known in advance: a mixed-integer program, executed.
 
-On a grid of some seconds: ``x[k]`` machines run (and are billed) in step k, ``u[k]`` of them begin
-to run then, ``served[k]`` photos are done by its end. A machine is billed 60 s at least, boots take
-their mean, every photo is done within the objective. Traffic that pauses long enough for no machine
-to be worth keeping is cut there and solved piece by piece.
+In steps of :data:`FINE` seconds: ``x[k]`` machines run (and are billed) in step k, ``u[k]`` of them
+begin to run then, ``done[k]`` machine-seconds of work are done by its end. A machine is billed 60 s
+at least, boots take their mean, every photo is done within the objective.
 
-The plan is then executed in the simulator, with the same foresight of boot times, and counts only
-with no photo late. The bound is the solver's dual bound of the same program with every rounding in
-the plan's favor: no plan on this grid is cheaper. HiGHS through
-https://docs.scipy.org/doc/scipy/reference/generated/scipy.optimize.milp.html
+The grid: 5 s, the least that HiGHS still solves. Traffic is cut where it pauses so long that no
+machine would be kept; what is then still longer than :data:`MOST_STEPS` steps is cut at its longest
+pauses, and where it never pauses :data:`COARSE` seconds are a step.
+
+The plan is executed in the simulator, with the same foresight of boot times. Roundings that cost
+least are tried first; a program whose photos are late is solved again with the next one.
 """
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_matrix
 
-from autoscale.simulation.simulator import (
-    LEAST_BILLED,
-    Environment,
-    RunResult,
-    SimulatedMachine,
-    Simulation,
-)
+from autoscale.simulation.environment import LEAST_BILLED, Environment
+from autoscale.simulation.simulator import RunResult, SimulatedMachine, Simulation
+from benchmarks.linear_program import LinearProgram
 
 FINE, COARSE = 5.0, 10.0
-"""Seconds of a step: fine where the traffic has few steps."""
-FEW = 300
+"""Seconds of a step."""
+MOST_STEPS = 240
+"""Steps of one program."""
+SHORTEST_CUT = 40.0
+"""Seconds of the shortest pause at which traffic that is too long is cut."""
 PENDING_SHARE = 0.2
 """Share of a foreseen boot that is not billed, as in the simulator."""
-CAPACITY_SHARES = (0.99, 0.96, 0.92, 0.87, 0.8)
-"""Shares of a machine's capacity that are planned, tried in order until no photo is late."""
-GAP = 0.004
+ROUNDINGS = ((1.0, 0.0), (0.99, 0.5), (0.97, 1.0), (0.94, 1.0), (0.9, 1.0), (0.82, 1.0))
+"""(share of a machine's capacity that is planned, steps by which deadlines are met early)."""
 
 
 @dataclass(frozen=True)
 class OfflinePlan:
-    """Machines by step of the grid, from time 0."""
+    """Changes of the fleet: (time, machines that begin to run, machines that run from then on)."""
+
+    changes: tuple[tuple[float, int, int], ...]
+
+
+def offline_plan(
+    arrivals: Sequence[float], environment: Environment, seed: int, seconds: float
+) -> OfflinePlan:
+    """A plan without a late photo; ``seconds`` limits the solver, for each time all is solved.
+
+    Raises :class:`RuntimeError` when no plan is in time.
+    """
+    programs = _programs(arrivals, environment)
+    lengths = [p[-1] - p[0] + environment.slo for p in programs]
+    limits = [seconds * length / sum(lengths) for length in lengths]
+    rounding, found = [0] * len(programs), [_NOTHING] * len(programs)
+    again = set(range(len(programs)))
+    while again:
+        for i in sorted(again):
+            while (part := _solve(programs[i], environment, limits[i], rounding[i])) is None:
+                rounding[i] += 1
+            found[i] = part
+        plan = _joined(found)
+        late = execute(plan, arrivals, environment, seed).late_arrivals
+        again = {bisect_right([p[0] for p in programs], at) - 1 for at in late}
+        for i in again:
+            rounding[i] += 1
+    return plan
+
+
+def execute(
+    plan: OfflinePlan, arrivals: Sequence[float], environment: Environment, seed: int
+) -> RunResult:
+    """What the plan comes to in the simulator."""
+    return Simulation(arrivals, PlannedFleet(plan), environment, seed).run()
+
+
+def pieces(arrivals: Sequence[float], apart: float) -> list[list[float]]:
+    """Traffic cut where it pauses for more than ``apart`` seconds."""
+    found: list[list[float]] = []
+    for at in arrivals:
+        if not found or at - found[-1][-1] > apart:
+            found.append([])
+        found[-1].append(at)
+    return found
+
+
+def _programs(arrivals: Sequence[float], environment: Environment) -> list[list[float]]:
+    """Pieces that one program can hold, as far as there are pauses to cut at."""
+    short: list[list[float]] = []
+    todo = pieces(arrivals, environment.slo + LEAST_BILLED + environment.boot_mean)
+    while todo:
+        piece = todo.pop(0)
+        pause, i = _longest_pause(piece)
+        if (piece[-1] - piece[0]) / FINE <= MOST_STEPS or pause < SHORTEST_CUT:
+            short.append(piece)
+        else:
+            todo[:0] = [piece[:i], piece[i:]]
+    return short
+
+
+def _longest_pause(piece: Sequence[float]) -> tuple[float, int]:
+    """(seconds, index after it), away from both ends."""
+    n = len(piece)
+    pauses = [(b - a, i) for i, (a, b) in enumerate(pairwise(piece), start=1)]
+    middle = [p for p in pauses if 0.15 * (piece[-1] - piece[0]) < piece[p[1]] - piece[0]]
+    middle = [p for p in middle if piece[p[1]] - piece[0] < 0.85 * (piece[-1] - piece[0])]
+    return max(middle, default=(0.0, n))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The plan of one program: machines that run in each step, and machines that begin to."""
 
     grid: float
+    first: int
     running: tuple[int, ...]
     starts: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Optimum:
-    """The best plan that was found, executed; and what no plan on the grid can stay below."""
-
-    result: RunResult
-    bound: float
+_NOTHING = _Part(FINE, 0, (), ())
 
 
-def optimum(
-    arrivals: Sequence[float], environment: Environment, seed: int, seconds: float = 15.0
-) -> Optimum:
-    """Solves, executes, and plans more carefully while a photo is late.
-
-    ``seconds`` limits each solve. Raises :class:`RuntimeError` when no plan is in time.
-    """
-    bound = sum(
-        _solve(piece, environment, seconds * weight, _grid(piece), share=1.0, relaxed=True)[1]
-        for piece, weight in _pieces(arrivals, environment)
-    )
-    best: RunResult | None = None
-    for share in CAPACITY_SHARES:
-        plan = _plan(arrivals, environment, seconds, share)
-        result = Simulation(arrivals, PlannedFleet(plan), environment, seed).run()
-        if result.late == 0 and (best is None or result.billed < best.billed):
-            best = result
-        if best is not None:
-            return Optimum(best, bound)
-    raise RuntimeError("no offline plan answers every photo in time")
-
-
-def _grid(piece: Sequence[float]) -> float:
-    return FINE if (piece[-1] - piece[0]) / FINE <= FEW else COARSE
-
-
-def _pieces(arrivals: Sequence[float], environment: Environment) -> list[tuple[list[float], float]]:
-    """(arrivals, share of all steps), cut where booting again is cheaper than keeping."""
-    apart = environment.slo + LEAST_BILLED + environment.boot_mean
-    pieces: list[list[float]] = []
-    for at in arrivals:
-        if not pieces or at - pieces[-1][-1] > apart:
-            pieces.append([])
-        pieces[-1].append(at)
-    lengths = [p[-1] - p[0] + apart for p in pieces]
-    return [(p, length / sum(lengths)) for p, length in zip(pieces, lengths, strict=True)]
-
-
-def _plan(
-    arrivals: Sequence[float], environment: Environment, seconds: float, share: float
-) -> OfflinePlan:
-    steps = int((arrivals[-1] + environment.slo) / FINE) + 80
-    running, starts = [0] * steps, [0] * steps
-    for piece, weight in _pieces(arrivals, environment):
-        grid = _grid(piece)
-        plan, _ = _solve(piece, environment, seconds * weight, grid, share, relaxed=False)
-        times = int(grid / FINE)
-        first = times * _first_step(piece, environment, grid)
-        for k, (n, u) in enumerate(zip(plan.running, plan.starts, strict=True)):
-            at = first + times * k
-            if at < steps:
-                starts[at] += u
-            for step in range(at, min(steps, at + times)):
-                running[step] += n
-    return OfflinePlan(FINE, tuple(running), tuple(starts))
-
-
-def _first_step(piece: Sequence[float], environment: Environment, grid: float) -> int:
-    """The step in which a machine that is to serve the first arrival at once begins to run."""
-    return max(0, math.floor((piece[0] - environment.boot_mean - 2 * grid) / grid))
+def _joined(parts: Sequence[_Part]) -> OfflinePlan:
+    starts: Counter[float] = Counter()
+    level: Counter[float] = Counter()
+    for part in parts:
+        edges = pairwise((0, *part.running, 0))
+        for k, (before, after) in enumerate(edges):
+            level[(part.first + k) * part.grid] += after - before
+        for k, count in enumerate(part.starts):
+            starts[(part.first + k) * part.grid] += count
+    changes, runs = [], 0
+    for at in sorted(level):
+        runs += level[at]
+        if level[at] or starts[at]:
+            changes.append((at, starts[at], runs))
+    return OfflinePlan(tuple(changes))
 
 
 def _solve(
     piece: Sequence[float],
     environment: Environment,
     seconds: float,
-    grid: float,
-    share: float,
-    *,
-    relaxed: bool,
-) -> tuple[OfflinePlan, float]:
-    """(plan, dual bound)"""
-    first = _first_step(piece, environment, grid)
-    begin = first * grid
-    n = math.ceil((piece[-1] + environment.slo - begin) / grid) + 1
-    boot = environment.boot_mean * (1 - PENDING_SHARE)
-    boots = math.floor(boot / grid) if relaxed else math.ceil(boot / grid)
+    rounding: int,
+) -> _Part | None:
+    """None when the solver has found no plan. Raises :class:`RuntimeError` after all roundings."""
+    if rounding == len(ROUNDINGS):
+        raise RuntimeError("no offline plan answers every photo in time")
+    share, early = ROUNDINGS[rounding]
+    grid = FINE if (piece[-1] - piece[0]) / FINE <= MOST_STEPS else COARSE
+    first = max(0, math.floor((piece[0] - environment.boot_mean - 2 * grid) / grid))
+    n = math.ceil((piece[-1] + environment.slo) / grid) + 1 - first
+    boots = math.ceil(environment.boot_mean * (1 - PENDING_SHARE) / grid)
     minute = round(LEAST_BILLED / grid)
-    each = environment.processes / environment.service * grid * share
-    x, u, served = (np.arange(n) + n * i for i in range(3))
-    rows, columns, values, low, high = [], [], [], [], []
-
-    def row(terms: list[tuple[int, float]], lowest: float, highest: float) -> None:
-        for column, value in terms:
-            rows.append(len(low))
-            columns.append(column)
-            values.append(value)
-        low.append(lowest)
-        high.append(highest)
-
+    each = environment.service / environment.processes
+    x, u, done = (np.arange(n) + n * i for i in range(3))
+    program = LinearProgram(3 * n)
+    program.cost[x] = grid
+    program.upper[:] = environment.cap
+    program.integer[: 2 * n] = 1
     for k in range(n):
         before = [(x[k - 1], -1.0)] if k else []
-        row([(x[k], 1), (u[k], -1), *before], -np.inf, 0)
-        row([(x[k], 1), *((u[j], -1) for j in range(max(0, k - minute + 1), k + 1))], 0, np.inf)
-        done = [(served[k], 1.0), *([(served[k - 1], -1.0)] if k else [])]
-        booting = [(u[j], each) for j in range(max(0, k - boots + 1), k + 1)]
-        row([*done, (x[k], -each), *booting], -np.inf, 0)
-        row(done, 0, np.inf)
-
-    def arrived(t: float) -> int:
-        return bisect_right(piece, t)
-
-    lower, upper = np.zeros(3 * n), np.full(3 * n, float(environment.cap))
-    for k in range(n):
-        at = begin + k * grid
-        if relaxed:
-            upper[served[k]] = arrived(at + grid)
-            lower[served[k]] = arrived(at + grid - environment.slo)
-        else:
-            upper[served[k]] = arrived(at)
-            lower[served[k]] = min(
-                upper[served[k]], arrived(at + 2 * grid - environment.slo + 3 * environment.service)
-            )
-        if at < environment.boot_mean * PENDING_SHARE:
-            upper[u[k]] = 0
-    cost = np.zeros(3 * n)
-    cost[:n] = grid
-    matrix = csr_matrix((values, (rows, columns)), (len(low), 3 * n))
-    answer = milp(
-        cost,
-        constraints=LinearConstraint(matrix, low, high),
-        bounds=Bounds(lower, upper),
-        integrality=np.concatenate([np.ones(2 * n), np.zeros(n)]),
-        options={"time_limit": max(2.0, seconds), "mip_rel_gap": GAP},
-    )
-    if answer.x is None:
-        raise RuntimeError(f"HiGHS found no plan: {answer.message}")
-    whole = np.round(answer.x[: 2 * n]).astype(int)
-    bound = float(answer.mip_dual_bound if answer.mip_dual_bound is not None else 0.0)
-    return OfflinePlan(grid, tuple(whole[:n]), tuple(whole[n:])), bound
+        program.row([(x[k], 1), (u[k], -1), *before], at_most=0)
+        young = range(max(0, k - minute + 1), k + 1)
+        program.row([(x[k], 1), *((u[j], -1) for j in young)], at_least=0)
+        progress = [(done[k], 1.0), *([(done[k - 1], -1.0)] if k else [])]
+        booting = [(u[j], grid * share) for j in range(max(0, k - boots + 1), k + 1)]
+        program.row([*progress, (x[k], -grid * share), *booting], at_most=0)
+        program.row(progress, at_least=0)
+        end = (first + k + 1) * grid
+        deadline = end - environment.slo + early * grid + 3 * environment.service
+        program.upper[done[k]] = each * bisect_right(piece, end - (0.5 + early / 2) * grid)
+        due = each * bisect_right(piece, deadline)
+        program.lower[done[k]] = min(program.upper[done[k]], due)
+        if (first + k) * grid < environment.boot_mean * PENDING_SHARE:
+            program.upper[u[k]] = 0
+    solution = program.solve(seconds)
+    if solution is None:
+        return None
+    whole = np.round(solution.values[: 2 * n]).astype(int)
+    return _Part(grid, first, tuple(whole[:n].tolist()), tuple(whole[n:].tolist()))
 
 
 class PlannedFleet:
@@ -200,13 +196,12 @@ class PlannedFleet:
         self._started = 0
 
     def tick(self, simulation: Simulation) -> None:
-        plan, now, grid = self._plan, simulation.now, self._plan.grid
+        now, changes = simulation.now, self._plan.changes
         pending = simulation.environment.boot_mean * PENDING_SHARE
-        due = sum(plan.starts[: int((now + pending) / grid) + 1])
+        due = sum(starts for at, starts, _ in changes if at <= now + pending)
         simulation.start(due - self._started)
         self._started = due
-        step = int(now / grid)
-        keep = plan.running[step] if step < len(plan.running) else 0
+        keep = next((runs for at, _, runs in reversed(changes) if at <= now), 0)
         running = [s for s in simulation.servers if s.state == "running" and not s.draining]
         surplus = len(running) - keep
         if not keep and simulation.outstanding:

@@ -4,12 +4,8 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from autoscale.simulation.simulator import (
-    Environment,
-    SimulatedMachine,
-    SimulatedPolicy,
-    Simulation,
-)
+from autoscale.simulation.environment import Environment
+from autoscale.simulation.simulator import SimulatedMachine, SimulatedPolicy, Simulation
 
 
 class _Baseline:

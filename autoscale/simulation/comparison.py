@@ -8,9 +8,11 @@ from statistics import fmean
 
 from autoscale.model import PROFILES, ScalingLimits
 from autoscale.simulation.baselines import BASELINES
+from autoscale.simulation.environment import Environment
+from autoscale.simulation.held_out_traces import HELD_OUT
 from autoscale.simulation.lower_bound import lower_bound
 from autoscale.simulation.policy_adapter import PolicyAdapter
-from autoscale.simulation.simulator import Environment, RunResult, SimulatedPolicy, Simulation
+from autoscale.simulation.simulator import RunResult, SimulatedPolicy, Simulation
 from autoscale.simulation.traces import TRACES, Trace
 
 POLICIES = (*PROFILES, *BASELINES)
@@ -70,7 +72,7 @@ def simulate(
 
 def arrivals_of(trace: str, seed: int) -> Trace:
     """A synthetic trace by name."""
-    return TRACES[trace](random.Random(FIRST_SEED + seed))  # noqa: S311  no secret
+    return (TRACES | HELD_OUT)[trace](random.Random(FIRST_SEED + seed))  # noqa: S311  no secret
 
 
 @dataclass(frozen=True)

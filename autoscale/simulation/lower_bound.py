@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from autoscale.simulation.simulator import LEAST_BILLED, Environment
+from autoscale.simulation.environment import LEAST_BILLED, Environment
 
 APART = 120.0
 """Arrivals further apart than this beyond the objective belong to separate clusters."""

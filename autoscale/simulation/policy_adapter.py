@@ -6,6 +6,7 @@ from dataclasses import replace
 from autoscale.estimator import Estimator
 from autoscale.model import Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits, ScalingPlan
 from autoscale.policy import decide
+from autoscale.seasonality import Seasonality
 from autoscale.signals import (
     DemandEstimator,
     InFlightReading,
@@ -26,8 +27,8 @@ class PolicyAdapter:
 
     foresees = False
 
-    def __init__(self, limits: ScalingLimits) -> None:
-        self.limits = limits
+    def __init__(self, limits: ScalingLimits, *, seasonal: bool = True) -> None:
+        self.limits, self.seasonal = limits, seasonal
         self.period = limits.period
         self.plans: list[ScalingPlan] = []
 
@@ -36,6 +37,7 @@ class PolicyAdapter:
         self._memory = PolicyState()
         self._estimator = Estimator(MemoryStateStore())
         self._schedule = StepSchedule()
+        self._season = Seasonality(MemoryStateStore())
         self.plans.clear()
 
     def tick(self, simulation: Simulation) -> None:
@@ -78,7 +80,12 @@ class PolicyAdapter:
         processes = self.limits.processes if ready else None
         self._estimator.served(now, answered, waiting, len(ready), processes)
         limits = self._estimator.estimates.applied_to(self.limits)
-        return replace(limits, useful=self._estimator.useful(now))
+        least, season = self.limits.least, 0
+        if self.seasonal:
+            self._season.observe(now, float(simulation.accepted))
+            expected, season = self._season.machines(now, limits)
+            least = min(limits.cap, max(least, expected))
+        return replace(limits, useful=self._estimator.useful(now), least=least, season=season)
 
 
 def _machine(server: SimulatedMachine, simulation: Simulation) -> Machine:
@@ -109,5 +116,6 @@ def _ledger(simulation: Simulation) -> InFlightReading | None:
         accepted=simulation.accepted,
         answered=simulation.answered,
         outstanding=simulation.outstanding,
+        videos=simulation.videos,
     )
     return InFlightReading(simulation.now, (process,))

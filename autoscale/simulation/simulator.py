@@ -9,51 +9,20 @@ import math
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from autoscale.model import InstanceState
+from autoscale.simulation.environment import (
+    LEAST_BILLED,
+    Environment,
+    SimulatedTask,
+    boot_seconds,
+    tasks_of,
+)
 
-LEAST_BILLED = 60.0
 AFTERWARDS = 1500.0
 """Simulated seconds after the last arrival at which everything is cut off."""
-
-
-@dataclass(frozen=True)
-class Environment:
-    """How the simulated machines and readings behave. Seconds."""
-
-    cap: int = 15
-    processes: int = 2
-    service: float = 0.5
-    service_spread: float = 0.29
-    """Sigma of the logarithm of a task's time."""
-    slo: float = 60.0
-    boot: tuple[float, float] = (20.0, 60.0)
-    """Shortest and longest time from the request to the first poll."""
-    boot_median: float = 35.0
-    pending: tuple[float, float] = (5.0, 10.0)
-    """The part of it that is not billed."""
-    stopping: tuple[float, float] = (30.0, 90.0)
-    keeps_stopped: bool = True
-    """``stop`` mode: a machine that was stopped can be started again."""
-    failing_boots: float = 0.0
-    """Share of boots that never come up."""
-    stale_counts: bool = True
-    """Counts as late and as partial as SQS has been seen to give them."""
-    ledger: bool = True
-    """Whether the web tier's exact ledger can be read."""
-    visibility: float = 30.0
-    new_image_at: float = math.inf
-    """When an image is baked: machines launched before are outdated from then on."""
-
-    @property
-    def boot_mean(self) -> float:
-        return self.boot_median * 1.045  # of the truncated log-normal below
-
-    @property
-    def boot_worst(self) -> float:
-        return self.boot[1]
 
 
 @dataclass(eq=False)
@@ -73,19 +42,11 @@ class SimulatedMachine:
     idle_since: float = 0.0
     launched: float = 0.0
     """When it was made; ``asked`` is when it was last started."""
-    tasks: dict[int, "SimulatedTask"] = field(default_factory=dict)
+    tasks: dict[int, SimulatedTask] = field(default_factory=dict)
 
     @property
     def live(self) -> bool:
         return self.state in ("pending", "running")
-
-
-@dataclass(frozen=True)
-class SimulatedTask:
-    """One photo."""
-
-    arrived: float
-    seconds: float
 
 
 class SimulatedPolicy(Protocol):
@@ -128,6 +89,8 @@ class RunResult:
     last_answer: float
     all_stopped: float
     """When the last machine was stopped."""
+    late_arrivals: tuple[float, ...] = field(repr=False)
+    """When the late tasks that were done had arrived."""
     timeline: tuple[tuple[float, int, int, int], ...] = field(repr=False)
     """(time, waiting, machines asked for, machines serving) at every tick."""
 
@@ -149,22 +112,22 @@ class Simulation:
         """Pending and running ones, oldest first."""
         self.pool: list[SimulatedMachine] = []
         """Stopping and stopped ones."""
-        self.accepted = self.answered = self.launches = 0
+        self.accepted = self.answered = self.launches = self.videos = 0
+        """``videos``: those that were accepted and are not done."""
         self._policy = policy
         self._events: list[tuple[float, int, str, Any]] = []
         self._serial = 0
         self._history: deque[tuple[float, int, int]] = deque()
         self._latencies: list[float] = []
+        self._late: list[float] = []
         self._billed = self._idle = self._booting = self._minimum_waste = 0.0
         self._peak = self._redelivered = 0
         self._last_answer = self._all_stopped = 0.0
         self._timeline: list[tuple[float, int, int, int]] = []
         self._total = len(arrivals)
         self._end = (arrivals[-1] if arrivals else 0.0) + AFTERWARDS
-        mean = math.log(environment.service) - environment.service_spread**2 / 2
-        for at in arrivals:
-            seconds = max(0.01, self.rng.lognormvariate(mean, environment.service_spread))
-            self._at(at, "arrival", SimulatedTask(at, seconds))
+        for task in tasks_of(arrivals, environment, self.rng):
+            self._at(task.arrived, "arrival", task)
         policy.begin(self, arrivals)
         self._at(0.0, "tick", None)
 
@@ -244,6 +207,7 @@ class Simulation:
 
     def _on_arrival(self, task: SimulatedTask) -> None:
         self.accepted += 1
+        self.videos += task.video
         self.queue.append(task)
 
     def _on_return(self, task: SimulatedTask) -> None:
@@ -267,13 +231,24 @@ class Simulation:
         if task is None:
             return  # the machine was killed meanwhile
         server.busy -= 1
-        self.answered += 1
-        self._latencies.append(self.now - task.arrived)
-        self._last_answer = self.now
+        self._finish(task)
         if not server.busy:
             server.idle_since = self.now
             if server.draining:
                 self._gone(server)
+
+    def _finish(self, task: SimulatedTask) -> None:
+        if task.video and task.seconds > self.environment.video_slice:
+            left = task.seconds - self.environment.video_slice
+            self.queue.append(replace(task, seconds=left))
+            return
+        self.answered += 1
+        self.videos -= task.video
+        self._last_answer = self.now
+        if not task.video:
+            self._latencies.append(self.now - task.arrived)
+            if self.now - task.arrived > self.environment.slo:
+                self._late.append(task.arrived)
 
     def _on_tick(self, _: None) -> None:
         serving = sum(s.ready_at <= self.now for s in self.servers)
@@ -290,8 +265,7 @@ class Simulation:
         if self._policy.foresees:
             pending, boot, fails = environment.boot_mean * 0.2, environment.boot_mean, False
         else:
-            low, high = environment.boot
-            boot = min(high, max(low, rng.lognormvariate(math.log(environment.boot_median), 0.30)))
+            boot = boot_seconds(environment, rng, self.now)
             pending = min(rng.uniform(*environment.pending), boot)
             fails = rng.random() < environment.failing_boots
         ready = math.inf if fails else self.now + boot
@@ -344,13 +318,14 @@ class Simulation:
                 self._serial += 1
                 server.tasks[self._serial] = task
                 server.busy += 1
-                self._at(self.now + task.seconds, "done", (server, self._serial))
+                seconds = min(
+                    task.seconds, self.environment.video_slice if task.video else math.inf
+                )
+                self._at(self.now + seconds, "done", (server, self._serial))
 
     def _outcome(self) -> RunResult:
         ordered = sorted(self._latencies) or [0.0]
-        late = (
-            sum(latency > self.environment.slo for latency in ordered) + self._total - self.answered
-        )
+        late = len(self._late) + self._total - self.answered
         work = self.answered * self.environment.service / self.environment.processes
         return RunResult(
             tasks=self._total,
@@ -366,6 +341,7 @@ class Simulation:
             redelivered=self._redelivered,
             last_answer=self._last_answer,
             all_stopped=self._all_stopped,
+            late_arrivals=tuple(self._late),
             timeline=tuple(self._timeline),
         )
 

@@ -168,6 +168,17 @@ def regular_bursts(rng: random.Random) -> Trace:
     return [t for n in range(24) for t in burst(rng, 60, 10.0 + 300 * n)]
 
 
+def week(rng: random.Random, days: int = 8) -> Trace:
+    """Real days from a Thursday on: on workdays 200 photos at nine and 120 at half past one, to
+    within half a minute, and a single photo every four hours."""
+    arrivals = poisson(lambda _: 1 / 14400, days * 86400.0, 1 / 14400, rng)
+    for day in range(days):
+        for hour, count in ((9.0, 200), (13.5, 120)) if (day + 3) % 7 < 5 else ():
+            begin = day * 86400 + hour * 3600 + rng.uniform(-30, 30)
+            arrivals += [begin + rng.uniform(0, 20) for _ in range(count)]
+    return sorted(arrivals)
+
+
 TRACES: dict[str, Callable[[random.Random], Trace]] = {
     "burst": burst,
     "two-bursts": two_bursts,

@@ -11,7 +11,7 @@ import click
 from autoscale.decisions import Decision
 from autoscale.simulation.comparison import POLICIES, Case, TraceSummary, arrivals_of
 from autoscale.simulation.comparison import simulate as run
-from autoscale.simulation.simulator import Environment
+from autoscale.simulation.environment import Environment
 from autoscale.simulation.traces import TRACES
 from autoscale.simulation.traces import recorded as arrivals_in
 from cli.decision_archive import DAY, JSON, read_decisions

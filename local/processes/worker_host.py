@@ -128,6 +128,11 @@ class WorkerHost:
         self.settled = True
         """Whether no machine waits for its worker to be started."""
 
+    @property
+    def count(self) -> int:
+        """Machines that have a worker, those that end included."""
+        return len(self._hosts)
+
     def step(self) -> None:
         """One look at EC2, and what follows from it. Without an answer nothing changes."""
         self._collect()

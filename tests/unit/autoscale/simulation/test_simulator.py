@@ -16,9 +16,10 @@ from autoscale.simulation.comparison import (
     make_policy,
     simulate,
 )
+from autoscale.simulation.environment import Environment
 from autoscale.simulation.lower_bound import lower_bound
-from autoscale.simulation.simulator import Environment, RunResult, SimulatedMachine, Simulation
-from autoscale.simulation.traces import TRACES, burst
+from autoscale.simulation.simulator import RunResult, SimulatedMachine, Simulation
+from autoscale.simulation.traces import TRACES, burst, poisson
 
 EASY = Environment(boot=(10.0, 10.0), boot_median=10.0, pending=(4.0, 4.0), service_spread=0.0)
 
@@ -173,3 +174,21 @@ def test_rollout_under_load_makes_no_photo_late(trace: str) -> None:
         simulation.outdated(server) for server in simulation.pool if server.asked > middle
     )
     assert outcome.billed < 1.25 * calm.billed
+
+
+def test_service_and_boot_times_that_drift_are_followed() -> None:
+    drifting = replace(
+        Environment(keeps_stopped=False), service_drift=3.0, boot_drift=1.5, drift_seconds=900.0
+    )
+    arrivals = poisson(lambda _: 4.0, 1200, 4.0, random.Random(3))
+    result = simulate("slo", arrivals, drifting, 3)
+    assert result.late == 0
+    assert result.peak >= 2, "a machine does four a second at first, a third of that later"
+
+
+def test_videos_among_photos_make_no_photo_late() -> None:
+    filmed = replace(Environment(keeps_stopped=False), videos=0.02)
+    arrivals = poisson(lambda _: 2.0, 900, 2.0, random.Random(4))
+    result = simulate("slo", arrivals, filmed, 4)
+    assert result.late == 0
+    assert result.all_stopped > result.last_answer
