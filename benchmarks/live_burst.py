@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from facerec_tasks.storage import layout
 from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
-from local.samples.portraits import sample_photo
+from local.samples.portraits import portraits, sample_photo
 
 PHOTOS = 100
 PROFILES = ("one-per-backlog", "slo")
@@ -41,6 +41,7 @@ class LiveBurst:
     profile: str
     photos: int
     answered: int
+    correct: int
     seconds: float
     """From the first request to the last answer."""
     p50: float
@@ -85,10 +86,12 @@ class Watch(threading.Thread):
         return time.time(), states.count("running"), states.count("pending")
 
 
-def live_bursts(say: Callable[[str], None]) -> list[LiveBurst]:
+def live_bursts(
+    say: Callable[[str], None], profiles: Sequence[str] = PROFILES
+) -> list[LiveBurst]:
     """One burst in each profile, each on a system of its own."""
     found = []
-    for profile in PROFILES:
+    for profile in profiles:
         say(f"live burst, profile {profile}: the whole system starts")
         with tempfile.TemporaryDirectory() as folder, _system(profile, Path(folder)) as web:
             found.append(_burst(profile, web, Path(folder)))
@@ -125,13 +128,18 @@ def _burst(profile: str, web: str, folder: Path) -> LiveBurst:
     _wait(lambda: watch.look()[1:] == (0, 0), TO_ZERO, "the first photo's machine to stop")
     photos = folder / "photos"
     photos.mkdir()
+    people, lines = [p.name for p in portraits()], ["Image,Results"]
     for n in range(PHOTOS):
-        (photos / f"test_{n:03d}.jpg").write_bytes(sample_photo().data)
+        name = people[n % len(people)]
+        (photos / f"test_{n:03d}.jpg").write_bytes(sample_photo(name).data)
+        lines.append(f"test_{n:03d},{name}")
+    predictions = folder / "predictions.csv"
+    predictions.write_text("\n".join(lines) + "\n")
     watch.start()
     began = time.time()
     load = subprocess.run(
         [_FACEREC, "load", "--json", "--num_request", str(PHOTOS),
-         "--url", web, "--image_folder", str(photos)],
+         "--url", web, "--image_folder", str(photos), "--prediction_file", str(predictions)],
         capture_output=True, text=True, timeout=LOAD, check=False,
     )  # fmt: skip
     ended = time.time()
@@ -147,6 +155,7 @@ def _burst(profile: str, web: str, folder: Path) -> LiveBurst:
         profile=profile,
         photos=PHOTOS,
         answered=int(report["completed"]),
+        correct=int(report["correct"]),
         seconds=round(ended - began, 1),
         p50=report["percentiles"]["p50"],
         p99=report["percentiles"]["p99"],
