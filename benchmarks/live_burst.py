@@ -86,9 +86,7 @@ class Watch(threading.Thread):
         return time.time(), states.count("running"), states.count("pending")
 
 
-def live_bursts(
-    say: Callable[[str], None], profiles: Sequence[str] = PROFILES
-) -> list[LiveBurst]:
+def live_bursts(say: Callable[[str], None], profiles: Sequence[str] = PROFILES) -> list[LiveBurst]:
     """One burst in each profile, each on a system of its own."""
     found = []
     for profile in profiles:
