@@ -21,6 +21,7 @@ from local.emulators.embedded_aws import embedded_aws, isolated
 from local.emulators.resources import create_resources
 from local.processes.child import Child
 from local.processes.ports import free_port
+from tests.forked_aws import AwsForks
 
 GIVEN_ENDPOINT = os.environ.get("FACEREC_TEST_ENDPOINT")
 PENDING = 0.3
@@ -61,10 +62,18 @@ def private_aws() -> Iterator[ExitStack]:
         del aws._clients[key]
 
 
+@pytest.fixture(scope="session")
+def aws_forks() -> Iterator[AwsForks]:
+    """Makes an AWS at once, for one test alone."""
+    forks = AwsForks()
+    yield forks
+    forks.end()
+
+
 @pytest.fixture
-def private_endpoint(private_aws: ExitStack) -> str:
+def private_endpoint(private_aws: ExitStack, aws_forks: AwsForks) -> str:
     """An AWS for this test alone: for tests that count machines, or end the emulator."""
-    return private_aws.enter_context(embedded_aws(pending=PENDING, stopping=STOPPING))
+    return private_aws.enter_context(aws_forks.fork(pending=PENDING, stopping=STOPPING))
 
 
 @pytest.fixture

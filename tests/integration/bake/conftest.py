@@ -23,7 +23,7 @@ from ami_build.image import bundle
 from ami_build.image.bake import BAKE_TAG
 from autoscale.image import IMAGE
 from facerec_tasks.settings import Settings
-from local.emulators.embedded_aws import embedded_aws
+from tests.forked_aws import AwsForks
 
 PROVISION = """#!/bin/bash
 # In the place of bash: checks what provision.sh is given, does what the test says.
@@ -114,11 +114,11 @@ class Player:
 
 
 @pytest.fixture
-def private_endpoint(private_aws: ExitStack) -> str:
+def private_endpoint(private_aws: ExitStack, aws_forks: AwsForks) -> str:
     """An AWS for one test; the given one, without what the test before has left there."""
     given = os.environ.get("FACEREC_TEST_ENDPOINT")
     if given is None:
-        return private_aws.enter_context(embedded_aws(pending=0.3, stopping=0.3))
+        return private_aws.enter_context(aws_forks.fork(pending=0.3, stopping=0.3))
     ec2 = boto3.client("ec2", region_name="us-east-1", endpoint_url=given)
     named: Any = [{"Name": "name", "Values": [f"{IMAGE}*"]}]
     for image in ec2.describe_images(Owners=["self"], Filters=named)["Images"]:
