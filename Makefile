@@ -73,6 +73,7 @@ parity: $(VENV)/.dev models ## compare the engine with the originals in torch an
 
 soak: $(VENV)/.dev models ## long load and fault runs
 	@$(BIN)/pytest -m soak --timeout 1800
+	@$(BIN)/pytest -m "hypothesis and not soak" --timeout 1800 --hypothesis-profile soak -n 2
 
 bench: $(VENV)/.dev models ## the benchmarks of docs/benchmarks.md, one after another
 	@for part in engine pipeline autoscale video; do $(BIN)/python -m benchmarks.$$part --json || exit 1; done

@@ -7,9 +7,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import celery_sqs  # noqa: F401
+
+hypothesis.settings.register_profile("test", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("soak", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile("test")
 
 TEMPORARY = pytest.StashKey[str]()
 

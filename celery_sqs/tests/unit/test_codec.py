@@ -108,7 +108,7 @@ task_options = st.fixed_dictionaries(
     kwargs=st.dictionaries(st.text(), json_values, max_size=3),
     options=task_options,
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_is_lost(
     args: list[Any], as_list: bool, kwargs: dict[str, Any], options: dict[str, Any]
 ) -> None:
@@ -283,7 +283,6 @@ def test_a_malformed_header_is_unreadable(header: str, value: Any) -> None:
         json_values,
     )
 )
-@settings(max_examples=200, deadline=None)
 def test_no_text_raises_anything_else(data: dict[str, Any]) -> None:
     with contextlib.suppress(UnreadableMessage):
         codec.decode(json.dumps({codec.MARKER: 1, **data}), QUEUE)

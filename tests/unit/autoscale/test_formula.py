@@ -1,6 +1,6 @@
 """The scaling formula, against machines that serve first in, first out."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscale.arrivals import Stream
@@ -22,7 +22,6 @@ def totals_of(history: list[tuple[float, int]]) -> list[tuple[float, float]]:
     return totals
 
 
-@settings(max_examples=150, deadline=None)
 @given(history=HISTORIES, there=st.lists(st.floats(0.0, 40.0), max_size=6), share=st.floats(0, 1))
 def test_required_machines_meet_every_deadline_that_a_new_machine_can_meet(
     history: list[tuple[float, int]], there: list[float], share: float
@@ -45,7 +44,6 @@ def test_required_machines_meet_every_deadline_that_a_new_machine_can_meet(
         assert done >= due - 0.1 * RATE
 
 
-@settings(max_examples=150, deadline=None)
 @given(history=HISTORIES, there=st.integers(0, 6), share=st.floats(0, 1), more=st.integers(1, 50))
 def test_required_machines_grow_with_the_backlog(
     history: list[tuple[float, int]], there: int, share: float, more: int
@@ -61,7 +59,6 @@ def test_required_machines_grow_with_the_backlog(
     assert machines(min(int(totals[-1][1]), waiting + more)) >= machines(waiting)
 
 
-@settings(max_examples=150, deadline=None)
 @given(history=HISTORIES, rate=st.floats(0, 40), lasted=st.floats(4, 300))
 def test_expected_arrivals_only_add_machines(
     history: list[tuple[float, int]], rate: float, lasted: float

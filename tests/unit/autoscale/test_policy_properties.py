@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoscale.keep_alive import Level
@@ -23,7 +23,6 @@ from autoscale.model import (
 from autoscale.policy import decide
 
 CAPS = (1, 15, 20)
-EXAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,6 @@ SERVICES = st.sampled_from((0.05, 0.5, 8.0))
 
 
 @pytest.mark.parametrize("cap", CAPS)
-@settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS, profile=PROFILES, boot=BOOTS, service=SERVICES)
 def test_every_step_keeps_cap_and_invariants(
     cap: int, steps: list[Step], profile: ScalingProfile, boot: float, service: float
@@ -152,7 +150,6 @@ def test_every_step_keeps_cap_and_invariants(
 
 
 @pytest.mark.parametrize("cap", CAPS)
-@settings(max_examples=EXAMPLES, deadline=None)
 @given(steps=STEPS, profile=PROFILES, boot=BOOTS)
 def test_scale_in_reaches_zero_without_scale_out(
     cap: int, steps: list[Step], profile: ScalingProfile, boot: float
@@ -176,7 +173,6 @@ def test_scale_in_reaches_zero_without_scale_out(
 
 
 @pytest.mark.parametrize("profile", [SLO, ONE_PER_BACKLOG])
-@settings(max_examples=EXAMPLES, deadline=None)
 @given(machines=st.integers(1, 14), boot=st.sampled_from((1.0, 12.0, 40.0)))
 def test_rollout_replaces_every_machine_without_losing_capacity(
     profile: ScalingProfile, machines: int, boot: float

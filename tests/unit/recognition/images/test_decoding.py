@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pillow_heif
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -451,7 +451,6 @@ def decodes_or_is_refused(data: bytes) -> None:
 CHANGES = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=400)
 @given(st.sampled_from(SEEDS), CHANGES)
 def test_damaged_files_decode_or_are_refused(seed: bytes, changes: list[tuple[int, int]]) -> None:
     damaged = bytearray(seed)
@@ -460,7 +459,6 @@ def test_damaged_files_decode_or_are_refused(seed: bytes, changes: list[tuple[in
     decodes_or_is_refused(bytes(damaged))
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.sampled_from([seed[:16] for seed in SEEDS]), st.binary(max_size=400))
 def test_any_bytes_after_a_beginning_decode_or_are_refused(start: bytes, rest: bytes) -> None:
     decodes_or_is_refused(start + rest)
