@@ -184,26 +184,27 @@ def test_states_before_the_last_are_not_sent(
     assert app.backend.health().counters["received"] == 1
 
 
-def test_a_thousand_threads_wait_and_each_gets_its_own(
-    app: Celery, worker: Callable[..., None]
+@pytest.mark.parametrize("many", [200, pytest.param(1000, marks=pytest.mark.soak)])
+def test_many_threads_wait_and_each_gets_its_own(
+    app: Celery, worker: Callable[..., None], many: int
 ) -> None:
-    results = [send(app, number) for number in range(1000)]
+    results = [send(app, number) for number in range(many)]
     got: dict[int, object] = {}
 
     def wait(number: int) -> None:
         got[number] = results[number].get(timeout=60)
 
-    threads = [threading.Thread(target=wait, args=(number,)) for number in range(1000)]
+    threads = [threading.Thread(target=wait, args=(number,)) for number in range(many)]
     for thread in threads:
         thread.start()
-    for number in reversed(range(1000)):
+    for number in reversed(range(many)):
         worker(results[number], number)
     for thread in threads:
         thread.join(60)
-    assert got == {number: number for number in range(1000)}
+    assert got == {number: number for number in range(many)}
     health = app.backend.health()
     assert (health.waiting, health.expected) == (0, 0)
-    assert health.counters["delivered"] == 1000
+    assert health.counters["delivered"] == many
 
 
 def test_no_result_is_a_typed_timeout_and_may_be_waited_for_again(

@@ -110,7 +110,9 @@ def test_a_stopping_worker_sends_what_it_has(client: Any, proxy: Any) -> None:
     assert runs(client) == sorted(names(8))
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGTERM, pytest.param(signal.SIGQUIT, marks=pytest.mark.soak)]
+)
 def test_stopped_under_load_each_is_answered(client: Any, ending: int) -> None:
     results = ask(client, "answer", names(60), 0, 0.02)
     worker = client.start("-c2")

@@ -108,7 +108,7 @@ task_options = st.fixed_dictionaries(
     kwargs=st.dictionaries(st.text(), json_values, max_size=3),
     options=task_options,
 )
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_is_lost(
     args: list[Any], as_list: bool, kwargs: dict[str, Any], options: dict[str, Any]
 ) -> None:

@@ -96,6 +96,7 @@ def answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.soak  # a minute; `make test-aws-like` runs it
 def test_every_call_of_every_process_is_allowed_by_its_own_policy(
     system: System,
     recorder: Recorder,
