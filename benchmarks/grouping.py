@@ -75,12 +75,12 @@ def _average_linkage(apart: NDArray[np.float64], near: float) -> Labels:
 
 
 def _hdbscan(apart: NDArray[np.float64], near: float) -> Labels:
-    """Of scikit-learn, which is no dependency: left out where it is not installed."""
+    """Of scikit-learn, which is no dependency: left out where it is not installed. It knows no
+    threshold; faces farther apart than ``near`` are as far as can be."""
     from sklearn.cluster import HDBSCAN
 
-    labels = HDBSCAN(
-        min_cluster_size=2, min_samples=1, metric="precomputed", cluster_selection_epsilon=near
-    ).fit_predict(apart * (1 - np.eye(len(apart))))
+    cut = np.where(apart < near, apart, 2.0) * (1 - np.eye(len(apart)))
+    labels = HDBSCAN(min_cluster_size=2, min_samples=1, metric="precomputed").fit_predict(cut)
     alone = labels < 0
     labels[alone] = labels.max() + 1 + np.arange(alone.sum())
     return labels  # type: ignore[no-any-return]

@@ -163,7 +163,8 @@ class History:
         days = self._state.settings.retention_days
         now = time.time() if now is None else now
         since = max(query.since, now - days * DAY if days else BEGINNING, BEGINNING)
-        until = min(now + DAY if query.until is None else query.until, now + DAY)
+        until = now + DAY if query.until is None else query.until
+        until = max(BEGINNING, min(until, now + DAY))
         end = first_task_id(int(1000 * until))
         if cursor is not None:
             end = min(end, cursor)

@@ -89,6 +89,8 @@ def test_search_by_day_person_file_and_unknown(state: StateBucket, history: Hist
     assert ids(history, HistoryQuery(unknown_only=True)) == [both]
     assert ids(history, HistoryQuery(name="holiday")) == [old]
     assert ids(history, HistoryQuery(since=NOON - DAY, until=NOON)) == [old]
+    assert ids(history, HistoryQuery(until=-1e10)) == []
+    assert ids(history, HistoryQuery(since=1e12)) == []
     assert ids(history, limit=2) == [nobody, other]
 
 
