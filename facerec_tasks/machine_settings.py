@@ -38,6 +38,8 @@ ROLES_OF = {
     "FACEREC_RATE_BURST": ("web",),
     "FACEREC_MAX_FILES": ("web",),
     "FACEREC_DRAIN_TIMEOUT": ("web",),
+    "FACEREC_RETENTION_DAYS": ("web", "worker"),
+    "FACEREC_GROUP_UNKNOWN_FACES": ("web", "worker"),
     "FACEREC_CONCURRENCY": ("worker",),
     "FACEREC_MAX_STARTS": ("worker",),
 }

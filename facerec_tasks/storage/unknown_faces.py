@@ -58,6 +58,15 @@ class UnknownFace:
         return self.task_id, self.number
 
 
+@dataclass(frozen=True)
+class _Groups:
+    """What is stored."""
+
+    newest: str
+    """Task id of the newest answer that was looked at; empty at first."""
+    faces: tuple[UnknownFace, ...]
+
+
 class UnknownFaces:
     """Of the default collection, which recognizes photos. Raises ``AwsError``."""
 
@@ -68,25 +77,27 @@ class UnknownFaces:
     def groups(self, embedder: EmbedderDescription) -> dict[str, list[UnknownFace]]:
         """Every group after a look at what is new: the largest first, its best face first."""
         stored = self._state.find(layout.UNKNOWN_GROUPS)
+        before = _decoded(stored)
         days = self._state.settings.retention_days
         oldest = time.time() - days * DAY if days else 0.0
-        faces = [
+        kept = tuple(
             face
-            for face in _faces(stored)
+            for face in before.faces
             if face.engine == embedder.name and accepted_at(face.task_id) >= oldest
-        ]
-        faces, is_changed = self._with_new(faces, embedder.name)
-        if is_changed:
-            faces = _grouped(faces[-MOST_FACES:], embedder)
-            self._write(faces, stored)
+        )
+        now = self._with_new(replace(before, faces=kept), embedder.name)
+        if now != before:
+            faces = sorted(now.faces, key=lambda face: face.task_id)[-MOST_FACES:]
+            now = replace(now, faces=_grouped(faces, embedder))
+            self._write(now, stored)
         found: dict[str, list[UnknownFace]] = {}
-        for face in sorted(faces, key=lambda face: -face.quality):
+        for face in sorted(now.faces, key=lambda face: -face.quality):
             found.setdefault(face.group, []).append(face)
         return dict(sorted(found.items(), key=lambda one: -len(one[1])))
 
     def group(self, group: str) -> list[UnknownFace]:
         """The faces of one group as it is now, the best first."""
-        found = [face for face in _faces(self._state.find(layout.UNKNOWN_GROUPS))]
+        found = _decoded(self._state.find(layout.UNKNOWN_GROUPS)).faces
         return sorted((f for f in found if f.group == group), key=lambda face: -face.quality)
 
     def forget(self, faces: list[UnknownFace]) -> None:
@@ -97,19 +108,21 @@ class UnknownFaces:
             self._state.erase_old_versions(layout.result(task_id))
         gone = {face.id for face in faces}
         stored = self._state.find(layout.UNKNOWN_GROUPS)
-        self._write([face for face in _faces(stored) if face.id not in gone], stored)
+        before = _decoded(stored)
+        left = tuple(face for face in before.faces if face.id not in gone)
+        self._write(replace(before, faces=left), stored)
         self._state.erase_old_versions(layout.UNKNOWN_GROUPS)
 
-    def _with_new(self, known: list[UnknownFace], engine: str) -> tuple[list[UnknownFace], bool]:
-        """In the order of time, and whether any is new."""
-        since = max((accepted_at(face.task_id) for face in known), default=0.0) - OVERLAP
-        seen = {face.task_id for face in known}
-        tasks = [t for t in self._unknown_since(since) if t not in seen][:MOST_READ]
-        found = list(known)
+    def _with_new(self, known: _Groups, engine: str) -> _Groups:
+        """And the faces of answers that came since, not grouped yet."""
+        since = accepted_at(known.newest) - OVERLAP if known.newest else 0.0
+        seen = {face.task_id for face in known.faces}
+        tasks = [task_id for task_id in self._unknown_since(since) if task_id not in seen]
+        found = list(known.faces)
         for task_id in tasks:
             answer = self._results.get(task_id)
             found += _faces_of(answer, engine) if answer else ()
-        return sorted(found, key=lambda face: face.task_id), len(found) > len(known)
+        return _Groups(max([known.newest, *tasks]), tuple(found))
 
     def _unknown_since(self, since: float) -> Iterator[str]:
         """Task ids of answers with unknown faces, newest first."""
@@ -117,8 +130,8 @@ class UnknownFaces:
         page = History(self._state).page(query, MOST_READ)
         return (entry.task_id for entry in page.entries)
 
-    def _write(self, faces: list[UnknownFace], stored: Stored | None) -> None:
-        data = json.dumps([list(asdict(face).values()) for face in faces]).encode()
+    def _write(self, groups: _Groups, stored: Stored | None) -> None:
+        data = json.dumps(asdict(groups)).encode()
         try:
             if stored is None:
                 self._state.put(layout.UNKNOWN_GROUPS, data, if_absent=True)
@@ -128,13 +141,15 @@ class UnknownFaces:
             self._state.erase(layout.UNKNOWN_GROUPS)
 
 
-def _faces(stored: Stored | None) -> list[UnknownFace]:
+def _decoded(stored: Stored | None) -> _Groups:
     if stored is None:
-        return []
+        return _Groups("", ())
     try:
-        return [_with_box(UnknownFace(*fields)) for fields in json.loads(stored.data)]
-    except (ValueError, TypeError):  # of another release: made again
-        return []
+        found = json.loads(stored.data)
+        faces = tuple(_with_box(UnknownFace(**fields)) for fields in found["faces"])
+        return _Groups(str(found["newest"]), faces)
+    except (ValueError, TypeError, KeyError):  # of another release: made again
+        return _Groups("", ())
 
 
 def _with_box(face: UnknownFace) -> UnknownFace:
@@ -154,17 +169,19 @@ def _faces_of(answer: Answer, engine: str) -> Iterator[UnknownFace]:
             yield UnknownFace(answer.task_id, number, engine, face.embedding, where, quality)
 
 
-def _grouped(faces: list[UnknownFace], embedder: EmbedderDescription) -> list[UnknownFace]:
+def _grouped(faces: list[UnknownFace], embedder: EmbedderDescription) -> tuple[UnknownFace, ...]:
     """Each in a group; those that are left keep their ids."""
+    if not faces:
+        return ()
     rows = [np.frombuffer(base64.b64decode(face.embedding), "<f2") for face in faces]
     names = list(dict.fromkeys(face.group for face in faces if face.group))
     before = [names.index(face.group) if face.group else -1 for face in faces]
     labels = grouped(np.stack(rows).astype(np.float32), before, embedder).tolist()
     ids = dict(enumerate(names))
-    return [
-        replace(f, group=ids.setdefault(n, str(uuid.uuid4())))
-        for f, n in zip(faces, labels, strict=True)
-    ]
+    return tuple(
+        replace(face, group=ids.setdefault(label, str(uuid.uuid4())))
+        for face, label in zip(faces, labels, strict=True)
+    )
 
 
 def _without(answer: Answer, numbers: set[int]) -> Answer:
