@@ -136,6 +136,11 @@ class VideoReader:
             raise
 
     @property
+    def decoder_pid(self) -> int:
+        """Of the decoder's process."""
+        return self._process.pid
+
+    @property
     def end(self) -> VideoEnd | None:
         return self._end
 

@@ -29,7 +29,7 @@ def test_only_the_first_creates(state: StateStore) -> None:
         state.put("x", b"2", if_absent=True)
 
 
-def test_only_who_knows_it_replaces(state: StateStore) -> None:
+def test_conditional_put_requires_the_current_etag(state: StateStore) -> None:
     first = state.put("x", b"1")
     state.put("x", b"2", if_match=first)
     with pytest.raises(PreconditionFailed):

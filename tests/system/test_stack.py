@@ -128,7 +128,7 @@ def recognized() -> list[str]:
     return [t["worker"] for t in tasks if t["name"] == "facerec_tasks.tasks.recognize"]
 
 
-def test_what_is_no_picture_is_refused_and_leaves_nothing(stack: Settings, s3: "S3Client") -> None:
+def test_non_picture_is_refused_and_not_stored(stack: Settings, s3: "S3Client") -> None:
     stem = f"refused_{time.time_ns()}"
     assert post(f"{stem}.jpg", b"GIF89a, or so it says").startswith("4")
     assert post(f"{stem}.jpg", sample_photo().data[:2000]).startswith("422")
@@ -143,7 +143,7 @@ def test_the_pages_are_there(stack: Settings) -> None:
         assert "<html" in answer.data.decode()
 
 
-def test_without_its_password_flower_shows_nothing() -> None:
+def test_flower_requires_its_password() -> None:
     parts = urlsplit(FLOWER)
     answer = http.request("GET", f"{parts.scheme}://{parts.hostname}:{parts.port}/api/workers")
     assert answer.status == 401

@@ -66,7 +66,7 @@ def answers(system: System) -> bool:
         return False
 
 
-def test_a_killed_up_leaves_no_process_and_goes_on_where_it_was(
+def test_killed_up_leaves_no_process_and_resumes(
     start: Callable[..., System], eventually: Wait
 ) -> None:
     system = start()

@@ -42,7 +42,7 @@ def test_what_turns_photos_into_answers_needs_no_celery() -> None:
     assert not loaded("facerec_tasks.engine") & {"celery", "kombu", "flask"}
 
 
-def test_the_sqs_layer_knows_nothing_of_faces() -> None:
+def test_celery_sqs_imports_no_recognition() -> None:
     found = loaded("celery_sqs; celery_sqs.Transport; celery_sqs.ResponseQueueBackend")
     assert not found & {"pydantic", *ENGINE}
 
@@ -50,6 +50,6 @@ def test_the_sqs_layer_knows_nothing_of_faces() -> None:
 @pytest.mark.parametrize(
     "module", ["webapp.__main__", "autoscale.controller", "facerec_tasks.worker"]
 )
-def test_nobody_loads_pycurl(module: str) -> None:
+def test_pycurl_is_never_imported(module: str) -> None:
     """Our transport polls with boto3; only kombu's own asynchronous client would need it."""
     assert "pycurl" not in loaded(module)

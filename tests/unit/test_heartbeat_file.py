@@ -33,7 +33,9 @@ def test_a_beat_is_a_touch_and_a_file_that_is_touched_is_healthy(tmp_path: Path)
     assert healthy("$STATE/worker.heartbeat", STATE=str(tmp_path / "state")).returncode == 0
 
 
-def test_beats_in_between_cost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heartbeat_file_is_touched_at_most_once_an_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = HeartbeatFile(tmp_path, "worker")
     one.touch()
     os.utime(one.path, (0, 0))
@@ -44,7 +46,7 @@ def test_beats_in_between_cost_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert one.path.stat().st_mtime > 0
 
 
-def test_a_disk_that_fails_is_said_once_and_ends_nothing(
+def test_heartbeat_file_disk_failure_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(heartbeat_file, "EVERY", 0.0)
@@ -75,7 +77,7 @@ def port() -> Iterator[str]:
         yield url.rpartition(":")[2]
 
 
-def test_a_server_is_healthy_when_it_says_so_whatever_proxy_there_is(port: str) -> None:
+def test_health_check_ignores_proxy_settings(port: str) -> None:
     proxy = {"http_proxy": "http://127.0.0.1:9", "PORT": port}
     assert healthy("http://127.0.0.1:$PORT/healthz", **proxy).returncode == 0
     assert healthy("http://127.0.0.1:$PORT/other", **proxy).returncode != 0

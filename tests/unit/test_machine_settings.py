@@ -39,7 +39,7 @@ def test_only_the_files_of_roles_whose_settings_changed_are_written(tmp_path: Pa
         ('FACEREC_SLO="30"', "is not FACEREC_NAME=value"),
     ],
 )
-def test_a_fault_is_named_and_nothing_is_written(text: str, fault: str) -> None:
+def test_machine_settings_refuse_an_invalid_value_unwritten(text: str, fault: str) -> None:
     with pytest.raises(ConfigurationError, match=fault):
         parse(text)
 

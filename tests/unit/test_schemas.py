@@ -34,7 +34,7 @@ def test_an_answer_survives_its_json() -> None:
         ("poison", None),
     ],
 )
-def test_what_stands_after_the_colon(outcome: str, text: str | None) -> None:
+def test_answer_text_by_outcome(outcome: str, text: str | None) -> None:
     assert answer(outcome=outcome).text == text
 
 

@@ -57,7 +57,7 @@ def mark_seen(sqs: "SQSClient", settings: Settings, seconds_ago: int) -> None:
     sqs.tag_queue(QueueUrl=queues.queue_url(sqs, settings.response_queue), Tags=tags)
 
 
-def test_status_tells_what_waits_and_who_receives(sqs: "SQSClient", resources: Settings) -> None:
+def test_queue_status_lists_backlog_and_consumers(sqs: "SQSClient", resources: Settings) -> None:
     send(sqs, resources.request_queue, "a", "b")
     send(sqs, resources.dead_letter_queue, "c")
     mark_seen(sqs, resources, 60)

@@ -138,7 +138,7 @@ def test_a_signal_during_the_start_leaves_no_child_behind() -> None:
     assert not [p for p in descendants() if "time.sleep(60)" in p]
 
 
-def test_a_command_that_cannot_be_run_says_so(tmp_path: Path) -> None:
+def test_missing_executable_is_reported(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = Child(("/no/such/command",), log=log)
     assert child.wait(10)

@@ -32,7 +32,7 @@ def held(spawn, tmp_path: Path):
     return child, tmp_path
 
 
-def test_nothing_is_found_where_nothing_ever_ran(tmp_path: Path) -> None:
+def test_discovery_finds_nothing_in_an_empty_folder(tmp_path: Path) -> None:
     assert discovery.find(tmp_path) is None
 
 
@@ -55,7 +55,7 @@ def test_a_second_one_is_kept_out(held, eventually) -> None:
         pass
 
 
-def test_adopting_leaves_nothing_of_a_real_account(
+def test_discovery_removes_credentials_of_a_real_account(
     held, eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, folder = held

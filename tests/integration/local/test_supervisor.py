@@ -90,7 +90,7 @@ def test_a_service_that_dies_at_once_is_started_ever_more_slowly(
     assert 3 <= (tmp_path / "log").read_text().count("start") <= 5
 
 
-def test_the_death_of_the_irreplaceable_is_told(
+def test_exit_of_an_essential_service_is_reported(
     supervisor: Supervisor, tmp_path: Path, eventually: Wait
 ) -> None:
     supervisor.start(polite("web", tmp_path))
@@ -101,7 +101,7 @@ def test_the_death_of_the_irreplaceable_is_told(
         supervisor.restart(irreplaceable=("web",))
 
 
-def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(
+def test_service_that_fails_to_start_is_reported_with_its_log_tail(
     supervisor: Supervisor, tmp_path: Path
 ) -> None:
     supervisor.start(failing(tmp_path, "raise SystemExit('no such thing')"))
@@ -109,9 +109,7 @@ def test_a_service_that_does_not_start_is_told_with_the_end_of_its_log(
         supervisor.wait_ready("web")
 
 
-def test_a_service_that_is_never_ready_is_told_in_time(
-    supervisor: Supervisor, tmp_path: Path
-) -> None:
+def test_service_readiness_timeout_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
     supervisor.start(failing(tmp_path, "import time; time.sleep(60)"))
     with pytest.raises(ServiceFailed, match="not ready after 0 s"):
         supervisor.wait_ready("web", timeout=0.2)

@@ -27,11 +27,11 @@ class Host:
     def __init__(self, settings: Settings, spawn: Spawn) -> None:
         self.settings = settings
         self.ec2 = aws.client(settings, "ec2")
-        self._spawn = spawn
+        self.spawn = spawn
         self.worker_host = self.start()
 
     def start(self) -> Child:
-        return self._spawn((sys.executable, "-m", "local.processes.worker_host"), log="worker_host")
+        return self.spawn((sys.executable, "-m", "local.processes.worker_host"), log="worker_host")
 
     def launch(self, name: str, **tags: str) -> str:
         """Launches one machine; its id."""

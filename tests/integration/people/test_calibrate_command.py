@@ -108,7 +108,7 @@ def test_measures_a_folder_and_strangers(tmp_path: Path) -> None:
     assert (found["now"]["right"], found["now"]["fpir"]) == (1, 0)
 
 
-def test_nobody_enrolled_is_nothing_to_measure(tmp_path: Path) -> None:
+def test_calibration_of_an_empty_gallery_is_refused(tmp_path: Path) -> None:
     result = run("--plot", tmp_path / "plot.png", "--apply")
     assert result.exit_code == 1
     assert "no threshold to propose" in result.stdout

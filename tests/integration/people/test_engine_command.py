@@ -94,7 +94,7 @@ def test_one_name_is_one_network(small: Path, tmp_path: Path) -> None:
     assert "another network is called mine" in run("add", other, "--name", "mine").stderr
 
 
-def test_everybody_is_embedded_again_and_running_workers_follow(
+def test_engine_change_reembeds_everybody_and_workers_follow(
     known: People, small: Path, settings: Settings, announced: list[str]
 ) -> None:
     running = Engine(settings)
@@ -170,7 +170,7 @@ def test_facenets_structure_from_a_file_of_ones_own(
     assert answer["faces"][0].candidates[0].distance < 0.01
 
 
-def test_a_network_that_is_gone_or_altered_is_told(
+def test_missing_or_altered_network_is_reported(
     known: People, small: Path, settings: Settings
 ) -> None:
     assert run("add", small).exit_code == 0
@@ -184,7 +184,7 @@ def test_a_network_that_is_gone_or_altered_is_told(
         Engine(settings)
 
 
-def test_an_unknown_engine_is_told(known: People) -> None:
+def test_unknown_engine_is_reported(known: People) -> None:
     assert "there are resnet128, facenet" in switch("magic").stderr
     assert "is missing" in switch("facenet").stderr
 

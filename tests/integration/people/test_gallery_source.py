@@ -63,7 +63,7 @@ def age(folder: Path, seconds: float) -> None:
     os.utime(folder / "current.etag", (then, then))
 
 
-def test_nobody_enrolled_is_an_empty_gallery(storage: Watched, folder: Path) -> None:
+def test_gallery_source_without_enrollment_is_empty(storage: Watched, folder: Path) -> None:
     assert len(GallerySource(storage, folder).current()) == 0
 
 
@@ -83,7 +83,9 @@ def test_looks_at_the_start_and_then_once_a_minute(
     assert storage.readings == 2
 
 
-def test_takes_a_change_at_once_when_told(storage: Watched, folder: Path, people: People) -> None:
+def test_gallery_refresh_broadcast_is_applied_at_once(
+    storage: Watched, folder: Path, people: People
+) -> None:
     source = GallerySource(storage, folder)
     assert len(source.current()) == 0
     enrol(people, "Ada")
@@ -213,7 +215,7 @@ def test_what_a_killed_process_left_half_written_is_removed(
     ]
 
 
-def test_nobody_enrolled_is_not_written_again_and_again(storage: Watched, folder: Path) -> None:
+def test_empty_gallery_is_cached_once(storage: Watched, folder: Path) -> None:
     source = GallerySource(storage, folder)
     before = source.current()
     age(folder, 61)

@@ -53,7 +53,7 @@ def versions(settings: Settings, prefix: str) -> list[str]:
     return [v["Key"] for v in (*listed.get("Versions", ()), *listed.get("DeleteMarkers", ()))]
 
 
-def test_nobody_is_known_at_first(people: People) -> None:
+def test_gallery_is_empty_at_first(people: People) -> None:
     assert (len(people.gallery()), people.gallery().engine) == (0, "resnet128")
 
 
@@ -75,7 +75,7 @@ def test_the_same_photo_of_a_person_is_enrolled_once(people: People, storage: St
     assert len(photo_names(storage)) == 1
 
 
-def test_whoever_is_removed_leaves_nothing_behind(
+def test_removed_person_leaves_no_embeddings_or_photos(
     people: People, storage: StateBucket, settings: Settings
 ) -> None:
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
@@ -89,7 +89,7 @@ def test_whoever_is_removed_leaves_nothing_behind(
     assert len(versions(settings, layout.GALLERY_PHOTOS)) == 1, "no old version holds the photo"
 
 
-def test_who_is_not_there_cannot_be_removed_or_renamed(people: People) -> None:
+def test_unknown_person_cannot_be_removed_or_renamed(people: People) -> None:
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
     with pytest.raises(NoSuchPerson):
         people.remove("Eve")
@@ -186,7 +186,7 @@ def test_an_edit_gives_up_in_the_end(
     assert people.gallery().names == ("Eve",)
 
 
-def test_a_write_whose_answer_was_lost_is_not_made_twice(
+def test_gallery_write_with_lost_response_is_idempotent(
     people: People, storage: StateBucket, settings: Settings
 ) -> None:
     """boto3 tries again by itself, and then finds its own first write in the way."""
@@ -226,7 +226,7 @@ def test_a_removal_is_finished_though_its_answer_was_lost_and_others_edit(
     assert photo_names(storage) == set(people.gallery().photos)
 
 
-def test_photos_that_could_not_all_be_stored_are_taken_back(
+def test_failed_enrollment_removes_its_photos(
     people: People, storage: StateBucket, settings: Settings
 ) -> None:
     class Throttled(StateBucket):

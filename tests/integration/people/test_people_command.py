@@ -47,7 +47,7 @@ def test_adds_lists_renames_and_removes(settings: Settings, announced: list[str]
     assert announced == ["refresh_gallery"] * 4
 
 
-def test_imports_a_folder_and_tells_what_was_not_taken(settings: Settings, tmp_path: Path) -> None:
+def test_folder_import_reports_skipped_photos(settings: Settings, tmp_path: Path) -> None:
     for name, photo in (("Grace", HOPPER), ("Eileen", COLLINS)):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())
@@ -83,7 +83,7 @@ def test_a_folder_is_no_photo(settings: Settings, tmp_path: Path) -> None:
     assert (result.exit_code, "is a directory" in result.stderr) == (2, True)
 
 
-def test_nothing_taken_is_a_failure(settings: Settings, tmp_path: Path) -> None:
+def test_import_without_enrollment_exits_with_failure(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_text("no photo")
     assert run("add", "Grace", tmp_path / "photo.jpg").exit_code == 1
     assert run("import", tmp_path).exit_code == 1
@@ -142,7 +142,7 @@ def test_people_are_forgotten_for_a_data_pt_only_when_asked_to(
     assert known(settings) == {"Ann": 1}
 
 
-def test_an_edit_stands_when_the_workers_cannot_be_told(
+def test_edit_is_kept_when_the_broadcast_fails(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(command: str) -> None:
@@ -155,7 +155,7 @@ def test_an_edit_stands_when_the_workers_cannot_be_told(
     assert known(settings) == {"Grace": 1}
 
 
-def test_the_sample_people_are_enrolled_when_nobody_is_known(settings: Settings) -> None:
+def test_sample_people_are_enrolled_in_an_empty_gallery(settings: Settings) -> None:
     storage = StateBucket(settings)
     known_people, networks = People(storage), ModelFiles(storage, settings)
     assert set(portraits.enrol(known_people, networks)) == {

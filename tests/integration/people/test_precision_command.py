@@ -20,6 +20,7 @@ from facerec_tasks.recognition.gallery import precision_check
 from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
+from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.model_files import ModelFiles
@@ -38,7 +39,7 @@ PHOTO = portraits.sample_photo("Grace_Hopper").data
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An int8 network made from these people."""
-    recognizer = Enroller.load("resnet128", Path("models"))._recognizer
+    recognizer = Recognizer.load(Path("models"), Gallery.empty("resnet128"))
     faces = quantization.faces_of(recognizer, (photo for _, photo in own_people.photos(EACH)))
     file = tmp_path_factory.mktemp("network") / "int8.onnx"
     file.write_bytes(quantization.quantized(Path("models"), faces))
@@ -145,7 +146,7 @@ def test_a_file_that_is_no_network_changes_nothing(people: People, tmp_path: Pat
         assert people.gallery().precision == "fp32"
 
 
-def test_when_nobody_is_left_it_can_be_switched_back(
+def test_empty_gallery_can_switch_its_precision_back(
     people: People, storage: StateBucket, network: Path
 ) -> None:
     assert run("int8", "--network", network, "--force").exit_code == 0
@@ -214,7 +215,7 @@ def test_a_photo_on_which_no_face_is_found_any_more_is_named(people: People) -> 
         people.recompute(Gallery.empty("resnet128"), lambda *_: None, lambda *_: None)
 
 
-def test_a_machine_without_the_network_hands_photos_back(
+def test_worker_without_the_network_requeues_photos(
     people: People, storage: StateBucket, settings: Settings, network: Path
 ) -> None:
     engine = Engine(settings)
@@ -255,7 +256,7 @@ def test_a_copy_damaged_on_disk_is_fetched_again(
     assert copy.read_bytes() == network.read_bytes()
 
 
-def test_networks_nobody_uses_are_swept_in_time(
+def test_unused_networks_are_cleaned_up(
     people: People, storage: StateBucket, network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("int8", "--network", network, "--force").exit_code == 0

@@ -53,12 +53,12 @@ class Buckets:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._s3 = client(settings, "s3")
+        self.s3 = client(settings, "s3")
         self._sqs = client(settings, "sqs")
 
     def upload(self, key: str, data: bytes) -> str:
         """Puts a video into the input bucket; returns its version."""
-        put = self._s3.put_object(Bucket=self._settings.video_bucket, Key=key, Body=data)
+        put = self.s3.put_object(Bucket=self._settings.video_bucket, Key=key, Body=data)
         return put["VersionId"]
 
     def answers(self) -> dict[str, str]:
@@ -66,19 +66,19 @@ class Buckets:
         bucket = self._settings.video_name_bucket
         keys = self._keys(bucket)
         return {
-            key: self._s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys
+            key: self.s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys
         }
 
     def versions(self) -> int:
         """Versions and delete marks in the output bucket: what was ever shown."""
-        found = self._s3.list_object_versions(Bucket=self._settings.video_name_bucket)
+        found = self.s3.list_object_versions(Bucket=self._settings.video_name_bucket)
         return len(found.get("Versions", ())) + len(found.get("DeleteMarkers", ()))
 
     def frames(self) -> list[str]:
         return self._keys(self._settings.frame_bucket)
 
     def record(self, name: str) -> dict[str, Any]:
-        found = self._s3.get_object(Bucket=self._settings.state_bucket, Key=f"videos/{name}.json")
+        found = self.s3.get_object(Bucket=self._settings.state_bucket, Key=f"videos/{name}.json")
         return json.loads(found["Body"].read())
 
     def dead_letters(self) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ class Buckets:
         return [event for event in told if b"Records" in event]
 
     def _keys(self, bucket: str) -> list[str]:
-        found = self._s3.list_objects_v2(Bucket=bucket)
+        found = self.s3.list_objects_v2(Bucket=bucket)
         return [entry["Key"] for entry in found.get("Contents", ())]
 
 

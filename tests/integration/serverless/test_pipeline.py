@@ -20,7 +20,7 @@ Deliver = Callable[..., None]
 
 
 @pytest.mark.usefixtures("known")
-def test_the_name_of_who_is_seen_longest_lands_in_the_output_bucket(
+def test_longest_seen_person_is_written_to_the_out_bucket(
     buckets: Buckets, deliver: Deliver, clips: Path
 ) -> None:
     version = buckets.upload("my holiday/two é.mp4", (clips / "two.mp4").read_bytes())
@@ -47,7 +47,7 @@ def test_strangers_are_unknown_and_an_empty_room_is_no_face(
 
 
 @pytest.mark.usefixtures("known")
-def test_a_refused_video_says_why_is_no_name_and_no_dead_letter(
+def test_refused_video_has_a_reason_and_no_dead_letter(
     buckets: Buckets, deliver: Deliver, clips: Path
 ) -> None:
     whole = (clips / "two.mp4").read_bytes()
@@ -73,7 +73,7 @@ def test_a_refused_video_says_why_is_no_name_and_no_dead_letter(
 
 
 @pytest.mark.usefixtures("known")
-def test_an_event_told_twice_shows_one_answer(
+def test_duplicate_s3_event_gives_one_answer(
     buckets: Buckets, service: LambdaService, deliver: Deliver, clips: Path
 ) -> None:
     buckets.upload("clip.mp4", (clips / "eileen.mp4").read_bytes())
@@ -84,7 +84,7 @@ def test_an_event_told_twice_shows_one_answer(
 
 
 @pytest.mark.usefixtures("known")
-def test_an_older_upload_told_late_does_not_hide_the_newer_one(
+def test_late_event_of_an_older_upload_keeps_the_newer_answer(
     buckets: Buckets, deliver: Deliver, clips: Path
 ) -> None:
     buckets.upload("clip.mp4", (clips / "two.mp4").read_bytes())
@@ -112,7 +112,7 @@ def test_a_video_that_is_gone_again_is_refused(
     buckets: Buckets, deliver: Deliver, clips: Path, settings: Settings
 ) -> None:
     version = buckets.upload("clip.mp4", (clips / "eileen.mp4").read_bytes())
-    buckets._s3.delete_object(Bucket=settings.video_bucket, Key="clip.mp4", VersionId=version)
+    buckets.s3.delete_object(Bucket=settings.video_bucket, Key="clip.mp4", VersionId=version)
     deliver()
     assert json.loads(buckets.answers()["clip.refused.json"])["code"] == "video-gone"
 
@@ -158,7 +158,7 @@ def test_a_function_killed_in_the_middle_runs_again(
         ("s3.HEAD", "unavailable"),
     ],
 )
-def test_s3_that_fails_for_a_while_costs_time_and_nothing_else(
+def test_s3_outage_delays_answers_only(
     settings: Settings,
     buckets: Buckets,
     tmp_path: Path,

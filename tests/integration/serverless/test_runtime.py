@@ -88,7 +88,7 @@ def test_a_video_there_is_no_time_for_is_sent_elsewhere(
     environment = start(function(timeout=RESERVE - 1))
     assert environment.invoke(buckets.events()[0]).failed  # nobody there to be told of it
     (stored,) = (key for key in buckets.frames() if key.endswith("frames.json"))
-    found = buckets._s3.get_object(Bucket=settings.frame_bucket, Key=stored)["Body"].read()
+    found = buckets.s3.get_object(Bucket=settings.frame_bucket, Key=stored)["Body"].read()
     refusal = json.loads(found)["refusal"]
     assert refusal["code"] == "too-costly"
     assert "recognize_video" in refusal["detail"]

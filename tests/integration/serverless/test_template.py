@@ -103,7 +103,7 @@ def test_the_buckets_are_versioned_private_encrypted_and_frames_expire(stack: Se
     assert [rule["Expiration"]["Days"] for rule in kept if "Days" in rule["Expiration"]] == [14]
 
 
-def test_a_video_that_lands_starts_the_function_and_nobody_else_may(stack: Settings) -> None:
+def test_only_the_bucket_may_invoke_the_function(stack: Settings) -> None:
     function = client(stack, "lambda").get_function(FunctionName=SPLITTING)["Configuration"]
     told = client(stack, "s3").get_bucket_notification_configuration(Bucket=stack.video_bucket)
     (notification,) = told["LambdaFunctionConfigurations"]

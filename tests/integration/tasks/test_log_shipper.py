@@ -89,7 +89,7 @@ def test_lines_are_shipped_in_few_calls_although_journalctl_dies(
     assert proxy.calls == {"PutLogEvents": 4, "CreateLogStream": 1}, "the first finds no stream"
 
 
-def test_nothing_is_lost_in_an_outage_and_a_new_process_goes_on_where_it_was(
+def test_log_shipper_resumes_at_its_cursor_after_an_outage(
     journal: Journal, proxy: FaultProxy, ship: Callable[[], Child], eventually: Eventually
 ) -> None:
     proxy.rule = often(1, "throttled", "unavailable", "dropped", "garbage", "expired")
@@ -125,7 +125,7 @@ def test_a_place_that_the_journal_does_not_know_is_its_beginning(
     eventually(lambda: journal.all_shipped_once)
 
 
-def test_without_a_group_it_says_so(
+def test_missing_log_group_is_reported(
     settings: Settings, spawn: Callable[..., Child], eventually: Eventually, tmp_path: Path
 ) -> None:
     told = spawn((sys.executable, "-m", "facerec_tasks.log_shipper"))

@@ -45,19 +45,19 @@ class Bench:
     """Photos in, tasks out, and what is left behind."""
 
     def __init__(self, settings: Settings, spawn: Callable[..., Child], folder: Path) -> None:
-        self.settings, self._spawn, self._folder = settings, spawn, folder
+        self.settings, self.spawn, self._folder = settings, spawn, folder
         self.storage = Storage(settings)
 
     def worker(self, *arguments: str, **environment: str) -> Child:
         command = [sys.executable, str(QUICK_WORKER), "--concurrency", "1", *arguments]
-        return self._spawn(command, log=f"worker{len(arguments)}", environment=environment)
+        return self.spawn(command, log=f"worker{len(arguments)}", environment=environment)
 
     def send(self, number: int, wait: float = 0.01, **wish: Any) -> Child:
         """Stores a photo and sends its task; the process prints the answer's outcome."""
         photo = b"\xff\xd8\xff" + json.dumps(wish).encode()
         version = self.storage.photos.put(f"test_{number}.jpg", photo, "image/jpeg")
         arguments = [f"test_{number}.jpg", version, task_id(number), str(wait)]
-        return self._spawn([sys.executable, "-c", SEND, *arguments], log=f"send-{number}")
+        return self.spawn([sys.executable, "-c", SEND, *arguments], log=f"send-{number}")
 
     def answer(self, number: int) -> Answer | None:
         return Results(self.storage.state).get(task_id(number))
@@ -95,7 +95,7 @@ def bench(resources: Settings, spawn: Callable[..., Child], tmp_path: Path) -> B
 
 
 @pytest.mark.parametrize("fails", ["crash", "bug"])
-def test_poison_is_buried_after_four_starts_and_its_client_is_answered(
+def test_poison_task_is_dead_lettered_after_four_starts_and_answered(
     bench: Bench, eventually: Eventually, tmp_path: Path, fails: str
 ) -> None:
     starts = bench.starts("starts")
@@ -117,7 +117,7 @@ def test_poison_is_buried_after_four_starts_and_its_client_is_answered(
     eventually(lambda: bench.answer(2), within=30)
 
 
-def test_what_fails_for_want_of_aws_is_no_start_and_is_never_buried(
+def test_aws_outage_counts_no_start_and_dead_letters_nothing(
     bench: Bench, eventually: Eventually, tmp_path: Path
 ) -> None:
     starts = bench.starts("starts")
@@ -183,7 +183,7 @@ def test_a_killed_child_gives_its_task_back_at_once(bench: Bench, eventually: Ev
 def test_a_photo_that_is_gone_is_an_answer(bench: Bench, eventually: Eventually) -> None:
     bench.worker()
     bench.storage.photos.put("test_1.jpg", b"x", "image/jpeg")
-    bench._spawn([sys.executable, "-c", SEND, "other.jpg", "no-version", task_id(1), "0.01"])
+    bench.spawn([sys.executable, "-c", SEND, "other.jpg", "no-version", task_id(1), "0.01"])
     eventually(lambda: bench.answer(1), within=30)
     answer = bench.answer(1)
     assert answer is not None
@@ -218,7 +218,7 @@ def test_s3_failing_at_the_wire_while_sqs_works(
         photo = b"\xff\xd8\xff" + json.dumps({"name": f"n{n}"}).encode()
         version = bench.storage.photos.put(f"test_{n:02}.jpg", photo, "image/jpeg")
         photos.append([f"test_{n:02}.jpg", version, task_id(n)])
-    client = bench._spawn([sys.executable, "-c", SEND_MANY, json.dumps(photos)], log="many")
+    client = bench.spawn([sys.executable, "-c", SEND_MANY, json.dumps(photos)], log="many")
     eventually(lambda: "unhealthy" in log.read_text(), within=60)
     begun, polls = time.monotonic(), proxy.calls["ReceiveMessage"]
     eventually(lambda: time.monotonic() - begun > seconds, within=seconds + 5)

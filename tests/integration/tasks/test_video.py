@@ -68,22 +68,22 @@ class Fleet:
 
     def __init__(self, settings: Settings, spawn: Callable[..., Child], folder: Path) -> None:
         self.storage = Storage(settings)
-        self.settings, self._spawn, self._folder = settings, spawn, folder
+        self.settings, self.spawn, self._folder = settings, spawn, folder
         self.looks = folder / "looks"
 
     def worker(self, name: str = "one") -> Child:
         environment = {"FACEREC_TEST_LOOKS": str(self.looks), "FACEREC_TEST_PAUSE": str(PAUSE)}
         command = [sys.executable, str(WORKER), "--hostname", f"{name}@test"]
-        return self._spawn(command, log=f"worker-{name}", environment=environment)
+        return self.spawn(command, log=f"worker-{name}", environment=environment)
 
     def send(self, data: bytes, number: int = 1, key: str = "clip.mp4") -> Child:
         version = self.storage.photos.put(key, data, "video/mp4")
         command = [sys.executable, "-c", SEND, key, version, task_id(number)]
-        return self._spawn(command, log=f"send-{number}")
+        return self.spawn(command, log=f"send-{number}")
 
     def photo(self) -> Child:
         version = self.storage.photos.put("p.jpg", portraits.sample_photo().data, "image/jpeg")
-        return self._spawn([sys.executable, "-c", PHOTO, "p.jpg", version], log="photo")
+        return self.spawn([sys.executable, "-c", PHOTO, "p.jpg", version], log="photo")
 
     def printed(self, log: str) -> str:
         return (self._folder / f"{log}.log").read_text().strip()
@@ -148,7 +148,7 @@ def test_the_answer_is_on_record_with_its_pictures(
     assert (fleet.answer(), fleet.files(), fleet.name()) == (None, set(), None)
 
 
-def test_kill_9_costs_the_looks_since_the_last_checkpoint_and_no_more(
+def test_kill_9_repeats_only_frames_since_the_last_checkpoint(
     fleet: Fleet, eventually: Eventually, film: bytes
 ) -> None:
     client = fleet.send(film)
@@ -166,7 +166,7 @@ def test_kill_9_costs_the_looks_since_the_last_checkpoint_and_no_more(
     assert 0 <= again <= 1 + 0.5 / PAUSE + 1, f"{before} looks before the kill"
 
 
-def test_a_worker_that_is_told_to_stop_hands_the_video_on_and_no_look_is_repeated(
+def test_warm_shutdown_requeues_the_video_at_its_checkpoint(
     fleet: Fleet, eventually: Eventually, film: bytes
 ) -> None:
     client = fleet.send(film)
@@ -187,7 +187,7 @@ def test_a_worker_that_is_told_to_stop_hands_the_video_on_and_no_look_is_repeate
     assert len(set(fleet.looks.read_text().split())) == 2, "two processes shared the work"
 
 
-def test_a_long_video_takes_turns_with_photos(
+def test_long_video_yields_the_worker_to_photos(
     fleet: Fleet, eventually: Eventually, film: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEREC_VIDEO_SLICE", "0.6")
@@ -206,9 +206,7 @@ def test_a_long_video_takes_turns_with_photos(
     assert fleet.counted() == answer.video.frames_analyzed, "no run repeats another's looks"
 
 
-def test_of_two_deliveries_at_once_one_goes_on(
-    fleet: Fleet, eventually: Eventually, film: bytes
-) -> None:
+def test_duplicate_delivery_runs_once(fleet: Fleet, eventually: Eventually, film: bytes) -> None:
     clients = [fleet.send(film), fleet.send(film)]
     fleet.worker("one")
     fleet.worker("two")
@@ -220,7 +218,7 @@ def test_of_two_deliveries_at_once_one_goes_on(
     eventually(lambda: any(client.exit_code is not None for client in clients), within=20)
 
 
-def test_runs_that_know_the_same_are_told_apart(fleet: Fleet) -> None:
+def test_runs_with_equal_progress_are_distinguished(fleet: Fleet) -> None:
     one, other = (VideoStore(fleet.storage.state, task_id(1)) for _ in range(2))
     etag = one.put_state(b"the same", None)
     with pytest.raises(PreconditionFailed):
@@ -233,7 +231,7 @@ def test_runs_that_know_the_same_are_told_apart(fleet: Fleet) -> None:
 def test_a_cancel_ends_a_run_within_seconds(
     fleet: Fleet, eventually: Eventually, film: bytes
 ) -> None:
-    fleet._spawn([sys.executable, "-c", LISTEN], log="events")
+    fleet.spawn([sys.executable, "-c", LISTEN], log="events")
     client = fleet.send(film)
     fleet.worker()
     eventually(lambda: fleet.counted() >= 3, within=60)

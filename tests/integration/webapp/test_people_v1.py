@@ -52,7 +52,7 @@ def names(web: Web, below: str = "/v1") -> list[tuple[str, int]]:
     return [(p["name"], p["faces"]) for p in web.json(f"{below}/people")["people"]]
 
 
-def test_two_people_of_one_name(web: Web) -> None:
+def test_person_name_may_be_shared(web: Web) -> None:
     """The first of the page's people may not be erased in the place of the second."""
     first = enrol(web, "Same Name", GRACE)
     second = enrol(web, "Same Name", EILEEN)
@@ -112,7 +112,7 @@ def test_faces_are_shown_moved_merged_and_removed(web: Web, resources: Settings)
     assert list(state.list(layout.UPLOADS)) == []
 
 
-def test_a_repeated_request_makes_one_person(web: Web) -> None:
+def test_repeated_enrollment_is_idempotent(web: Web) -> None:
     person = "0f0f0f0f-0000-4000-8000-00000000000f"
     for enrolled in (1, 0):
         made = send(web, "POST", "/v1/people", GRACE, name="Grace", id=person).json()
@@ -124,7 +124,7 @@ def test_a_repeated_request_makes_one_person(web: Web) -> None:
     assert send(web, "POST", f"/v1/people/{missing}/faces", EILEEN).status == 404
 
 
-def test_long_lists_come_in_pages(web: Web) -> None:
+def test_people_listing_is_paginated(web: Web) -> None:
     for name, photo in (("Ann", GRACE), ("Bea", EILEEN), ("Cleo", OTHER_GRACE)):
         enrol(web, name, photo, query="?force=1")
     first = web.json("/v1/people?limit=2")
@@ -138,7 +138,7 @@ def test_long_lists_come_in_pages(web: Web) -> None:
         assert web.request("GET", f"/v1/people?{query}").status == 400, query
 
 
-def test_collections_know_nothing_of_each_other(web: Web, resources: Settings) -> None:
+def test_collections_are_isolated(web: Web, resources: Settings) -> None:
     assert web.json("/v1/collections") == {"collections": [{"name": "default"}]}
     for name, status in (("staff", 201), ("staff", 409), ("../x", 400), (".x", 400), ("", 400)):
         assert send(web, "POST", "/v1/collections", name=name).status == status, name
@@ -169,7 +169,7 @@ def blurred(photo: bytes) -> bytes:
     return made.getvalue()
 
 
-def test_photos_that_are_not_kept(web: Web, resources: Settings) -> None:
+def test_detect_embed_compare_store_nothing(web: Web, resources: Settings) -> None:
     def raw(path: str, photo: bytes) -> Any:
         answer = web.request(
             "POST", path, body=photo, headers=JSON | {"Content-Type": "image/jpeg"}

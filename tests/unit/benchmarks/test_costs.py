@@ -23,7 +23,7 @@ def test_rekognition_is_cheaper_by_the_image_above_each_step() -> None:
     assert prices.rekognition(36_000_000) == pytest.approx(1_000 + 3_200 + 18_000 + 400)
 
 
-def test_a_million_photos_a_day_need_as_many_machines_as_the_law_says() -> None:
+def test_a_million_photos_a_day_cost_by_the_scaling_formula() -> None:
     assert costs.machines_for(1_000_000 / 86_400) == 5  # 11.6 x 0.5 / (2 x 0.7) = 4.1
     assert costs.machines_for(1_000 / 86_400) == 1
 

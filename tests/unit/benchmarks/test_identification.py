@@ -27,7 +27,7 @@ FOLDER = {name: photos(name, count) for name, count in (
 )}  # fmt: skip
 
 
-def test_whoever_has_a_photo_more_is_searched_for_and_the_rest_are_strangers() -> None:
+def test_identification_probes_are_people_with_spare_photos() -> None:
     made = plan(FOLDER, [], size=10, photos=1, most_strangers=10)
     assert (
         set(made.enrolled) == {name for name, _ in made.probes} == {"near", "far", "twin", "unseen"}
@@ -52,7 +52,7 @@ def test_strangers_of_their_own_folder_come_first() -> None:
     assert plan(FOLDER, given, 10, 1, 10).strangers == given
 
 
-def test_nobody_to_search_for_is_said() -> None:
+def test_identification_without_probes_is_reported() -> None:
     with pytest.raises(ValueError, match="3 photos"):
         plan(FOLDER, [], 10, 3, 10)
 
@@ -62,7 +62,7 @@ def test_sizes_are_as_many_as_there_are() -> None:
     assert sizes(FOLDER, 2, (40,)) == [4]
 
 
-def test_counts_who_is_named_rightly_wrongly_and_though_a_stranger(tmp_path: Path) -> None:
+def test_identification_counts_fpir_and_fnir(tmp_path: Path) -> None:
     faces = {
         FOLDER["near"][0]: face(0.0), FOLDER["near"][1]: face(0.1), FOLDER["near"][2]: face(0.2),
         FOLDER["far"][0]: face(5.0), FOLDER["far"][1]: face(5.0, 0.9),
@@ -85,7 +85,7 @@ def test_counts_who_is_named_rightly_wrongly_and_though_a_stranger(tmp_path: Pat
         assert drawn.width > 1000
 
 
-def test_whoever_has_no_face_is_not_enrolled() -> None:
+def test_enrollment_skips_photos_without_a_face() -> None:
     faces = {photo: None for found in FOLDER.values() for photo in found} | {
         FOLDER["near"][0]: face(1.0)
     }

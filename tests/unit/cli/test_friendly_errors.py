@@ -18,7 +18,7 @@ from facerec_tasks.settings import Settings
         ),
     ],
 )
-def test_a_wrong_setting_is_told_by_its_name_in_the_environment(
+def test_invalid_setting_is_named_by_its_environment_variable(
     environment: dict[str, str], line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():

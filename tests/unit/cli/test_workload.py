@@ -34,7 +34,7 @@ def test_fewer_photos_than_requests_begin_anew() -> None:
     assert [turn.photo.name for turn in turns(Workload(few, requests=5))] == list("ababa")
 
 
-def test_a_rate_says_when_each_is_due() -> None:
+def test_rate_gives_due_times() -> None:
     planned = turns(Workload([Path("a")], requests=4, rate=2.0))
     due = [turn.due or 0.0 for turn in planned]
     assert [round(one - due[0], 6) for one in due] == [0.0, 0.5, 1.0, 1.5]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-def test_the_engine_reports_to_nobody_and_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
+def test_session_has_no_telemetry_and_writes_no_files(tmp_path: Path) -> None:
     """ONNX Runtime would write a session file and a device id, and send what it counted."""
     places = {"TMPDIR": str(tmp_path), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     given = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}

@@ -36,6 +36,6 @@ def test_beginnings_of_scenes_are_kept_between() -> None:
     assert thinning.keeps(0.6, True)
 
 
-def test_a_flickering_video_has_no_more_than_so_many() -> None:
+def test_flickering_video_has_a_limited_number_of_frames() -> None:
     thinning = Thinning(900.0)
     assert sum(thinning.keeps(time, True) for time in steady(900, 0.12)) <= 2 * MOST

@@ -107,7 +107,7 @@ def version(number: str, sequencer: str) -> VideoUpload:
         (version("2", ""), version("1", "0A"), True),  # by hand: who sends it wants it done
     ],
 )
-def test_the_sequencer_says_which_upload_of_a_key_is_newer(
+def test_sequencer_orders_uploads_of_a_key(
     one: VideoUpload, other: VideoUpload, newer: bool
 ) -> None:
     assert one.supersedes(other) is newer

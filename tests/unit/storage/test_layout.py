@@ -72,7 +72,7 @@ def test_old_versions_below_every_prefix_of_the_state_bucket_expire() -> None:
     assert found - {layout.CONTROLLER_DECISIONS} <= set(layout.STATE_PREFIXES)
 
 
-def test_a_result_key_gives_its_task_id_back() -> None:
+def test_result_key_parses_to_its_task_id() -> None:
     assert layout.task_id_of_result(layout.result("3a-b")) == "3a-b"
 
 

@@ -59,7 +59,7 @@ def spans(people: tuple[Person, ...]) -> dict[str, list[tuple[float, float]]]:
     return {p.name: [(round(a, 1), round(b, 1)) for a, b in p.spans] for p in people}
 
 
-def test_everybody_is_found_with_their_times(both: Recognizer, film: Path) -> None:
+def test_video_analysis_finds_everybody_with_spans(both: Recognizer, film: Path) -> None:
     people = analyzed(both, film)
     assert spans(people) == {
         HOPPER: [(0.0, 2.0), (5.0, 7.0)],
@@ -81,7 +81,7 @@ def test_with_nobody_enrolled_two_people_are_two(film: Path) -> None:
     assert len(analyzed(recognizer(), film)) == 2
 
 
-def test_nobody_is_seen_where_nobody_is(both: Recognizer, tmp_path: Path) -> None:
+def test_video_without_faces_has_no_people(both: Recognizer, tmp_path: Path) -> None:
     assert analyzed(both, write(tmp_path / "room.mp4", [Shot((), 1.0)])) == ()
 
 

@@ -51,13 +51,13 @@ def test_what_would_make_ffmpeg_read_other_files_is_no_video(kind: str, tmp_path
 
 
 @pytest.mark.parametrize("kind", PLAYLISTS)
-def test_a_playlist_in_a_videos_clothes_opens_nothing(kind: str, tmp_path: Path) -> None:
+def test_hostile_playlist_opens_no_other_file(kind: str, tmp_path: Path) -> None:
     for magic in (b"FLV\x01", b"OggS", b"\x1a\x45\xdf\xa3", b"\0\0\0\x08free"):
         path = written(tmp_path / "dressed.mp4", magic + PLAYLISTS[kind])
         assert refusal(path) in (RejectionCode.BROKEN_VIDEO, RejectionCode.TRUNCATED_VIDEO)
 
 
-def test_nothing_is_empty(tmp_path: Path) -> None:
+def test_hostile_empty_file_is_refused(tmp_path: Path) -> None:
     assert refusal(written(tmp_path / "empty.mp4", b"")) is RejectionCode.EMPTY
 
 
@@ -97,7 +97,7 @@ def test_a_video_without_one_frame(name: str, tmp_path: Path) -> None:
     assert refusal(path) in nothing
 
 
-def test_an_mp4_whose_end_is_missing_says_so(clip: Path, tmp_path: Path) -> None:
+def test_hostile_truncated_mp4_is_reported(clip: Path, tmp_path: Path) -> None:
     data = clip.read_bytes()
     assert data.find(b"moov") > len(data) // 2, "the index comes last, as most cameras write it"
     assert (
@@ -161,7 +161,7 @@ def test_a_decoder_that_wants_too_much_memory(clip: Path) -> None:
     assert refusal(clip, VideoLimits(memory=1)) is RejectionCode.TOO_COSTLY
 
 
-def test_a_decoder_that_says_nothing_is_ended(clip: Path) -> None:
+def test_hostile_silent_decoder_is_killed(clip: Path) -> None:
     assert refusal(clip, VideoLimits(silence=0.001)) is RejectionCode.TOO_COSTLY
 
 

@@ -25,11 +25,11 @@ def test_most_voices_win() -> None:
     assert 0.5 < found.confidence < 1
 
 
-def test_a_tie_is_nobody() -> None:
+def test_identity_tie_is_unknown() -> None:
     assert vote(gallery(), np.stack([near(0), near(1)])).name is None
 
 
-def test_a_stranger_is_nobody_for_sure() -> None:
+def test_stranger_stays_unknown() -> None:
     found = vote(gallery(), np.stack([POINTS[9], POINTS[9]]))
     assert (found.name, round(found.confidence)) == (None, 1)
 

@@ -35,7 +35,7 @@ CODINGS = {
 }
 
 
-def test_a_video_tells_what_it_is(clip: Path) -> None:
+def test_video_reader_reports_container_and_codec(clip: Path) -> None:
     with VideoReader(clip) as video:
         metadata = video.metadata
     assert (metadata.container, metadata.codec) == ("video/mp4", "h264")
@@ -128,7 +128,7 @@ def test_a_4k_video_keeps_its_pixels_unless_less_is_wanted(tmp_path: Path) -> No
         assert (video.metadata.width, video.metadata.height) == (3840, 2160)
 
 
-def test_reading_goes_on_where_it_ended(clip: Path) -> None:
+def test_video_reader_resumes_at_a_position(clip: Path) -> None:
     whole = frames_of(clip)
     for stop in (0, 2, len(whole) - 2):
         with VideoReader(clip, after=whole[stop].position) as video:
@@ -151,18 +151,18 @@ def test_many_frames_take_no_more_memory_than_few(tmp_path: Path) -> None:
     assert (video.end.frames, video.end.complete) == (1500, True)
 
 
-def test_a_decoder_that_somebody_killed_is_no_fault_of_the_video(clip: Path) -> None:
+def test_killed_decoder_is_no_fault_of_the_video(clip: Path) -> None:
     with VideoReader(clip, EVERY_FRAME) as video:
         frames = iter(video)
         next(frames)
-        os.kill(video._process.pid, signal.SIGKILL)
+        os.kill(video.decoder_pid, signal.SIGKILL)
         with pytest.raises(DecoderCrashed):
             list(frames)
 
 
 def test_a_decoder_that_crashed_is_the_videos_fault(clip: Path) -> None:
     with VideoReader(clip, EVERY_FRAME) as video:
-        os.kill(video._process.pid, signal.SIGSEGV)
+        os.kill(video.decoder_pid, signal.SIGSEGV)
         with pytest.raises(Rejected, match="crashed-decoder"):
             list(video)
 
@@ -176,14 +176,14 @@ def is_alive(pid: int) -> bool:
 
 def test_the_decoder_ends_with_its_reader(clip: Path, eventually: Callable[..., None]) -> None:
     with VideoReader(clip, EVERY_FRAME) as video:
-        closed = video._process.pid
+        closed = video.decoder_pid
     assert not is_alive(closed)
 
     code = "; ".join(
         (
             "import sys, time; from pathlib import Path",
             "from facerec_tasks.video.reader import VideoReader",
-            "video = VideoReader(Path(sys.argv[1])); print(video._process.pid, flush=True)",
+            "video = VideoReader(Path(sys.argv[1])); print(video.decoder_pid, flush=True)",
             "time.sleep(60)",
         )
     )
@@ -204,7 +204,7 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_the_decoder_can_open_nothing_any_more(what: str) -> None:
+def test_decoder_process_is_confined(what: str) -> None:
     code = f"""
 import socket
 from facerec_tasks.video import decoder
@@ -222,6 +222,6 @@ except OSError as error:
 def test_the_decoder_knows_no_secret(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with VideoReader(clip) as video:
-        environment = Path(f"/proc/{video._process.pid}/environ").read_bytes()
+        environment = Path(f"/proc/{video.decoder_pid}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
     assert b"secret" not in environment

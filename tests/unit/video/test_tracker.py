@@ -117,7 +117,7 @@ def test_two_people_stay_two(stage: Stage) -> None:
     assert [track.frames for track in stage.all(2.0)] == [4, 4]
 
 
-def test_what_was_kept_and_restored_goes_on_alike(stage: Stage) -> None:
+def test_tracker_state_survives_a_checkpoint(stage: Stage) -> None:
     stage.at(0.0, (100, 1), (400, 2))
     again = Stage()
     again.tracker.restore(stage.tracker.to_dict())

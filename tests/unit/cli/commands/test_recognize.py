@@ -54,7 +54,7 @@ def test_a_stricter_threshold_leaves_unknown(photo: Path) -> None:
     assert run(photo, "--threshold", "0.01").stdout == "sample_00:unknown\n"
 
 
-def test_a_refused_photo_is_told_and_does_not_stop_the_others(photo: Path, tmp_path: Path) -> None:
+def test_refused_photo_is_reported_and_others_continue(photo: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no photo")
     result = run(tmp_path / "text.jpg", tmp_path / "missing.jpg", photo)
     assert result.stdout == "sample_00:Grace_Hopper\n"
@@ -65,7 +65,7 @@ def test_a_refused_photo_is_told_and_does_not_stop_the_others(photo: Path, tmp_p
 
 @pytest.mark.parametrize("content", [b"", b"no gallery"])
 @pytest.mark.parametrize("name", ["data.pt", "some.gallery"])
-def test_what_is_no_gallery_is_told_in_one_line(
+def test_invalid_gallery_is_reported_in_one_line(
     photo: Path, tmp_path: Path, name: str, content: bytes
 ) -> None:
     (tmp_path / name).write_bytes(content)
@@ -75,7 +75,7 @@ def test_what_is_no_gallery_is_told_in_one_line(
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_missing_models_are_told_with_the_remedy(
+def test_missing_models_are_reported_with_the_remedy(
     photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEREC_MODELS_DIR", str(tmp_path))
@@ -85,7 +85,7 @@ def test_missing_models_are_told_with_the_remedy(
     assert "facerec_tasks.recognition.conversion.convert" in result.stderr
 
 
-def test_a_video_is_answered_with_who_is_seen_longest(tmp_path: Path) -> None:
+def test_video_is_answered_with_the_longest_seen_person(tmp_path: Path) -> None:
     shots = [Shot(("Eileen_Collins",), 0.6), Shot(("Grace_Hopper",), 1.2)]
     film = write(tmp_path / "film.mp4", shots, Coding(320, 240, rate=10))
     assert run(film).stdout == "film:Grace_Hopper\n"

@@ -12,7 +12,7 @@ def test_a_machine_with_a_worker_is_left_alone() -> None:
     assert plan({"i-a": "x"}, {"i-a": False}) == WorkerChanges(start=(), stop=())
 
 
-def test_a_machine_that_runs_no_more_loses_its_worker_once() -> None:
+def test_worker_host_stops_the_worker_of_a_stopped_machine_once() -> None:
     assert plan({}, {"i-a": False, "i-b": True}) == WorkerChanges(start=(), stop=("i-a",))
 
 

@@ -43,7 +43,7 @@ def test_the_wheels_are_read_and_not_run() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_a_missing_wheel_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_wheel_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise PackageNotFoundError(name)
 

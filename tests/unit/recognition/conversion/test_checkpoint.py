@@ -115,7 +115,7 @@ def test_refuses(what: str) -> None:
     assert not hasattr(__builtins__, "facerec_was_here")
 
 
-def test_says_why() -> None:
+def test_checkpoint_error_has_a_reason() -> None:
     with pytest.raises(CheckpointError, match="compressed"):
         read_torch(HOSTILE["a zip bomb"]())
     with pytest.raises(CheckpointError, match=r"builtins\.exec|__builtin__\.exec"):

@@ -85,7 +85,7 @@ def test_weights_in_torchs_cache_are_used(cache: Path) -> None:
     assert facenet_weights.locate() == cache
 
 
-def test_the_command_says_what_is_wrong(
+def test_convert_command_reports_errors(
     tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache.parent.mkdir(parents=True)

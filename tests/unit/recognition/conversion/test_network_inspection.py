@@ -24,7 +24,7 @@ from tests.small_networks import network, write
         (network(shape=["n", 3, "h", "w"]), NetworkShape("input.1", None, None, 32)),
     ],
 )
-def test_what_the_file_says(tmp_path: Path, made: object, shape: NetworkShape) -> None:
+def test_network_inspection_reads_shapes(tmp_path: Path, made: object, shape: NetworkShape) -> None:
     path = write(tmp_path / "small.onnx", made)  # type: ignore[arg-type]
     found, data = inspect(path, 112)
     assert found == shape

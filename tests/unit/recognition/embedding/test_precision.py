@@ -61,7 +61,7 @@ def test_an_int8_network_is_made_and_compared_and_sees_the_same_faces(
     assert 1e-4 < drift < 0.25, "another network, and the same face"
 
 
-def test_too_few_photos_tell_nothing_and_keep_nothing(
+def test_precision_check_needs_enough_photos(
     tmp_path: Path, out: Path, people: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("Grace", "Eileen"):
@@ -100,7 +100,7 @@ SAME = Accuracy(verification=0.99, right=0.97, wrong=0.01, fpir=0.02, trials=500
         (replace(SAME, right=float("nan")), "right name"),
     ],
 )
-def test_a_point_less_is_allowed_and_no_more(after: Accuracy, word: str | None) -> None:
+def test_precision_check_allows_one_point_of_accuracy(after: Accuracy, word: str | None) -> None:
     against = precision_check.objection(SAME, after)
     assert against is None if word is None else word in (against or "")
 
@@ -122,7 +122,7 @@ def test_a_gallery_measures_itself_by_its_own_rule() -> None:
 
 
 @pytest.mark.parametrize("name", ["int8", "bf16", "int8-0123", "int8-0123456789abcdef/../x", ""])
-def test_a_precision_nobody_knows_is_refused(name: str) -> None:
+def test_unknown_precision_is_refused(name: str) -> None:
     with pytest.raises(EngineMismatch, match="no precision"):
         Gallery.empty("resnet128", precision=name)
 
@@ -138,7 +138,7 @@ def test_the_embeddings_of_two_precisions_do_not_mix(models_dir: Path) -> None:
         batch.add(*own_people.photos(1)[0])
 
 
-def test_a_damaged_network_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_damaged_network_is_reported_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "resnet128.onnx").write_bytes(b"not a network")
     with pytest.raises(ModelMissing, match="cannot be used"):
         Embedder(RESNET128, tmp_path)

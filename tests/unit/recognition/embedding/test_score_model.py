@@ -75,7 +75,7 @@ def test_the_score_is_the_lowest_threshold_that_names() -> None:
         assert np.array_equal(scores <= threshold, named)
 
 
-def test_alone_the_score_is_the_distance_and_nobody_is_never_named() -> None:
+def test_score_of_a_single_person_is_the_distance() -> None:
     scores = decision_score(np.array([0.4, np.inf]), np.array([np.inf, np.inf]), MARGIN)
     assert scores.tolist() == [0.4, np.inf]
 

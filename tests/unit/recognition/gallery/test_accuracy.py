@@ -76,13 +76,13 @@ def test_many_photos_are_drawn_from() -> None:
     assert len(leave_one_out(gallery, most=20).own) == 20
 
 
-def test_one_person_alone_and_nobody_can_be_measured_too() -> None:
+def test_accuracy_of_one_person_and_of_an_empty_gallery() -> None:
     for people in (0, 1):
         measured = rates(leave_one_out(random_gallery(3, people)), 0.5, 0.1)
         assert math.isnan(measured.fpir)
 
 
-def test_the_curve_runs_from_nobody_named_to_everybody() -> None:
+def test_accuracy_curve_spans_all_thresholds() -> None:
     measured = curve(leave_one_out(random_gallery(5)), RESNET128, 0.0)
     assert (measured[0].right, measured[0].fpir) == (0, 0)
     assert measured[-1].fpir == 1

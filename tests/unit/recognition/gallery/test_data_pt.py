@@ -82,7 +82,7 @@ def test_refuses_more_embeddings_than_memory_should_hold() -> None:
         read_gallery(data)
 
 
-def test_executes_nothing() -> None:
+def test_data_pt_executes_no_pickle_code() -> None:
     class Payload:
         def __reduce__(self) -> tuple[Any, ...]:
             return pytest.fail, ("executed",)

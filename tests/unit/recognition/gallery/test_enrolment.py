@@ -71,7 +71,7 @@ def test_takes_a_good_photo(enroller: Enroller) -> None:
         (changed(lambda p: p.filter(ImageFilter.GaussianBlur(9))), Reason.BLURRED),
     ],
 )
-def test_says_why_a_photo_is_not_taken(enroller: Enroller, photo: bytes, reason: Reason) -> None:
+def test_enrollment_refusal_has_a_reason(enroller: Enroller, photo: bytes, reason: Reason) -> None:
     refused = enroller.examine(photo)
     assert isinstance(refused, Refused)
     assert (refused.reason, bool(refused.message)) == (reason, True)
@@ -167,7 +167,7 @@ def test_only_a_face_very_near_to_another_persons_is_refused(
     assert (refused.reason if refused else None) is reason
 
 
-def test_who_has_a_double_can_still_be_given_more_photos() -> None:
+def test_enrollment_of_a_look_alike_accepts_more_photos() -> None:
     face = np.zeros(128, np.float32)
     face[0] = 0.1
     gallery = Gallery.empty("resnet128")

@@ -75,7 +75,7 @@ class TestSearch:
         (match,) = gallery.search(at(0.0))
         assert (match.name == "Ada") is known
 
-    def test_tells_distances_and_the_runner_up(self) -> None:
+    def test_search_returns_distance_and_runner_up(self) -> None:
         (match,) = gallery_of(Ada=at(0.0), Bob=at(1.0)).search(at(0.25))
         assert (match.nearest, match.runner_up) == ("Ada", "Bob")
         assert match.distance == pytest.approx(0.25)
@@ -83,7 +83,7 @@ class TestSearch:
         assert match.confidence is not None
         assert match.confidence > 0.9
 
-    def test_tells_apart_what_rounding_makes_equal(self) -> None:
+    def test_search_separates_distances_equal_after_rounding(self) -> None:
         gallery = gallery_of(Ada=at(1.0), Bob=at(1.0 - 1e-6)).with_threshold(None)
         assert gallery.search(at(0.0))[0].name == "Bob"
 
@@ -100,7 +100,7 @@ class TestSearch:
         (match,) = gallery_of(Ada=at(0.0)).search(at(0.1))
         assert (match.name, match.runner_up, match.runner_up_distance) == ("Ada", None, None)
 
-    def test_nobody_is_known_in_an_empty_gallery(self) -> None:
+    def test_empty_gallery_names_nobody(self) -> None:
         (match,) = Gallery.empty("resnet128").search(at(0.1))
         assert (match.name, match.distance, match.confidence) == (None, None, None)
 
@@ -166,7 +166,7 @@ class TestEdits:
         with pytest.raises(NameTaken):
             gallery.renamed("Bob", "Augusta")
 
-    def test_who_is_not_there_cannot_go(self) -> None:
+    def test_removing_an_unknown_person_is_refused(self) -> None:
         with pytest.raises(NoSuchPerson):
             gallery_of(Ada=at(0.0)).without_person("Bob")
         with pytest.raises(NoSuchPerson):
@@ -281,7 +281,7 @@ class TestFile:
         with pytest.raises(GalleryError):
             Gallery.from_bytes(b"FACEREC-GALLERY1" + struct.pack("<Q", len(text)) + text)
 
-    def test_refuses_owners_nobody_is(self) -> None:
+    def test_gallery_refuses_person_index_out_of_range(self) -> None:
         gallery = gallery_of(Ada=at(0.0), Bob=at(1.0))
         for person_index in ([0, 2], [0, -1], [0, 0]):
             with pytest.raises(GalleryError):

@@ -94,7 +94,7 @@ class TestEdits:
         with pytest.raises(GalleryError):
             edits.merged(gallery, first, first)
 
-    def test_a_face_moves_and_who_has_none_left_is_gone(self) -> None:
+    def test_moving_the_last_face_removes_its_person(self) -> None:
         gallery, first, second = two_of_one_name()
         face = gallery.faces[1].id
         one = edits.moved(gallery, [face], first)
@@ -140,7 +140,7 @@ class TestFiles:
             assert [m.face for m in nearest_faces(one, at(0.1)[0], 1)] == [near.face]
             assert nearest_faces(one, at(0.1)[0], 10, 80.0) == [near]
 
-    def test_the_web_tier_reads_who_is_enrolled(self) -> None:
+    def test_web_tier_reads_people_without_embeddings(self) -> None:
         gallery, first, second = two_of_one_name()
         known = header.info(gallery.to_bytes()).people
         assert {person.id for person in known} == {first, second}

@@ -59,7 +59,7 @@ def measured(gallery: Gallery, strangers: Embeddings, probes: Embeddings) -> tup
 
 
 @pytest.mark.parametrize(("people", "photos"), [(40, 1), (400, 1), (1600, 1), (400, 2)])
-def test_strangers_are_named_no_more_often_than_the_target(people: int, photos: int) -> None:
+def test_threshold_keeps_the_target_fpir(people: int, photos: int) -> None:
     population = Population(people)
     known = population.people(people, photos + 1)
     gallery = calibrated(gallery_of(known[:, :photos]))
@@ -109,7 +109,7 @@ def test_claims_about_one_person_do_not_depend_on_the_size() -> None:
         assert gallery.verification_threshold == RESNET128.threshold
 
 
-def test_one_person_under_two_names_does_not_make_everybody_unknown() -> None:
+def test_duplicate_person_does_not_tighten_the_threshold() -> None:
     population = Population(5)
     known = population.people(300, 1)
     twice = known[:20] + population.people(20, 1) * 0.05
@@ -150,7 +150,7 @@ def _header(**changes: object) -> bytes:
 
 
 @pytest.mark.parametrize(("threshold", "target"), [(0.52, 0.01), (0.5, None), (None, None)])
-def test_older_files_follow_unless_somebody_set_a_threshold(
+def test_older_galleries_follow_the_target_unless_a_threshold_is_set(
     threshold: float | None, target: float | None
 ) -> None:
     data = _header(threshold=threshold, target_fpir="left out", impostor_shift="left out")

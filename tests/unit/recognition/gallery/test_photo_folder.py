@@ -32,7 +32,7 @@ def test_photos_are_known_by_their_bytes_and_not_by_their_suffix(tmp_path: Path)
     ]  # fmt: skip
 
 
-def test_whatever_is_skipped_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_skipped_files_are_reported_with_a_reason(tmp_path: Path) -> None:
     put(tmp_path, "Ada/1.jpg")
     put(tmp_path, "Ada/notes.txt", b"not a picture")
     put(tmp_path, "Ada/2.jxl", b"\xff\x0a")

@@ -33,7 +33,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def test_what_the_owner_signed_is_good() -> None:
+def test_signature_of_the_owner_is_valid() -> None:
     signature, headers = signed()
     verify(signature, SECRET, "POST", URL, headers, BODY, now())
     verify(signature, SECRET, "POST", URL, headers, BODY, now() + timedelta(seconds=280))
@@ -77,7 +77,7 @@ def test_what_was_changed_is_refused(change: dict[str, object]) -> None:
         verify(signature, **changed)  # type: ignore[arg-type]
 
 
-def test_what_says_what_is_done_must_be_signed() -> None:
+def test_signature_must_cover_the_operation() -> None:
     signature, headers = signed()
     for without in ("host", "x-amz-target", "x-amz-date"):
         fewer = tuple(name for name in signature.signed_headers if name != without)

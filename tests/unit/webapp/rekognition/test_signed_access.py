@@ -71,7 +71,7 @@ def test_signed_request_is_admitted_by_its_head(gate: Gate) -> None:
         ({"x_amz_date": "20200101T000000Z"}, "bad-signature", "InvalidSignatureException"),
     ],
 )
-def test_what_the_head_tells_is_refused_before_the_body(
+def test_signed_access_refuses_by_the_head_before_the_body(
     gate: Gate, given: dict[str, str], code: str, told: str
 ) -> None:
     with pytest.raises(Problem) as refused:
