@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.reference.client import Originals
 from facerec_tasks.recognition.conversion import convert
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.video.analyze import analyze_video

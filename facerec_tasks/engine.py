@@ -10,7 +10,7 @@ from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.recognition.gallery import matching
-from facerec_tasks.recognition.gallery.enrolment import poor
+from facerec_tasks.recognition.gallery.enrollment import poor
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.recognizer import (
     DetectedFaces,

@@ -76,7 +76,7 @@ def main(
     The face in the middle of each photo counts, as in LFW. Everybody is enrolled from --photos
     photos; up to three others of each are searched for, and photos of people who are not enrolled.
     The threshold follows from --target-fpir and the number of people. Photos are not sorted out:
-    the quality gate of enrolment is not used. Every photo is looked at once.
+    the quality gate of enrollment is not used. Every photo is looked at once.
     """
     with friendly_errors(NotAFolder, ModelMissing, ValueError, OSError):
         known, alone = _read(folder)

@@ -113,7 +113,7 @@ def sizes(people: People, photos: int, wanted: Sequence[int]) -> list[int]:
 
 
 def identify(empty: Gallery, plan: Plan, faces: Faces, photos: int) -> Identification:
-    """Enrols, lets the threshold follow its target and searches."""
+    """Enrolls, lets the threshold follow its target and searches."""
     gallery = calibrated(enrolled(empty, plan.enrolled, faces))
     known = [(name, _search(gallery, faces[photo])) for name, photo in plan.probes]
     strange = [_search(gallery, faces[photo]) for photo in plan.strangers]

@@ -10,14 +10,14 @@ from typing import Any
 import click
 import numpy as np
 
-from cli.enrolment import enrol
+from cli.enrollment import enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery import accuracy, operating_point
 from facerec_tasks.recognition.gallery.accuracy import Confusion, Rates, Trials
 from facerec_tasks.recognition.gallery.calibration import calibrated
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
 from facerec_tasks.recognition.session import ModelMissing

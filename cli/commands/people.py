@@ -11,13 +11,13 @@ from cli.commands.people_edit import COMMANDS
 from cli.commands.people_engine import engine
 from cli.commands.precision import precision
 from cli.enrolled import enrolled_people, set_collection
-from cli.enrolment import enrol, photos_to_enrol
+from cli.enrollment import enrol, photos_to_enrol
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder

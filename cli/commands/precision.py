@@ -18,7 +18,7 @@ from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32, INT8
 from facerec_tasks.recognition.gallery import precision_check
-from facerec_tasks.recognition.gallery.enrolment import face_at
+from facerec_tasks.recognition.gallery.enrollment import face_at
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.recognition.gallery.records import FaceBox

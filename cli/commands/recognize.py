@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.enrolment import enrolled, photos_to_enrol
+from cli.enrollment import enrolled, photos_to_enrol
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.recognition.conversion.errors import CheckpointError
 from facerec_tasks.recognition.gallery.data_pt import read_gallery

@@ -78,7 +78,7 @@ class Recognition:
 
 @dataclass(frozen=True, eq=False)
 class DetectedFaces:
-    """The faces of one photo before they are named: what enrolment looks at."""
+    """The faces of one photo before they are named: what enrollment looks at."""
 
     picture: Picture
     detail: Image.Image

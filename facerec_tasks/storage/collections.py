@@ -86,7 +86,7 @@ class Collections:
     def delete(self, collection: str) -> None:
         """Erases everybody in it: embeddings, photos and every old version of both.
 
-        The gallery goes first: who enrols at the same moment finds no collection.
+        The gallery goes first: who enrolls at the same moment finds no collection.
         Raises :class:`NoSuchCollection`.
         """
         if collection == DEFAULT:

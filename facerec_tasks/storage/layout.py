@@ -117,7 +117,7 @@ def engine_description(name: str) -> str:
 
 
 def gallery_photo(photo_id: str) -> str:
-    """The photo of one enrolment in the default collection."""
+    """The photo of one enrollment in the default collection."""
     return GALLERY_PHOTOS + photo_id
 
 

@@ -25,7 +25,7 @@ from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery import edits, identifiers
 from facerec_tasks.recognition.gallery.calibration import calibrated
-from facerec_tasks.recognition.gallery.enrolment import Sample, check_made_by
+from facerec_tasks.recognition.gallery.enrollment import Sample, check_made_by
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError, NoSuchPerson
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
@@ -74,7 +74,7 @@ class People:
         return self._decoded(self._state.find(self._keys.gallery))
 
     def photo(self, photo_id: str) -> bytes:
-        """The photo of an enrolment; raises :class:`NotFound`."""
+        """The photo of an enrollment; raises :class:`NotFound`."""
         stored = self._state.get(self._keys.photos + photo_id)
         assert stored is not None  # no condition was given
         return stored.data
@@ -82,7 +82,7 @@ class People:
     def add(
         self, samples: Mapping[str, Sequence[Sample]], names: Mapping[str, str] | None = None
     ) -> Gallery:
-        """Enrols faces by person; a photo that a person has already is not added again.
+        """Enrolls faces by person; a photo that a person has already is not added again.
 
         ``names`` gives the name of each person who is to be made under a chosen id.
         """

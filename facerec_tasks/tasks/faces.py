@@ -11,7 +11,7 @@ import numpy as np
 
 from facerec_tasks.recognition.detection.detector import Detection
 from facerec_tasks.recognition.gallery import edits
-from facerec_tasks.recognition.gallery.enrolment import (
+from facerec_tasks.recognition.gallery.enrollment import (
     Enroller,
     Reason,
     Refused,
@@ -137,7 +137,7 @@ def search_by_face(face: str, collection: str, limit: int, least_similarity: flo
 def index(
     photo: PhotoSource, collection: str, name: str, max_faces: int | None, strict: bool
 ) -> Value:
-    """Enrols the faces of a photo, the largest first; says which were not taken, and why.
+    """Enrolls the faces of a photo, the largest first; says which were not taken, and why.
 
     A face joins the person of that name it is like; otherwise it is a new person, called
     ``name``, or by an id without one. The same photo under the same name adds nothing.
@@ -163,7 +163,7 @@ def index(
 def _chosen(
     faces: Sequence[Value], samples: Sequence[Sample | Refused], max_faces: int | None
 ) -> list[tuple[Value, Sample]]:
-    """The faces to enrol; the others get a ``reason``."""
+    """The faces to enroll; the others get a ``reason``."""
     chosen: list[tuple[Value, Sample]] = []
     for face, sample in zip(faces, samples, strict=True):
         if isinstance(sample, Refused):

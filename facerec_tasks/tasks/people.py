@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery, NoSuchPerson
 from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.people import People
@@ -20,7 +20,7 @@ def enrol(
     collection: str = DEFAULT,
     new_name: str = "",
 ) -> Value:
-    """Enrols ``count`` photos; returns how many are new and why others were not taken.
+    """Enrolls ``count`` photos; returns how many are new and why others were not taken.
 
     ``person`` is an id or a name. An id nobody has makes a person called ``new_name``.
     """

@@ -9,7 +9,7 @@ from facerec_tasks.corrections import with_named_face
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery.edits import NoSuchFace
-from facerec_tasks.recognition.gallery.enrolment import (
+from facerec_tasks.recognition.gallery.enrollment import (
     Enroller,
     Refused,
     Sample,
@@ -51,7 +51,7 @@ def group_unknown() -> Value:
 
 @engine_task
 def name_group(group: str, person: str, new_name: str = "") -> Value:
-    """Enrols the best faces of a group as a person, who is made with ``new_name``."""
+    """Enrolls the best faces of a group as a person, who is made with ``new_name``."""
     unknown = UnknownFaces(state())
     faces = unknown.group(group)
     if not faces:
@@ -83,7 +83,7 @@ def confirm_face(task_id: str, number: int, person: str, new_name: str = "") -> 
 def _enrolled(
     faces: Sequence[UnknownFace], best: Sequence[UnknownFace], person: str, new_name: str
 ) -> Value:
-    """Enrols the best faces; past answers name the person for all of them."""
+    """Enrolls the best faces; past answers name the person for all of them."""
     people, source = People(state()), engine().source_of("default")
     source.refresh()
     gallery = people.gallery()

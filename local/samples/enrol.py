@@ -1,4 +1,4 @@
-"""``python -m local.samples.enrol``: enrols the sample people who are not known yet.
+"""``python -m local.samples.enrol``: enrolls the sample people who are not known yet.
 
 A process of its own, so that whoever starts it need not carry the engine.
 """

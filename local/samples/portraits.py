@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from facerec_tasks.errors import ConfigurationError
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 

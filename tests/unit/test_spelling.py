@@ -6,14 +6,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BRITISH = re.compile(
     r"colour|behaviour|neighbour|favour|honour|grey\b|centre\b|organis|normalis|recognis"
-    r"|serialis|synchronis|initialis|optimis|authoris|minimis|maximis|summaris|analyse|labelled\b|modelled",
+    r"|serialis|synchronis|initialis|optimis[ei]|authoris|minimis|maximis|summaris|analyse|labelled\b"
+    r"|enrolment|enrols\b|modelled",
     re.IGNORECASE,
 )
 KEPT = {
     "CHANGELOG.md": "recognis",
+    "docs/glossary.md": "enrolment",
     "webapp/services/keys.py": "recognis",
 }
-"""The scope of a key as release 0.1 spelled it."""
+"""The scope of a key as release 0.1 spelled it; the spelling of ISO/IEC 2382-37."""
 FOLDERS = ("ami_build", "autoscale", "benchmarks", "celery_sqs/src", "cli", "docs", "facerec_tasks")
 FOLDERS += ("local", "serverless", "webapp")
 KINDS = {".py", ".md", ".html", ".js", ".css", ".yaml", ".in"}

@@ -26,7 +26,7 @@ from webapp.services.people import PeopleService, Wait
 from webapp.services.task_client import TaskClient
 
 MAX_PHOTOS = 20
-"""Photos of one enrolment: more would not be looked at within a task's time limit."""
+"""Photos of one enrollment: more would not be looked at within a task's time limit."""
 MAX_NAME_BYTES = 400
 """Bytes of UTF-8 in a name; it travels in a message of at most 1024 bytes."""
 VERDICT = {"enum": list(get_args(Verdict))}

@@ -29,7 +29,7 @@ def add_routes(
 ) -> dict[str, Route]:
     """Adds the routes; returns what the gate must know, by endpoint."""
     media = Route("recognize", settings.largest_request, is_upload=True)
-    enrolment = Route("people:write", settings.max_request_bytes, is_upload=True)
+    enrollment = Route("people:write", settings.max_request_bytes, is_upload=True)
     verification = Route("recognize", settings.max_upload_bytes + SMALL_BODY, is_upload=True)
     recognize, read, write = Route("recognize"), Route("people:read"), Route("people:write")
     figures, public = Route("operate", is_operator=True), Route()
@@ -40,7 +40,7 @@ def add_routes(
         ("DELETE", "/results/<task_id>", photos.cancel, recognize),
         ("GET", "/results/<task_id>/<picture>", photos.picture, recognize),
         ("GET", "/people", people.listing, read),
-        ("POST", "/people", people.enrol, enrolment),
+        ("POST", "/people", people.enrol, enrollment),
         ("PATCH", "/people/<path:name>", people.rename, write),
         ("DELETE", "/people/<path:name>", people.forget, write),
         ("GET", "/people/<path:name>/photos/<int:number>", people.photo, read),

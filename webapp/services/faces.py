@@ -59,6 +59,6 @@ class FaceService:
     def index(
         self, photo: Source, name: str, max_faces: int | None, strict: bool, wait: Wait
     ) -> Reply:
-        """Enrols the faces of a photo; see :func:`facerec_tasks.tasks.faces.index`."""
+        """Enrolls the faces of a photo; see :func:`facerec_tasks.tasks.faces.index`."""
         arguments = (photo, wait.collection, name, max_faces, strict)
         return self._workers.change("index", arguments, wait)

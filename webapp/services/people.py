@@ -109,7 +109,7 @@ class PeopleService:
     def enrol(
         self, person: str, photos: Sequence[Upload], strict: bool, wait: Wait, new_name: str = ""
     ) -> Enrolled:
-        """Enrols photos of one person; what is known already is not added again.
+        """Enrolls photos of one person; what is known already is not added again.
 
         ``person`` is an id or a name; an id nobody has makes a person called ``new_name``.
         """

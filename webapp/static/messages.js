@@ -52,7 +52,7 @@ const WORDS = {
   internal: ["Something is wrong on our side.", "Try again; if it stays, tell whoever runs this service."],
 };
 
-// Reasons of enrolment, which come in "refused".
+// Reasons of enrollment, which come in "refused".
 const REASONS = {
   "not-a-photo": "This is not a picture that can be read.",
   "no-face": "No face was found on it. Choose a photo with the face from the front.",

@@ -22,7 +22,7 @@ from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.embedding.alignment import CHIP
 from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.embedder import Embedder
-from facerec_tasks.recognition.gallery.enrolment import Enroller, Sample
+from facerec_tasks.recognition.gallery.enrollment import Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.photo_folder import photos_of
 from facerec_tasks.recognition.gallery.precision_check import Accuracy

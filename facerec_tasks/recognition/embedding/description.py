@@ -63,7 +63,7 @@ class EmbedderDescription:
     margin: float
     """See :attr:`.Gallery.margin`."""
     alike: float
-    """A face so far within the threshold of somebody else is refused at enrolment."""
+    """A face so far within the threshold of somebody else is refused at enrollment."""
     unlike: float
     """A face so far beyond the threshold from the other photos of its name is refused."""
     scores: ScoreModel

@@ -1,1 +1,1 @@
-"""Who is known: people, their embeddings, enrolment and search."""
+"""Who is known: people, their embeddings, enrollment and search."""

@@ -169,7 +169,7 @@ class Gallery:
         return len(self.names)
 
     def photos_of(self, name: str) -> tuple[str, ...]:
-        """Ids of a person's photos, in the order of enrolment.
+        """Ids of a person's photos, in the order of enrollment.
 
         ``name`` may be an id, here and below. Raises :class:`NoSuchPerson`.
         """

@@ -55,4 +55,4 @@ class PersonRecord:
     id: str
     name: str
     faces: Sequence[FaceRecord]
-    """In the order of enrolment, at least one."""
+    """In the order of enrollment, at least one."""

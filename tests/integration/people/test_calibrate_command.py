@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from cli.commands.people import people
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.people import People

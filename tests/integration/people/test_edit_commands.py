@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from cli.commands.people import people as command
 from facerec_tasks.recognition.gallery import header
-from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrollment import Sample
 from facerec_tasks.recognition.gallery.identifiers import new_id
 from facerec_tasks.recognition.gallery.records import FaceBox
 from facerec_tasks.settings import Settings

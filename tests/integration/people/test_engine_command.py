@@ -11,7 +11,7 @@ from cli.commands.engine import engine
 from cli.commands.people import people as people_command
 from facerec_tasks.engine import Engine
 from facerec_tasks.recognition.conversion import convert
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.people import People

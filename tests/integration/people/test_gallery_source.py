@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from facerec_tasks.errors import AwsError, NotFound, Unavailable
-from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrollment import Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facerec_tasks.aws import client
-from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrollment import Sample
 from facerec_tasks.schemas import Answer, Candidate, Face
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import history as history_module

@@ -13,7 +13,7 @@ import pytest
 from facerec_tasks.aws import client
 from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.recognition.gallery.data_pt import ENGINE as FACENET
-from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrollment import Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, NameTaken, NoSuchPerson
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
@@ -108,20 +108,20 @@ def test_another_gallery_takes_the_place_of_the_old_one(
     assert not photo_names(storage)
 
 
-def test_an_enrolment_that_failed_leaves_no_photos(people: People, storage: StateBucket) -> None:
+def test_an_enrollment_that_failed_leaves_no_photos(people: People, storage: StateBucket) -> None:
     people.replace(Gallery.empty(FACENET))
     with pytest.raises(ValueError, match="switched to facenet"):
         people.add({"Ada": [sample(0.1)]})
     assert not photo_names(storage)
 
 
-def test_photos_of_a_crashed_enrolment_are_swept_in_time(
+def test_photos_of_a_crashed_enrollment_are_swept_in_time(
     people: People, storage: StateBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.put(layout.GALLERY_PHOTOS + "orphan", b"somebody")
     people.add({"Ada": [sample(0.1)], "Bob": [sample(0.9)]})
     people.remove("Ada")
-    assert "orphan" in photo_names(storage), "it may belong to an enrolment under way"
+    assert "orphan" in photo_names(storage), "it may belong to an enrollment under way"
     monkeypatch.setattr(people_module, "ORPHAN_AGE", timedelta(0))
     people.remove("Bob")
     assert not photo_names(storage)
@@ -131,7 +131,7 @@ MACHINE = """
 import os, sys
 import numpy as np
 from facerec_tasks.storage.people import People
-from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrollment import Sample
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.state_bucket import StateBucket
 

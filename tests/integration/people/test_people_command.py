@@ -67,7 +67,7 @@ def test_folder_import_reports_skipped_photos(settings: Settings, tmp_path: Path
 def test_a_large_folder_is_saved_in_between(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.enrolment.MOST_UNSAVED", 1)
+    monkeypatch.setattr("cli.enrollment.MOST_UNSAVED", 1)
     for name, photo in (("Grace", HOPPER), ("Eileen", COLLINS)):
         (tmp_path / name).mkdir()
         (tmp_path / name / f"1{photo.suffix}").write_bytes(photo.read_bytes())

@@ -17,7 +17,7 @@ from facerec_tasks.errors import ConfigurationError, Unavailable
 from facerec_tasks.recognition.conversion import quantization
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery import precision_check
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.recognition.recognizer import Recognizer
@@ -47,7 +47,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def enrolment() -> dict[str, list[Sample]]:
+def enrollment() -> dict[str, list[Sample]]:
     batch = Batch(
         Enroller.load("resnet128", Path("models")), Gallery.empty("resnet128"), strict=False
     )
@@ -64,9 +64,9 @@ def storage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> StateBucket:
 
 
 @pytest.fixture
-def people(storage: StateBucket, enrolment: dict[str, list[Sample]]) -> People:
+def people(storage: StateBucket, enrollment: dict[str, list[Sample]]) -> People:
     known = People(storage)
-    known.add(enrolment)
+    known.add(enrollment)
     return known
 
 
@@ -200,11 +200,11 @@ def test_edits_meanwhile_are_kept(
 
 
 def test_a_photo_looked_at_in_the_old_precision_is_not_enrolled(
-    people: People, network: Path, enrolment: dict[str, list[Sample]]
+    people: People, network: Path, enrollment: dict[str, list[Sample]]
 ) -> None:
     assert run("int8", "--network", network, "--force").exit_code == 0
     before = people.gallery().to_bytes()
-    late = Sample(b"another photo", enrolment["Grace"][0].embedding)
+    late = Sample(b"another photo", enrollment["Grace"][0].embedding)
     with pytest.raises(EngineMismatch, match="enrol it again"):
         people.add({"Grace": [late]})
     assert people.gallery().to_bytes() == before
@@ -287,13 +287,13 @@ while True:
 
 def test_running_workers_follow_and_no_task_is_lost(
     resources: Settings,
-    enrolment: dict[str, list[Sample]],
+    enrollment: dict[str, list[Sample]],
     network: Path,
     spawn: Callable[..., Child],
     eventually: Callable[..., None],
     tmp_path: Path,
 ) -> None:
-    People(StateBucket(resources)).add(enrolment)
+    People(StateBucket(resources)).add(enrollment)
     (tmp_path / "photo.jpg").write_bytes(PHOTO)
     worker = [sys.executable, "-m", "celery", "-A", "facerec_tasks.worker", "worker"]
     spawn([*worker, "-P", "prefork", "-c", "2"], log="worker")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from facerec_tasks.aws import client
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller, Sample
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.settings import Settings

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from facerec_tasks.aws import client
-from facerec_tasks.recognition.gallery.enrolment import Sample
+from facerec_tasks.recognition.gallery.enrollment import Sample
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.people import People

@@ -65,7 +65,7 @@ def test_person_enrol_verify_remove(
     assert web.json("/internal/in-flight")["outstanding"] == 0
 
 
-def test_enrolment_refusals_have_reasons(start_web: Callable[..., Web], worker: Child) -> None:
+def test_enrollment_refusals_have_reasons(start_web: Callable[..., Web], worker: Child) -> None:
     web = start_web()
     assert enrol(web, "", GRACE).json()["code"] == "bad-name"
     assert enrol(web, "unknown", GRACE).json()["code"] == "bad-name"

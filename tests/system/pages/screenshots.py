@@ -1,7 +1,7 @@
 """Takes the pictures of docs/images from a running system.
 
 ``python -m tests.system.pages.screenshots http://127.0.0.1:8000``. It sends hundreds of photos and
-enrols the sample people under their names.
+enrolls the sample people under their names.
 """
 
 import io

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.video.analysis import StateMismatch, VideoAnalyzer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.errors import ConfigurationError
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
 from local.samples import portraits

@@ -12,7 +12,7 @@ from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery import precision_check
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
 from facerec_tasks.recognition.recognizer import Recognizer

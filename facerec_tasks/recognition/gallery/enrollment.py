@@ -1,4 +1,4 @@
-"""Which photos may teach a face: the quality gate of enrolment, with its reasons."""
+"""Which photos may teach a face: the quality gate of enrollment, with its reasons."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Enrolment of many photos with a word on every one not taken."""
+"""Enrollment of many photos with a word on every one not taken."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facerec_tasks.recognition.gallery.calibration import calibrated
-from facerec_tasks.recognition.gallery.enrolment import Batch, Enroller
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, PhotoFolder
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from facerec_tasks.recognition.detection.detector import Detection
-from facerec_tasks.recognition.gallery.enrolment import (
+from facerec_tasks.recognition.gallery.enrollment import (
     Batch,
     Enroller,
     Reason,
