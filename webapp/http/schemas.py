@@ -20,6 +20,10 @@ Box = Annotated[
     tuple[float, float, float, float],
     Field(description="Left, top, right, bottom; pixels of the upright photo."),
 ]
+Shares = Annotated[
+    tuple[float, float, float, float],
+    Field(description="Left, top, width, height; shares of the upright photo."),
+]
 Verdict = Literal["same", "different", "undecided", "no-face"]
 
 
@@ -138,7 +142,7 @@ class EnrolledFace(TypedDict):
 
     id: Id
     has_photo: bool
-    box: NotRequired[Box]
+    box: NotRequired[Shares]
     score: NotRequired[float]
 
 

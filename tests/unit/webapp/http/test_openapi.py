@@ -1,12 +1,16 @@
+import json
 import re
 from dataclasses import fields
 
+import jsonschema
 import pytest
 from flask import Flask
 from openapi_spec_validator import validate
 
-from facerec_tasks.schemas import Answer
+from facerec_tasks.schemas import Answer, Candidate, Face, VideoInfo
 from facerec_tasks.settings import Settings
+from facerec_tasks.video.timeline import Person
+from webapp.http import rendering
 from webapp.http.application import create_app
 from webapp.http.errors import STATUS
 from webapp.http.openapi import document
@@ -63,6 +67,35 @@ def test_openapi_operation_ids_are_unique(described: Schema) -> None:
 def test_openapi_lists_every_error_code(described: Schema) -> None:
     problem = described["components"]["schemas"]["ProblemDetails"]
     assert problem["properties"]["code"]["enum"] == sorted(STATUS)
+
+
+ANSWERS = {
+    "photo": Answer(
+        "00000000-0000-4000-8000-000000000000", "a.jpg", "v1", "named", "Ada", width=9, height=9,
+        faces=(
+            Face(
+                "Ada", (0.0, 0.0, 9.0, 9.0), ((1.0, 1.0),) * 5, 0.9, 0.1, 0.9,
+                candidates=(Candidate("Ada", 0.1, 99.0, 0.9, "id"),), hint="second-photo",
+            ),
+        ),
+        worker="w", finished_at=1.0, seconds=0.1,
+    ),
+    "video": Answer(
+        "00000000-0000-4000-8000-000000000000", "a.mp4", None, "unknown",
+        people=(Person("unknown 1", False, 0.9, ((0.0, 1.5),), 3, "video/t/1.jpg"),),
+        video=VideoInfo("video/mp4", "h264", 2.0, None, 4, True, "video/t/sheet.jpg"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_openapi_describes_rendered_answers(described: Schema, answer: Answer) -> None:
+    with Flask("test").test_request_context("/"):
+        body = json.loads(json.dumps(rendering.document(answer)))
+    schema = {"$ref": "#/components/schemas/AnswerDocument", "components": described["components"]}
+    jsonschema.Draft202012Validator(schema).validate(body)
+    described_members = described["components"]["schemas"]["AnswerDocument"]["properties"]
+    assert body.keys() <= described_members.keys()
 
 
 def test_openapi_answer_has_the_members_of_a_record(described: Schema) -> None:
