@@ -1,10 +1,12 @@
 """``python -m benchmarks.web``: the web tier beside a bare Flask on the same server machine.
 
 Figures: ``get_vs_bare`` and ``post_vs_bare`` (ours / bare, requests a second: a health check, and a
-100 kB upload that is refused), ``accepted_per_s`` (100 kB uploads stored and sent), ``mb_base`` and
-``mb_with_1000_waiting`` (resident MB), ``mb_with_1000_waiting_and_10000_idle`` (connections that
-have had their response; left out when the system allows fewer open files), ``in_flight_ms`` (the
-slowest report of the requests in flight during the intake) and ``refused_during_restart``.
+100 kB upload that is refused), ``get_processor_vs_bare`` and ``post_processor_vs_bare`` (bare /
+ours, processor time of a request: hardly disturbed by other work), ``accepted_per_s`` (100 kB
+uploads stored and sent), ``mb_base`` and ``mb_with_1000_waiting`` (resident memory),
+``mb_with_1000_waiting_and_10000_idle`` (connections that have had their response; left out when the
+system allows fewer open files), ``in_flight_ms`` (the slowest report of the requests in flight
+during the intake) and ``refused_during_restart``.
 """
 
 import argparse
@@ -21,10 +23,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import urllib3
 
+from benchmarks.processor_time import tree_seconds
 from facerec_tasks.settings import Settings
 from local.emulators import embedded_aws
 from local.emulators.resources import create_resources
@@ -119,6 +123,13 @@ def throughput(port: int, seconds: float, kind: str) -> float:
     """Requests a second over 16 kept connections, from a process of its own."""
     command = [sys.executable, "-c", CLIENT, str(port), str(seconds), kind]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def cost(server: Child, port: int, seconds: float, kind: str) -> tuple[float, float]:
+    """Requests a second, and the server's processor seconds for each."""
+    before = tree_seconds([server.pid])
+    rate = throughput(port, seconds, kind)
+    return rate, (tree_seconds([server.pid]) - before) / (rate * seconds)
 
 
 def resident_mb(child: Child) -> float:
@@ -282,13 +293,15 @@ def measure(folder: Path, *, quick: bool) -> dict[str, float]:
             wait_for_port(bare_port)
             figures["mb_base"] = resident_mb(web)
             for kind in ("get", "post"):
-                ratios = []
+                ratios, costs = [], []
                 for _ in range(rounds):
-                    theirs = throughput(bare_port, seconds, kind)
-                    ours = throughput(ports[0], seconds, kind)
+                    theirs, their_cost = cost(bare, bare_port, seconds, kind)
+                    ours, our_cost = cost(web, ports[0], seconds, kind)
                     ratios.append(ours / theirs)
+                    costs.append(their_cost / our_cost)
                     figures[f"{kind}_per_s"], figures[f"{kind}_per_s_bare"] = ours, theirs
-                figures[f"{kind}_vs_bare"] = round(sorted(ratios)[len(ratios) // 2], 3)
+                figures[f"{kind}_vs_bare"] = round(median(ratios), 3)
+                figures[f"{kind}_processor_vs_bare"] = round(median(costs), 3)
             accepted, slowest, clients = intake(ports, waiting)
             figures["accepted_per_s"] = round(accepted, 1)
             figures["in_flight_ms"] = round(slowest, 1)

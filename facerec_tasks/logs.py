@@ -16,16 +16,26 @@ _PLAIN = re.compile(r"[!#-<>-~]+")
 
 class _Formatter(logging.Formatter):
     def __init__(self, role: str) -> None:
-        super().__init__(
-            f"%(asctime)s %(levelname)s {role} %(request_id)s %(name)s %(message)s",
-            defaults={"request_id": "-"},
-        )
+        super().__init__()
+        self._role = role
+        self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
-        record.request_id = request_id.get()
-        line = super().format(record)
+        # By hand: the web tier writes a line for each request, and logging's way takes thrice as
+        # long.
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        moment = f"{self._time(int(record.created))},{int(record.msecs):03d}"
+        place = f"{self._role} {request_id.get()} {record.name}"
+        line = f"{moment} {record.levelname} {place} {text}"
         fields = getattr(record, "fields", None)
         return line + "".join(f" {k}={_quoted(v)}" for k, v in fields.items()) if fields else line
+
+    def _time(self, second: int) -> str:
+        if self._second[0] != second:
+            self._second = (second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second)))
+        return self._second[1]
 
 
 class _JsonFormatter(logging.Formatter):

@@ -39,6 +39,7 @@ _PICTURES = HEIF_BRANDS | AVIF_BRANDS | RAW_BRANDS
 """Brands of still pictures in the same boxes as MP4."""
 _TS_PACKETS = (188, 192)
 """Bytes of a packet of a transport stream; 192 on cameras and Blu-ray, 4 of them in front."""
+_TS_SYNC = b"\x47"
 _TS_MARKS = 5
 """Packets in a row that begin with a sync byte, of a recording that begins anywhere."""
 
@@ -71,10 +72,12 @@ def _iso_media(head: bytes) -> Container | None:
 def _transport_stream(head: bytes) -> Container | None:
     """A recording may begin inside a packet: then the first whole one lies within its length."""
     for length in _TS_PACKETS:
-        for first in range(length):
+        first = head.find(_TS_SYNC, 0, length)
+        while first >= 0:  # few bytes of a photo are like that
             marks = head[first::length]
-            if len(marks) >= _TS_MARKS and marks == b"\x47" * len(marks):
+            if len(marks) >= _TS_MARKS and marks == _TS_SYNC * len(marks):
                 return MPEG_TS
-            if first == length - 188 and marks[:2] == b"\x47\x47":
+            if first == length - 188 and marks[:2] == 2 * _TS_SYNC:
                 return MPEG_TS  # from its beginning on, two are enough
+            first = head.find(_TS_SYNC, first + 1, length)
     return None

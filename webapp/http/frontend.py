@@ -209,7 +209,9 @@ class _WsgiCall:
     def _start_response(self, status: str, headers: list[tuple[str, str]], *_: Any) -> None:
         self.status = int(status.split(" ", 1)[0])
         encoded = _encoded(headers)
-        self._has_length = any(name == b"content-length" for name, _ in encoded)
+        names = {name for name, _ in encoded}
+        self._has_length = b"content-length" in names
+        encoded += [header for header in _SECURITY_HEADERS if header[0] not in names]
         self.start = {"type": "http.response.start", "status": self.status, "headers": encoded}
 
     def _stream(self, pieces: Iterable[bytes]) -> None:
