@@ -91,17 +91,21 @@ class Ec2Fleet:
         found = [_machine(fields) for fields in listed]
         taken = self._taken_away() if self._settings.spot and any(m.live for m in found) else ()
         image = self._image_now(found)
-        made_of = {fields["InstanceId"]: fields.get("ImageId") for fields in listed}
+        made_of = {f["InstanceId"]: (f.get("ImageId"), f.get("InstanceType")) for f in listed}
         return [
             replace(
                 m,
                 faulty=m.id in taken,
                 fault="EC2 takes this spot instance away" if m.id in taken else "",
                 refused=time.monotonic() - self._refused.get(m.id, -math.inf) < REFUSED_FOR,
-                outdated=image not in (None, made_of[m.id]),
+                outdated=self._is_outdated(*made_of[m.id], image),
             )
             for m in found
         ]
+
+    def _is_outdated(self, image: str | None, kind: str | None, wanted: str | None) -> bool:
+        types = self._settings.instance_types
+        return wanted not in (None, image) or bool(types and kind not in types)
 
     def _image_now(self, found: Sequence[Machine]) -> str | None:
         """What machines should be made of; not asked for while there is none that could be old."""
@@ -161,7 +165,8 @@ class Ec2Fleet:
             "ClientToken": token,
             "TagSpecifications": [{"ResourceType": "instance", "Tags": self._tags(token)}],
         }
-        if offer.spot:
+        if offer.spot:  # one-time spot cannot be stopped, which the template's machines are
+            request["InstanceInitiatedShutdownBehavior"] = "terminate"
             request["InstanceMarketOptions"] = {
                 "MarketType": "spot",
                 "SpotOptions": {"SpotInstanceType": "one-time"},

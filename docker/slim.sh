@@ -21,6 +21,6 @@ rm -rf onnxruntime/transformers onnxruntime/tools onnxruntime/quantization \
 # The descriptions of AWS services that nothing of ours calls: 400 of them. An operator's own calls
 # to others belong into an image of his own; botocore says UnknownServiceError here.
 [ ! -d botocore/data ] || find botocore/data -mindepth 1 -maxdepth 1 -type d \
-  ! -name cloudformation ! -name cloudwatch ! -name ec2 ! -name iam ! -name lambda ! -name logs \
-  ! -name s3 ! -name service-quotas ! -name sns ! -name sqs ! -name sso ! -name sso-oidc \
-  ! -name sts -exec rm -rf {} +
+  ! -name cloudformation ! -name cloudwatch ! -name dynamodb ! -name ec2 ! -name iam ! -name kms \
+  ! -name lambda ! -name logs ! -name rekognition ! -name s3 ! -name service-quotas ! -name sns \
+  ! -name sqs ! -name ssm ! -name sso ! -name sso-oidc ! -name sts -exec rm -rf {} +

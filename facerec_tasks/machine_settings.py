@@ -33,6 +33,9 @@ ROLES_OF = {
     "FACEREC_BOOT": ("controller",),
     "FACEREC_BOOT_WORST": ("controller",),
     "FACEREC_WEB_URLS": ("controller",),
+    "FACEREC_INSTANCE_TYPES": ("controller",),
+    "FACEREC_SUBNETS": ("controller",),
+    "FACEREC_MIN_INSTANCES": ("controller",),
     "FACEREC_MAX_WAITING": ("web",),
     "FACEREC_RATE_LIMIT": ("web",),
     "FACEREC_RATE_BURST": ("web",),
@@ -69,8 +72,6 @@ def parse(text: str) -> dict[str, str]:
 def _invalid(found: Mapping[str, str]) -> list[str]:
     fields = {name.removeprefix("FACEREC_").lower(): value for name, value in found.items()}
     fields = {name: value for name, value in fields.items() if name in Settings.model_fields}
-    if "web_urls" in fields:
-        fields.pop("web_urls")  # a list, which only the environment's own parser reads
     try:
         Settings(**fields)  # type: ignore[arg-type]
     except pydantic.ValidationError as error:

@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     )
 
     # AWS
-    id: str = Field("facerec", pattern=r"^[a-z0-9][a-z0-9-]{0,30}[a-z0-9]$")
+    id: str = Field("facerec", pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")
     """Begins every name; not with what S3 reserves: ``xn--``, ``sthree-``, ``amzn-s3-demo-``."""
     region: str = Field(
         default_factory=lambda: sdk_region() or DEFAULT_REGION,
@@ -173,8 +173,9 @@ class Settings(BaseSettings):
     """The same at times, UTC, as a JSON list: ``["Mon-Fri 08:00-18:00=2", "23:00-01:00=1"]``."""
     scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
     """``course``, the second one's former name, is accepted."""
-    web_urls: tuple[str, ...] = ()
-    """Admin addresses whose ``/internal/in-flight`` is summed; default: this machine's."""
+    web_urls: Annotated[tuple[str, ...], NoDecode] = ()
+    """Admin addresses whose ``/internal/in-flight`` is summed, comma-separated; default: this
+    machine's."""
     slo: Seconds = 60.0
     """Latency objective of the ``slo`` profile, in seconds."""
     boot: Seconds = 36.6
@@ -251,7 +252,9 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(faults))
         return self
 
-    @field_validator("trusted_proxies", "public_hosts", "instance_types", "subnets", mode="before")
+    @field_validator(
+        "trusted_proxies", "public_hosts", "web_urls", "instance_types", "subnets", mode="before"
+    )
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         """``a, b`` and, as for other lists, a JSON list."""

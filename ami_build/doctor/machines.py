@@ -13,8 +13,8 @@ from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
 
-QUOTA = "L-1216C47A"
-"""Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances, in vCPUs."""
+QUOTA, SPOT_QUOTA = "L-1216C47A", "L-34B43A08"
+"""Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances, in vCPUs; the same of spot."""
 HEALTH_TIMEOUT = 5.0
 """Seconds."""
 
@@ -31,7 +31,10 @@ def check_machines(context: DeploymentContext) -> Iterator[Finding]:
     yield _callers(context)
     yield from _template(context)
     yield from _web(context)
+    yield _offered(context)
     yield _room(context)
+    if "FACEREC_SPOT=true" in context.state.parameters.get("Settings", "").split():
+        yield _room(context, spot=True)
 
 
 def _image(context: DeploymentContext) -> Finding:
@@ -154,26 +157,49 @@ def _health(url: str) -> Finding:
         )  # fmt: skip
 
 
-def _room(context: DeploymentContext) -> Finding:
+def _offered(context: DeploymentContext) -> Finding:
+    """Not every zone has every type; without one that has, no worker can be launched."""
+    kinds, subnets = (
+        context.state.parameters.get(name, "").split(",")
+        for name in ("WorkerInstanceType", "Subnets")
+    )
+    found = context.ec2.describe_subnets(SubnetIds=[one for one in subnets if one])["Subnets"]
+    zones = {subnet["AvailabilityZone"] for subnet in found}
+    offers = context.ec2.describe_instance_type_offerings(
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": kinds}],
+    )["InstanceTypeOfferings"]
+    nowhere = {*kinds} - {o["InstanceType"] for o in offers if o["Location"] in zones}
+    return judge(
+        "types of workers", not nowhere,
+        f"{', '.join(sorted(nowhere))}: in no zone of {', '.join(sorted(zones))}",
+        f"{DEPLOY} --worker-instance-type with types this region has", level="advice",
+    )  # fmt: skip
+
+
+def _room(context: DeploymentContext, *, spot: bool = False) -> Finding:
     """vCPUs of the account against those of web-instance and a whole fleet."""
-    kinds = [context.state.parameters[f"{role}InstanceType"] for role in ("Worker", "Web")]
-    worker, web = (_vcpus(context, kind) for kind in kinds)
+    kinds = context.state.parameters["WorkerInstanceType"].split(",")
+    worker = max(_vcpus(context, kind) for kind in kinds)
+    web = 0 if spot else _vcpus(context, context.state.parameters["WebInstanceType"])
     needed = worker * int(context.state.parameters["MaxInstances"]) + web
-    subject = "quota of vCPUs"
+    subject = "quota of spot vCPUs" if spot else "quota of vCPUs"
+    code, kind = (SPOT_QUOTA, "Spot") if spot else (QUOTA, "On-Demand Standard")
     try:
         quotas = client(context.settings, "service-quotas")
-        quota: Any = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=QUOTA)["Quota"]
+        quota: Any = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
     except ClientError as error:
         return Finding(
             subject, "advice", f"cannot be read: {error.response['Error']['Code']}",
-            f"see that Running On-Demand Standard instances allows {needed} vCPUs",
+            f"see that {kind} instances are allowed {needed} vCPUs",
         )  # fmt: skip
     return judge(
         subject,
         quota["Value"] >= needed,
         f"{quota['Value']:.0f} vCPUs, {needed} are needed for web-instance and a whole fleet",
         f"aws service-quotas request-service-quota-increase --service-code ec2 "
-        f"--quota-code {QUOTA} --desired-value {needed}; until then --max-instances fewer",
+        f"--quota-code {code} --desired-value {needed}; until then --max-instances fewer",
+        level="advice" if spot else "fault",  # refused, on-demand machines take their place
     )
 
 

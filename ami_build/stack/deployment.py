@@ -56,6 +56,9 @@ class DeployOptions:
     """Dollars a month."""
     web_instance_type: str | None = None
     worker_instance_type: str | None = None
+    """Several, comma-separated, best first."""
+    subnets: str | None = None
+    """Of workers, comma-separated; none takes one public subnet of each zone."""
     max_instances: int | None = None
     profile: str | None = None
     retention_days: int | None = None
@@ -70,6 +73,7 @@ _PARAMETERS = {
     "budget": "MonthlyBudget",
     "web_instance_type": "WebInstanceType",
     "worker_instance_type": "WorkerInstanceType",
+    "subnets": "Subnets",
     "max_instances": "MaxInstances",
     "profile": "ScalingProfile",
     "retention_days": "RetentionDays",
@@ -186,6 +190,8 @@ class Deployment:
             value = getattr(options, field.name)
             if field.name in _PARAMETERS and value is not None:
                 wanted[_PARAMETERS[field.name]] = str(value)
+        if not wanted.get("Subnets"):
+            wanted["Subnets"] = ",".join(public_subnets(self._settings, wanted["VpcId"]))
         if options.settings:
             wanted["Settings"] = _merged(wanted.get("Settings", ""), options.settings)
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
@@ -327,6 +333,17 @@ class Deployment:
                 self._ec2.modify_launch_template(
                     LaunchTemplateId=template, DefaultVersion=str(newest)
                 )
+
+
+def public_subnets(settings: Settings, vpc: str) -> list[str]:
+    """One subnet of each zone whose machines get public addresses: that with most free ones."""
+    filters: Any = [{"Name": "vpc-id", "Values": [vpc]}]
+    with translated():
+        found = client(settings, "ec2").describe_subnets(Filters=filters)["Subnets"]
+    public = [subnet for subnet in found if subnet["MapPublicIpOnLaunch"]]
+    public.sort(key=lambda subnet: subnet["AvailableIpAddressCount"])
+    by_zone = {subnet["AvailabilityZone"]: subnet["SubnetId"] for subnet in public}
+    return [by_zone[zone] for zone in sorted(by_zone)]
 
 
 def _merged(present: str, changes: tuple[str, ...]) -> str:

@@ -58,7 +58,13 @@ def _where(settings: Settings) -> str:
     "--image", help="Image id for both tiers, to roll back; default: the published app-tier-ami."
 )
 @click.option("--web-instance-type", metavar="TYPE", help="EC2 type of web-instance.")
-@click.option("--worker-instance-type", metavar="TYPE", help="EC2 type of new workers.")
+@click.option(
+    "--worker-instance-type", metavar="TYPE,…",
+    help="EC2 types of workers, best first: the next where EC2 has no capacity for one.",
+)  # fmt: skip
+@click.option(
+    "--subnets", metavar="SUBNET,…", help="Of workers; default: a public one of each zone."
+)
 @click.option("--max-instances", type=click.IntRange(min=0), help="Most EC2 workers at a time.")
 @click.option(
     "--retention-days",

@@ -1,6 +1,7 @@
 """Whose queues are used, what is created, and what a missing permission costs."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -49,7 +50,7 @@ def test_a_role_is_assumed(names: Any) -> None:
         "sqs://", sts_role_arn="arn:aws:iam::123456789012:role/r", region="us-east-1",
         endpoint_url=names.endpoint_url,
     )  # fmt: skip
-    assert keys_of(transport.session.sqs())[0].startswith("ASIA")
+    assert keys_of(transport.session.sqs())[0].startswith(("ASIA", "LSIA"))  # LocalStack's
 
 
 def test_connecting_fails_when_aws_cannot_be_reached() -> None:
@@ -103,6 +104,10 @@ def test_fifo_order_group_and_dead_letter_queue(sample: Any) -> None:
     sample.eventually(lambda: sample.counts(dead).visible == 1, within=20)
 
 
+@pytest.mark.skipif(
+    "CELERY_SQS_TEST_ENDPOINT" in os.environ,
+    reason="LocalStack 4.14 gives out the next message of a group while the first is hidden",
+)
 def test_fifo_order_is_kept_when_a_task_is_requeued(sample: Any) -> None:
     name = f"{sample.queue}.fifo"
     sample.send("hand_back", "first", 2, queue=name, MessageGroupId="g")

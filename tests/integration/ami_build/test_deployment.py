@@ -16,6 +16,7 @@ from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
 from autoscale.fleet import Ec2Fleet
 from celery_sqs import queues
 from cli.commands.aws import aws
+from facerec_tasks import machine_settings
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from local.emulators.resources import create_queues
@@ -171,6 +172,35 @@ def test_alarms_reach_the_person_who_was_named(system: System) -> None:
     (topic,) = {arn for alarm in alarms["MetricAlarms"] for arn in alarm["AlarmActions"]}
     found = client(settings, "sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     assert [one["Endpoint"] for one in found] == [EMAIL]
+
+
+def parameter(settings: Settings) -> dict[str, str]:
+    """The settings of the machines."""
+    name = f"/facerec/{settings.id}/settings"
+    found = client(settings, "ssm").get_parameter(Name=name)["Parameter"]["Value"]
+    return machine_settings.parse(found)
+
+
+def test_workers_may_be_of_several_types_in_every_zone(settings: Settings, deploy: Deploy) -> None:
+    deploy(worker_instance_type="m7i.large,c7i.large")
+    found = parameter(settings)
+    assert found["FACEREC_INSTANCE_TYPES"] == "m7i.large,c7i.large"
+    ec2 = client(settings, "ec2")
+    subnets = ec2.describe_subnets(SubnetIds=found["FACEREC_SUBNETS"].split(","))["Subnets"]
+    zones = [subnet["AvailabilityZone"] for subnet in subnets]
+    regions = {zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]}
+    assert {*zones} == regions
+    assert len(zones) == len({*zones})
+    deploy(subnets=subnets[0]["SubnetId"])
+    deploy(max_instances=3)
+    assert parameter(settings)["FACEREC_SUBNETS"] == subnets[0]["SubnetId"]
+
+
+@localstack_makes_none
+def test_the_first_type_is_the_templates(settings: Settings, deploy: Deploy) -> None:
+    make_image(settings)
+    deploy(worker_instance_type="m7i.large,c7i.large")
+    assert default_template(settings)["InstanceType"] == "m7i.large"
 
 
 @localstack_makes_none

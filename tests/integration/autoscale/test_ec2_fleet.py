@@ -33,6 +33,10 @@ def test_spot_launch_and_interruption_notice(
     fleet = Ec2Fleet(resources.model_copy(update={"spot": True, "fleet_mode": "terminate"}))
     first, second = fleet.launch(2, token())
     assert described(ec2, first)["InstanceLifecycle"] == "spot"
+    behavior = ec2.describe_instance_attribute(
+        InstanceId=first, Attribute="instanceInitiatedShutdownBehavior"
+    )
+    assert behavior["InstanceInitiatedShutdownBehavior"]["Value"] == "terminate"
     assert not any(m.faulty for m in fleet.describe())
 
     def notice(**_: Any) -> dict[str, Any]:  # the emulator takes no machine away
@@ -96,6 +100,19 @@ def test_launch_template_with_its_own_image(
     (machine,) = fleet.launch(1, token())
     assert described(ec2, machine)["ImageId"] == own["ImageId"]
     assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
+
+
+def test_machines_of_a_type_that_is_not_wanted_any_more_are_outdated(
+    private_endpoint: str, resources: Settings
+) -> None:
+    """A changed `--worker-instance-type` reaches stopped machines too."""
+
+    def of(*types: str) -> Ec2Fleet:
+        return Ec2Fleet(resources.model_copy(update={"instance_types": types}))
+
+    of("c7i.large").launch(1, token())
+    assert [m.outdated for m in of("m7i.large", "c7i.large").describe()] == [False]
+    assert [m.outdated for m in of("m7i.large").describe()] == [True]
 
 
 def test_failed_image_lookup_changes_nothing(

@@ -72,13 +72,23 @@ class ResolvedTemplate:
         found = {key: self._value(value) for key, value in node.items()}
         return {key: value for key, value in found.items() if value is not ABSENT}
 
-    def _intrinsic(self, name: str, argument: Any) -> Any:
+    def _intrinsic(self, name: str, argument: Any) -> Any:  # noqa: C901
         if name == "Ref":
             return self._values.get(argument, f"<{argument}>")
         if name == "Fn::GetAtt":
             return f"<{'.'.join(argument)}>"
         if name == "Fn::Sub":
-            return re.sub(r"\$\{([^}]+)\}", lambda m: str(self._intrinsic_name(m[1])), argument)
+            text, more = argument if isinstance(argument, list) else (argument, {})
+            local = {key: self._value(value) for key, value in more.items()}
+            return re.sub(
+                r"\$\{([^}]+)\}",
+                lambda m: str(local.get(m[1], self._intrinsic_name(m[1]))),
+                text,
+            )
+        if name == "Fn::Join":
+            return argument[0].join(self._items(argument[1]))
+        if name == "Fn::Select":
+            return self._items(argument[1])[int(argument[0])]
         if name == "Fn::If":
             condition, yes, no = argument
             return self._value(yes if self._holds(condition) else no)
@@ -92,6 +102,11 @@ class ResolvedTemplate:
         if name == "Condition":
             return self._holds(argument)
         raise ValueError(f"{name} is not known here")
+
+    def _items(self, node: Any) -> list[str]:
+        """A list, or what a parameter of comma-delimited values holds."""
+        found = self._value(node)
+        return found if isinstance(found, list) else str(found).split(",")
 
     def _intrinsic_name(self, name: str) -> Any:
         return self._values.get(name, f"<{name}>")

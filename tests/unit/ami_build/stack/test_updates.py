@@ -20,7 +20,8 @@ DEPLOYED = {
 CHANGED = {
     "VpcId": "vpc-2", "ImageId": "ami-2", "WebCidr": "198.51.100.0/24",
     "AlarmEmail": "b@example.com", "MonthlyBudget": "7", "WebInstanceType": "t3.medium",
-    "WorkerInstanceType": "c7i.xlarge", "MaxInstances": "3", "ScalingProfile": "one-per-backlog",
+    "WorkerInstanceType": "c7i.xlarge,m7i.xlarge", "Subnets": "subnet-1,subnet-2",
+    "MaxInstances": "3", "ScalingProfile": "one-per-backlog",
     "VisibilityTimeout": "60", "RootVolumeGib": "20", "Settings": "FACEREC_SLO=30",
     "RetentionDays": "30",
 }  # fmt: skip
@@ -33,7 +34,7 @@ NAMES = (
     "/properties/Budget/BudgetName",
 )  # fmt: skip
 NO_OUTAGE = ("AlarmEmail", "MonthlyBudget", "MaxInstances", "ScalingProfile", "VisibilityTimeout",
-             "Settings", "WorkerInstanceType", "WebCidr", "RetentionDays")  # fmt: skip
+             "Settings", "WorkerInstanceType", "Subnets", "WebCidr", "RetentionDays")  # fmt: skip
 """Parameters that must not touch web-instance."""
 
 
