@@ -35,8 +35,9 @@ lint: $(VENV)-lint/.lint ## containers, shell scripts, CloudFormation
 		--framework cloudformation $(addprefix --file ,$(TEMPLATES)))
 
 test-localstack: $(VENV)/.dev ## the SQS layer and the stack on a real LocalStack, no Docker
-	@$(BIN)/python -m local.emulators.localstack $(BIN)/pytest -m "not soak" \
-		celery_sqs/tests/integration tests/integration/ami_build
+	@$(BIN)/python -m local.emulators.localstack sh -c '\
+		$(BIN)/pytest -n 3 -m "not soak and not install" -k "not dynamodb" celery_sqs/tests/integration; \
+		first=$$?; $(BIN)/pytest -m "not soak" tests/integration/ami_build && exit $$first'
 
 celery-suite: $(VENV)-celery-suite/.installed ## Celery's and kombu's own tests, on Redis and on SQS (needs redis-server)
 	@cd celery_sqs/tests && $(abspath $(VENV)-celery-suite)/bin/python -m celery_suite \
@@ -55,7 +56,8 @@ COMPAT_TESTS := celery_sqs/tests/compat
 test-install: $(VENV)/.dev ## the wheel of celery_sqs in an empty environment runs its guide's smallest application
 	@$(BIN)/pytest -m install celery_sqs/tests
 
-test-aws-like: $(VENV)/.dev models ## AWS as documented: names, updates, roles, the bare image's Python
+test-aws-like: $(VENV)/.dev models ## AWS as documented: the whole life of a system, names, updates, roles
+	@$(BIN)/pytest -m soak tests/aws_like
 	@$(BIN)/pytest -n 2 tests/unit/ami_build tests/unit/storage tests/unit/test_machine_settings.py \
 		tests/integration/ami_build tests/integration/bake
 
@@ -136,6 +138,11 @@ pins: $(VENV)/.dev ## pin requirements/*.in again
 			--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 			--output-file requirements/$$role.txt requirements/$$role.in || exit 1; \
 	done
+	@$(BIN)/python requirements/hashes.py
+
+.PHONY: hashes
+hashes: $(VENV)/.dev ## the hashes of what the machine image installs (make pins does it too)
+	@$(BIN)/python requirements/hashes.py
 
 # Tools of an environment that is thrown away: nothing of ours depends on them.
 TOOLS = t=$$(mktemp -d) && trap 'rm -rf $$t' EXIT && $(PYTHON) -m venv $$t \

@@ -25,9 +25,10 @@ FLEET = 15
 """Stopped machines that are kept, at most: their disks cost, they do not."""
 
 REST_CALLS = {
-    "s3.PutObject": 4_320, "sqs.GetQueueAttributes": 4_320, "sqs.ReceiveMessage": 4_320 + 2_880,
+    "cloudwatch.PutMetricData": 1_440, "s3.PutObject": 4_320, "sqs.GetQueueAttributes": 4_320, "sqs.ReceiveMessage": 4_320 + 2_880,
 }  # fmt: skip
-"""A day: web and controller as measured at rest, and Flower's polls of its own queue."""
+"""A day: web and controller as measured at rest, Flower's polls of its own queue, a metric a
+minute."""
 PHOTO_CALLS = {
     "s3.PutObject": 3, "s3.GetObject": 1, "sqs.SendMessage": 4.22, "sns.PublishBatch": 4,
 }  # fmt: skip
@@ -50,6 +51,9 @@ LOADS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 """Photos a day of the table of docs/explanation/scale.md."""
 WEB_BASELINE, WEB_VCPUS = 0.20, 2
 """Share of a vCPU that a t3.small may use for ever without paying for credits."""
+BALANCED_WEB, WEB_PHOTOS = "c7i.large", 50.0
+"""Type of web machines behind a load balancer, and photos a second that one takes, with room for
+the day's peak: two processors receive 100 to 200."""
 USED = 0.7
 """Of a machine, at most, by the controller's law."""
 
@@ -83,7 +87,8 @@ def at_rest() -> Iterator[Cost]:
         f"{FLEET} × {DISK_GIB} GiB × ${prices.DISK_GIB_MONTH}",
         FLEET * DISK_GIB * prices.DISK_GIB_MONTH,
     )  # fmt: skip
-    yield Cost("3 alarms", f"3 × ${prices.ALARM_MONTH:.2f}", 3 * prices.ALARM_MONTH)
+    yield Cost("4 alarms", f"4 × ${prices.ALARM_MONTH:.2f}", 4 * prices.ALARM_MONTH)
+    yield Cost("a metric", f"1 × ${prices.METRIC_MONTH:.2f}", prices.METRIC_MONTH)
     calls = sum(REST_CALLS.values())
     yield Cost(
         "calls at rest", f"{calls:,} a day × {DAYS}, by kind",
@@ -134,6 +139,22 @@ def of_bursts() -> Iterator[Cost]:
     )
 
 
+def balanced(a_day: int) -> float:
+    """Dollars a month of several web machines and their load balancer; none while one is enough."""
+    a_second = a_day / 86_400
+    count = web_machines(a_second)
+    if count == 1:
+        return 0.0
+    hourly = HOURLY[BALANCED_WEB] + prices.PUBLIC_ADDRESS_HOUR
+    gigabytes = a_second * PHOTO_BYTES * 3600 / 1e9
+    balancer = prices.BALANCER_HOUR + gigabytes * prices.CAPACITY_UNIT_HOUR
+    return HOURS * (count * hourly + balancer)
+
+
+def web_machines(photos_a_second: float) -> int:
+    return max(1, math.ceil(photos_a_second / WEB_PHOTOS))
+
+
 def machines_for(photos_a_second: float) -> int:
     """Machines that run when photos come evenly: the controller's law without a backlog."""
     return math.ceil(photos_a_second * SECONDS_A_PHOTO / (PROCESSES * USED))
@@ -157,15 +178,17 @@ def credits_at_most() -> float:
 def load_table() -> str:
     """Load against the price of a month, Rekognition's beside it, in Markdown."""
     lines = [
-        "| photos a day | workers | $ a month | $ for 1,000 photos | Rekognition, $ a month |",
-        "|---:|---:|---:|---:|---:|",
+        "| photos a day | workers | web machines | $ a month | $ for 1,000 photos | "
+        "Rekognition, $ a month |",
+        "|---:|---:|---:|---:|---:|---:|",
     ]
     rest = sum(cost.dollars for cost in at_rest())
     for a_day in LOADS:
-        month = rest + sum(cost.dollars for cost in of_photos(a_day))
+        month = rest + sum(cost.dollars for cost in of_photos(a_day)) + balanced(a_day)
         photos = a_day * DAYS
         lines.append(
-            f"| {a_day:,} | {machines_for(a_day / 86_400):,} | {month:,.0f} | "
+            f"| {a_day:,} | {machines_for(a_day / 86_400):,} | {web_machines(a_day / 86_400)} | "
+            f"{month:,.0f} | "
             f"{1000 * month / photos:.3f} | {prices.rekognition(photos):,.0f} |"
         )
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 DATE = "us-east-1, March 2026"
 DOLLARS_PER_MILLION = {
     "sqs": 0.40, "sns": 0.50, "s3.read": 0.40, "s3.write": 5.00,
-    "dynamodb.read": 0.125, "dynamodb.write": 0.625,
+    "dynamodb.read": 0.125, "dynamodb.write": 0.625, "cloudwatch": 10.00,
 }  # fmt: skip
 """DynamoDB on demand: of a unit, 4 KiB read consistently or 1 KiB written.
 
@@ -24,6 +24,10 @@ PUBLIC_ADDRESS_HOUR = 0.005
 """Of every public IPv4 address, used or not: https://aws.amazon.com/vpc/pricing/"""
 ALARM_MONTH = 0.10
 """https://aws.amazon.com/cloudwatch/pricing/"""
+METRIC_MONTH = 0.30
+BALANCER_HOUR, CAPACITY_UNIT_HOUR = 0.0225, 0.008
+"""An Application Load Balancer, and each of its capacity units (a GB an hour, for photos):
+https://aws.amazon.com/elasticloadbalancing/pricing/"""
 LOG_GB = 0.50
 """Taken in by CloudWatch Logs; a month's keeping, compressed, is a few cents more."""
 STORED_GIB_MONTH = 0.023

@@ -33,7 +33,8 @@ from facerec_tasks.settings import Settings, get_settings
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import InputLogEventTypeDef
 
-UNITS = ("machine", "settings", "worker", "warm", "web", "controller", "flower", "journal")
+UNITS = ("machine", "settings", "worker", "warm", "web", "controller", "flower", "journal",
+         "probe")  # fmt: skip
 """By name and not ``facerec-*``: journalctl compares a pattern with what it finds when it starts,
 and a unit that has said nothing until then would never be heard."""
 

@@ -50,7 +50,7 @@ ROLES_OF = {
 OF_THE_MACHINE = frozenset(
     f"FACEREC_{name}"
     for name in ("ID", "HOST", "MACHINE", "STATE_DIR", "MODELS_DIR", "LAUNCH_TEMPLATE",
-                 "LOG_GROUP", "SETTINGS_PARAMETER", "FLOWER_PORT", "METRICS_PORT")
+                 "LOG_GROUP", "SETTINGS_PARAMETER", "WEB_PEERS", "FLOWER_PORT", "METRICS_PORT")
 )  # fmt: skip
 """Written by the stack or the image; a setting cannot change them."""
 _WORD = re.compile(r"(FACEREC_[A-Z0-9_]+)=([A-Za-z0-9_.,:/@%+-]*)")
@@ -103,13 +103,34 @@ def fetch(settings: Settings) -> str:
     return str(found["Parameter"].get("Value", ""))
 
 
+def web_urls(settings: Settings) -> str:
+    """Operators' ports of all web machines, comma-separated, for the controller to ask."""
+    filters = [
+        {"Name": "tag:Name", "Values": ["web-instance"]},
+        {"Name": "tag:facerec:id", "Values": [settings.id]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
+    with translated():
+        pages = client(settings, "ec2").get_paginator("describe_instances")
+        addresses = sorted(
+            instance["PrivateIpAddress"]
+            for page in pages.paginate(Filters=filters)  # type: ignore[arg-type]
+            for reservation in page["Reservations"]
+            for instance in reservation["Instances"]
+        )
+    return ",".join(f"http://{address}:{settings.admin_address[1]}" for address in addresses)
+
+
 def main() -> None:
     configure("settings")
     settings = get_settings()
     if not settings.settings_parameter:
         return
     try:
-        changed = write(Path(sys.argv[1]), parse(fetch(settings)))
+        found = parse(fetch(settings))
+        if settings.web_peers and "FACEREC_WEB_URLS" not in found:
+            found["FACEREC_WEB_URLS"] = web_urls(settings)
+        changed = write(Path(sys.argv[1]), found)
     except (FacerecError, ClientError, BotoCoreError) as error:
         sys.exit(f"the settings stay as they are: {error}")
     if changed:

@@ -176,6 +176,8 @@ class Settings(BaseSettings):
     web_urls: Annotated[tuple[str, ...], NoDecode] = ()
     """Admin addresses whose ``/internal/in-flight`` is summed, comma-separated; default: this
     machine's."""
+    web_peers: bool = False
+    """Take the web tiers from EC2: every running ``web-instance`` of this id."""
     slo: Seconds = 60.0
     """Latency objective of the ``slo`` profile, in seconds."""
     boot: Seconds = 36.6

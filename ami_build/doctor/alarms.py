@@ -38,7 +38,9 @@ def _listeners(context: DeploymentContext) -> Finding:
 
 def check_alarms(context: DeploymentContext) -> Iterator[Finding]:
     names = [f"{context.id}-dead-letters", f"{context.id}-waiting"]
-    names += [f"{context.id}-web-instance"] if context.image else []
+    if context.image:
+        balanced = context.balanced
+        names += [f"{context.id}-web-tier"] + ([] if balanced else [f"{context.id}-web-instance"])
     cloudwatch = client(context.settings, "cloudwatch")
     alarms = cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]
     found = {alarm["AlarmName"]: alarm for alarm in alarms}

@@ -34,6 +34,12 @@ class DeploymentContext:
         """Id of the image the stack was given; empty for none."""
         return self.state.parameters.get("ImageId", "")
 
+    @property
+    def balanced(self) -> bool:
+        """Whether the web machines stand behind a load balancer."""
+        given = self.state.parameters
+        return given.get("WebInstances", "1") != "1" or bool(given.get("Certificate"))
+
     def log_group(self, tier: str) -> str:
         """Name of the log group of ``app-tier`` or ``web-tier``."""
         return f"/{self.id}/{tier}"

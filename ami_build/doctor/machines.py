@@ -82,10 +82,11 @@ def _is_awss(context: DeploymentContext, key: str) -> bool:
 
 def _callers(context: DeploymentContext) -> Finding:
     cidr = context.state.parameters.get("WebCidr", "")
+    safe = not cidr.endswith("/0") or context.state.parameters.get("Certificate")
     return judge(
-        "callers of the web tier", not cidr.endswith("/0"),
+        "callers of the web tier", safe,
         "anybody may reach port 8000, and there is no TLS: keys and photos travel in clear",
-        f"{DEPLOY} --allow YOUR.ADDRESS/32, or TLS before it: docs/how-to/operations.md",
+        f"{DEPLOY} --allow YOUR.ADDRESS/32, or --certificate ARN",
         level="advice",
     )  # fmt: skip
 
@@ -116,6 +117,10 @@ def _template(context: DeploymentContext) -> Iterator[Finding]:
 
 def _web(context: DeploymentContext) -> Iterator[Finding]:
     resources = Stack(context.settings).resources()
+    if "WebFleet" in resources:
+        yield _targets(context, resources["WebTargets"].physical)
+        yield _health(context.state.outputs["Url"])
+        return
     instance, address = resources.get("WebInstance"), resources.get("WebAddress")
     state = _state(context, instance.physical) if instance else "gone"
     yield judge(
@@ -127,6 +132,20 @@ def _web(context: DeploymentContext) -> Iterator[Finding]:
         yield Finding("web-instance: fixed address", "fault", "has none", DEPLOY)
     elif state == "running":
         yield _health(f"http://{address.physical}:8000")
+
+
+def _targets(context: DeploymentContext, group: str) -> Finding:
+    """Web machines that the load balancer sends photos to."""
+    described = client(context.settings, "elbv2").describe_target_health(TargetGroupArn=group)
+    states = [one["TargetHealth"]["State"] for one in described["TargetHealthDescriptions"]]
+    healthy, wanted = (
+        states.count("healthy"),
+        int(context.state.parameters.get("WebInstances", "1")),
+    )
+    return judge(
+        "web machines", healthy >= wanted, f"{healthy} of {wanted} are healthy",
+        "the load balancer replaces those that do not answer; if not: facerec aws logs",
+    )  # fmt: skip
 
 
 def _state(context: DeploymentContext, instance: str) -> str:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import Finding, judge
+from facerec_tasks.web_probe import NAMESPACE
 
 ROLES = {
     "web": "web-instance",
@@ -227,6 +228,11 @@ def _journal(p: DeploymentContext, process: str, tier: str) -> Iterator[Need]:
     if tier == "web-tier":
         stack = p.arn("cloudformation", f"stack/facerec-{p.id}/id")
         yield Need(process, "signal readiness", ("cloudformation:SignalResource",), stack)
+        yield Need(process, "find the other web machines", ("ec2:DescribeInstances",), "*")
+        yield Need(
+            process, "tell whether the web tier is ready", ("cloudwatch:PutMetricData",), "*",
+            {"cloudwatch:namespace": NAMESPACE},
+        )  # fmt: skip
 
 
 def _pidbox(p: DeploymentContext) -> str:

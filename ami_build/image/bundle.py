@@ -64,12 +64,27 @@ def pack(root: Path = ROOT, weights: Path | None = None) -> bytes:
         contents = {wheel.name: wheel for wheel in sorted(wheels.iterdir())}
         contents |= {part: source / FOLDER / part for part in PARTS}
         contents["README.md"] = source / README
-        contents |= {
-            f"requirements/{role}.txt": source / "requirements" / f"{role}.txt" for role in ROLES
-        }
+        pins = source / "requirements"
+        hashes = dict(line.split() for line in (pins / "hashes.txt").read_text().splitlines())
+        for role in ROLES:
+            path = pins / f"{role}.txt"
+            path.write_text(with_hashes(path.read_text(), hashes))
+            contents[f"requirements/{role}.txt"] = path
         if weights:
             contents[WEIGHTS] = weights
         return _archive(contents)
+
+
+def with_hashes(pins: str, hashes: Mapping[str, str]) -> str:
+    """Pins with the digest of the file that the image installs, for pip's --require-hashes.
+
+    Raises :class:`ConfigurationError` naming the pins without one.
+    """
+    found = [line.split()[0] for line in pins.splitlines() if re.match(r"[\w.-]+==", line)]
+    missing = [pin for pin in found if pin not in hashes]
+    if missing:
+        raise ConfigurationError(f"no hash of {', '.join(missing)}: make hashes")
+    return "".join(f"{pin} {hashes[pin]}\n" for pin in found)
 
 
 def _archive(contents: Mapping[str, Path]) -> bytes:

@@ -61,7 +61,8 @@ venv() {
   for each in "$@"; do pins+=(-r "$bundle/requirements/$each.txt"); done
   rm -rf "$folder"
   python3 -m venv --without-pip "$folder"
-  "$scratch/pip/bin/pip" --python "$folder" install -q --no-deps --no-compile --only-binary :all: "${pins[@]}"
+  "$scratch/pip/bin/pip" --python "$folder" install -q --no-deps --no-compile --only-binary :all: \
+    --require-hashes "${pins[@]}"
   "$scratch/pip/bin/pip" --python "$folder" install -q --no-deps --no-compile "${wheels[@]}"
 }
 
@@ -82,7 +83,7 @@ networks() {
   venv "$scratch/convert" worker convert
   # Wheels that are read, never run; some only exist as source archives without any code to build.
   "$scratch/pip/bin/pip" --python "$scratch/convert" install -q --no-deps --no-compile \
-    -r "$bundle/requirements/data.txt"
+    --require-hashes -r "$bundle/requirements/data.txt"
   PYTHONPATH='' "$scratch/convert/bin/python" -m facerec_tasks.recognition.conversion.convert --out "$root/models" >&2
   if [ -e "$bundle/facenet.pt" ]; then
     "$scratch/convert/bin/python" -m facerec_tasks.recognition.conversion.convert --out "$root/models" \
@@ -120,7 +121,7 @@ health() {
   [ -n "$portrait" ] || fail "the sample portrait is not in the wheels"
   OMP_NUM_THREADS=1 FACEREC_MODELS_DIR=$root/models "$root/worker/bin/python" "$root/bin/health.py" \
     "$portrait" --models "$root/models" --files "$root/warm.list" >"$scratch/health.json"
-  for role in worker:facerec_tasks.log_shipper worker:facerec_tasks.machine_settings web:webapp.__main__ controller:autoscale.controller flower:flower.app; do
+  for role in worker:facerec_tasks.log_shipper worker:facerec_tasks.machine_settings web:facerec_tasks.web_probe web:webapp.__main__ controller:autoscale.controller flower:flower.app; do
     "$root/${role%%:*}/bin/python" -c "import ${role##*:}" >&2 || fail "${role%%:*} cannot be imported"
   done
   if "$root/worker/bin/python" -c 'import torch' 2>/dev/null; then fail "torch is in the image"; fi
@@ -137,7 +138,7 @@ def score(unit):
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if "exposure level" in line.lower()]
     return float(lines[0].split(":")[1].split()[0]) if lines else None
-units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "journal", "machine", "settings", "warm")]
+units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "journal", "machine", "settings", "probe", "warm")]
 print(json.dumps({
     "wheel": pathlib.Path(wheel).name,
     "health": json.loads(pathlib.Path(health).read_text()),

@@ -31,6 +31,17 @@ PARAMETERS = frozenset(
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """States of the stack itself at the beginning of an operation."""
 
+MAX_TEMPLATE = 51_200
+"""Bytes of a template that needs no bucket to lie in:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+
+
+def template_body() -> str:
+    """The template without its comments, which CloudFormation would count."""
+    lines = TEMPLATE.read_text().splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("# ")) + "\n"
+
+
 Progress = Callable[[str], None]
 
 
@@ -63,6 +74,7 @@ class StackState:
     status: str
     reason: str
     parameters: Mapping[str, str]
+    outputs: Mapping[str, str]
 
     @property
     def changing(self) -> bool:
@@ -99,6 +111,9 @@ class Stack:
             parameters={
                 one["ParameterKey"]: one.get("ParameterValue", "")
                 for one in found.get("Parameters", ())
+            },
+            outputs={
+                one["OutputKey"]: one.get("OutputValue", "") for one in found.get("Outputs", ())
             },
         )
 

@@ -21,7 +21,7 @@ from ami_build.errors import (
 )
 from ami_build.image.registry import ID_TAG, Images
 from ami_build.stack.bucket_owner import bucket_owner
-from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE, Progress, Stack, StackState
+from ami_build.stack.cloudformation import PARAMETERS, Progress, Stack, StackState, template_body
 from ami_build.stack.plan import ChangeSet, changes
 from facerec_tasks import machine_settings
 from facerec_tasks.aws import client, translated
@@ -55,6 +55,10 @@ class DeployOptions:
     budget: int | None = None
     """Dollars a month."""
     web_instance_type: str | None = None
+    web_instances: int | None = None
+    """More than one, or a certificate: behind a load balancer."""
+    certificate: str | None = None
+    """ARN of ACM's; empty for no TLS."""
     worker_instance_type: str | None = None
     """Several, comma-separated, best first."""
     subnets: str | None = None
@@ -72,6 +76,8 @@ _PARAMETERS = {
     "email": "AlarmEmail",
     "budget": "MonthlyBudget",
     "web_instance_type": "WebInstanceType",
+    "web_instances": "WebInstances",
+    "certificate": "Certificate",
     "worker_instance_type": "WorkerInstanceType",
     "subnets": "Subnets",
     "max_instances": "MaxInstances",
@@ -120,7 +126,7 @@ class Deployment:
                 StackName=self.stack.name,
                 ChangeSetName=name,
                 ChangeSetType="UPDATE" if before else "CREATE",
-                TemplateBody=TEMPLATE.read_text(),
+                TemplateBody=template_body(),
                 Parameters=parameters,  # type: ignore[arg-type]
                 Capabilities=["CAPABILITY_NAMED_IAM"],
                 Tags=[{"Key": ID_TAG, "Value": self._settings.id}],
@@ -180,7 +186,7 @@ class Deployment:
         wanted = {
             **({k: v for k, v in before.parameters.items() if k in PARAMETERS} if before else {}),
             "Id": self._settings.id,
-            "VpcId": self._vpc(),
+            **self._vpc(),
             "VisibilityTimeout": str(self._settings.visibility_timeout),
         }
         image = options.image or published_image(self._settings)
@@ -196,14 +202,14 @@ class Deployment:
             wanted["Settings"] = _merged(wanted.get("Settings", ""), options.settings)
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
 
-    def _vpc(self) -> str:
+    def _vpc(self) -> dict[str, str]:
         with translated():
             found = self._ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])
         if not found["Vpcs"]:
             raise NoDefaultVpc(
                 f"{self._settings.region} has no default VPC: aws ec2 create-default-vpc"
             )
-        return found["Vpcs"][0]["VpcId"]
+        return {"VpcId": found["Vpcs"][0]["VpcId"], "VpcCidr": found["Vpcs"][0]["CidrBlock"]}
 
     @property
     def _ec2(self) -> "EC2Client":
@@ -260,18 +266,18 @@ class Deployment:
         Raises :class:`StackFailed`, :class:`TookTooLong`.
         """
         if plan.change_set:
-            if plan.adds("WebInstance"):
+            if plan.adds("WebInstance") or plan.adds("WebFleet"):
                 self._await_versioning(versioning_delay)
             with translated():
                 self.stack.client.execute_change_set(ChangeSetName=plan.change_set)
             self._finish()
         self._use_newest_template()
         self._publish()
-        address = self.stack.resources().get("WebAddress")
+        state = self.stack.get()
         return Deployed(
             stack=self.stack.name,
-            url=f"http://{address.physical}:8000" if address else None,
-            image=self.stack.get().parameters.get("ImageId") or None,
+            url=state.outputs.get("Url"),
+            image=state.parameters.get("ImageId") or None,
             changed=len(plan.changes),
         )
 

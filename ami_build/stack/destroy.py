@@ -237,7 +237,14 @@ class Destroyer:
     def _end_web_instance(self) -> None:
         """Before its fleet: its controller would launch what we terminate."""
         if self._stack.find() is not None:
-            web = self._stack.resources().get("WebInstance")
+            resources = self._stack.resources()
+            if fleet := resources.get("WebFleet"):
+                with translated():
+                    client(self._settings, "autoscaling").update_auto_scaling_group(
+                        AutoScalingGroupName=fleet.physical,
+                        MinSize=0, MaxSize=0, DesiredCapacity=0,
+                    )  # fmt: skip
+            web = resources.get("WebInstance")
             self._terminate([web.physical] if web else [])
 
     def _remove_stack(self, stack: Stack) -> None:

@@ -59,6 +59,14 @@ def _where(settings: Settings) -> str:
 )
 @click.option("--web-instance-type", metavar="TYPE", help="EC2 type of web-instance.")
 @click.option(
+    "--web-instances",
+    type=click.IntRange(1, 20),
+    help="Web machines; more than one stand behind a load balancer.",
+)
+@click.option(
+    "--certificate", metavar="ARN", help="ACM's, for TLS by a load balancer; '' for no TLS."
+)
+@click.option(
     "--worker-instance-type", metavar="TYPE,…",
     help="EC2 types of workers, best first: the next where EC2 has no capacity for one.",
 )  # fmt: skip
@@ -95,7 +103,8 @@ def deploy(
     Options that are not given keep their value. Without an image (`facerec aws bake`) nothing runs.
     Changed settings reach running machines within two minutes. May be interrupted and run again.
     """
-    if str(wishes.get("callers") or "").endswith("/0") and not yes:
+    open_to_all = str(wishes.get("callers") or "").endswith("/0")
+    if open_to_all and not wishes.get("certificate") and not yes:
         click.confirm(OPEN_TO_ALL, abort=True, err=True)
     with friendly_errors(ClientError):
         deployment = Deployment(get_settings(), _say)

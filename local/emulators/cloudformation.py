@@ -18,6 +18,9 @@ from botocore.session import Session
 from moto.cloudformation import parsing
 from moto.cloudformation.models import Change, ChangeSet, Stack
 from moto.cloudformation.parsing import ResourceMap
+from moto.elbv2.models import FakeTargetGroup as TargetGroup
+
+from local.emulators.ec2_consistency import OWN_KEY
 
 _update = ResourceMap.update
 _delete = ResourceMap.delete
@@ -33,7 +36,7 @@ def _client(service: str, region: str) -> Any:
         service,
         region_name=region,
         endpoint_url=_endpoint,
-        aws_access_key_id="embedded",
+        aws_access_key_id=OWN_KEY,
         aws_secret_access_key="embedded",  # noqa: S106
     )
 
@@ -188,7 +191,10 @@ def _changed(
 
 
 def _in_force(resources: ResourceMap) -> dict[str, str]:
-    return {key: str(value) for key, value in resources.resolved_parameters.items()}
+    return {
+        key: ",".join(value) if isinstance(value, list) else str(value)
+        for key, value in resources.resolved_parameters.items()
+    }
 
 
 def _apply(
@@ -267,6 +273,38 @@ def _has_parameters(stack: Stack, others: dict[str, Any]) -> bool:
     return _in_force(stack.resource_map).items() >= others.items()
 
 
+_carry_out = ChangeSet.apply
+
+
+def _carry_out_with_outputs(change_set: ChangeSet) -> None:
+    """moto keeps the outputs of the template before."""
+    _carry_out(change_set)
+    stack = change_set.stack
+    stack.output_map = parsing.OutputMap(
+        stack.resource_map, change_set.template_dict, stack.stack_id
+    )
+
+
+def _register(group: TargetGroup, targets: list[dict[str, Any]]) -> None:
+    """A group of machines registers them when they run, which moto does not wait for."""
+    for target in targets:
+        group.targets[target["Id"]] = {"Id": target["Id"], "Port": target.get("Port", group.port)}
+        group.deregistered_targets.pop(target["Id"], None)
+
+
+_outputs = Stack.outputs.fget
+
+
+def _outputs_when_made(stack: Stack) -> Any:
+    return None if stack.status == "REVIEW_IN_PROGRESS" else _outputs(stack)
+
+
+def _parameter_list(stack: Stack) -> list[dict[str, str]]:
+    """Lists joined, as CloudFormation describes them."""
+    found = _in_force(stack.resource_map)
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in found.items()]
+
+
 def install(endpoint: str) -> None:
     """Puts all of this in the place of moto's own; ``endpoint`` is this emulator's address."""
     global _endpoint
@@ -276,5 +314,9 @@ def install(endpoint: str) -> None:
     ResourceMap.update = _apply
     ResourceMap.delete = _delete_all
     ChangeSet.diff = _diff
+    TargetGroup.register = _register
+    ChangeSet.apply = _carry_out_with_outputs
     Stack.has_parameters = _has_parameters
+    Stack.outputs = property(_outputs_when_made)
+    Stack.parameter_list = property(_parameter_list)
     parsing.parse_and_update_resource = _updated

@@ -20,7 +20,9 @@ from moto.ec2.models import instances as models
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 
+from local.emulators import ec2_consistency
 from local.emulators import ec2_refusals as refusals
+from local.emulators.ec2_consistency import described_at
 
 CODES = {
     "pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64,
@@ -45,6 +47,7 @@ class Transition:
     then: str
     due: float
     """``time.monotonic()`` at which it is over."""
+    began: float = 0.0
 
 
 def state_at(transition: Transition, now: float) -> str:
@@ -61,7 +64,8 @@ class Instance(models.Instance):
     """An instance whose state is a question of time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._last: Transition | None = None
+        self.made_at = time.monotonic()
+        self._turns: tuple[Transition, ...] = ()
         self._due_first_run = time.monotonic() + _durations.pending
         super().__init__(*args, **kwargs)
         self._turn("pending", "running", _durations.pending)
@@ -69,7 +73,9 @@ class Instance(models.Instance):
     @property
     def _state(self) -> models.InstanceState:
         # Before the constructor is through, moto itself sets and reads a state.
-        name = state_at(self._last, time.monotonic()) if self._last else "pending"
+        when = described_at()
+        last = next((turn for turn in reversed(self._turns) if turn.began <= when), None)
+        name = state_at(last, when) if last else "pending"
         return models.InstanceState(name, CODES[name])
 
     @_state.setter
@@ -103,7 +109,8 @@ class Instance(models.Instance):
         return previous
 
     def _turn(self, now: str, then: str, seconds: float) -> None:
-        self._last = Transition(now, then, time.monotonic() + seconds)
+        began = time.monotonic()
+        self._turns = (*self._turns[-9:], Transition(now, then, began + seconds, began))
 
 
 class IncorrectInstanceState(EC2ClientError):
@@ -175,6 +182,11 @@ def _run_once(
                     "IdempotentParameterMismatch",
                     "The client token was used before with other parameters.",
                 )
+            if all(instance.state == "terminated" for instance in reservation.instances):
+                raise EC2ClientError(
+                    "IdempotentInstanceTerminated",
+                    "What was launched with this client token has been terminated.",
+                )
             return reservation
         launched = _run(backend, image_id, count, user_data, groups, **kwargs)
         _launches[key] = (asked, launched)
@@ -245,8 +257,11 @@ def _answer_default_key(response: Any) -> ActionResult:
     return ActionResult({"KmsKeyId": key or "alias/aws/ebs"})
 
 
-def install(*, pending: float, stopping: float) -> None:
-    """Puts all of this in the place of moto's own; ``pending`` and ``stopping`` in seconds."""
+def install(*, pending: float, stopping: float, lag: float = 0.0) -> None:
+    """Puts all of this in the place of moto's own; ``pending``, ``stopping``, ``lag`` in seconds.
+
+    ``lag``: until what was changed is seen; see :mod:`local.emulators.ec2_consistency`.
+    """
     global _durations
     _durations = Durations(pending, stopping)
     settings.ENABLE_AMI_VALIDATION = True
@@ -261,3 +276,5 @@ def install(*, pending: float, stopping: float) -> None:
     InstanceResponse.stop_instances = _answer_stop
     InstanceResponse.terminate_instances = _answer_terminate
     EC2Response.get_ebs_default_kms_key_id = _answer_default_key
+    if lag:
+        ec2_consistency.install(lag)

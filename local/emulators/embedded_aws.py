@@ -66,7 +66,12 @@ def check_region(region: str) -> None:
 
 
 def command(
-    port: int, *, pending: float, stopping: float, folder: Path | None = None
+    port: int,
+    *,
+    pending: float,
+    stopping: float,
+    folder: Path | None = None,
+    lag: float = 0.0,
 ) -> tuple[str, ...]:
     """The command line of an embedded AWS; ``port`` 0 takes any that is free.
 
@@ -75,18 +80,23 @@ def command(
     return (
         sys.executable, "-m", "local.emulators.embedded_aws",
         "--port", str(port), "--pending", str(pending), "--stopping", str(stopping),
+        "--lag", str(lag),
         *(("--folder", str(folder)) if folder else ()),
     )  # fmt: skip
 
 
 @contextmanager
-def embedded_aws(port: int = 0, *, pending: float = 2.0, stopping: float = 1.0) -> Iterator[str]:
+def embedded_aws(
+    port: int = 0, *, pending: float = 2.0, stopping: float = 1.0, lag: float = 0.0
+) -> Iterator[str]:
     """Runs one as a child process and gives its endpoint URL; it ends with the block or with us.
 
-    ``pending`` and ``stopping`` are the seconds its EC2 instances stay in these states. Raises
-    :class:`ConfigurationError` when it does not start.
+    ``pending`` and ``stopping`` are the seconds its EC2 instances stay in these states, ``lag``
+    those until a change of EC2's is seen. Raises :class:`ConfigurationError` when it does not
+    start.
     """
-    child = Child(command(port, pending=pending, stopping=stopping), stdout=subprocess.PIPE)
+    started = command(port, pending=pending, stopping=stopping, lag=lag)
+    child = Child(started, stdout=subprocess.PIPE)
     try:
         address = child.first_line(START_TIMEOUT)
         if not address:
@@ -96,7 +106,14 @@ def embedded_aws(port: int = 0, *, pending: float = 2.0, stopping: float = 1.0) 
         child.kill()  # nothing in it outlives it
 
 
-def serve(port: int, *, pending: float, stopping: float, folder: Path | None = None) -> None:
+def serve(
+    port: int,
+    *,
+    pending: float,
+    stopping: float,
+    folder: Path | None = None,
+    lag: float = 0.0,
+) -> None:
     """Serves until SIGTERM or SIGINT; raises :class:`OSError` when the port is taken."""
     # Imported here: the parent of an embedded AWS has no use for moto.
     from celery_sqs.testing import sqs_emulator
@@ -107,7 +124,7 @@ def serve(port: int, *, pending: float, stopping: float, folder: Path | None = N
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # hundreds, none of them ours
     sqs_emulator.install()
     s3.install(folder)
-    ec2.install(pending=pending, stopping=stopping)
+    ec2.install(pending=pending, stopping=stopping, lag=lag)
     images.install(pending=pending)
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
@@ -155,6 +172,7 @@ def main() -> None:
     parser.add_argument("--pending", type=float, default=2.0, help="seconds an instance boots")
     parser.add_argument("--stopping", type=float, default=1.0, help="seconds an instance stops")
     parser.add_argument("--folder", type=Path, help="where S3 keeps objects; default: in memory")
+    parser.add_argument("--lag", type=float, default=0.0, help="seconds until changes are seen")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
@@ -164,6 +182,7 @@ def main() -> None:
             pending=options.pending,
             stopping=options.stopping,
             folder=options.folder,
+            lag=options.lag,
         )
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{options.port}: {error.strerror}")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import CliRunner
 
@@ -13,6 +14,7 @@ from ami_build.errors import BucketNameTaken, DefaultId
 from ami_build.image.registry import Images
 from ami_build.stack.cloudformation import Stack
 from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
+from ami_build.stack.destroy import Destroyer
 from autoscale.fleet import Ec2Fleet
 from celery_sqs import queues
 from cli.commands.aws import aws
@@ -168,6 +170,7 @@ def test_alarms_reach_the_person_who_was_named(system: System) -> None:
         f"{settings.id}-dead-letters",
         f"{settings.id}-waiting",
         f"{settings.id}-web-instance",
+        f"{settings.id}-web-tier",
     }
     (topic,) = {arn for alarm in alarms["MetricAlarms"] for arn in alarm["AlarmActions"]}
     found = client(settings, "sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
@@ -194,6 +197,42 @@ def test_workers_may_be_of_several_types_in_every_zone(settings: Settings, deplo
     deploy(subnets=subnets[0]["SubnetId"])
     deploy(max_instances=3)
     assert parameter(settings)["FACEREC_SUBNETS"] == subnets[0]["SubnetId"]
+
+
+@localstack_makes_none
+def test_several_web_machines_stand_behind_a_load_balancer_with_tls(
+    settings: Settings, deploy: Deploy
+) -> None:
+    make_image(settings)
+    acm = boto3.client("acm", region_name=settings.region, endpoint_url=settings.endpoint_url)
+    certificate = acm.request_certificate(DomainName="faces.example.com")["CertificateArn"]
+    done = deploy(callers="0.0.0.0/0", web_instances=2, certificate=certificate)
+    assert str(done.url).startswith("https://")
+    resources = Stack(settings).resources()
+    assert not {"WebInstance", "WebAddress", "WebInstanceAlarm"} & {*resources}
+    elb = client(settings, "elbv2")
+    (listener,) = elb.describe_listeners(LoadBalancerArn=resources["Balancer"].physical)[
+        "Listeners"
+    ]
+    assert (listener["Port"], listener["Protocol"]) == (443, "HTTPS")
+    assert listener["Certificates"] == [{"CertificateArn": certificate}]
+    ec2 = client(settings, "ec2")
+    filters: Any = [{"Name": "tag:Name", "Values": ["web-instance"]},
+                    {"Name": "tag:facerec:id", "Values": [settings.id]}]  # fmt: skip
+    found = [
+        machine
+        for reservation in ec2.describe_instances(Filters=filters)["Reservations"]
+        for machine in reservation["Instances"]
+    ]
+    assert len(found) == 2
+    (group,) = client(settings, "autoscaling").describe_auto_scaling_groups(
+        AutoScalingGroupNames=[resources["WebFleet"].physical]
+    )["AutoScalingGroups"]
+    assert len(group["VPCZoneIdentifier"].split(",")) > 1
+    urls = machine_settings.web_urls(settings.model_copy(update={"admin_port": 9000}))
+    assert urls.split(",") == sorted(f"http://{m['PrivateIpAddress']}:9000" for m in found)
+    Destroyer(settings, lambda line: None).remove(with_photos=True)
+    assert Destroyer(settings, lambda line: None).look().empty
 
 
 @localstack_makes_none

@@ -146,6 +146,14 @@ def test_every_call_of_every_process_is_allowed_by_its_own_policy(
         )  # fmt: skip
         assert reader.wait(60)
         assert reader.exit_code == 0
+    probe = run("web-journal", "-m", "facerec_tasks.web_probe")
+    peers = run(
+        "web-journal", "-m", "facerec_tasks.machine_settings", str(tmp_path / "peers"),
+        FACEREC_SETTINGS_PARAMETER=parameter, FACEREC_WEB_PEERS="true",
+    )  # fmt: skip
+    assert probe.wait(60)
+    assert peers.wait(60)
+    assert (probe.exit_code, peers.exit_code) == (0, 0)
     eventually(lambda: answers(f"{web}/readyz"), within=60)
     use(web, flower, eventually)
     # The one-per-backlog profile stops its machines when the last answer is out.

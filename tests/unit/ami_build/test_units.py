@@ -69,7 +69,7 @@ def test_every_service_belongs_to_one_tier() -> None:
     assert sorted(wanted) == sorted([*{*wanted}, SHARED, "facerec-settings.timer"])
     services = {name for name in wanted if name.endswith(".service")}
     assert {f"facerec-{name}.service" for name in (*SERVICES, "warm")} == services
-    others = {"facerec-machine.service", "facerec-settings.service"}
+    others = {f"facerec-{name}.service" for name in ("machine", "settings", "probe")}
     assert {p.name for p in UNITS.glob("facerec-*.service")} == {*services, *others}
 
 

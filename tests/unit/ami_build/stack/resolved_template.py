@@ -95,6 +95,8 @@ class ResolvedTemplate:
         if name == "Fn::Equals":
             first, second = map(self._value, argument)
             return str(first) == str(second)
+        if name in ("Fn::Or", "Fn::And"):
+            return (any if name == "Fn::Or" else all)(map(self._value, argument))
         if name == "Fn::Not":
             return not self._value(argument[0])
         if name == "Fn::Base64":

@@ -2,7 +2,7 @@
 
 import re
 
-from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE
+from ami_build.stack.cloudformation import MAX_TEMPLATE, PARAMETERS, TEMPLATE, template_body
 from ami_build.stack.plan import PHRASES, ChangeSet, changes
 
 
@@ -19,7 +19,8 @@ def test_every_resource_of_the_template_has_words() -> None:
 
 
 def test_cloudformation_takes_the_template_without_a_bucket_to_lay_it_in() -> None:
-    assert len(TEMPLATE.read_bytes()) < 51_200
+    assert len(template_body().encode()) < MAX_TEMPLATE
+    assert "#!/bin/bash" in template_body()
 
 
 def test_the_parameters_are_read_off_the_template() -> None:

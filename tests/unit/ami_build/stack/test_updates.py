@@ -23,7 +23,8 @@ CHANGED = {
     "WorkerInstanceType": "c7i.xlarge,m7i.xlarge", "Subnets": "subnet-1,subnet-2",
     "MaxInstances": "3", "ScalingProfile": "one-per-backlog",
     "VisibilityTimeout": "60", "RootVolumeGib": "20", "Settings": "FACEREC_SLO=30",
-    "RetentionDays": "30",
+    "RetentionDays": "30", "WebInstances": "3", "VpcCidr": "10.0.0.0/16",
+    "Certificate": "arn:aws:acm:us-east-1:123456789012:certificate/1",
 }  # fmt: skip
 NAMES = (
     *(f"/properties/{kind}Name" for kind in (
@@ -34,7 +35,8 @@ NAMES = (
     "/properties/Budget/BudgetName",
 )  # fmt: skip
 NO_OUTAGE = ("AlarmEmail", "MonthlyBudget", "MaxInstances", "ScalingProfile", "VisibilityTimeout",
-             "Settings", "WorkerInstanceType", "Subnets", "WebCidr", "RetentionDays")  # fmt: skip
+             "Settings", "WorkerInstanceType", "Subnets", "WebCidr", "RetentionDays",
+             "VpcCidr")  # fmt: skip
 """Parameters that must not touch web-instance."""
 
 
@@ -124,6 +126,22 @@ def test_web_instance_is_neither_stopped_nor_replaced(
     changed = DEPLOYED | {parameter: CHANGED[parameter]}
     after = ResolvedTemplate(template, changed).resources["WebInstance"]
     assert differing(before, after) == set()
+
+
+@pytest.mark.parametrize("parameter", CHANGED)
+def test_no_change_replaces_a_named_resource_behind_a_load_balancer(
+    template: dict[str, Any], parameter: str
+) -> None:
+    deployed = DEPLOYED | {"WebInstances": "2", "Subnets": "subnet-1,subnet-3"}
+    before = ResolvedTemplate(template, deployed)
+    after = ResolvedTemplate(template, deployed | {parameter: CHANGED[parameter]})
+    assert "WebInstance" not in before.resources
+    refused = {
+        name
+        for name in replaced(before, after)
+        if (kept := own_name(after.resources[name])) and kept == own_name(before.resources[name])
+    }
+    assert refused == set()
 
 
 def test_a_named_budget_would_be_found(template: dict[str, Any]) -> None:
