@@ -25,7 +25,8 @@ FLEET = 15
 """Stopped machines that are kept, at most: their disks cost, they do not."""
 
 REST_CALLS = {
-    "cloudwatch.PutMetricData": 1_440, "s3.PutObject": 4_320, "sqs.GetQueueAttributes": 4_320, "sqs.ReceiveMessage": 4_320 + 2_880,
+    "cloudwatch.PutMetricData": 1_440, "s3.PutObject": 4_320,
+    "sqs.GetQueueAttributes": 4_320, "sqs.ReceiveMessage": 4_320 + 2_880,
 }  # fmt: skip
 """A day: web and controller as measured at rest, Flower's polls of its own queue, a metric a
 minute."""

@@ -39,6 +39,7 @@ CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 25
 """Seconds; above SQS's longest long poll of 20 s."""
 MAX_ATTEMPTS = 3
+PATIENT_ATTEMPTS = 8
 SHORTER_READ_TIMEOUTS = {"ec2": 12, "s3": 8, "logs": 3}
 """Seconds between two bytes. Nothing of S3 is slow by design, and a person waits for a photo that
 is being stored. The controller has its own pauses and tokens: one attempt at EC2, sooner over than
@@ -66,8 +67,27 @@ _LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
 """Reads botocore's descriptions of services once for all clients, and for all children of a worker:
 the list of endpoints alone takes 7 MB in each session that reads its own."""
 
-_clients: dict[tuple[str, str | None, str], Any] = {}
+_clients: dict[tuple[str, str | None, str, int], Any] = {}
 _lock = threading.Lock()
+_patient = False
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Of a person's command, which makes no pauses of its own: calls are tried again for longer
+    when AWS throttles them, EC2's too."""
+    global _patient
+    before, _patient = _patient, True
+    try:
+        yield
+    finally:
+        _patient = before
+
+
+def _attempts(service: str) -> int:
+    if _patient:
+        return PATIENT_ATTEMPTS
+    return 1 if service == "ec2" else MAX_ATTEMPTS
 
 
 def _after_fork() -> None:
@@ -108,7 +128,8 @@ def client(settings: Settings, service: str) -> Any:
     """The process's client of a service: thread-safe, made once, made anew after a fork."""
     elsewhere = settings.lambda_endpoint_url if service == "lambda" else None
     endpoint_url = elsewhere or settings.endpoint_url
-    key = (service, endpoint_url, settings.region)
+    attempts = _attempts(service)
+    key = (service, endpoint_url, settings.region, attempts)
     with _lock:
         if key not in _clients:
             _clients[key] = _session().client(
@@ -118,10 +139,7 @@ def client(settings: Settings, service: str) -> Any:
                 config=Config(
                     connect_timeout=CONNECT_TIMEOUT,
                     read_timeout=SHORTER_READ_TIMEOUTS.get(service, READ_TIMEOUT),
-                    retries={
-                        "mode": "standard",
-                        "total_max_attempts": 1 if service == "ec2" else MAX_ATTEMPTS,
-                    },
+                    retries={"mode": "standard", "total_max_attempts": attempts},
                     max_pool_connections=50,
                     # Both for presigned URLs: by default botocore signs them with version 2, which
                     # buckets made since 2020 refuse, and names an endpoint that redirects.

@@ -190,6 +190,19 @@ def _changed(
     return by_action
 
 
+_load_parameters = ResourceMap.load_parameters
+
+
+def _load_lists(resources: ResourceMap) -> None:
+    """Defaults of comma-delimited lists are lists, too."""
+    _load_parameters(resources)
+    for name, slot in resources._template.get("Parameters", {}).items():
+        value = resources.resolved_parameters.get(name)
+        if slot["Type"] == "CommaDelimitedList" and isinstance(value, str):
+            resources.resolved_parameters[name] = value.split(",")
+    resources._parsed_resources.update(resources.resolved_parameters)
+
+
 def _in_force(resources: ResourceMap) -> dict[str, str]:
     return {
         key: ",".join(value) if isinstance(value, list) else str(value)
@@ -311,6 +324,7 @@ def install(endpoint: str) -> None:
     _endpoint = endpoint
     logging.getLogger("moto").setLevel(logging.ERROR)  # it warns of what is completed here
     warnings.filterwarnings("ignore", "Tried to parse", UserWarning)
+    ResourceMap.load_parameters = _load_lists
     ResourceMap.update = _apply
     ResourceMap.delete = _delete_all
     ChangeSet.diff = _diff

@@ -8,8 +8,9 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from facerec_tasks.aws import translated
+from facerec_tasks.aws import client, patient, translated
 from facerec_tasks.errors import Forbidden, NotFound, PreconditionFailed, Unavailable
+from facerec_tasks.settings import Settings
 
 
 def client_error(code: str, status: int = 400) -> ClientError:
@@ -46,3 +47,15 @@ def test_errors_we_have_a_plan_for_are_translated(error: Exception, meaning: typ
 def test_an_error_without_a_plan_passes_as_it_is() -> None:
     with pytest.raises(ClientError), translated():
         raise client_error("MalformedPolicyDocument")
+
+
+def test_a_persons_command_tries_throttled_calls_for_longer() -> None:
+    settings = Settings(endpoint_url="http://127.0.0.1:9")
+
+    def attempts() -> int:
+        return int(client(settings, "ec2").meta.config.retries["total_max_attempts"])
+
+    assert attempts() == 1, "the controller has pauses of its own"
+    with patient():
+        assert attempts() == 8
+    assert attempts() == 1
