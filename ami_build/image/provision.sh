@@ -132,7 +132,7 @@ health() {
 summary() {
   python3 - "$root" "$scratch/health.json" "${wheels[@]}" <<'PYTHON'
 import json, pathlib, subprocess, sys
-root, health, wheel = sys.argv[1:]
+root, health, *wheels = sys.argv[1:]
 def score(unit):
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", f"/etc/systemd/system/{unit}.service"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -140,7 +140,8 @@ def score(unit):
     return float(lines[0].split(":")[1].split()[0]) if lines else None
 units = [f"facerec-{name}" for name in ("worker", "web", "controller", "flower", "journal", "machine", "settings", "probe", "warm")]
 print(json.dumps({
-    "wheel": pathlib.Path(wheel).name,
+    "wheel": pathlib.Path(wheels[0]).name,
+    "wheels": [pathlib.Path(wheel).name for wheel in wheels],
     "health": json.loads(pathlib.Path(health).read_text()),
     "models": {p.name: p.stat().st_size for p in sorted(pathlib.Path(root, "models").glob("*.onnx"))},
     "megabytes": {p.name: round(sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) / 1e6) for p in sorted(pathlib.Path(root).iterdir()) if p.is_dir()},
