@@ -9,6 +9,7 @@ would use. Not here: budgets, and the replacement of an instance by an update.
 
 import json
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -190,6 +191,19 @@ def _changed(
     return by_action
 
 
+_references = parsing.get_references_from_template
+
+
+def _references_of(template: Any) -> list[str]:
+    """Those of ``Fn::Sub`` too, so that a changed parameter changes what names it in a text."""
+    if isinstance(template, dict) and "Fn::Sub" in template:
+        given = template["Fn::Sub"]
+        text, more = given if isinstance(given, list) else (given, {})
+        return [*re.findall(r"\$\{(\w+)\}", text), *_references_of(more)]
+    found: list[str] = _references(template)
+    return found
+
+
 _load_parameters = ResourceMap.load_parameters
 
 
@@ -324,6 +338,7 @@ def install(endpoint: str) -> None:
     _endpoint = endpoint
     logging.getLogger("moto").setLevel(logging.ERROR)  # it warns of what is completed here
     warnings.filterwarnings("ignore", "Tried to parse", UserWarning)
+    parsing.get_references_from_template = _references_of
     ResourceMap.load_parameters = _load_lists
     ResourceMap.update = _apply
     ResourceMap.delete = _delete_all

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -189,7 +190,10 @@ class Machines:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._thread.join()
+        stuck = sys._current_frames().get(self._thread.ident or 0)
+        self._thread.join(60)
+        if self.failures or self._thread.is_alive():
+            print(*self.failures, *traceback.format_stack(stuck), sep="\n")
         for machine in self.machines.values():
             machine.pull_plug()
 

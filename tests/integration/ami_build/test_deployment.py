@@ -197,6 +197,7 @@ def test_workers_may_be_of_several_types_in_every_zone(settings: Settings, deplo
     deploy(subnets=subnets[0]["SubnetId"])
     deploy(max_instances=3)
     assert parameter(settings)["FACEREC_SUBNETS"] == subnets[0]["SubnetId"]
+    assert parameter(settings)["FACEREC_MAX_INSTANCES"] == "3"
 
 
 @localstack_makes_none
