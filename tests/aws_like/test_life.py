@@ -295,7 +295,7 @@ def roll_out(operator: Operator, beside: Settings, folder: Path) -> None:
 def restore(operator: Operator, settings: Settings) -> None:
     """A spoilt gallery is put back as docs/how-to/operations.md says."""
     known = operator.run("people", "list")
-    operator.run("people", "add", "Somebody Else", str(portraits.portraits()[0].path))
+    operator.run("people", "add", "--force", "Somebody Else", str(portraits.portraits()[0].path))
     assert operator.run("people", "list") != known
     s3, bucket = aws.client(settings, "s3"), settings.state_bucket
     found = s3.list_object_versions(Bucket=bucket, Prefix=layout.GALLERY_CURRENT)["Versions"]
