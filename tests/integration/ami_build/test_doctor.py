@@ -67,7 +67,7 @@ def test_it_finds_exactly_what_was_broken_by_hand(
         log="web",
         environment={"FACEREC_HOST": address, "PORT": "8000"},
     )
-    eventually(lambda: is_up(str(done.url)), within=60)
+    eventually(lambda: is_up(str(done.url)), within=120)
     assert faults(settings) == set()
 
     id_, sqs = settings.id, client(settings, "sqs")

@@ -301,7 +301,7 @@ def test_a_bake_that_is_interrupted_ends_its_machine(
     command = [facerec, "aws", "bake", "--base-image", base_image()]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        eventually(lambda: player.user_data, within=40)
+        eventually(lambda: player.user_data, within=120)
         running.send_signal(number)
         running.send_signal(signal.SIGINT)  # and once more, impatiently
         output, _ = running.communicate(timeout=40)
