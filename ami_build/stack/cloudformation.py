@@ -38,8 +38,8 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-li
 
 def template_body() -> str:
     """The template without its comments, which CloudFormation would count."""
-    lines = TEMPLATE.read_text().splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("# ")) + "\n"
+    lines = (re.sub(r"(^|\s+)# .*$", "", line) for line in TEMPLATE.read_text().splitlines())
+    return "".join(f"{line}\n" for line in lines if line.strip())
 
 
 Progress = Callable[[str], None]

@@ -1,9 +1,11 @@
 """The plan in words."""
 
 import re
+from pathlib import Path
 
 from ami_build.stack.cloudformation import MAX_TEMPLATE, PARAMETERS, TEMPLATE, template_body
 from ami_build.stack.plan import PHRASES, ChangeSet, changes
+from tests.unit.ami_build.stack.resolved_template import load
 
 
 def described(action: str, logical: str, **more: str) -> dict[str, object]:
@@ -21,6 +23,12 @@ def test_every_resource_of_the_template_has_words() -> None:
 def test_cloudformation_takes_the_template_without_a_bucket_to_lay_it_in() -> None:
     assert len(template_body().encode()) < MAX_TEMPLATE
     assert "#!/bin/bash" in template_body()
+
+
+def test_comments_are_all_that_is_left_out(tmp_path: Path) -> None:
+    shorter = tmp_path / "stack.yaml"
+    shorter.write_text(template_body())
+    assert load(shorter) == load(TEMPLATE)
 
 
 def test_the_parameters_are_read_off_the_template() -> None:
