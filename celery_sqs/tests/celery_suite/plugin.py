@@ -30,7 +30,8 @@ class _WithSideChannel(str):
     __slots__ = ()
 
     def startswith(self, prefix: Any, *args: Any) -> bool:
-        return prefix == "redis" or super().startswith(prefix, *args)
+        wanted = prefix if isinstance(prefix, tuple) else (prefix,)
+        return "redis" in wanted or super().startswith(prefix, *args)
 
 
 @pytest.fixture(autouse=True)
