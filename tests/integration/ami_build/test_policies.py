@@ -205,6 +205,14 @@ def use(web: str, flower: str, eventually: Callable[..., None]) -> None:
     assert HTTP.request("GET", f"{web}/people").status == 200
     assert HTTP.request("GET", f"{web}/people/Somebody/photos/0").status == 200
     assert HTTP.request("DELETE", f"{web}/people/Somebody").status == 204
+    (past,) = HTTP.request("GET", f"{web}/v1/history", headers=json_wish).json()["entries"]
+    assert HTTP.request("GET", f"{web}/v1/history/{past['task_id']}/photo").status == 200
+    assert HTTP.request("GET", f"{web}/v1/unknown").status == 200
+    face = f"{web}/v1/history/{past['task_id']}/faces/0"
+    named = HTTP.request("POST", face, fields={"name": "Somebody"}, headers=json_wish)
+    assert named.status == 200, named.data
+    person = f"{web}/v1/people/{named.json()['id']}"
+    assert HTTP.request("DELETE", person).status == 204  # and is erased from the answer
     watching = HTTP.request("GET", f"{web}/status/events", preload_content=False)
     assert watching.read(1)
     watching.close()
