@@ -40,8 +40,8 @@ def main(url: str) -> None:
         _enrol(url, "Eileen Collins", eileen)
         for look in LOOKS:
             page = _open(browser, look, f"{url}/who")
-            page.locator(".person").last.scroll_into_view_if_needed()
-            page.locator(".person img").nth(1).wait_for()
+            page.locator("#people .person").last.scroll_into_view_if_needed()
+            page.locator("#people .crop").nth(1).wait_for()
             _take(page, f"people-{look}")
             _take(_open(browser, look, f"{url}/privacy"), f"privacy-{look}", whole=False)
         _status(browser, url, grace)

@@ -196,8 +196,9 @@ def test_page_people_add_rename_remove(visitor: Visitor, grace: bytes) -> None:
     expect(page.locator("#add-trouble")).to_contain_text(
         "noise.jpg: No face was found", timeout=PATIENCE
     )
-    person = page.locator(".person")
+    person = page.locator("#people .person")
     expect(person.get_by_role("heading")).to_have_text("Grace <b>Höpper</b>/1")
+    person.scroll_into_view_if_needed()
     expect(person.locator("canvas")).to_have_count(1)
     expect(person).to_contain_text("One photo.")
     visitor.accessible()
