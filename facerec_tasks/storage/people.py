@@ -68,6 +68,8 @@ class People:
         self._state = state
         self._collection = collection
         self._keys = keys_of(collection)
+        self._known: tuple[str, Gallery] | None = None
+        """The gallery of an ETag: it is decoded once, however often it is asked for."""
 
     def gallery(self) -> Gallery:
         """The gallery as it is now; empty when nobody was ever enrolled."""
@@ -237,7 +239,7 @@ class People:
                 after = calibrated(after)
             written = after.to_bytes()
             try:
-                self._write(written, stored)
+                self._known = self._write(written, stored), after
                 return after
             except (PreconditionFailed, NotFound):  # changed, or removed, since it was read
                 if time.monotonic() > deadline:
@@ -271,9 +273,9 @@ class People:
         if not History(self._state).replace_people(people):
             log.warning("older answers still hold the ids of people who are gone")
 
-    def _write(self, data: bytes, read: Stored | None) -> None:
+    def _write(self, data: bytes, read: Stored | None) -> str:
         condition = {"if_match": read.etag} if read else {}
-        self._state.put(self._keys.gallery, data, **condition, if_absent=not read)
+        return self._state.put(self._keys.gallery, data, **condition, if_absent=not read)
 
     def _sweep(self, gallery: Gallery) -> None:
         oldest = datetime.now(UTC) - ORPHAN_AGE
@@ -289,7 +291,9 @@ class People:
 
     def _decoded(self, stored: Stored | None) -> Gallery:
         if stored:
-            return Gallery.from_bytes(stored.data)
+            if self._known is None or self._known[0] != stored.etag:
+                self._known = stored.etag, Gallery.from_bytes(stored.data)
+            return self._known[1]
         if self._collection != DEFAULT:
             raise NoSuchCollection(f"no collection is called {self._collection}")
         target = self._state.settings.target_fpir

@@ -356,7 +356,8 @@ class Gallery:
         ``version`` 1 is what programs read that know no other: it has no ids and no boxes, so
         names must be unique. Raises :class:`AmbiguousName` when they are not.
         """
-        return serialization.to_bytes(self, version)
+        with garbage_later():
+            return serialization.to_bytes(self, version)
 
     @classmethod
     def from_bytes(cls, data: bytes | mmap.mmap) -> Self:
