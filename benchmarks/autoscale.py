@@ -4,8 +4,9 @@ Simulated time, so the figures are the same on any machine. ``--live`` also send
 the whole system on this machine, once in each profile. With ``--json`` the last line of standard
 output is one JSON object whose ``figures`` are the contract's; progress goes to standard error.
 
-"Optimal" is one offline plan (:mod:`benchmarks.offline_plan`), solved before and executed here;
-``--solve 45`` solves every plan and bound anew, which takes the better part of an hour.
+"Optimal" is an offline plan (:mod:`benchmarks.offline_plan`), solved before and executed here, or
+the clairvoyant or a constant fleet where they are cheaper. ``--solve 45`` solves every plan and
+bound again and keeps what is better, which takes the better part of an hour.
 """
 
 import argparse
@@ -121,7 +122,7 @@ def draw(folder: Path, found: Sequence[Foresight], summaries: Sequence[TraceSumm
     billed = {(s.trace, s.policy): s.billed for s in summaries}
     drawn = [o for o in found if (o.trace, "slo") in billed and o.seed == 0]
     ratios = {
-        policy: [billed[o.trace, policy] / o.plan for o in drawn]
+        policy: [billed[o.trace, policy] / o.optimal for o in drawn]
         for policy in ("slo", "keda-tuned", "aws-target-tracking", "buildkite")
     }
     bars(ratios, [o.trace for o in drawn], folder / "autoscale-billed.png")

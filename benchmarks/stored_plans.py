@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoscale.simulation.simulator import Environment
+from autoscale.simulation.environment import Environment
 from benchmarks.offline_bound import offline_bound
-from benchmarks.offline_plan import OfflinePlan, offline_plan
+from benchmarks.offline_plan import OfflinePlan, execute, offline_plan
 
 FOLDER = Path(__file__).parent / "plans"
 
@@ -28,18 +28,25 @@ class StoredPlan:
 def solved(
     name: str, arrivals: Sequence[float], environment: Environment, seed: int, seconds: float
 ) -> StoredPlan:
-    """Solves plan and bound, each within ``seconds``, and stores them.
+    """Solves plan and bound, each within ``seconds``; stores the better of these and those before.
 
     Raises :class:`RuntimeError` when no plan is in time.
     """
-    plan = offline_plan(arrivals, environment, seed, seconds)
-    found = StoredPlan(plan, offline_bound(arrivals, environment, seed, seconds))
+    found = StoredPlan(
+        offline_plan(arrivals, environment, seed, seconds),
+        offline_bound(arrivals, environment, seed, seconds),
+    )
+    before = stored(name, arrivals, environment, seed)
+    if before is not None:
+        plans = (before.plan, found.plan)
+        plan = min(plans, key=lambda p: execute(p, arrivals, environment, seed).billed)
+        found = StoredPlan(plan, max(before.bound, found.bound))
     FOLDER.mkdir(exist_ok=True)
     fields = {
         "traffic": _digest(arrivals, environment),
         "seconds": seconds,
         "bound": round(found.bound, 1),
-        "changes": plan.changes,
+        "changes": found.plan.changes,
     }
     _file(name, seed).write_text(json.dumps(fields) + "\n")
     return found
