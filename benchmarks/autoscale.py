@@ -135,7 +135,7 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints tables, and with ``--json`` one object in the last line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.autoscale", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="of the comparison of policies")
+    parser.add_argument("--seeds", type=int, default=2, help="of the comparison of policies")
     every = (*TRACES, *HELD_OUT)
     parser.add_argument("--traces", nargs="+", choices=every, default=list(every))
     parser.add_argument("--policy-traces", nargs="*", choices=every, default=list(CLASSIC))

@@ -55,18 +55,26 @@ class Foresight:
 def run_foresight(
     cases: Sequence[tuple[str, int]], environment: Environment, solve: float | None, processes: int
 ) -> list[Foresight]:
-    """``solve``: seconds of the solver for plans and bounds; None for those that are stored."""
+    """``solve``: seconds of the solver for plans and bounds; None for those that are stored.
+
+    Cases without a stored plan are left out.
+    """
     one = partial(_foresight, environment=environment, solve=solve)
     with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(one, cases))
+        return [found for found in pool.map(one, cases) if found is not None]
 
 
-def _foresight(case: tuple[str, int], environment: Environment, solve: float | None) -> Foresight:
+def _foresight(
+    case: tuple[str, int], environment: Environment, solve: float | None
+) -> Foresight | None:
     trace, seed = case
     arrivals = arrivals_of(trace, seed)
-    found = None if solve else stored(trace, arrivals, environment, seed)
-    if found is None:
-        found = solved(trace, arrivals, environment, seed, solve or 10.0)
+    if solve:
+        found = solved(trace, arrivals, environment, seed, solve)
+    elif (known := stored(trace, arrivals, environment, seed)) is None:
+        return None
+    else:
+        found = known
     plan = execute(found.plan, arrivals, environment, seed)
     if plan.late:
         raise RuntimeError(f"{trace}, seed {seed}: the stored plan is late")

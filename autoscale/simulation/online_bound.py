@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from autoscale.simulation.environment import LEAST_BILLED, Environment, boot_seconds
 
-SAMPLES = 4000
+SAMPLES = 2000
 MOST_MACHINES = 40
 
 
