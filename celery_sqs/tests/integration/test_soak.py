@@ -1,6 +1,7 @@
 """Long runs under kills: what was sent is executed, and a chord's body is right.
 
-``SOAK_SECONDS`` is how long tasks are sent, 600 unless it says otherwise.
+``SOAK_SECONDS`` is how long tasks are sent, 600 unless it says otherwise; ``SOAK_PARTS`` how many a
+chord has, 1,000.
 """
 
 import json
@@ -24,6 +25,7 @@ import celery_sqs
 
 pytestmark = pytest.mark.soak
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
+PARTS = int(os.environ.get("SOAK_PARTS", "1000"))
 QUEUES = 50
 WORKERS = 3
 LARGE = 262_144
@@ -177,14 +179,14 @@ def deliver_twice(sample: Any) -> int:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("killing", [False, True], ids=["calm", "killing"])
 def test_idempotency_of_a_chord_of_a_thousand_parts(chords: Any, killing: bool) -> None:
-    parts = [chords.app.signature("sample.add", (n, 1)) for n in range(1000)]
+    parts = [chords.app.signature("sample.add", (n, 1)) for n in range(PARTS)]
     with celery_sqs.bulk(chords.app):
         result = chord(parts, chords.app.signature("sample.total")).delay()
-    assert deliver_twice(chords) == 1000
+    assert deliver_twice(chords) == PARTS
     began = time.monotonic()
     chaos = Chaos(lambda: chords.start("-c2"), 2, every=5.0 if killing else 1e6)
     with chaos.going_on():
-        assert result.get(timeout=900) == sum(n + 1 for n in range(1000))
+        assert result.get(timeout=900) == sum(n + 1 for n in range(PARTS))
     print(f"{time.monotonic() - began:.0f} s, {chaos.done}")
     chords.eventually(chords.empty, within=180, every=1.0)
     bodies = chords.notes("total")
