@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
@@ -160,8 +161,8 @@ class Gate:
     def _check_host(self, host: str) -> None:
         """Against DNS rebinding: a foreign name that resolves to this address is refused. An IP
         address is no name, and ``localhost`` resolves to no other machine."""
-        name = _host_name(host)
-        if name in self._hosts or is_loopback(name) or _is_address(name):
+        name, harmless = _host_name(host)
+        if harmless or name in self._hosts:
             return
         raise Problem("unknown-host", f"{name[:100]!r} is not in FACEREC_PUBLIC_HOSTS")
 
@@ -187,7 +188,10 @@ def _nothing_here() -> Problem:
 
 
 def _same_host(origin: str, head: RequestHead) -> bool:
-    found = urlsplit(origin)
+    try:
+        found = urlsplit(origin)
+    except ValueError:  # a bracket without its other
+        return False
     default = {"http": ":80", "https": ":443"}.get(found.scheme)
     if default is None:
         return False
@@ -195,9 +199,15 @@ def _same_host(origin: str, head: RequestHead) -> bool:
     return found.netloc.lower().removesuffix(default) == host
 
 
-def _host_name(host: str) -> str:
-    name = urlsplit(f"//{host}").hostname if not host.startswith("/") else None
-    return (name or "").rstrip(".").lower()
+@lru_cache(maxsize=256)
+def _host_name(host: str) -> tuple[str, bool]:
+    """The name in a ``Host`` header, and whether no DNS server can say what it means."""
+    try:
+        found = urlsplit(f"//{host}").hostname if not host.startswith("/") else None
+    except ValueError:  # a bracket without its other
+        found = None
+    name = (found or "").rstrip(".").lower()
+    return name, is_loopback(name) or _is_address(name)
 
 
 def _is_address(name: str) -> bool:

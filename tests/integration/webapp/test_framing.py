@@ -113,3 +113,16 @@ def test_trailers_and_names_with_underscores_are_no_headers(web: Serving) -> Non
     head = web.seen[-1].head
     assert head.host == "localhost"
     assert not head.headers.keys() & {"x-forwarded-for", "content_type", "content-type"}
+
+
+@pytest.mark.parametrize(
+    "host", ["[", "[::1", "evil.example", "/", "a b", "localhost@evil.example"]
+)
+def test_unreadable_and_foreign_hosts_are_refused(web: Serving, host: str) -> None:
+    request = f"GET /secret HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    assert web.exchange(request).startswith("HTTP/1.1 421 ")
+
+
+def test_unreadable_origin_is_refused(web: Serving) -> None:
+    request = HEAD + b"Origin: http://[\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    assert web.exchange(request).startswith("HTTP/1.1 403 ")
