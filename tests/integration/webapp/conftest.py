@@ -75,7 +75,7 @@ def start_web(
             ),
         )
         started.append(web)
-        eventually(lambda: web.alive, within=20)
+        eventually(lambda: web.alive, within=60)
         return web
 
     yield start
