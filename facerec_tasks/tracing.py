@@ -62,10 +62,18 @@ def _instrument(role: str, exporter: str) -> None:
         """No trace of its own for a call to AWS that serves no request, such as a long poll."""
 
         def should_sample(
-            self, parent_context: Any, trace_id: int, name: str, kind: Any = None, *rest: Any
+            self,
+            parent_context: Any,
+            trace_id: int,
+            name: str,
+            kind: Any = None,
+            attributes: Any = None,
+            links: Any = None,
+            trace_state: Any = None,
         ) -> SamplingResult:
             chosen = ALWAYS_OFF if kind == trace.SpanKind.CLIENT else ALWAYS_ON
-            return chosen.should_sample(parent_context, trace_id, name, kind, *rest)
+            given = (parent_context, trace_id, name, kind, attributes, links, trace_state)
+            return chosen.should_sample(*given)
 
         def get_description(self) -> str:
             return "OwnRequests"
