@@ -209,7 +209,7 @@ def sandboxed(image: str) -> Iterator[Callable[[str], "subprocess.CompletedProce
         def attempt(command: str) -> "subprocess.CompletedProcess[str]":
             probe = (
                 "docker", "exec", machine.name, "systemd-run", "--quiet", "--wait", "--pipe",
-                "--collect", "--unit=facerec-probe", "--property=StateDirectory=facerec/probe",
+                "--collect", "--unit=facerec-sandboxed", "--property=StateDirectory=facerec/probe",
                 "sh", "-c", command,
             )  # fmt: skip
             return subprocess.run(probe, capture_output=True, text=True, timeout=60, check=False)
