@@ -11,8 +11,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FIRST = ("worker", "web", "controller", "flower")
-APART = ("lint", "localstack", "celery-suite")
-"""In environments of their own."""
+APART = ("lint", "localstack", "celery-suite", "hashes")
+"""In environments of their own, or no role: the hashes of the others' pins."""
 COPYLEFT = re.compile(r"GPL|MPL|Mozilla|EPL|EUPL|CDDL", re.IGNORECASE)
 SAID_ELSEWHERE = {
     "axe-playwright-python": "MIT, and axe-core in it MPL-2.0 (its files)",
