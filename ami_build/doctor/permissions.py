@@ -75,6 +75,7 @@ def _web(p: DeploymentContext) -> Iterator[Need]:
         return Need("web", what, actions, resource)
 
     yield need("store photos", f"{photos}/test_00.jpg", "s3:PutObject")
+    yield need("show past photos", f"{photos}/test_00.jpg", "s3:GetObjectVersion")
     yield need("see that the bucket is versioned", photos, "s3:GetBucketVersioning")
     for kind in ("results", "accepted", "idempotency", "keys", "gallery", "controller", "video"):
         yield need(f"read {kind}", f"{state}/{kind}/x", "s3:GetObject")

@@ -56,9 +56,13 @@ class Channel(DeclaringChannel):
             hub.call_soon(self._schedule_queue, queue)
 
     def _schedule_queue(self, queue: str) -> None:
-        """Called by kombu from the event loop for a new consumer."""
+        """Called by kombu from the event loop for a new consumer.
+
+        The loop keeps its calls in a set, so they come in any order; that of ``-Q`` counts.
+        """
         if queue in self._active_queues:
-            self._worker.start(queue)
+            for each in self._active_queues:
+                self._worker.start(each)
 
     def basic_qos(
         self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False
