@@ -60,14 +60,6 @@ def emulator() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def strict(emulator: str) -> Iterator[StrictAws]:
-    proxy = StrictAws(emulator)
-    proxy.start()
-    yield proxy
-    proxy.stop()
-
-
 class Operator:
     """A person at a terminal."""
 

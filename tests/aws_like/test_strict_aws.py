@@ -24,14 +24,6 @@ def emulator() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def strict(emulator: str) -> Iterator[StrictAws]:
-    proxy = StrictAws(emulator)
-    proxy.start()
-    yield proxy
-    proxy.stop()
-
-
 def client(strict: StrictAws, service: str, region: str = "us-east-1") -> Any:
     return boto3.client(
         service, region_name=region, endpoint_url=strict.url, config=ONCE,

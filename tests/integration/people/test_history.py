@@ -25,12 +25,6 @@ GRACE, EILEEN = "11111111-0000-4000-8000-000000000001", "22222222-0000-4000-8000
 
 
 @pytest.fixture
-def state(settings: Settings) -> StateBucket:
-    create_buckets(settings)
-    return StateBucket(settings)
-
-
-@pytest.fixture
 def history(state: StateBucket) -> History:
     return History(state)
 

@@ -15,16 +15,9 @@ from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.storage.unknown_faces import UnknownFaces, encoded
 from facerec_tasks.task_ids import new_task_id
-from local.emulators.resources import create_buckets
 
 Seen = Callable[..., str]
 PEOPLE = np.eye(128, dtype=np.float32)
-
-
-@pytest.fixture
-def state(settings: Settings) -> StateBucket:
-    create_buckets(settings)
-    return StateBucket(settings)
 
 
 @pytest.fixture
