@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     # Web tier
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PORT", "FACEREC_PORT"))
-    max_upload_bytes: int = Field(20 * 1024 * 1024, gt=0)
+    max_upload_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    """Bytes of one photo: a JPEG of 200 megapixels has 30 to 60 MB."""
     max_waiting: int = Field(1000, gt=0)
     """Requests that may wait for an answer in one web process; beyond it, 503."""
     answer_timeout: Seconds = 120.0
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
     """Seconds a stopping web process keeps answering those who wait."""
     max_files: int = Field(100, gt=0)
     """Photos in one request."""
-    max_request_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    max_request_bytes: int = Field(128 * 1024 * 1024, gt=0)
     """Bytes of one request with all its photos."""
     max_video_upload_bytes: int = Field(256 * 1024 * 1024, gt=0, le=5 * 1024**3)
     """Bytes of one request with a video, which is kept on the web tier's disk while it is taken;

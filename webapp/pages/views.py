@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, render_template, request
 
+from facerec_tasks.recognition.images.sniff import PICKABLE, READABLE
 from facerec_tasks.settings import Settings
 from webapp.http.access import is_loopback
 from webapp.pages.assets import Assets
@@ -42,13 +43,15 @@ class Pages:
         """``GET /``: drop photos, see who is on them."""
         return _page(
             "photos.html",
+            pickable=PICKABLE,
+            readable=READABLE,
             max_upload_bytes=self._settings.max_upload_bytes,
             max_video_upload_bytes=self._settings.max_video_upload_bytes,
         )
 
     def people(self) -> Response:
         """``GET /who``: who is known."""
-        return _page("people.html")
+        return _page("people.html", pickable=PICKABLE)
 
     def history(self) -> Response:
         """``GET /history``: past photos, and who was on them."""

@@ -114,12 +114,15 @@ function tally(newcomer = false) {
   $("again").textContent = `Look again at ${count(left.length, "photo")}`;
 }
 
+// Some systems know no media type for what phones make.
+const isPhoto = (file) => file.type.startsWith("image/") || /\.(hei[cf]|avif)$/i.test(file.name);
+
 // Photos, also those in folders that are dropped.
 async function dropped(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.some((entry) => entry.isDirectory)) return take(transfer.files);
   const files = await Promise.all(entries.map(within));
-  return take(files.flat().filter((file) => file.type.startsWith("image/") || isVideo(file)));
+  return take(files.flat().filter((file) => isPhoto(file) || isVideo(file)));
 }
 
 async function within(entry) {

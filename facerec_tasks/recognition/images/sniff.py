@@ -35,6 +35,8 @@ FORMATS = (JPEG, PNG, WEBP, GIF, BMP, TIFF, HEIF, AVIF)
 """What is read."""
 READABLE = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC and AVIF"
 """The same for people."""
+PICKABLE = ",".join((*(str(each.media_type) for each in FORMATS), ".heic", ".heif", ".avif"))
+"""The same for ``accept`` of a page's file input; by suffix where systems know no media type."""
 
 _SIGNATURES: tuple[tuple[bytes, ImageFormat], ...] = (
     (b"\xff\xd8\xff", JPEG),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from facerec_tasks.recognition.images.sniff import FORMATS
 from facerec_tasks.settings import Settings
 from webapp.http.application import create_app
 from webapp.pages.assets import FOLDER
@@ -66,6 +67,13 @@ def test_static_file_is_gzipped_and_cached(client: FlaskClient) -> None:
 @pytest.mark.parametrize("name", ["nothing.js", "../application.py", "..%2fapplication.py", ""])
 def test_static_files_outside_folder_are_not_found(client: FlaskClient, name: str) -> None:
     assert client.get(f"/static/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("page", ["/", "/who"])
+def test_pages_offer_every_format_that_is_read(client: FlaskClient, page: str) -> None:
+    found = re.search(r'accept="([^"]*)"', client.get(page).text)
+    offered = found[1].split(",") if found else []
+    assert {each.media_type for each in FORMATS} | {".heic", ".heif", ".avif"} <= set(offered)
 
 
 def test_privacy_page_contents(client: FlaskClient) -> None:
