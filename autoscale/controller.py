@@ -89,6 +89,7 @@ class Controller:
         fleet: Fleet,
         state: StateStore,
         queue: QueueReader,
+        lock: ControllerLock,
         poller: WorkerPoller | None = None,
         cancel: CancelConsumers = _confirm_none,
     ) -> None:
@@ -100,8 +101,7 @@ class Controller:
         self._queue, self._cancel = queue, cancel
         self._run = uuid.uuid4().hex[:8]
         self._steps = 0
-        place = ControllerLock(settings.machine, settings.state_dir)
-        self._lease = LeaderLease(state, place, self._run)
+        self._lease = LeaderLease(state, lock, self._run)
         self._heartbeat = HeartbeatFile(settings.state_dir, "controller")
         self._fleet = fleet
         self._log = DecisionLog(state, self._run)
@@ -141,7 +141,7 @@ class Controller:
             ledger = read_in_flight(self._settings.in_flight_urls, time.time())
             outstanding = ledger.outstanding if ledger else None
             if self._schedule.due(time.monotonic(), outstanding, acting=self._acting):
-                self._guarded(partial(self._step_if_leader, ledger))
+                self._guarded(partial(self.step_if_leader, ledger, time.time()))
                 self._schedule.stepped(time.monotonic())
             stopped.wait(WATCH)
         self._end()
@@ -162,22 +162,21 @@ class Controller:
         except Exception:  # one bad step must not leave the fleet without a controller
             logger.exception("the step failed; nothing more is changed")
 
-    def _step_if_leader(self, ledger: InFlightReading | None) -> None:
+    def step_if_leader(self, ledger: InFlightReading | None, now: float) -> ScalingPlan | None:
         """One step, if this is the controller that acts."""
         self._steps += 1
         request_id.set(f"{self._run}-{self._steps}")
         held = self._keep_lease()
         if held and not self._acting:
             self._reset()
-            self._executor.recover(time.time())
+            self._executor.recover(now)
             self._estimator.recover()
             self._season.recover()
             logger.info("this controller acts from now on")
         elif self._acting and not held:
             logger.warning("another controller may act: waiting")
         self._acting = held
-        if held:
-            self.step(ledger, time.time())
+        return self.step(ledger, now) if held else None
 
     def _keep_lease(self) -> bool:
         try:
@@ -376,6 +375,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fleet,
         state,
         RequestQueue(settings),
+        ControllerLock(settings.machine, settings.state_dir),
         WorkerPoller(ask_celery),
         partial(cancel_by_celery, queue=settings.request_queue),
     )

@@ -67,7 +67,8 @@ _LOADER = create_loader(os.environ.get("AWS_DATA_PATH"))
 """Reads botocore's descriptions of services once for all clients, and for all children of a worker:
 the list of endpoints alone takes 7 MB in each session that reads its own."""
 
-_clients: dict[tuple[str, str | None, str, int], Any] = {}
+clients: dict[tuple[str, str | None, str, int], Any] = {}
+"""Of this process, by service, endpoint, region and attempts."""
 _lock = threading.Lock()
 _patient = False
 
@@ -94,7 +95,7 @@ def _after_fork() -> None:
     """A child must never use a connection or a lock inherited over fork."""
     global _lock
     _lock = threading.Lock()
-    _clients.clear()
+    clients.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -131,8 +132,8 @@ def client(settings: Settings, service: str) -> Any:
     attempts = _attempts(service)
     key = (service, endpoint_url, settings.region, attempts)
     with _lock:
-        if key not in _clients:
-            _clients[key] = _session().client(
+        if key not in clients:
+            clients[key] = _session().client(
                 service,  # type: ignore[call-overload]
                 region_name=settings.region,
                 endpoint_url=endpoint_url,
@@ -147,7 +148,7 @@ def client(settings: Settings, service: str) -> Any:
                     s3={"addressing_style": "path" if endpoint_url else "virtual"},
                 ),
             )
-        return _clients[key]
+        return clients[key]
 
 
 def _session() -> boto3.session.Session:

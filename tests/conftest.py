@@ -55,11 +55,11 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def private_aws() -> Iterator[ExitStack]:
     """Holds the AWS of ``private_endpoint``; ``close()`` ends it in the middle of a test."""
-    before = set(aws._clients)
+    before = set(aws.clients)
     with ExitStack() as stack:
         yield stack
-    for key in set(aws._clients) - before:  # nobody asks there again, and EC2's takes 46 MB
-        del aws._clients[key]
+    for key in set(aws.clients) - before:  # nobody asks there again, and EC2's takes 46 MB
+        del aws.clients[key]
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def main(text: str) -> None:
     """Decodes, writing records to standard output; ends when standard input is closed."""
     job = DecodeJob.from_json(text)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _confine(job.limits)
+    confine(job.limits)
     out = _RecordWriter()
     try:
         _DecodeRun(job, out).run()
@@ -111,7 +111,7 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _confine(limits: VideoLimits) -> None:
+def confine(limits: VideoLimits) -> None:
     av.logging.set_level(None)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds))

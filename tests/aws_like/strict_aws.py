@@ -53,10 +53,10 @@ class StrictAws(Recorder):
         self._deleted: dict[tuple[str, str], float] = {}
         self._plain = urllib3.PoolManager(retries=False, timeout=60)
 
-    def _forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
         signed = SIGNED.search(request.headers.get("Authorization", ""))
         if signed is None:  # a presigned URL
-            return FaultProxy._forward(self, request, body, cut)
+            return FaultProxy.forward(self, request, body, cut)
         who, region, service = signed.groups()
         action = _action(service, request, body)
         refusal = (
@@ -69,8 +69,8 @@ class StrictAws(Recorder):
         if action == "SignalResource":
             return self._signal(who, region, request, body)
         if who == ADMIN:
-            return FaultProxy._forward(self, request, body, cut)
-        return super()._forward(request, body, cut)
+            return FaultProxy.forward(self, request, body, cut)
+        return super().forward(request, body, cut)
 
     def _throttle(
         self, service: str, action: str, region: str

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -122,10 +123,15 @@ def test_a_line_without_an_end_takes_no_memory(
     monkeypatch.setattr(log_shipper, "LONGEST_LINE", 10)
     lines = Lines(pipe[0])
     found: list[bytes] = []
-    for part in (b"x" * 20, b"y" * 20, b"z\nnext\n"):
-        os.write(pipe[1], part)
-        found += lines.read() or ()
-        assert len(lines._rest) <= 10
+    tracemalloc.start()
+    try:
+        for part in (*[b"x" * 60_000] * 50, b"z\nnext\n"):
+            os.write(pipe[1], part)
+            found += lines.read() or ()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000  # of three million bytes that came
     os.close(pipe[1])
     assert found == [b"next"]
 

@@ -1,7 +1,8 @@
 """What is asked of AWS while somebody watches: the queue's counts, the machines' states."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError
@@ -9,6 +10,9 @@ from facerec_tasks.settings import Settings
 
 MEMBER_TAG = "facerec-fleet"
 """Whose value is the system's id on every machine of its fleet; the controller's name for it."""
+REST = 10.0
+"""Seconds between two questions to AWS while nothing is to be seen: the requests in
+flight show the first photo for free."""
 
 
 @dataclass(frozen=True)
@@ -88,3 +92,22 @@ class AwsReader:
                 for instance in reservation["Instances"]
             )
         return dict(states)
+
+
+class PacedReader:
+    """Asks seldom while nothing is to be seen."""
+
+    def __init__(self, take: Callable[[float], AwsReading]) -> None:
+        self._take = take
+        self._last: AwsReading | None = None
+        self._asked_at = float("-inf")
+
+    def take(self, now: float, outstanding: int) -> AwsReading:
+        """The moment ``now``; at rest, and with no request outstanding, the last one again."""
+        resting = self._last is not None and self._last.at_rest and not outstanding
+        if self._last is not None and resting and now - self._asked_at < REST:
+            self._last = replace(self._last, at=now)
+        else:
+            self._asked_at = now
+            self._last = self._take(now)
+        return self._last

@@ -25,11 +25,19 @@ Look = Callable[[float], dict[str, Any]]
 class Sampler:
     """One per process. Its thread lives while somebody watches, and costs nothing otherwise."""
 
-    def __init__(self, look: Look, *, every: float = EVERY, most: int = MAX_STREAMS) -> None:
+    def __init__(
+        self,
+        look: Look,
+        *,
+        every: float = EVERY,
+        most: int = MAX_STREAMS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``look`` makes the picture of a moment in Unix seconds; only one thread calls it."""
         self._look = look
         self._every = every
         self._most = most
+        self._clock = clock
         self._watchers = 0
         self._wanted_until = float("-inf")
         self._running = False
@@ -69,7 +77,7 @@ class Sampler:
 
     @property
     def _stale(self) -> bool:
-        return time.monotonic() - self._drawn_at > 2 * self._every + 1
+        return self._clock() - self._drawn_at > 2 * self._every + 1
 
     def _want(self) -> None:
         """With the lock held."""
@@ -85,7 +93,7 @@ class Sampler:
             with self._changed:
                 self._picture = picture
                 self._number += 1
-                self._drawn_at = time.monotonic()
+                self._drawn_at = self._clock()
                 self._changed.notify_all()
             time.sleep(max(self._every / 4, self._every - (time.monotonic() - began)))
 

@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -14,7 +13,7 @@ from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.http.errors import retry_later
-from webapp.pages.aws_readings import AwsReader, AwsReading
+from webapp.pages.aws_readings import REST, AwsReader, AwsReading, PacedReader
 from webapp.pages.decision_log import DecisionHistory
 from webapp.pages.sampler import Sampler
 from webapp.pages.status_snapshot import SnapshotInputs, render_snapshot
@@ -24,9 +23,6 @@ from webapp.services.task_client import TaskClient
 WINDOW = SLOT * SLOTS
 JOURNAL_EVERY = 4.0
 """Seconds between two looks at the journal, which the controller writes every ten."""
-REST = 10.0
-"""Seconds between two questions to AWS while nothing is to be seen: the requests in
-flight show the first photo for free."""
 DECISIONS = 12
 """Latest ones that are told."""
 LONGEST_STREAM = 600.0
@@ -45,16 +41,16 @@ class StatusReader:
         self._settings = settings
         self._in_flight = task_client.in_flight
         self._state = StateBucket(settings)
-        self._readings = AwsReader(settings)
+        self._readings = PacedReader(AwsReader(settings).take)
         self._history = DecisionHistory(self._state)
         self._kept: deque[AwsReading] = deque(maxlen=int(WINDOW / 2) + 10)
-        self._asked_at = self._journal_at = float("-inf")
+        self._journal_at = float("-inf")
         self._journal_fault: tuple[str, ...] = ()
         self._controller_seen: float | None = None
 
     def look(self, now: float) -> dict[str, Any]:
         """The picture of now, in Unix seconds."""
-        self._kept.append(self._read(now))
+        self._kept.append(self._readings.take(now, self._in_flight.outstanding))
         resting = self._kept[-1].at_rest
         every = REST if resting else JOURNAL_EVERY
         if now - self._journal_at >= every or not self._history.complete:
@@ -85,14 +81,6 @@ class StatusReader:
         if self._settings.endpoint_url is not None:
             return None
         return HOURLY.get(self._settings.instance_type)
-
-    def _read(self, now: float) -> AwsReading:
-        last = self._kept[-1] if self._kept else None
-        resting = last is not None and last.at_rest and not self._in_flight.outstanding
-        if last is not None and resting and now - self._asked_at < REST:
-            return replace(last, at=now)
-        self._asked_at = now
-        return self._readings.take(now)
 
     def _read_history(self, now: float) -> None:
         self._journal_at = now

@@ -64,10 +64,10 @@ class Recorder(FaultProxy):
         with self._lock:
             return frozenset(self._refused)
 
-    def _forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
         signed = SIGNED.search(request.headers.get("Authorization", ""))
         if signed is None or self.judge(_calls(*signed.groups(), request, body), request):
-            super()._forward(request, body, cut)
+            super().forward(request, body, cut)
 
     def judge(self, calls: Sequence[Call], request: BaseHTTPRequestHandler) -> bool:
         """Whether all that a request does is allowed; what is not is answered here."""

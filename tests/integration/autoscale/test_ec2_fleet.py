@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from autoscale import fleet as module
 from autoscale.ec2_errors import InsufficientCapacity
 from autoscale.fleet import Ec2Fleet
 from facerec_tasks.aws import client
@@ -120,7 +121,8 @@ def test_failed_image_lookup_changes_nothing(
 ) -> None:
     fleet = Ec2Fleet(resources)
     (machine,) = fleet.launch(1, token())
-    fleet._image._looked = float("-inf")
+    monkeypatch.setattr(module, "IMAGE_LOOK", 0.0)
+    monkeypatch.setattr(module, "IMAGE_LOOK_AT_REST", 0.0)
     monkeypatch.setattr(ec2, "describe_images", _refusing("RequestLimitExceeded"))
     assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from ami_build.image import bundle
 from ami_build.image.bake import BAKE_TAG
 from autoscale.image import IMAGE
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage import layout
+from facerec_tasks.storage.state_bucket import StateBucket
 from tests.forked_aws import AwsForks
 
 PROVISION = """#!/bin/bash
@@ -50,12 +53,14 @@ class Player:
     provision: str = OK
     silent: bool = False
     """The user data never runs."""
+    changed: bool = False
+    """Somebody changes the bundle before the machine fetches it."""
     ended: list[str] = field(default_factory=list)
     played: set[str] = field(default_factory=set)
     user_data: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
-    @property
+    @cached_property
     def ec2(self) -> Any:
         return boto3.client(
             "ec2", region_name=self.settings.region, endpoint_url=self.settings.endpoint_url
@@ -84,6 +89,11 @@ class Player:
         self.user_data.append(user_data)
         if self.silent:
             return
+        if self.changed:
+            state = StateBucket(self.settings, layout.BAKE)
+            for entry in state.list(""):
+                if entry.name.endswith("bundle.tar.gz"):
+                    state.put(entry.name, b"another one")
         disk = self.folder / machine
         (disk / "bin").mkdir(parents=True)
         (disk / "tmp").mkdir()

@@ -136,11 +136,9 @@ def test_a_machine_that_reports_a_failure_makes_no_image(
 def test_a_bundle_that_was_changed_on_the_way_is_not_installed(
     resources: Settings, player: Player, base_image: Callable[[], str]
 ) -> None:
-    baking = baker(resources, base_image())
-    user_data = baking._user_data
-    baking._user_data = lambda packed: user_data(packed + b"x")  # type: ignore[method-assign]
+    player.changed = True
     with pytest.raises(BakeFailed, match="SHA-256"):
-        baking.run()
+        bake(resources, base_image())
     assert player.machines("pending", "running") == []
 
 
@@ -318,21 +316,22 @@ def test_what_a_killed_bake_has_left_is_swept_by_the_next(
     player: Player,
     base_image: Callable[[], str],
     eventually: Eventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     player.silent = True
-    base = base_image()
-    baking = baker(resources, base, deadline=3.0)
-    baking._end = lambda: None  # type: ignore[method-assign]  as if it had been killed
-    with pytest.raises(BakeFailed):
-        baking.run()
+    base, ec2 = base_image(), aws.client(resources, "ec2")
+    refuse = _raising("UnauthorizedOperation", 99, ec2.terminate_instances)
+    with monkeypatch.context() as killed, pytest.raises(BakeFailed):
+        killed.setattr(ec2, "terminate_instances", refuse)  # as if it had been killed
+        bake(resources, base, deadline=3.0)
     (left,) = player.machines("running")
     told: list[str] = []
     with pytest.raises(BakeFailed):  # not old enough: another bake may be waiting for it
         baker(resources, base, told, deadline=1.0).run()
     assert left in player.machines("running")
-    late = baker(resources, base, told, deadline=-400.0)  # as if hours had passed
-    late._sweep()
-    assert left in told[-1]
+    with pytest.raises(BakeFailed):  # as if hours had passed
+        baker(resources, base, told, deadline=-400.0).run()
+    assert any("broken bake" in line and left in line for line in told)
     eventually(lambda: not player.machines("running"))
 
 

@@ -218,7 +218,7 @@ def test_drain_answers_waiting_requests_and_accepts_no_more(
         answers: list[bytes] = []
         waiting = threading.Thread(target=lambda: answers.append(web.get("/wait").data))
         waiting.start()
-        eventually(lambda: web.server._active == 1)
+        eventually(lambda: web.busy == 1)
         web.server.stop()
 
         def refused() -> bool:
@@ -242,7 +242,7 @@ def test_drain_answers_waiting_requests_and_accepts_no_more(
 def test_drain_ends_at_its_timeout(eventually: Callable[..., None]) -> None:
     with serving(drain_timeout=0.5) as web, web.connect() as client:
         client.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        eventually(lambda: web.server._active == 1)
+        eventually(lambda: web.busy == 1)
         web.server.stop()
         web.thread.join(timeout=5)
         assert not web.thread.is_alive()

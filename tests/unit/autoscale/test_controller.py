@@ -15,6 +15,7 @@ from autoscale.controller import Controller
 from autoscale.estimates import NAME as LEARNED
 from autoscale.estimates import Estimates
 from autoscale.health import PollResult, WorkerPoller, WorkerStatus
+from autoscale.lease import ControllerLock
 from autoscale.model import Machine, ScalingPlan
 from autoscale.signals import InFlightReading, QueueCounts, WebProcess
 from autoscale.simulation.fake_fleet import FakeFleet, Faults
@@ -53,21 +54,20 @@ class SimulatedSystem:
         self.state = MemoryStateStore()
         self.fleet = FakeFleet(lambda: self.now, pending=2.0, stopping=5.0)
         self.settings = Settings(state_dir=folder, machine="m", **environment)
+        self.lock = ControllerLock(self.settings.machine, self.settings.state_dir)
         self._numbers: dict[tuple[str, float], int] = {}
         self._credit = 0.0
         self.controller = self._new()
 
     def _new(self) -> Controller:
-        made = Controller(self.settings, self.fleet, self.state, self, Workers(self), self.cancel)
-        assert made._lease.keep()
-        return made
+        return Controller(
+            self.settings, self.fleet, self.state, self, self.lock, Workers(self), self.cancel
+        )
 
     def restart(self) -> None:
         """The controller dies and another takes its place."""
-        self.controller._lease._lock.release()  # the kernel closes what a dead process held
+        self.lock.release()  # the kernel closes what a dead process held
         self.controller = self._new()
-        with suppress(Unavailable):
-            self.controller._executor.recover(self.now)
 
     def counts(self, now: float) -> QueueCounts:
         if not self.readable:
@@ -98,24 +98,25 @@ class SimulatedSystem:
         self.waiting += tasks
         self.accepted += tasks
 
-    def _serve(self, seconds: float) -> None:
+    def serve(self, seconds: float) -> None:
         self._credit += len(self.serving()) * self.rate * seconds
         done = min(int(self._credit), self.waiting)
         self.waiting -= done
         self._credit = self._credit - done if self.waiting else 0.0
 
-    def step(self, seconds: float = 2.0) -> ScalingPlan:
+    def step(self, seconds: float = 2.0) -> ScalingPlan | None:
         self.now += seconds
-        self._serve(seconds)
+        self.serve(seconds)
         process = WebProcess(
             "w", "e", self.now - 1e6, self.accepted, self.accepted - self.waiting, self.waiting
         )
         ledger = InFlightReading(self.now, (process,)) if self.readable else None
-        self.controller._lease.keep()
-        return self.controller.step(ledger, self.now)
+        with suppress(Unavailable):  # a successor that cannot list the machines yet
+            return self.controller.step_if_leader(ledger, self.now)
+        return None
 
     def steps(self, count: int) -> list[ScalingPlan]:
-        return [self.step() for _ in range(count)]
+        return [plan for _ in range(count) if (plan := self.step())]
 
     @property
     def live(self) -> int:
@@ -216,7 +217,7 @@ def test_web_restart_loses_no_request(tmp_path: Path) -> None:
     for _ in range(30):
         system.now += 2.0
         young = InFlightReading(system.now, (WebProcess("w", "new", system.now - 1, 0, 0, 0),))
-        system._serve(2.0)
+        system.serve(2.0)
         before = system.waiting
         system.controller.step(young, system.now)
         if before:

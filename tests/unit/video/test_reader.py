@@ -209,7 +209,7 @@ def test_decoder_process_is_confined(what: str) -> None:
 import socket
 from facerec_tasks.video import decoder
 from facerec_tasks.video.limits import VideoLimits
-decoder._confine(VideoLimits())
+decoder.confine(VideoLimits())
 try:
     {FORBIDDEN[what]}
 except OSError as error:

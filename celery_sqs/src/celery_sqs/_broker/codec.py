@@ -26,12 +26,12 @@ _REPR_LIMIT = 1024
 
 _ENVELOPE_KEYS = {"body", "content-type", "content-encoding", "headers", "properties"}
 _NO_EMBED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-_HEADERS: dict[str, Any] = {
+DEFAULT_HEADERS: dict[str, Any] = {
     "lang": "py", "shadow": None, "eta": None, "expires": None, "group": None,
     "group_index": None, "retries": 0, "timelimit": [None, None], "parent_id": None,
     "ignore_result": False, "replaced_task_nesting": 0, "stamped_headers": None, "stamps": {},
 }  # fmt: skip
-_DERIVED_HEADERS = {"task", "id", "root_id", "argsrepr", "kwargsrepr", "origin"}
+DERIVED_HEADERS = {"task", "id", "root_id", "argsrepr", "kwargsrepr", "origin"}
 _PROPERTIES: dict[str, Any] = {"delivery_mode": 2, "priority": 0, "body_encoding": "utf-8"}
 _DERIVED_PROPERTIES = {"correlation_id", "reply_to", "delivery_info", "delivery_tag"}
 _ABSENT = object()
@@ -136,7 +136,7 @@ def _compact(envelope: Envelope, queue: str) -> dict[str, Any] | None:
         small["e"] = embed
     small |= _derived(headers, properties, args, kwargs, queue)
     for key, found, defaults, derived in (
-        ("h", headers, _HEADERS, _DERIVED_HEADERS),
+        ("h", headers, DEFAULT_HEADERS, DERIVED_HEADERS),
         ("p", properties, _PROPERTIES, _DERIVED_PROPERTIES),
     ):
         changed, missing = _difference(found, defaults, derived)
@@ -218,7 +218,7 @@ def _expand(small: dict[str, Any], queue: str) -> Envelope:
     args, kwargs, task_id = small["a"], small.get("k", {}), small["i"]
     listed = args if small.get("al") else tuple(args)
     headers = {
-        **{key: value for key, value in _HEADERS.items() if key not in small.get("h-", ())},
+        **{key: value for key, value in DEFAULT_HEADERS.items() if key not in small.get("h-", ())},
         "task": small["t"],
         "id": task_id,
         "root_id": small.get("ro", task_id),

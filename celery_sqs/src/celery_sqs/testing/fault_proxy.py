@@ -126,15 +126,15 @@ class FaultProxy:
             with_no_answer(request.connection)
             request.close_connection = True
         elif fault == "cut":
-            self._forward(request, body, cut=True)
+            self.forward(request, body, cut=True)
         elif fault == "silent":
             time.sleep(3600)
         else:
             if fault == "late":
                 time.sleep(self.late)
-            self._forward(request, body)
+            self.forward(request, body)
 
-    def _forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
+    def forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in ("host", "expect")}
         found = self._http.request(
             request.command,

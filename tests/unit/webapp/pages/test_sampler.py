@@ -62,10 +62,11 @@ def test_watchers_share_one_sample(eventually: Callable[..., None]) -> None:
 
 
 def test_late_watcher_gets_no_stale_snapshot(eventually: Callable[..., None]) -> None:
-    shared = Sampler(Looks(), every=EVERY)
+    now = 1000.0
+    shared = Sampler(Looks(), every=EVERY, clock=lambda: now)
     first = shared.after(0, timeout=5)
     eventually(lambda: not running())
-    shared._drawn_at -= 100
+    now += 100
     later = shared.after(0, timeout=5)
     assert first is not None
     assert later is not None

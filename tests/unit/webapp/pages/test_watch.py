@@ -1,16 +1,10 @@
 """What a page that is left open costs."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from facerec_tasks.settings import Settings
-from webapp.pages.aws_readings import AwsReading
-from webapp.pages.status import StatusReader
-from webapp.services.in_flight import InFlight
-from webapp.services.metrics import WebMetrics
-from webapp.services.task_client import TaskClient
+from webapp.pages.aws_readings import AwsReading, PacedReader
 
 
 @pytest.mark.parametrize(
@@ -30,29 +24,17 @@ def test_rest_requires_complete_readings(reading: AwsReading, rests: bool) -> No
     assert reading.at_rest is rests
 
 
-class Asked:
-    """Counts the questions; answers as it was told."""
+def test_aws_polling_slows_at_rest() -> None:
+    asked: list[float] = []
 
-    def __init__(self, answer: AwsReading) -> None:
-        self.answer = answer
-        self.times: list[float] = []
+    def take(now: float) -> AwsReading:
+        asked.append(now)
+        return replace(AwsReading(0, 0, 0, 0, {}), at=now)
 
-    def take(self, now: float) -> AwsReading:
-        self.times.append(now)
-        return replace(self.answer, at=now)
-
-
-def test_aws_polling_slows_at_rest(tmp_path: Path) -> None:
-    settings = Settings(state_dir=tmp_path)
-    task_client = TaskClient(settings, InFlight("here-0"), WebMetrics(None))
-    watch = StatusReader(settings, task_client)
-    asked = Asked(AwsReading(0, 0, 0, 0, {}))
-    watch._readings = asked  # type: ignore[assignment]
+    reader = PacedReader(take)
     for second in range(0, 30, 2):
-        assert watch._read(1000.0 + second).at == 1000.0 + second
-        watch._kept.append(replace(asked.answer, at=1000.0 + second))
-    assert len(asked.times) == 3
-    task_client.in_flight.accept("a")
-    watch._read(1030.0)
-    watch._read(1032.0)
-    assert asked.times[-2:] == [1030.0, 1032.0]
+        assert reader.take(1000.0 + second, outstanding=0).at == 1000.0 + second
+    assert asked == [1000.0, 1010.0, 1020.0]
+    for now in (1030.0, 1032.0):
+        reader.take(now, outstanding=1)
+    assert asked[-2:] == [1030.0, 1032.0]

@@ -1,6 +1,7 @@
 """AnswerStatistics of the last fifteen minutes, in constant memory."""
 
 import random
+import tracemalloc
 
 import pytest
 
@@ -33,8 +34,21 @@ def test_window_drops_old_answers() -> None:
     later = NOW + SLOT * SLOTS
     recent.add(later, 2.0)
     assert recent.total(later).count == 1
-    assert len(recent._slots) == 1  # its memory as well
     assert recent.total(later + SLOT * SLOTS).count == 0
+
+
+def test_old_answers_take_no_memory() -> None:
+    recent = RecentAnswers()
+    tracemalloc.start()
+    try:
+        recent.add(NOW, 1.0)
+        one, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 50):
+            recent.add(NOW + number * SLOT * SLOTS, 1.0)
+        fifty, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert fifty < 3 * one
 
 
 def test_total_of_shorter_window() -> None:
