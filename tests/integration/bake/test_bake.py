@@ -321,9 +321,10 @@ def test_what_a_killed_bake_has_left_is_swept_by_the_next(
     player.silent = True
     base, ec2 = base_image(), aws.client(resources, "ec2")
     refuse = _raising("UnauthorizedOperation", 99, ec2.terminate_instances)
-    with monkeypatch.context() as killed, pytest.raises(BakeFailed):
+    with monkeypatch.context() as killed:
         killed.setattr(ec2, "terminate_instances", refuse)  # as if it had been killed
-        bake(resources, base, deadline=3.0)
+        with pytest.raises(BakeFailed):
+            bake(resources, base, deadline=3.0)
     (left,) = player.machines("running")
     told: list[str] = []
     with pytest.raises(BakeFailed):  # not old enough: another bake may be waiting for it
