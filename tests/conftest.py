@@ -4,8 +4,6 @@
 """
 
 import os
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -128,8 +126,6 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     in ``environment``.
     """
     started: list[Child] = []
-    # Celery's pool leaves pymp-* folders when it is killed. Short: paths of sockets are bounded.
-    temporary = tempfile.mkdtemp(prefix="facerec-test-")
 
     def start(
         command: Sequence[str],
@@ -140,7 +136,7 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     ) -> Child:
         child = Child(
             command,
-            environment={**os.environ, "TMPDIR": temporary, **(environment or {})},
+            environment={**os.environ, **(environment or {})},
             log=tmp_path / f"{log}.log",
             pass_fds=pass_fds,
         )
@@ -150,7 +146,6 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
     yield start
     for child in reversed(started):
         child.end(grace=0.0)
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.fixture

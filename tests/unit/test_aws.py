@@ -49,7 +49,7 @@ def test_an_error_without_a_plan_passes_as_it_is() -> None:
         raise client_error("MalformedPolicyDocument")
 
 
-def test_a_persons_command_tries_throttled_calls_for_longer() -> None:
+def test_throttling_is_retried_for_longer_in_a_persons_command() -> None:
     settings = Settings(endpoint_url="http://127.0.0.1:9")
 
     def attempts() -> int:

@@ -71,7 +71,7 @@ def test_a_web_tier_that_hangs_is_not_ready(aws: Aws, monkeypatch: pytest.Monkey
     assert aws.metrics[0]["MetricData"][0]["Value"] == 0.0
 
 
-def test_a_throttled_signal_is_sent_again(aws: Aws, tmp_path: Path) -> None:
+def test_throttling_of_the_signal_is_retried(aws: Aws, tmp_path: Path) -> None:
     file = tmp_path / "machine"
     file.write_text("FACEREC_MACHINE=i-1\n")
     with serving(answering(200)) as url:

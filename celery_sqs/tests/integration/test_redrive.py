@@ -79,7 +79,9 @@ def test_what_the_queue_refuses_stays_a_dead_letter(
     assert counts(sqs, f"{names.id}-dlq").visible == 1
 
 
-def test_nothing_dead_is_nothing_moved(sqs: "SQSClient", dead: tuple[str, str]) -> None:
+def test_redrive_of_an_empty_dead_letter_queue_moves_nothing(
+    sqs: "SQSClient", dead: tuple[str, str]
+) -> None:
     assert redrive(sqs, *dead) == Redriven(moved=0, refused=0)
 
 

@@ -58,7 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, names: Any) -> ResultS
     return store
 
 
-def test_adding_a_mark_is_idempotent(store: ResultStore) -> None:
+def test_idempotency_of_adding_a_mark(store: ResultStore) -> None:
     driver, chord = store.driver, uuid.uuid4().hex
     assert driver.marks(chord) == set()
     assert driver.add(chord, "part/1") == {"part/1"}

@@ -57,7 +57,7 @@ def recorder(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.parametrize("recorder", [300], indirect=True)
-def test_counting_parts_is_idempotent(recorder: Recorder) -> None:
+def test_idempotency_of_counting_parts(recorder: Recorder) -> None:
     deliveries = recorder.parts * 2
     random.Random(1).shuffle(deliveries)
     for part in deliveries:

@@ -140,7 +140,7 @@ def test_a_queue_that_is_gone_fails_no_task_and_is_looked_for_again(
     assert "task-b to q not sent" in caplog.text
 
 
-def test_a_throttled_queue_delays_no_other(sqs: Sqs, eventually: Eventually) -> None:
+def test_throttling_of_one_queue_delays_no_other(sqs: Sqs, eventually: Eventually) -> None:
     throttled = ClientError(
         {"Error": {"Code": "RequestThrottled"}, "ResponseMetadata": {"HTTPStatusCode": 400}},  # type: ignore[arg-type]
         "SendMessageBatch",

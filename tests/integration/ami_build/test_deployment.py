@@ -67,7 +67,7 @@ def test_buckets_are_versioned_private_encrypted_and_answer_over_tls_only(system
 
 
 @localstack_makes_none
-def test_old_versions_and_broken_uploads_go_by_themselves(system: System) -> None:
+def test_lifecycle_expires_old_versions_and_unfinished_uploads(system: System) -> None:
     s3, settings = client(system.settings, "s3"), system.settings
     for bucket in (settings.in_bucket, settings.out_bucket, settings.state_bucket):
         rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
@@ -131,7 +131,7 @@ def test_the_image_brings_web_instance_at_a_fixed_address(system: System) -> Non
 
 
 @localstack_makes_none
-def test_only_those_who_were_named_reach_the_web_tier(system: System) -> None:
+def test_security_group_admits_only_named_callers(system: System) -> None:
     group = Stack(system.settings).resources()["WebSecurityGroup"].physical
     found = client(system.settings, "ec2").describe_security_groups(GroupIds=[group])
     (rule,) = found["SecurityGroups"][0]["IpPermissions"]
@@ -237,7 +237,7 @@ def test_several_web_machines_stand_behind_a_load_balancer_with_tls(
 
 
 @localstack_makes_none
-def test_the_first_type_is_the_templates(settings: Settings, deploy: Deploy) -> None:
+def test_launch_template_has_the_first_instance_type(settings: Settings, deploy: Deploy) -> None:
     make_image(settings)
     deploy(worker_instance_type="m7i.large,c7i.large")
     assert default_template(settings)["InstanceType"] == "m7i.large"
@@ -292,7 +292,7 @@ def test_a_bucket_that_is_no_stack_of_ours_is_named(settings: Settings) -> None:
     assert Stack(settings).find() is None
 
 
-def test_the_plan_is_shown_and_a_no_leaves_nothing(settings: Settings) -> None:
+def test_declined_change_set_creates_nothing(settings: Settings) -> None:
     told = CliRunner().invoke(aws, ["deploy"], input="n\n")
     assert told.exit_code == 1
     assert "+ bucket of photos" in told.output
@@ -300,9 +300,7 @@ def test_the_plan_is_shown_and_a_no_leaves_nothing(settings: Settings) -> None:
 
 
 @localstack_makes_none  # and so it finds something to do every time
-def test_the_command_says_that_nothing_is_to_be_done(
-    system: System, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_empty_change_set_is_said(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEREC_ID", system.settings.id)
     monkeypatch.setenv("AWS_ENDPOINT_URL", str(system.settings.endpoint_url))
     told = CliRunner().invoke(aws, ["deploy", "--yes", "--json"])

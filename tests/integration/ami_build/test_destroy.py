@@ -51,7 +51,7 @@ def use_it(settings: Settings) -> None:
     client(settings, "s3").delete_object(Bucket=settings.in_bucket, Key="test_00.jpg")
 
 
-def test_nothing_is_left_and_another_system_stays_as_it_is(
+def test_destroy_leaves_nothing_and_another_system_untouched(
     settings: Settings, private_endpoint: str, deploy: Callable[..., Deployed]
 ) -> None:
     image = make_image(settings)
@@ -137,7 +137,7 @@ def test_the_stack_of_videos_goes_too_but_no_bucket_that_has_but_the_name(
     assert f"{settings.id}-output" in left
 
 
-def test_what_an_interrupted_run_left_is_found_by_the_next(
+def test_destroy_resumes_after_an_interrupted_run(
     settings: Settings, deploy: Callable[..., Deployed]
 ) -> None:
     """The stack is gone, the buckets and a queue are not."""

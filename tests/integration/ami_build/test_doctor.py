@@ -50,7 +50,7 @@ def is_up(url: str) -> bool:
 
 
 @on_embedded_aws
-def test_it_finds_exactly_what_was_broken_by_hand(
+def test_doctor_finds_exactly_what_was_broken_by_hand(
     settings: Settings,
     deploy: Callable[..., Deployed],
     spawn: Callable[..., Child],
@@ -228,7 +228,7 @@ def advice(settings: Settings) -> set[str]:
     return {finding.subject for finding in run_checks(settings) if finding.level == "advice"}
 
 
-def test_without_a_stack_it_says_how_to_make_one(settings: Settings) -> None:
+def test_doctor_without_a_stack_says_how_to_deploy(settings: Settings) -> None:
     told = CliRunner().invoke(aws, ["doctor"])
     assert told.exit_code == 1
     assert "facerec aws deploy" in told.output

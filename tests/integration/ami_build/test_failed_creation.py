@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_what_failed_first_is_named_and_the_next_deploy_starts_from_nothing(
+def test_rollback_names_the_first_failure_and_the_next_deploy_starts_anew(
     settings: Settings, deploy: Callable[..., Deployed]
 ) -> None:
     iam = client(settings, "iam")

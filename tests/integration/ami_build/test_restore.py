@@ -25,7 +25,7 @@ def versions(settings: Settings, bucket: str, name: str) -> list[str]:
     return [one["VersionId"] for one in found.get("Versions", ())]
 
 
-def test_a_spoilt_gallery_is_put_back(resources: Settings) -> None:
+def test_corrupt_gallery_is_restored(resources: Settings) -> None:
     people = People(StateBucket(resources))
     people.edit(lambda gallery: with_person(gallery, "Ada"))
     people.edit(lambda gallery: with_person(gallery, "Not_Ada"))
@@ -40,7 +40,7 @@ def test_a_spoilt_gallery_is_put_back(resources: Settings) -> None:
     assert people.gallery().names == ("Ada",)
 
 
-def test_who_is_forgotten_cannot_be_put_back(resources: Settings) -> None:
+def test_erased_person_cannot_be_restored(resources: Settings) -> None:
     people = People(StateBucket(resources))
     people.edit(lambda gallery: with_person(gallery, "Ada"))
     people.edit(lambda gallery: with_person(gallery, "Grace"))
@@ -49,7 +49,7 @@ def test_who_is_forgotten_cannot_be_put_back(resources: Settings) -> None:
     assert people.gallery().names == ("Grace",)
 
 
-def test_a_deleted_photo_comes_back_with_its_mark_gone(resources: Settings) -> None:
+def test_deleted_photo_is_restored_from_its_version(resources: Settings) -> None:
     storage, s3 = Storage(resources), client(resources, "s3")
     storage.photos.put("test_00.jpg", b"photo", "image/jpeg")
     mark = s3.delete_object(Bucket=resources.in_bucket, Key="test_00.jpg")["VersionId"]

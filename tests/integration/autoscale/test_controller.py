@@ -103,7 +103,7 @@ def test_controller_killed_repeatedly_doubles_no_launch(
     eventually(lambda: watched.live == 0, within=15)
 
 
-def test_ec2_throttles_loses_responses_and_lists_late(
+def test_ec2_throttling_lost_responses_and_late_listings(
     private_endpoint: str,
     resources: Settings,
     controller: Start,

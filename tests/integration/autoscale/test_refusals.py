@@ -135,7 +135,7 @@ def test_refusals_of_everything_are_explained_and_end(
     eventually(lambda: watched.live == 3, within=40)
 
 
-def test_throttled_listing_is_named_and_not_repeated_every_step(
+def test_throttling_of_listings_is_named_and_backed_off(
     resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
     refuse: Refuse, latest: Callable[[], str],
 ) -> None:  # fmt: skip

@@ -88,7 +88,7 @@ def test_the_machine_has_urls_for_one_hour_of_work_and_nothing_else(
     assert {n.rpartition("/")[2] for n in names} >= {"bundle.tar.gz", "report.json", "log.txt"}
 
 
-def test_the_last_three_are_kept_with_their_snapshots_and_the_one_in_use(
+def test_images_for_rollback_are_the_last_three_and_the_one_in_use(
     resources: Settings, player: Player, base_image: Callable[[], str]
 ) -> None:
     base, images, ec2 = base_image(), Images(resources), aws.client(resources, "ec2")
@@ -133,7 +133,7 @@ def test_a_machine_that_reports_a_failure_makes_no_image(
     assert player.machines("pending", "running", "stopping", "stopped") == []
 
 
-def test_a_bundle_that_was_changed_on_the_way_is_not_installed(
+def test_bundle_with_another_sha256_is_not_installed(
     resources: Settings, player: Player, base_image: Callable[[], str]
 ) -> None:
     player.changed = True
@@ -142,7 +142,7 @@ def test_a_bundle_that_was_changed_on_the_way_is_not_installed(
     assert player.machines("pending", "running") == []
 
 
-def test_a_machine_that_never_reports_is_given_up_and_ended(
+def test_machine_without_a_report_is_terminated(
     resources: Settings, player: Player, base_image: Callable[[], str]
 ) -> None:
     player.silent = True
@@ -189,7 +189,7 @@ def _raising(code: str, times: int, call: Callable[..., Any]) -> Callable[..., A
 
 
 @pytest.mark.parametrize("code", ["InsufficientInstanceCapacity", "VcpuLimitExceeded"])
-def test_no_room_says_what_to_try(
+def test_insufficient_capacity_says_what_to_try(
     resources: Settings,
     base_image: Callable[[], str],
     player: Player,
@@ -202,7 +202,7 @@ def test_no_room_says_what_to_try(
         bake(resources, base_image())
 
 
-def test_throttled_calls_are_made_again_everywhere(
+def test_throttling_is_retried_in_every_call(
     resources: Settings,
     base_image: Callable[[], str],
     player: Player,
@@ -269,7 +269,7 @@ def test_publishing_at_once_leaves_one_image_of_the_name(
     assert Images(resources).in_use() in versions
 
 
-def test_another_systems_image_is_not_taken_away(
+def test_image_of_another_system_is_not_deregistered(
     resources: Settings, player: Player, base_image: Callable[[], str]
 ) -> None:
     bake(resources, base := base_image())
@@ -311,7 +311,7 @@ def test_a_bake_that_is_interrupted_ends_its_machine(
     eventually(lambda: not player.machines("pending", "running", "stopping", "stopped"))
 
 
-def test_what_a_killed_bake_has_left_is_swept_by_the_next(
+def test_machines_of_a_killed_bake_are_terminated_by_the_next(
     resources: Settings,
     player: Player,
     base_image: Callable[[], str],

@@ -186,7 +186,7 @@ def test_an_edit_gives_up_in_the_end(
     assert people.gallery().names == ("Eve",)
 
 
-def test_gallery_write_with_lost_response_is_idempotent(
+def test_idempotency_of_a_gallery_write_with_lost_response(
     people: People, storage: StateBucket, settings: Settings
 ) -> None:
     """boto3 tries again by itself, and then finds its own first write in the way."""

@@ -135,7 +135,7 @@ def test_aws_outage_counts_no_start_and_dead_letters_nothing(
     assert "unhealthy: 3 tasks in a row" in log.read_text(), "it consumed nothing but trials"
 
 
-def test_a_task_that_runs_twice_takes_effect_once(bench: Bench, eventually: Eventually) -> None:
+def test_idempotency_of_a_task_that_runs_twice(bench: Bench, eventually: Eventually) -> None:
     starts = bench.starts("starts")
     bench.worker()
     bench.send(1, starts=str(starts), times=0, name="Paul")

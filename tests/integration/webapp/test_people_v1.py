@@ -112,7 +112,7 @@ def test_faces_are_shown_moved_merged_and_removed(web: Web, resources: Settings)
     assert list(state.list(layout.UPLOADS)) == []
 
 
-def test_repeated_enrollment_is_idempotent(web: Web) -> None:
+def test_idempotency_of_enrollment(web: Web) -> None:
     person = "0f0f0f0f-0000-4000-8000-00000000000f"
     for enrolled in (1, 0):
         made = send(web, "POST", "/v1/people", GRACE, name="Grace", id=person).json()

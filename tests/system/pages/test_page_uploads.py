@@ -59,7 +59,9 @@ def test_large_photos_are_made_smaller_where_the_visitor_wants_it(visitor: Visit
     assert (smaller["width"], smaller["height"]) == (2000, 4000)
 
 
-def test_at_most_two_uploads_at_once_and_one_key_for_each(visitor: Visitor, grace: bytes) -> None:
+def test_at_most_two_uploads_at_once_with_an_idempotency_key_each(
+    visitor: Visitor, grace: bytes
+) -> None:
     """A connection that breaks: what is sent again has the key it had."""
     keys: list[str] = []
 

@@ -51,25 +51,25 @@ def run(target: Path, endpoint: str, **environment: str) -> "subprocess.Complete
     )  # fmt: skip
 
 
-def test_it_asks_with_a_token(metadata: Metadata, tmp_path: Path) -> None:
+def test_instance_metadata_is_read_with_a_token(metadata: Metadata, tmp_path: Path) -> None:
     assert run(tmp_path / "machine", metadata.url).returncode == 0
     assert (tmp_path / "machine").read_text() == "FACEREC_MACHINE=i-0123456789abcdef0\n"
 
 
-def test_it_asks_until_it_knows(metadata: Metadata, tmp_path: Path) -> None:
+def test_instance_metadata_is_retried(metadata: Metadata, tmp_path: Path) -> None:
     metadata.says[:0] = [(503, ""), (200, "<html>not found</html>"), (200, "")]
     done = run(tmp_path / "machine", metadata.url)
     assert done.stderr.count("again in") == 3
     assert (tmp_path / "machine").read_text() == "FACEREC_MACHINE=i-0123456789abcdef0\n"
 
 
-def test_a_name_that_was_given_is_taken(tmp_path: Path) -> None:
+def test_given_machine_name_is_used(tmp_path: Path) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     assert run(tmp_path / "machine", nobody, FACEREC_MACHINE="rack-7").returncode == 0
     assert (tmp_path / "machine").read_text() == "FACEREC_MACHINE=rack-7\n"
 
 
-def test_a_name_that_no_queue_could_bear_is_refused(tmp_path: Path) -> None:
+def test_machine_name_illegal_for_a_queue_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path / "machine", "http://127.0.0.1:9", FACEREC_MACHINE="a b\nX=1")
     assert done.returncode != 0
     assert not (tmp_path / "machine").exists()

@@ -118,7 +118,7 @@ def test_explain_a_missing_reading() -> None:
     assert "The queue could not be read: GetQueueAttributes failed" in failed
 
 
-def test_explain_a_throttled_listing_of_machines() -> None:
+def test_explain_throttling_of_the_listing() -> None:
     machine = Machine("i-1", "running", NOW - 300, 1, NOW - 290, ready=True)
     demand = Demand(9, 9, 9.0, "exact")
     words = told(demand, machine, done={"DescribeInstances": "Unavailable: RequestLimitExceeded"})

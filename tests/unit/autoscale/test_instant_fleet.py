@@ -94,7 +94,7 @@ def test_nothing_at_all_is_a_refusal_that_names_types_and_reasons(ec2: Stubber) 
     assert "c6i.large subnet-a Unsupported" in str(error.value)
 
 
-def test_on_demand_fills_what_spot_lacks(ec2: Stubber) -> None:
+def test_on_demand_fills_missing_spot_capacity(ec2: Stubber) -> None:
     spot = {"Instances": [given("i-1")], "Errors": [refused("InsufficientInstanceCapacity")]}
     ec2.add_response("create_fleet", spot)
     fields = dict.fromkeys(

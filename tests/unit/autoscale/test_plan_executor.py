@@ -113,7 +113,7 @@ def test_pending_machine_is_terminated_when_not_wanted() -> None:
     assert [m.state for m in life.fleet.truth] == ["shutting-down"]
 
 
-def test_launch_with_lost_response_is_not_doubled() -> None:
+def test_idempotency_of_a_launch_with_lost_response() -> None:
     life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG), Faults(lost=1.0, late=1.0))
     life.step(30)
     assert life.execution.unconfirmed == 10
@@ -211,7 +211,7 @@ def test_launch_intent_is_written_before_run_instances(monkeypatch: pytest.Monke
     assert life.fleet.truth == []
 
 
-def test_throttled_calls_are_retried_with_backoff() -> None:
+def test_throttling_is_retried_with_backoff() -> None:
     life = Life(ScalingLimits(cap=15, profile=ONE_PER_BACKLOG), Faults(throttled=1.0))
     for _ in range(60):
         life.step(100)

@@ -20,7 +20,7 @@ def test_every_resource_of_the_template_has_words() -> None:
     assert set(re.findall(r"^  (\w+):$", resources, re.MULTILINE)) == set(PHRASES)
 
 
-def test_cloudformation_takes_the_template_without_a_bucket_to_lay_it_in() -> None:
+def test_template_is_within_the_size_limit_of_a_request() -> None:
     assert len(template_body().encode()) < MAX_TEMPLATE
     assert "#!/bin/bash" in template_body()
 

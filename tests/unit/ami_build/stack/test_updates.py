@@ -144,7 +144,7 @@ def test_no_change_replaces_a_named_resource_behind_a_load_balancer(
     assert refused == set()
 
 
-def test_a_named_budget_would_be_found(template: dict[str, Any]) -> None:
+def test_replaced_named_resource_is_found(template: dict[str, Any]) -> None:
     """The fault that was: another address replaced a budget with a name of its own."""
     template = {**template, "Resources": {**template["Resources"]}}
     budget = template["Resources"]["Budget"]
