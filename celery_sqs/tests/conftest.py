@@ -10,7 +10,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,30 +109,12 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def private_aws() -> Iterator[ExitStack]:
-    """Holds the AWS of ``private_endpoint``; ``close()`` ends it in the middle of a test."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def private_endpoint(private_aws: ExitStack) -> str:
-    """An AWS for this test alone."""
-    return private_aws.enter_context(emulated_aws())
-
-
-@pytest.fixture
-def names(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
-    """Names of this test, set in the environment as well: child processes read the same.
-
-    They name the shared AWS, or the test's own when it asks for ``private_endpoint``.
-    """
-    private = "private_endpoint" in request.fixturenames
-    endpoint_url = request.getfixturevalue("private_endpoint" if private else "endpoint")
-    made = Names(f"t{uuid.uuid4().hex[:12]}", endpoint_url, tmp_path / "state")
+def names(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Names:
+    """Names of this test, set in the environment as well: child processes read the same."""
+    made = Names(f"t{uuid.uuid4().hex[:12]}", endpoint, tmp_path / "state")
     made.state_dir.mkdir()
     environment = {"SAMPLE_ID": made.id, "SAMPLE_STATE_DIR": str(made.state_dir)}
-    for name, value in (isolated({}, endpoint_url) | environment).items():
+    for name, value in (isolated({}, endpoint) | environment).items():
         monkeypatch.setenv(name, value)
     return made
 
