@@ -23,6 +23,8 @@ MARGIN = 0.5
 SURE = 0.98
 """Score a face needs on a photo that was turned for it: four looks find four times as many things
 that are no faces."""
+CERTAIN = 0.997
+"""Score from which on the photo is not turned: faces on their heads pass for upright ones below."""
 LARGE_SIDE = 3000
 """Pixels of the longer side of the larger copy: faces of 20 pixels there are found."""
 LARGE = 1.25
@@ -61,7 +63,7 @@ class FaceFinder:
         """
         rgb, quarters = picture.rgb, 0
         faces = self._with_margin(rgb, most_of_photo)
-        if all(face.score < SURE for face in faces):
+        if _best(faces) < CERTAIN:
             faces, quarters = self._turned(rgb, faces, most_of_photo)
         if picture.shrunk_by > LARGE and _may_hide_others(faces):
             faces = _united(self._small(picture, quarters), faces)
@@ -84,16 +86,21 @@ class FaceFinder:
     ) -> tuple[list[Detection], int]:
         """A photo that lies on its side or head and does not say so."""
         small = reduced(Image.fromarray(rgb), CROP_SIDE)
-        scores = {0: SURE}
-        for quarters in (1, 2, 3):
-            turned = np.ascontiguousarray(np.rot90(small, quarters))
-            faces = self._detector.detect_prominent(turned)
-            scores[quarters] = max((face.score for face in faces), default=0.0)
-        best = max(scores, key=lambda quarters: scores[quarters])
+        views = {quarters: np.rot90(small, quarters) for quarters in range(4)}
+        scores = {0: _best(upright)} | {
+            quarters: self._score(views[quarters]) for quarters in (1, 2, 3)
+        }
+        sure = {quarters: score for quarters, score in scores.items() if score >= SURE}
+        if len(sure) > 1:  # the mirror image decides
+            sure = {each: score + self._score(views[each][:, ::-1]) for each, score in sure.items()}
+        best = max(sure, key=lambda quarters: sure[quarters], default=0)
         if best == 0:
             return upright, 0
         turned = np.ascontiguousarray(np.rot90(rgb, best))
         return self._with_margin(turned, most_of_photo), best
+
+    def _score(self, rgb: RGB) -> float:
+        return _best(self._detector.detect_prominent(np.ascontiguousarray(rgb)))
 
     def _small(self, picture: Picture, quarters: int) -> list[Detection]:
         """Faces too small for the first copy, in its pixels."""
@@ -105,6 +112,10 @@ class FaceFinder:
             face.transformed(scale)
             for face in self._detector.detect_small(large, SMALL_FACE / min(scale))
         ]
+
+
+def _best(faces: Sequence[Detection]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def upright_detail(picture: Picture, found: FoundFaces, face_side: float) -> Image.Image:

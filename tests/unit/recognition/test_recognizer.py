@@ -118,6 +118,19 @@ def test_small_faces_of_a_large_photo_are_found_and_named(recognizer: Recognizer
         assert face.distance < 0.4
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize(("who", "side"), [("collins", 250), ("hopper", 250), ("hopper", 400)])
+def test_a_turned_photo_is_looked_at_upright(
+    recognizer: Recognizer, who: str, side: int, quarters: int
+) -> None:
+    """The detector is as sure of Hopper on her head as of her upright, at 400 pixels."""
+    turned = np.rot90(np.asarray(portraits.head(who, side)), quarters)
+    file = io.BytesIO()
+    Image.fromarray(turned).save(file, "PNG")
+    (face,) = recognizer.recognize(file.getvalue()).faces
+    assert face.name == who
+
+
 def test_a_large_face_needs_no_larger_copy(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
