@@ -3,6 +3,9 @@
 EC2 chooses among the overrides by their priority and gives what it has; what it could not give and
 why stands in the answer. Such a fleet launches once and manages nothing afterwards. It needs a
 launch template: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instant-fleet.html
+
+What the caller may not do is refused at once (CreateFleet itself) or in the answer (RunInstances,
+which EC2 calls with the caller's rights).
 """
 
 import logging
@@ -17,6 +20,8 @@ from facerec_tasks.errors import FacerecError
 from facerec_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+FORBIDDEN = "UnauthorizedOperation"
 
 
 class InstantFleet:
@@ -42,6 +47,7 @@ class InstantFleet:
         """
         ids: list[str] = []
         refusals: list[str] = []
+        codes: set[str] = set()
         for market in ("spot", "on-demand") if self._settings.spot else ("on-demand",):
             missing = count - len(ids)
             if missing:
@@ -50,6 +56,10 @@ class InstantFleet:
                     return None
                 ids += [i for each in answer.get("Instances", ()) for i in each["InstanceIds"]]
                 refusals += _refusals(answer, market)
+                codes |= {str(e.get("ErrorCode")) for e in answer.get("Errors", ())}
+        if not ids and codes == {FORBIDDEN}:
+            self._give_up("; ".join(refusals))
+            return None
         if not ids:
             raise _refused(refusals)
         if refusals:
@@ -82,20 +92,27 @@ class InstantFleet:
             },
             "OnDemandOptions": {"AllocationStrategy": "prioritized"},
             "SpotOptions": {"AllocationStrategy": "capacity-optimized-prioritized"},
-            "TagSpecifications": [{"ResourceType": "instance", "Tags": list(tags)}],
+            # The fleet itself too: the tag is what the policy of the controller asks for.
+            "TagSpecifications": [
+                {"ResourceType": kind, "Tags": list(tags)} for kind in ("fleet", "instance")
+            ],
         }
         with translated():
             try:
                 return dict(client(self._settings, "ec2").create_fleet(**request))
             except ClientError as error:
                 code = code_of(error)
-                if code == "UnauthorizedOperation":
-                    logger.warning("CreateFleet is not allowed, using RunInstances: %s", error)
-                    self._allowed = False
+                if code == FORBIDDEN:
+                    self._give_up(str(error))
                     return None
                 if lacks_capacity(code):
                     return {"Errors": [{"ErrorCode": code, "ErrorMessage": str(error)}]}
                 raise
+
+    def _give_up(self, reason: str) -> None:
+        """No further fleet is asked for by this process."""
+        logger.warning("CreateFleet is not allowed, using RunInstances: %s", reason)
+        self._allowed = False
 
     def _choices(self) -> list[tuple[str, str]]:
         """(instance type, subnet) in order of preference; empty is the template's."""

@@ -139,18 +139,30 @@ def _controller(p: DeploymentContext, template: str) -> Iterator[Need]:
     )  # fmt: skip
     for kind in (
         "launch-template/lt-0", "network-interface/eni-0", "security-group/sg-0", "subnet/subnet-0",
-        "volume/vol-0", "spot-instances-request/sir-0",
+        "volume/vol-0",
     ):  # fmt: skip
         yield need(f"launch with {kind}", p.arn("ec2", kind), "ec2:RunInstances", context=ours)
-    of_us = {"aws:ResourceTag/facerec:id": p.id}
-    for kind, context in (("image/ami-0", of_us), ("snapshot/snap-0", ours)):
-        owned = f"arn:{p.partition}:ec2:{s.region}::{kind}"
-        yield need(f"launch from {kind}", owned, "ec2:RunInstances", context=context)
-    for kind in (instance, p.arn("ec2", "volume/vol-0")):
+    spot_request = p.arn("ec2", "spot-instances-request/sir-0")
+    yield need("ask for spot", spot_request, "ec2:RunInstances")
+    owned = f"arn:{p.partition}:ec2:{s.region}::"
+    yield need("launch from snapshots", f"{owned}snapshot/snap-0", "ec2:RunInstances", context=ours)
+    yield need(
+        "launch from our images", f"{owned}image/ami-0", "ec2:RunInstances", "ec2:CreateFleet",
+        context={"aws:ResourceTag/facerec:id": p.id},
+    )  # fmt: skip
+    for kind in ("fleet/fleet-0", "instance/i-0"):
         yield need(
-            "tag what it launches", kind, "ec2:CreateTags",
-            context={"ec2:CreateAction": "RunInstances"},
+            "ask for several types at once", p.arn("ec2", kind), "ec2:CreateFleet",
+            context={"aws:RequestTag/facerec-fleet": p.id},
         )  # fmt: skip
+    for kind in (f"launch-template/{template}", "subnet/subnet-0", "volume/vol-0"):
+        yield need(f"ask for a fleet with {kind}", p.arn("ec2", kind), "ec2:CreateFleet")
+    for kind in ("fleet/fleet-0", "instance/i-0", "volume/vol-0"):
+        for creator in ("RunInstances", "CreateFleet"):
+            yield need(
+                "tag what it launches", p.arn("ec2", kind), "ec2:CreateTags",
+                context={"ec2:CreateAction": creator},
+            )  # fmt: skip
     yield need(
         "move members", instance, "ec2:StartInstances", "ec2:StopInstances",
         "ec2:TerminateInstances", context=member,
@@ -167,6 +179,11 @@ def _controller(p: DeploymentContext, template: str) -> Iterator[Need]:
         "give workers their role",
         p.arn("iam", f"role/{p.id}-app-tier-instance", regional=False), "iam:PassRole",
         context={"iam:PassedToService": "ec2.amazonaws.com"},
+    )  # fmt: skip
+    spot = "role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
+    yield need(
+        "have spot in a new account", p.arn("iam", spot, regional=False),
+        "iam:CreateServiceLinkedRole", context={"iam:AWSServiceName": "spot.amazonaws.com"},
     )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ from typing import Any
 from moto import settings
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import elastic_block_store
 from moto.ec2.models import instances as models
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.instances import InstanceResponse
 
-from local.emulators import ec2_consistency
+from local.emulators import ec2_consistency, ec2_fleets
 from local.emulators import ec2_refusals as refusals
 from local.emulators.ec2_consistency import described_at
 
@@ -250,6 +251,18 @@ def _answer_terminate(response: InstanceResponse) -> ActionResult:
     return _changed("TerminatingInstances", response.ec2_backend.terminate_instances(ids))
 
 
+_make_default_key = elastic_block_store.EBSBackend._create_default_encryption_key
+
+
+def _make_default_key_of_aws(backend: Any) -> str:
+    """moto calls it a customer's."""
+    from moto.kms.models import kms_backends  # seldom needed, and slow
+
+    arn = str(_make_default_key(backend))
+    kms_backends[backend.account_id][backend.region_name].describe_key(arn).key_manager = "AWS"
+    return arn
+
+
 def _answer_default_key(response: Any) -> ActionResult:
     """``GetEbsDefaultKmsKeyId``, which moto lacks: AWS's own key until another is set."""
     response.error_on_dryrun()
@@ -275,6 +288,8 @@ def install(*, pending: float, stopping: float, lag: float = 0.0) -> None:
     InstanceResponse.start_instances = _answer_start
     InstanceResponse.stop_instances = _answer_stop
     InstanceResponse.terminate_instances = _answer_terminate
+    elastic_block_store.EBSBackend._create_default_encryption_key = _make_default_key_of_aws
     EC2Response.get_ebs_default_kms_key_id = _answer_default_key
+    ec2_fleets.install()
     if lag:
         ec2_consistency.install(lag)

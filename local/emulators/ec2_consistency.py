@@ -58,7 +58,7 @@ def _behind(call: Callable[..., Any]) -> Callable[..., Any]:
     def answered(response: EC2Response) -> Any:
         action = response._get_action()
         own = f"Credential={OWN_KEY}/" in response.headers.get("Authorization", "")
-        _request.hides = 0.0 if own or action == "RunInstances" else _lag
+        _request.hides = 0.0 if own or action in ("RunInstances", "CreateFleet") else _lag
         _request.behind = _lag if not own and action.startswith("Describe") else 0.0
         try:
             return call(response)

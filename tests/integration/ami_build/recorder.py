@@ -165,21 +165,37 @@ def _sns(who: str, region: str, fields: dict[str, str]) -> Call:
 
 def _ec2(who: str, region: str, fields: dict[str, str]) -> list[Call]:
     action = f"ec2:{fields['Action']}"
-    instance = f"arn:aws:ec2:{region}:{ACCOUNT}:instance/i-0"
-    if fields["Action"] == "RunInstances":
-        tags = _tags(fields, "TagSpecification.1.Tag")
-        asked = tuple((f"aws:RequestTag/{key}", value) for key, value in tags.items())
-        template = (("launch template", fields.get("LaunchTemplate.LaunchTemplateName", "")),)
-        tagging = (("ec2:CreateAction", "RunInstances"),)
-        return [
-            Call(who, action, instance, asked + template),
-            Call(who, "ec2:CreateTags", instance, tagging),
-        ]
+    if fields["Action"] in ("RunInstances", "CreateFleet"):
+        return _launch(who, region, fields)
     if fields["Action"] == "CreateTags":
         keys = tuple(("aws:TagKeys", key) for key in _tags(fields, "Tag"))
         return [Call(who, action, fields["ResourceId.1"], keys)]
     ids = [value for key, value in fields.items() if key.startswith("InstanceId.")]
     return [Call(who, action, one) for one in ids] or [Call(who, action, "*")]
+
+
+def _launch(who: str, region: str, fields: dict[str, str]) -> list[Call]:
+    """A fleet of type ``instant`` launches with the rights of its caller."""
+    fleet = fields["Action"] == "CreateFleet"
+    ours = f"arn:aws:ec2:{region}:{ACCOUNT}"
+    made = [f"{ours}:{kind}" for kind in (("fleet/fleet-0",) if fleet else ()) + ("instance/i-0",)]
+    tags = _tags(fields, "TagSpecification.1.Tag")
+    asked = tuple((f"aws:RequestTag/{key}", value) for key, value in tags.items())
+    template = tuple(("launch template", name) for name in _given(fields, "LaunchTemplateName"))
+    images = _given(fields, "ImageId")
+    calls = [Call(who, "ec2:RunInstances", made[-1], asked + template)]
+    calls += [Call(who, "ec2:RunInstances", image) for image in images]
+    if fleet:
+        taken = [*images, *(f"{ours}:subnet/{one}" for one in _given(fields, "SubnetId"))]
+        calls += [Call(who, "ec2:CreateFleet", one, asked) for one in made]
+        calls += [Call(who, "ec2:CreateFleet", one) for one in taken]
+        calls += [Call(who, "ec2:CreateFleet", "the launch template", template)]
+    tagging = (("ec2:CreateAction", fields["Action"]),)
+    return [*calls, *(Call(who, "ec2:CreateTags", one, tagging) for one in made)]
+
+
+def _given(fields: dict[str, str], name: str) -> set[str]:
+    return {value for key, value in fields.items() if key.rpartition(".")[2] == name}
 
 
 def _tags(fields: dict[str, str], prefix: str) -> dict[str, str]:

@@ -147,6 +147,9 @@ def _each(value: str | list[str]) -> list[str]:
     ("action", "resource", "context"),
     [
         ("ec2:RunInstances", "instance/i-0", {}),
+        ("ec2:CreateFleet", "instance/i-0", {"aws:RequestTag/facerec-fleet": "another"}),
+        ("ec2:CreateFleet", "fleet/fleet-0", {}),
+        ("ec2:CreateFleet", "launch-template/lt-0", {"aws:RequestTag/facerec-fleet": "ID"}),
         ("ec2:TerminateInstances", "instance/i-0", {"aws:ResourceTag/facerec-fleet": "another"}),
         ("ec2:StopInstances", "instance/i-0", {}),
         (
@@ -222,6 +225,23 @@ def test_doctor_compares_what_runs_with_the_settings_of_the_stack(
     deploy(image=image)
     assert "image of new workers" not in faults(settings)
     assert Images(settings).in_use() == f"{settings.id}-1"
+
+
+@on_embedded_aws
+def test_doctor_names_a_key_of_the_accounts_own_that_encrypts_disks(
+    settings: Settings, deploy: Callable[..., Deployed]
+) -> None:
+    """Workers would be launched and end at once where the role has no right to it."""
+    make_image(settings)
+    deploy()
+    assert "key of the disks" not in advice(settings)
+    kms, ec2 = client(settings, "kms"), client(settings, "ec2")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)
+    (found,) = (f for f in run_checks(settings) if f.subject == "key of the disks")
+    assert found.level == "advice"
+    assert key in found.fault
+    assert f"{settings.id}-web-instance" in found.remedy
 
 
 def advice(settings: Settings) -> set[str]:

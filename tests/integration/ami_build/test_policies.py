@@ -58,12 +58,20 @@ def allowed(deployment: DeploymentContext, document: Any, call: Call) -> bool:
         (name,) = context.pop("launch template")
         found = deployment.ec2.describe_launch_templates(LaunchTemplateNames=[name])
         template = found["LaunchTemplates"][0]["LaunchTemplateId"]
-        context["ec2:launchtemplate"] = [deployment.arn("ec2", f"launch-template/{template}")]
-    if resource.startswith("i-"):
+        arn = deployment.arn("ec2", f"launch-template/{template}")
+        if resource == "the launch template":
+            resource = arn
+        else:
+            context["ec2:launchtemplate"] = [arn]
+    if resource.startswith(("i-", "ami-")):
         tags = deployment.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
         for tag in tags["Tags"]:
             context[f"aws:resourcetag/{tag['Key']}".lower()] = [tag["Value"]]
-        resource = deployment.arn("ec2", f"instance/{resource}")
+        if resource.startswith("i-"):
+            resource = deployment.arn("ec2", f"instance/{resource}")
+        else:
+            region = deployment.settings.region
+            resource = f"arn:{deployment.partition}:ec2:{region}::image/{resource}"
     return decide([document], call.action, resource, context) == "allowed"
 
 

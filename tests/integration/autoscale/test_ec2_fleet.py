@@ -5,14 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import urllib3
 from botocore.exceptions import ClientError
 
 from autoscale import fleet as module
 from autoscale.ec2_errors import InsufficientCapacity
-from autoscale.fleet import Ec2Fleet
+from autoscale.fleet import MEMBER_TAG, Ec2Fleet
 from facerec_tasks.aws import client
 from facerec_tasks.errors import ConfigurationError, NotFound, Unavailable
 from facerec_tasks.settings import Settings
+from local.emulators.ec2_refusals import PATH
 
 
 @pytest.fixture
@@ -101,6 +103,45 @@ def test_launch_template_with_its_own_image(
     (machine,) = fleet.launch(1, token())
     assert described(ec2, machine)["ImageId"] == own["ImageId"]
     assert [(m.id, m.outdated) for m in fleet.describe()] == [(machine, False)]
+
+
+def _several(resources: Settings, ec2: Any) -> Ec2Fleet:
+    any_image = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
+    fleet = _templated(resources, ec2, any_image)
+    types = ("c7i.large", "m7i.large")
+    return Ec2Fleet(fleet._settings.model_copy(update={"instance_types": types}))
+
+
+def test_a_fleet_of_several_types_is_launched_tagged_and_once(
+    private_endpoint: str, resources: Settings, ec2: Any
+) -> None:
+    fleet, asked = _several(resources, ec2), token()
+    machines = fleet.launch(3, asked)
+    assert fleet.launch(3, asked) == machines, "the same token never gives more than once"
+    assert sorted(m.id for m in fleet.describe()) == sorted(machines)
+    assert {described(ec2, one)["InstanceType"] for one in machines} == {"c7i.large"}
+    tags = [{t["Key"]: t["Value"] for t in one["Tags"]} for one in ec2.describe_fleets()["Fleets"]]
+    assert tags.count({"facerec-launch": asked, MEMBER_TAG: resources.id}) == 1
+
+
+def test_a_fleet_takes_the_type_that_has_room_and_names_the_other(
+    private_endpoint: str, resources: Settings, ec2: Any
+) -> None:
+    rules: list[dict[str, str]] = [
+        {"action": "RunInstances", "code": "InsufficientInstanceCapacity", "only": "c7i.large"}
+    ]
+    refusals = f"{private_endpoint}{PATH}"
+    urllib3.request("PUT", refusals, json=rules)
+    try:
+        fleet = _several(resources, ec2)
+        (machine,) = fleet.launch(1, token())
+        assert described(ec2, machine)["InstanceType"] == "m7i.large"
+        rules.append({"action": "RunInstances", "code": "VcpuLimitExceeded", "only": "m7i.large"})
+        urllib3.request("PUT", refusals, json=rules)
+        with pytest.raises(InsufficientCapacity, match=r"m7i\.large VcpuLimitExceeded"):
+            fleet.launch(1, token())
+    finally:
+        urllib3.request("PUT", refusals, json=[])
 
 
 def test_machines_of_a_type_that_is_not_wanted_any_more_are_outdated(

@@ -68,7 +68,10 @@ def test_all_types_and_zones_are_asked_for_in_one_call_with_tags(ec2: Stubber) -
         },
         "OnDemandOptions": {"AllocationStrategy": "prioritized"},
         "SpotOptions": {"AllocationStrategy": "capacity-optimized-prioritized"},
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": TAGS}],
+        "TagSpecifications": [
+            {"ResourceType": "fleet", "Tags": TAGS},
+            {"ResourceType": "instance", "Tags": TAGS},
+        ],
     }
     ec2.add_response("create_fleet", {"Instances": [given("i-1", "i-2"), given("i-3")]}, asked)
     fleet = InstantFleet(several())
@@ -118,8 +121,12 @@ def test_on_demand_fills_missing_spot_capacity(ec2: Stubber) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["VcpuLimitExceeded", "InvalidLaunchTemplateName.NotFoundException"]
-)
+    "code",
+    [
+        "VcpuLimitExceeded", "InvalidLaunchTemplateName.NotFoundException", "Unsupported",
+        "UnfulfillableCapacity", "InsufficientFreeAddressesInSubnet",
+    ],
+)  # fmt: skip
 def test_a_refused_call_is_lack_of_capacity(ec2: Stubber, code: str) -> None:
     ec2.add_client_error("create_fleet", code)
     with pytest.raises(InsufficientCapacity, match=code):
@@ -128,6 +135,15 @@ def test_a_refused_call_is_lack_of_capacity(ec2: Stubber, code: str) -> None:
 
 def test_accounts_that_may_not_create_fleets_launch_one_by_one(ec2: Stubber) -> None:
     ec2.add_client_error("create_fleet", "UnauthorizedOperation")
+    fleet = InstantFleet(several())
+    assert fleet.launch(1, "t", None, TAGS) is None
+    assert not fleet.usable
+
+
+def test_launches_that_are_refused_inside_the_fleet_go_one_by_one(ec2: Stubber) -> None:
+    """CreateFleet is allowed and RunInstances under other conditions: that is no lack of room."""
+    errors = [refused("UnauthorizedOperation"), refused("UnauthorizedOperation", "c6i.large")]
+    ec2.add_response("create_fleet", {"Errors": errors})
     fleet = InstantFleet(several())
     assert fleet.launch(1, "t", None, TAGS) is None
     assert not fleet.usable
