@@ -49,6 +49,8 @@ ENDING = 120.0
 """Seconds in which the machine is to be told to end, however EC2 answers."""
 POLL = 3.0
 DISK_GIB = 8
+ROOT_DEVICE = "/dev/xvda"
+"""Of Debian's images, and of the stack's machines: another one would be a second disk there."""
 
 Progress = Callable[[str], None]
 
@@ -209,7 +211,9 @@ class Bake:
             "Encrypted": True,
             "DeleteOnTermination": True,
         }
-        return {"DeviceName": found[0].get("RootDeviceName", "/dev/xvda"), "Ebs": disk}
+        if (device := found[0].get("RootDeviceName")) != ROOT_DEVICE:
+            raise ConfigurationError(f"the root of {base} is {device}, {ROOT_DEVICE} is needed")
+        return {"DeviceName": ROOT_DEVICE, "Ebs": disk}
 
     def _report(self) -> Mapping[str, Any]:
         """What the machine says of itself, when it says that all is well."""

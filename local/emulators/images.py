@@ -2,7 +2,8 @@
 
 moto 5.2.5 takes a name twice, makes a snapshot of its own for every registered image, and has
 images at once. Here a name is refused while an image has it, an image may be registered over the
-snapshot of another, a snapshot below an image cannot be deleted, and a new image is ``pending``.
+snapshot of another, a snapshot below an image cannot be deleted, nor just after it has been
+deregistered, and a new image is ``pending``.
 """
 
 import threading
@@ -71,15 +72,27 @@ def _answer_register(response: AmisResponse) -> ActionResult:
     return ActionResult({"ImageId": image.id})
 
 
+_deregister = amis.AmiBackend.deregister_image
+_freed: dict[str, float] = {}
+"""When snapshots of deregistered images are not in use any more."""
+
+
+def _deregister_slowly(backend: Any, ami_id: str) -> None:
+    image = backend.amis.get(ami_id)
+    _deregister(backend, ami_id)
+    if image is not None:
+        _freed[image.ebs_snapshot.id] = time.monotonic() + _pending
+
+
 _delete = elastic_block_store.EBSBackend.delete_snapshot
 
 
 def _delete_unused(backend: Any, snapshot_id: str) -> Any:
-    for image in backend.amis.values():
-        if image.ebs_snapshot.id == snapshot_id:
-            raise EC2ClientError(
-                "InvalidSnapshot.InUse", f"The snapshot {snapshot_id} is in use by {image.id}"
-            )
+    images = [one.id for one in backend.amis.values() if one.ebs_snapshot.id == snapshot_id]
+    if images or time.monotonic() < _freed.get(snapshot_id, 0.0):
+        raise EC2ClientError(
+            "InvalidSnapshot.InUse", f"The snapshot {snapshot_id} is in use by {images}"
+        )
     return _delete(backend, snapshot_id)
 
 
@@ -89,5 +102,6 @@ def install(*, pending: float) -> None:
     _pending = pending
     amis.Ami = Image
     amis.AmiBackend.create_image = _create_unique
+    amis.AmiBackend.deregister_image = _deregister_slowly
     AmisResponse.register_image = _answer_register
     elastic_block_store.EBSBackend.delete_snapshot = _delete_unused

@@ -8,6 +8,7 @@ from celery_sqs._broker.fanout import Fanout
 from click.testing import CliRunner
 
 from ami_build.errors import PhotosRemain
+from ami_build.stack import destroy
 from ami_build.stack.cloudformation import Stack
 from ami_build.stack.deployment import Deployed
 from ami_build.stack.destroy import Destroyer
@@ -135,6 +136,30 @@ def test_the_stack_of_videos_goes_too_but_no_bucket_that_has_but_the_name(
     left = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
     assert f"{settings.id}-input" not in left
     assert f"{settings.id}-output" in left
+
+
+def test_large_buckets_are_emptied_by_lifecycle_and_removed_by_a_later_run(
+    settings: Settings, deploy: Callable[..., Deployed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Call by call a month of photos would take longer than the credentials live."""
+    deploy()
+    use_it(settings)
+    s3 = client(settings, "s3")
+    with monkeypatch.context() as few:
+        few.setattr(destroy, "MANY", 3)
+        told = CliRunner().invoke(aws, ["destroy", "--with-photos", "--confirm", settings.id])
+    assert told.exit_code == 1
+    assert f"bucket {settings.in_bucket} with 3 or more objects" in told.output
+    assert "run this again then" in told.output
+    assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == [settings.in_bucket]
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=settings.in_bucket)["Rules"]
+    assert {"Days": 1} in [rule.get("Expiration") for rule in rules]
+    assert {"NoncurrentDays": 1} in [rule.get("NoncurrentVersionExpiration") for rule in rules]
+    assert Stack(settings).find() is None
+
+    told = CliRunner().invoke(aws, ["destroy", "--with-photos", "--confirm", settings.id])
+    assert told.exit_code == 0, told.output
+    assert s3.list_buckets()["Buckets"] == []
 
 
 def test_destroy_resumes_after_an_interrupted_run(

@@ -202,6 +202,14 @@ def test_insufficient_capacity_says_what_to_try(
         bake(resources, base_image())
 
 
+def test_a_base_image_with_another_root_disk_is_refused(resources: Settings) -> None:
+    base = aws.client(resources, "ec2").register_image(
+        Name=f"other-{resources.id}", Architecture="x86_64", RootDeviceName="/dev/sda1"
+    )
+    with pytest.raises(ConfigurationError, match="/dev/sda1"):
+        bake(resources, base["ImageId"])
+
+
 def test_throttling_is_retried_in_every_call(
     resources: Settings,
     base_image: Callable[[], str],

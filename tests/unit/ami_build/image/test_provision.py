@@ -41,3 +41,24 @@ def test_the_summary_says_what_was_installed(tmp_path: Path) -> None:
     assert told["wheels"] == [Path(wheel).name for wheel in wheels]
     assert told["models"] == {"a.onnx": 4}
     assert set(told["exposure"].values()) == {1.2}
+
+
+def test_apt_waits_for_its_locks_tries_again_and_takes_new_kernels(tmp_path: Path) -> None:
+    """A fresh Debian machine holds them while it upgrades itself; some mirror drops a download."""
+    (function,) = re.findall(
+        r"^(system_packages\(\) \{\n.*?^\})$", SCRIPT, re.DOTALL | re.MULTILINE
+    )
+    for name in ("apt-get", "systemctl"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho {name} "$@" >>{tmp_path}/called\n')
+        (tmp_path / name).chmod(0o755)
+    subprocess.run(
+        ("bash", "-euc", f"say() {{ :; }}\n{function}\nsystem_packages"),
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=True, timeout=60,
+    )  # fmt: skip
+    stopped, *called = (tmp_path / "called").read_text().splitlines()
+    assert {"stop", "apt-daily.timer", "unattended-upgrades.service"} <= {*stopped.split()}
+    assert len(called) == 3
+    assert all("DPkg::Lock::Timeout=300" in line for line in called)
+    assert all("Acquire::Retries=5" in line for line in called)
+    (upgrade,) = [line for line in called if line.endswith(" upgrade")]
+    assert "--with-new-pkgs" in upgrade
