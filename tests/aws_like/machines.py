@@ -3,7 +3,8 @@
 What cloud-init and systemd do of the image's units: user data at the first boot only, one
 environment a service of ``/etc/facerec/environment``, the machine's name and its role's settings
 file, a reading of the settings every few seconds, a restart when a role's file changes or its
-process dies, SIGTERM when the instance stops. Each process has the access key of its own policy.
+process dies, SIGTERM when the instance stops and the plug pulled when it has stopped. Each process
+has the access key of its own policy.
 """
 
 import base64
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,7 @@ class Machine:
     restarted: list[str] = field(default_factory=list)
     """Roles whose settings changed."""
     user_data: "subprocess.Popen[bytes] | None" = None
+    off: bool = False
     _read_at: float = 0.0
 
     def first_boot(self, script: str) -> None:
@@ -117,7 +120,8 @@ class Machine:
             self._read_at = time.monotonic()
             self._read_settings()
         for role in TIERS[self.tier]:
-            if role not in self.services or self.services[role].exit_code is not None:
+            child = self.services.get(role)
+            if child is None or child.exit_code is not None:
                 self._start(role)
 
     def _read_settings(self) -> None:
@@ -136,38 +140,45 @@ class Machine:
             )  # fmt: skip
         after = {path.name: path.read_text() for path in (self.disk / "settings").iterdir()}
         for role in TIERS[self.tier]:
-            if role in self.services and before.get(role) != after.get(role):
+            child = self.services.get(role)
+            if child and before.get(role) != after.get(role):
                 self.restarted.append(role)
-                self.services[role].end(GRACE)
+                child.end(GRACE)
                 self._start(role)
 
     def _start(self, role: str) -> None:
+        if self.off:
+            return
         if role in self.services:
             self.services.pop(role).kill()
         words = {"machine": self.id, "flower": self.flower}
         command = [sys.executable, *(part.format(**words) for part in COMMANDS[role])]
         log = self.disk / f"{role}.log"
         self.services[role] = Child(command, environment=self._environment(role), log=log)
+        if self.off:  # meanwhile
+            self.pull_plug()
 
     def stop(self) -> None:
-        """As EC2 stops a machine: every service gets SIGTERM and its time."""
-        for child in self.services.values():
-            child.signal(signal.SIGTERM)
-        for child in self.services.values():
-            child.end(GRACE)
-        self.services.clear()
+        """As EC2 stops a machine: every service gets SIGTERM, and the time until it is stopped."""
+        if not self.off:
+            self.off = True
+            for child in [*self.services.values()]:
+                child.signal(signal.SIGTERM)
 
     def pull_plug(self) -> None:
-        for child in self.services.values():
-            child.kill()
-        self.services.clear()
+        self.off = True
+        while self.services:
+            self.services.popitem()[1].kill()
         if self.user_data and self.user_data.poll() is None:
             os.killpg(self.user_data.pid, signal.SIGKILL)
             self.user_data.wait(10)
 
 
 class Machines:
-    """All machines of one id and region, in a thread; looks at the emulator itself, not at AWS."""
+    """All machines of one id and region; looks at the emulator itself, not at AWS.
+
+    One thread boots them and runs their services, another one turns them off.
+    """
 
     def __init__(self, settings: Settings, emulator: str, endpoint: str, folder: Path,
                  flower: int) -> None:  # fmt: skip
@@ -178,22 +189,27 @@ class Machines:
             aws_access_key_id="cloudformation", aws_secret_access_key="x",
         )  # fmt: skip
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._play)
+        self._threads = (
+            threading.Thread(target=self._play, args=(self._look, 0.5)),
+            threading.Thread(target=self._play, args=(self._turn_off, 0.2)),
+        )
         self.machines: dict[str, Machine] = {}
         self.most = 0
         """Workers that ran at once."""
         self.failures: list[str] = []
 
     def __enter__(self) -> "Machines":
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        stuck = sys._current_frames().get(self._thread.ident or 0)
-        self._thread.join(60)
-        if self.failures or self._thread.is_alive():
-            print(*self.failures, *traceback.format_stack(stuck), sep="\n")
+        for thread in self._threads:
+            stuck = sys._current_frames().get(thread.ident or 0)
+            thread.join(60)
+            if self.failures or thread.is_alive():
+                print(*self.failures, *traceback.format_stack(stuck), sep="\n")
         for machine in self.machines.values():
             machine.pull_plug()
 
@@ -205,28 +221,39 @@ class Machines:
         logs = sorted(self._folder.glob(f"*/{role}.log"))
         return "\n".join(path.read_text(errors="replace") for path in logs)
 
-    def _play(self) -> None:
-        while not self._ended.wait(0.5):
+    def _play(self, look: Callable[[], None], every: float) -> None:
+        while not self._ended.wait(every):
             try:
-                self._look()
+                look()
             except Exception as error:  # noqa: BLE001  the test shows it
                 self.failures.append(repr(error))
 
-    def _look(self) -> None:
-        listed = {
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        return {
             instance["InstanceId"]: instance
             for reservation in self._ec2.describe_instances()["Reservations"]
             for instance in reservation["Instances"]
         }
-        running = {i for i, found in listed.items() if found["State"]["Name"] == "running"}
-        for id_ in running:
-            machine = self.machines.get(id_) or self._boot(listed[id_])
-            if machine is not None and machine.enabled:
-                machine.run()
-        for id_, machine in self.machines.items():
-            if id_ not in running and machine.services:
+
+    def _turn_off(self) -> None:
+        listed = self._listed()
+        for id_, machine in [*self.machines.items()]:
+            state = listed[id_]["State"]["Name"] if id_ in listed else "terminated"
+            if state in ("stopping", "shutting-down"):
                 machine.stop()
-        workers = [m for m in self.machines.values() if m.tier == "app" and m.services]
+            elif state in ("stopped", "terminated"):
+                machine.pull_plug()
+
+    def _look(self) -> None:
+        listed = self._listed()
+        for id_, found in listed.items():
+            if found["State"]["Name"] != "running":
+                continue
+            machine = self.machines.get(id_) or self._boot(found)
+            if machine is not None and machine.enabled:
+                machine.off = False
+                machine.run()
+        workers = [m for m in [*self.machines.values()] if m.tier == "app" and m.services]
         self.most = max(self.most, len(workers))
 
     def _boot(self, found: dict[str, Any]) -> Machine | None:
