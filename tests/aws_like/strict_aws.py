@@ -3,7 +3,7 @@
 Every call of a role is held against the role's policy (:class:`Recorder`). EC2 has its documented
 request rates; of every service one call in :data:`THROTTLED_ONE_IN` is throttled in that service's
 own words. A bucket is in one region and answers 301 to requests signed for another. The name of a
-deleted queue is refused for 60 s.
+deleted queue is refused for 60 s, and a queue with too many messages in flight gives no more.
 
 EC2's eventual consistency is the emulator's own: ``embedded_aws(lag=…)``.
 """
@@ -26,6 +26,9 @@ ADMIN = "embedded"
 THROTTLED_ONE_IN = 40
 RECENTLY = 60.0
 """Seconds: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html"""
+IN_FLIGHT = 120_000
+"""Of a standard queue: ``ReceiveMessage`` is refused when it does not wait, else gives nothing.
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html"""
 RATES = {
     "RunInstances": (5, 2), "StartInstances": (5, 2), "TerminateInstances": (100, 5),
     "CreateTags": (100, 10),
@@ -63,6 +66,7 @@ class StrictAws(Recorder):
             self._throttle(service, action, region)
             or (service == "s3" and self._elsewhere(request, region))
             or (service == "sqs" and self._too_soon(action, region, body))
+            or (action == "ReceiveMessage" and self._too_many(request, body))
         )
         if refusal:
             return answer(request, *refusal)
@@ -135,6 +139,28 @@ class StrictAws(Recorder):
             return None
         words = "You must wait 60 seconds after deleting a queue before you can create another"
         error = {"__type": "com.amazonaws.sqs#QueueDeletedRecently", "message": words}
+        return 400, json.dumps(error).encode(), {}
+
+    def _too_many(
+        self, request: BaseHTTPRequestHandler, body: bytes
+    ) -> tuple[int, bytes, dict[str, str]] | None:
+        fields = json.loads(body)
+        names = ["ApproximateNumberOfMessagesNotVisible", "ReceiveMessageWaitTimeSeconds"]
+        asked = {"QueueUrl": fields["QueueUrl"], "AttributeNames": names}
+        headers = {
+            **{name: request.headers[name] for name in ("Authorization", "Content-Type")},
+            "X-Amz-Target": "AmazonSQS.GetQueueAttributes",
+        }
+        answered = self._plain.request(
+            "POST", self._target, headers=headers, body=json.dumps(asked)
+        )
+        found = answered.json().get("Attributes", {})
+        if int(found.get(names[0], 0)) < IN_FLIGHT:
+            return None
+        if wait := int(fields.get("WaitTimeSeconds", found[names[1]])):
+            time.sleep(min(wait, 1))
+            return 200, b"{}", {}
+        error = {"__type": "com.amazonaws.sqs#OverLimit", "message": "Too many in flight"}
         return 400, json.dumps(error).encode(), {}
 
     def _signal(self, who: str, region: str, request: BaseHTTPRequestHandler, body: bytes) -> None:

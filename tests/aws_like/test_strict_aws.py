@@ -7,6 +7,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from celery_sqs._broker.translation import translate_errors
+from celery_sqs.errors import BrokerUnavailable
 
 from facerec_tasks.aws import translated
 from facerec_tasks.errors import Unavailable
@@ -71,6 +73,22 @@ def test_the_name_of_a_deleted_queue_is_refused(strict: StrictAws) -> None:
     with pytest.raises(ClientError, match="QueueDeletedRecently"):
         sqs.create_queue(QueueName="short-lived")
     client(strict, "sqs", "eu-west-1").create_queue(QueueName="short-lived")
+
+
+def test_a_queue_with_too_many_messages_in_flight_gives_no_more(
+    strict: StrictAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strict_aws, "IN_FLIGHT", 1)
+    sqs = client(strict, "sqs")
+    url = sqs.create_queue(QueueName="busy")["QueueUrl"]
+    for body in "ab":
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    (first,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    with pytest.raises(BrokerUnavailable, match="OverLimit"), translate_errors():
+        sqs.receive_message(QueueUrl=url, WaitTimeSeconds=0)
+    assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
+    assert sqs.receive_message(QueueUrl=url)["Messages"]
 
 
 def launch_refused_for(ec2: Any) -> str:

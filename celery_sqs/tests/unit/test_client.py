@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from celery_sqs._aws.client import Account, error_code, is_no_such_queue, make_client
+from celery_sqs._aws.client import Account, error_code, is_no_such_queue, is_refusal, make_client
 
 FORKED = """
 import os
@@ -50,6 +51,12 @@ def test_a_missing_queue_is_known_by_any_of_its_names(code: str, gone: bool) -> 
     error = ClientError({"Error": {"Code": code, "Message": ""}}, "ReceiveMessage")
     assert error_code(error) == code
     assert is_no_such_queue(error) is gone
+
+
+@pytest.mark.parametrize("code", ["RequestThrottled", "com.amazonaws.sqs#OverLimit"])
+def test_limits_that_pass_are_no_refusal(code: str) -> None:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    assert not is_refusal(ClientError(answer, "ReceiveMessage"))
 
 
 def test_an_error_without_an_answer_has_no_code() -> None:

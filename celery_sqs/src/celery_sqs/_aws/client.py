@@ -183,11 +183,12 @@ def is_no_such_queue(error: Exception) -> bool:
 
 
 def may_pass(error: ClientError) -> bool:
-    """Whether the same call may succeed later: AWS failed, was asked too often, or did not accept
-    credentials, which may be renewed."""
+    """Whether the same call may succeed later: AWS failed, was asked too often, has too much in
+    flight, or did not accept credentials, which may be renewed."""
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     code = error_code(error)
-    return status >= 500 or status in (403, 429) or "Thrott" in code or "Recently" in code
+    passing = any(word in code for word in ("Thrott", "Recently", "OverLimit"))
+    return status >= 500 or status in (403, 429) or passing
 
 
 def is_refusal(error: Exception) -> bool:
