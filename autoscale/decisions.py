@@ -158,7 +158,7 @@ class DecisionLog:
 
 
 def read_last(state: StateStore, count: int) -> list[Decision]:
-    """The newest so many, oldest first."""
+    """The newest ``count``, oldest first."""
     found: list[Decision] = []
     for name in reversed(state.names(layout.DECISIONS)):
         if len(found) >= count:

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 KEEP_EVERY = 60.0
 ASSUMED_PROCESSES = 2
 TOGETHER = 2.0
-"""Seconds: the controller sees machines once in so many."""
+"""Seconds between two looks of the controller at its machines."""
 
 
 class Estimator:

@@ -31,7 +31,7 @@ SILENT = 60.0
 SURE = 3
 """Questions without an answer that it takes besides."""
 DEATHS, DEATHS_WITHIN = 3, 600.0
-"""Restarts of a worker within so many seconds that make its machine faulty."""
+"""Seconds within which a worker's restarts are counted before its machine is faulty."""
 UNANSWERED_STEPS = 5
 """Steps in which tasks were answered and no worker was heard: the asking does not work."""
 DISTRUST_SECONDS = 120.0

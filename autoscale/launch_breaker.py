@@ -46,7 +46,7 @@ class LaunchBreaker:
             self._pause.succeeded()
 
     def gave_up(self, failed: int, now: float) -> None:
-        """So many boots were given up."""
+        """Records ``failed`` boots that were given up."""
         if not failed:
             return
         was_open = self.open

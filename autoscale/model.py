@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autoscale.keep_alive import Level
-from autoscale.warm_fleet import Sample
+from autoscale.warm_fleet import TrafficSample
 
 InstanceState = Literal["pending", "running", "stopping", "stopped", "shutting-down", "terminated"]
 """EC2's names: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html"""
@@ -130,7 +130,7 @@ class ScalingLimits:
     useful: int | None = None
     """Machines beyond which no more work was done; None when that was not seen."""
     launch_limit: int | None = None
-    """At most so many new machines in this step: the breaker after boots that failed."""
+    """Most new machines in this step: the breaker after boots that failed."""
 
     @property
     def rate(self) -> float:
@@ -157,7 +157,7 @@ class PolicyState:
     """(time, total) pairs of the last seconds, for the arrival rate."""
     levels: tuple[Level, ...] = ()
     """When the first machine, the second, … were needed."""
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[TrafficSample, ...] = ()
     """Traffic and cost of the last minutes."""
     billed: float = 0.0
     """Machine-seconds since the controller began."""

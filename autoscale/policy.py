@@ -24,7 +24,7 @@ from autoscale.model import (
     ScalingLimits,
     ScalingPlan,
 )
-from autoscale.warm_fleet import Sample, sampled, warm_fleet
+from autoscale.warm_fleet import TrafficSample, sampled, warm_fleet
 
 REPLACE_AFTER = 1.5
 """Times the worst boot seen. Giving up earlier kills slow boots and costs more than it saves."""
@@ -217,12 +217,12 @@ def _falls(old: PolicyState, demand: Demand, live: set[str], limits: ScalingLimi
 
 def _sampled(
     snapshot: FleetSnapshot, demand: Demand, now: float
-) -> tuple[tuple[Sample, ...], float]:
+) -> tuple[tuple[TrafficSample, ...], float]:
     """(samples of traffic and cost, machine-seconds until now)"""
     old = snapshot.memory
     running = sum(m.state == "running" for m in snapshot.machines or ())
     billed = old.billed + running * (now - old.accepted[-1][0] if old.accepted else 0.0)
-    return sampled(old.samples, Sample(now, demand.accepted, billed)), billed
+    return sampled(old.samples, TrafficSample(now, demand.accepted, billed)), billed
 
 
 def _held(
@@ -241,7 +241,7 @@ def _held(
     return 0
 
 
-def _warm(samples: Sequence[Sample], limits: ScalingLimits) -> int:
+def _warm(samples: Sequence[TrafficSample], limits: ScalingLimits) -> int:
     """Machines that run without any work at hand: as set, or because that costs less."""
     if limits.profile.hold is not None:
         return limits.least
@@ -256,7 +256,7 @@ def _warm(samples: Sequence[Sample], limits: ScalingLimits) -> int:
 def _grown(
     plan: ScalingPlan, snapshot: FleetSnapshot, staying: int, limits: ScalingLimits
 ) -> ScalingPlan:
-    """So many more as the target lacks."""
+    """As many more machines as the target lacks."""
     return _more(plan, plan.target - staying - snapshot.unconfirmed, snapshot, limits)
 
 

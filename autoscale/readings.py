@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from autoscale.model import Demand, Machine
-from autoscale.signals import InFlightReading, QueueCounts
+from autoscale.signals import InFlightReading, QueueLengths
 
 
 class QueueReader(Protocol):
     """The request queue, as far as it is counted."""
 
-    def counts(self, now: float) -> QueueCounts:
+    def counts(self, now: float) -> QueueLengths:
         """Raises :class:`facerec_tasks.errors.AwsError`."""
 
 
@@ -19,7 +19,7 @@ class StepReadings:
     """A field that is none could not be had."""
 
     ledger: InFlightReading | None = None
-    counts: QueueCounts | None = None
+    counts: QueueLengths | None = None
     machines: tuple[Machine, ...] | None = None
     demand: Demand | None = None
     failed: dict[str, str] = field(default_factory=dict)

@@ -14,7 +14,7 @@ ENOUGH = 3
 MORE = 1.5
 """Times as many machines …"""
 GAIN = 1.15
-"""… that must do at least so many times the work."""
+"""… that must do at least this many times the work."""
 
 
 @dataclass(frozen=True)

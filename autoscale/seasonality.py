@@ -74,7 +74,7 @@ class Seasonality:
             self._changed = True
 
     def expected(self, now: float, within: float) -> int:
-        """Photos of the busiest minute that begins or goes on within so many seconds; 0 when half
+        """Photos of the busiest minute that begins or goes on in ``within`` seconds; 0 when half
         of them have come in the last minutes: what came is no expectation any more."""
         first, last = int(now // MINUTE), int((now + within) // MINUTE)
         photos = max(self._expected_in(minute) for minute in range(first, last + 1))

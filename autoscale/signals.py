@@ -29,7 +29,7 @@ HISTORY = 90.0
 
 
 @dataclass(frozen=True)
-class QueueCounts:
+class QueueLengths:
     """One answer of GetQueueAttributes."""
 
     at: float
@@ -42,7 +42,7 @@ class QueueCounts:
 
 
 @dataclass(frozen=True)
-class WebProcess:
+class ProcessReading:
     """One web process, as its ledger describes it."""
 
     name: str
@@ -61,7 +61,7 @@ class InFlightReading:
     """All web processes at one time."""
 
     at: float
-    processes: tuple[WebProcess, ...]
+    processes: tuple[ProcessReading, ...]
 
     @property
     def outstanding(self) -> int:
@@ -94,7 +94,7 @@ class ServiceCapacity:
     """Seconds of one process per task."""
 
     def done(self, waiting: int, seconds: float) -> float:
-        """Tasks they have done in that time, with so many there at its beginning."""
+        """Tasks they have done in that time, when that number waits at its beginning."""
         return min(waiting, self.processes) * seconds / self.service
 
 
@@ -105,7 +105,7 @@ class RequestQueue:
         self._settings = settings
         self._url: str | None = None
 
-    def counts(self, now: float) -> QueueCounts:
+    def counts(self, now: float) -> QueueLengths:
         """Asks SQS once. Raises :class:`facerec_tasks.errors.AwsError`."""
         sqs = client(self._settings, "sqs")
         with translated():
@@ -118,7 +118,7 @@ class RequestQueue:
                     "ApproximateNumberOfMessagesNotVisible",
                 ],
             )["Attributes"]
-        return QueueCounts(
+        return QueueLengths(
             now,
             int(found["ApproximateNumberOfMessages"]),
             int(found["ApproximateNumberOfMessagesNotVisible"]),
@@ -127,7 +127,7 @@ class RequestQueue:
 
 def read_in_flight(urls: Sequence[str], now: float) -> InFlightReading | None:
     """Asks every web tier once; none unless all of them answered in full."""
-    processes: list[WebProcess] = []
+    processes: list[ProcessReading] = []
     for url in urls:
         try:
             processes.extend(_in_flight_of(url))
@@ -136,7 +136,7 @@ def read_in_flight(urls: Sequence[str], now: float) -> InFlightReading | None:
     return InFlightReading(now, tuple(processes))
 
 
-def _in_flight_of(url: str) -> list[WebProcess]:
+def _in_flight_of(url: str) -> list[ProcessReading]:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"not a web address: {url}")
     address = url.rstrip("/") + "/internal/in-flight"
@@ -144,8 +144,8 @@ def _in_flight_of(url: str) -> list[WebProcess]:
         return [_process(fields) for fields in json.load(answer)["processes"]]
 
 
-def _process(fields: dict[str, Any]) -> WebProcess:
-    return WebProcess(
+def _process(fields: dict[str, Any]) -> ProcessReading:
+    return ProcessReading(
         name=str(fields["process"]),
         epoch=str(fields["epoch"]),
         started_at=float(fields["started_at"]),
@@ -161,7 +161,7 @@ class DemandEstimator:
 
     def __init__(self, longest_task: float) -> None:
         self._longest = longest_task
-        self._counts: list[QueueCounts] = []
+        self._counts: list[QueueLengths] = []
         self._ledgers: list[InFlightReading] = []
         self._epochs: dict[tuple[str, str], float] = {}  # when each was last seen
         self._accepted: dict[tuple[str, str], int] = {}
@@ -170,7 +170,7 @@ class DemandEstimator:
 
     def take(
         self,
-        counts: QueueCounts | None,
+        counts: QueueLengths | None,
         ledger: InFlightReading | None,
         now: float,
         serving: ServiceCapacity = ServiceCapacity(),
@@ -217,7 +217,7 @@ class DemandEstimator:
 
 
 def fuse(
-    counts: Sequence[QueueCounts], ledgers: Sequence[InFlightReading], *, exact: bool
+    counts: Sequence[QueueLengths], ledgers: Sequence[InFlightReading], *, exact: bool
 ) -> Demand | None:
     """One range of both signals (`accepted` is left at 0). Both oldest first; empty is missing.
 
@@ -244,7 +244,7 @@ def _ranged(known: int, likely: int, possible: int, *, bound: Accuracy, complete
     return Demand(grow, max(grow, possible), 0.0, bound, may_shrink=complete)
 
 
-def _counted(counts: Sequence[QueueCounts]) -> tuple[int, int]:
+def _counted(counts: Sequence[QueueLengths]) -> tuple[int, int]:
     """(what two of the last three readings agree on, the most that any of them shows)."""
     last = [c.total for c in counts[-CONFIRM:]]
     if not last:
@@ -253,7 +253,7 @@ def _counted(counts: Sequence[QueueCounts]) -> tuple[int, int]:
     return likely, max(last)
 
 
-def _leaked(counts: Sequence[QueueCounts], ledgers: Sequence[InFlightReading]) -> bool:
+def _leaked(counts: Sequence[QueueLengths], ledgers: Sequence[InFlightReading]) -> bool:
     now = ledgers[-1].at
     quiet = [c for c in counts if c.at >= now - LEAK]
     still = [x for x in ledgers if x.at >= now - LEAK]

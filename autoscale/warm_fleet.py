@@ -2,7 +2,7 @@
 
 On traffic that comes back soon enough, every stop is followed by a boot and another minute that is
 billed. The last minutes of traffic and cost are remembered; when the smallest constant fleet that
-would have done that traffic in time had cost less, so many machines are kept.
+would have done that traffic in time had cost less, that number of machines is kept.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LONGER = 1.5
 
 
 @dataclass(frozen=True)
-class Sample:
+class TrafficSample:
     """Totals at one time."""
 
     at: float
@@ -31,7 +31,7 @@ class Sample:
     """Machine-seconds."""
 
 
-def sampled(samples: Sequence[Sample], new: Sample) -> tuple[Sample, ...]:
+def sampled(samples: Sequence[TrafficSample], new: TrafficSample) -> tuple[TrafficSample, ...]:
     """With one more, if the last is old enough; without those before the window."""
     if samples and new.at - samples[-1].at < SAMPLE:
         return tuple(samples)
@@ -41,7 +41,7 @@ def sampled(samples: Sequence[Sample], new: Sample) -> tuple[Sample, ...]:
     return (*samples[first:], new)
 
 
-def warm_fleet(samples: Sequence[Sample], rate: float, slo: float, cap: int) -> int:
+def warm_fleet(samples: Sequence[TrafficSample], rate: float, slo: float, cap: int) -> int:
     """Machines to keep all the time: as many as would have done the traffic of the window alone,
     if that had cost less than what was billed; else 0.
 
@@ -61,7 +61,7 @@ def warm_fleet(samples: Sequence[Sample], rate: float, slo: float, cap: int) -> 
     return next(n for n in range(1, most + 1) if _suffices(n, samples, rate, slo))
 
 
-def _suffices(n: int, samples: Sequence[Sample], rate: float, slo: float) -> bool:
+def _suffices(n: int, samples: Sequence[TrafficSample], rate: float, slo: float) -> bool:
     """Whether ``n`` machines would have done every photo in time, first in, first out."""
     waiting, longest = 0.0, WARM_SHARE * slo * rate * n
     for before, after in pairwise(samples):
@@ -72,7 +72,7 @@ def _suffices(n: int, samples: Sequence[Sample], rate: float, slo: float) -> boo
     return True
 
 
-def _changed(samples: Sequence[Sample]) -> bool:
+def _changed(samples: Sequence[TrafficSample]) -> bool:
     """Whether nothing has arrived for longer than the traffic of the window ever paused."""
     arrivals = [b.at for a, b in pairwise(samples) if b.arrived > a.arrived]
     pauses = [b - a for a, b in pairwise(arrivals)]

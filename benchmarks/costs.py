@@ -98,7 +98,7 @@ def at_rest() -> Iterator[Cost]:
 
 
 def of_photos(a_day: int) -> Iterator[Cost]:
-    """What so many photos a day add, evenly over the day: the dearest way to send a few."""
+    """What that number of photos a day adds, evenly over the day: the dearest way to send a few."""
     machines = machines_for(a_day / 86_400)
     yield Cost(
         f"workers, {WORKER}",

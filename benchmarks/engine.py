@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import cold_start, portraits, prefork
-from benchmarks.reference.client import Originals
+from benchmarks.reference.client import ReferenceClient
 from facerec_tasks.recognition.conversion import convert, quantization
 from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.gallery.gallery import Gallery
@@ -33,7 +33,7 @@ INT8 = "resnet128 int8"
 
 
 @dataclass(frozen=True)
-class Row:
+class EngineRow:
     """One contender on one size of picture, both portraits together, per photo."""
 
     contender: str
@@ -43,7 +43,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Size:
+class PictureSize:
     """A size of picture: how its files are made and how often it is measured."""
 
     name: str
@@ -51,14 +51,14 @@ class Size:
     rounds: int
 
 
-def files(work: Path) -> list[Size]:
+def files(work: Path) -> list[PictureSize]:
     """64 x 64, 250 x 250 and 12.6 megapixels, as JPEG."""
     sizes = []
     for side, rounds in ((64, 12), (250, 12)):
         paths = [_saved(portraits.head(who, side), work / f"{who}-{side}.jpg") for who in _WHO]
-        sizes.append(Size(f"{side} x {side}", tuple(paths), rounds))
+        sizes.append(PictureSize(f"{side} x {side}", tuple(paths), rounds))
     large = _saved(portraits.large(), work / "large.jpg")
-    return [*sizes, Size("12.6 megapixels", (large,), 4)]
+    return [*sizes, PictureSize("12.6 megapixels", (large,), 4)]
 
 
 _WHO = ("collins", "hopper")
@@ -69,7 +69,9 @@ def _saved(picture: portraits.Image.Image, path: Path) -> Path:
     return path
 
 
-def compare(size: Size, originals: Originals, engines: dict[str, Recognizer]) -> list[Row]:
+def compare(
+    size: PictureSize, originals: ReferenceClient, engines: dict[str, Recognizer]
+) -> list[EngineRow]:
     """Times of all contenders on one size, in alternation."""
     times: dict[tuple[str, Path], list[float]] = {}
     for _ in range(size.rounds):
@@ -81,7 +83,7 @@ def compare(size: Size, originals: Originals, engines: dict[str, Recognizer]) ->
                 look = partial(engine.detect_and_embed, data)
                 times.setdefault((name, path), []).extend(_milliseconds(look) for _ in range(3))
     return [
-        Row(
+        EngineRow(
             contender,
             size.name,
             statistics.mean(min(times[contender, path]) for path in size.files),
@@ -97,7 +99,7 @@ def _milliseconds(work: Callable[[], object]) -> float:
     return (time.process_time() - started) * 1e3
 
 
-def figures(rows: list[Row]) -> dict[str, float]:
+def figures(rows: list[EngineRow]) -> dict[str, float]:
     """Theirs divided by ours, of the best times."""
     best = {(row.contender, row.picture): row.best_ms for row in rows}
 
@@ -127,7 +129,7 @@ def main() -> None:
 
 def measure(work: Path) -> dict[str, object]:
     """Everything, in a folder for files."""
-    with Originals() as originals:
+    with ReferenceClient() as originals:
         weights = work / "facenet.pt"
         originals("save_weights", path=str(weights))
         for engine in ENGINES:

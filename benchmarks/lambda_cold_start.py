@@ -23,7 +23,7 @@ from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators import video_functions
 from local.emulators.embedded_aws import embedded_aws, isolated
 from local.emulators.lambda_images import in_image
-from local.emulators.lambda_runtime import Environment, Function
+from local.emulators.lambda_runtime import Function, FunctionEnvironment
 from local.emulators.lambda_service import LambdaService
 from local.emulators.resources import create_buckets
 from local.samples import portraits
@@ -56,7 +56,7 @@ def _times(settings: Settings, function: Function, payloads: list[bytes]) -> dic
     nobody = Function(video_functions.RECOGNITION, idle, 3600)
     with LambdaService([nobody], folder / "told", settings, retries=()) as told:
         os.environ["AWS_ENDPOINT_URL_LAMBDA"] = told.url  # who is told does not count here
-        environment = Environment(function, folder)
+        environment = FunctionEnvironment(function, folder)
         try:
             if not environment.ready():
                 raise SystemExit(f"{function.name} does not start: {environment.log.read_text()}")

@@ -53,7 +53,7 @@ class LinearProgram:
         self._high.append(at_most)
 
     def solve(self, seconds: float) -> Solution | None:
-        """None when nothing feasible was found within so many seconds."""
+        """None when nothing feasible was found within ``seconds``."""
         shape = (len(self._low), len(self.cost))
         matrix = csr_matrix((self._values, (self._rows, self._columns)), shape)
         answer = milp(

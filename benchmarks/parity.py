@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import portraits
-from benchmarks.reference.client import Originals
+from benchmarks.reference.client import ReferenceClient
 from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.detection.detector import Detection, Detector
 from facerec_tasks.recognition.embedding.description import FACENET, RESNET128
@@ -68,7 +68,7 @@ def of_embeddings(what: str, theirs: Any, ours: Any) -> Difference:
     return Difference(what, float(np.abs(np.array(theirs) - np.array(ours)).max()), EMBEDDING)
 
 
-def compare(originals: Originals, work: Path, folder: Path | None) -> Iterator[Difference]:
+def compare(originals: ReferenceClient, work: Path, folder: Path | None) -> Iterator[Difference]:
     """Everything, in a folder for the files the originals read."""
     checkpoint = work / "facenet.pt"
     originals("save_weights", path=str(checkpoint))
@@ -100,7 +100,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the engine with the originals.")
     parser.add_argument("folder", type=Path, nargs="?", help="photos (*.jpg) to look at as well")
     folder = parser.parse_args().folder
-    with tempfile.TemporaryDirectory() as work, Originals() as originals:
+    with tempfile.TemporaryDirectory() as work, ReferenceClient() as originals:
         results = list(compare(originals, Path(work), folder))
     for result in results:
         print(f"{'ok ' if result.ok else 'OFF'} {result.value:9.2e}  {result.what}")

@@ -40,7 +40,7 @@ Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Size:
+class RunSize:
     """How much is measured."""
 
     turns: int = 3
@@ -54,7 +54,7 @@ class Size:
     rest_seconds: float = 120.0
 
 
-QUICK = Size(singles=20, turns=1, stock_singles=5, bursts=2, rest_seconds=30.0)
+QUICK = RunSize(singles=20, turns=1, stock_singles=5, bursts=2, rest_seconds=30.0)
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Bench:
 
 
 def compare(
-    bench: Bench, size: Size, contenders: Sequence[str] = CONTENDERS
+    bench: Bench, size: RunSize, contenders: Sequence[str] = CONTENDERS
 ) -> dict[str, dict[str, Run]]:
     """Runs of every contender by mode, in turns: a slow minute of the machine meets them all."""
     prefixes = {name: bench.prepare(name) for name in (LOOP, *contenders)}
@@ -303,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--quick", action="store_true", help="a fraction of it, to see that it runs"
     )
     options = parser.parse_args(arguments)
-    size = QUICK if options.quick else Size()
+    size = QUICK if options.quick else RunSize()
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, ExitStack() as stack:
         contenders = _with_redis(stack, Path(directory))
         running = stack.enter_context(emulator(Path(directory)))

@@ -41,7 +41,7 @@ REKOGNITION = ((1_000_000, 0.001), (4_000_000, 0.0008), (30_000_000, 0.0006), (N
 
 
 def rekognition(images: float) -> float:
-    """Dollars for so many images of a month, a face searched for on each."""
+    """Dollars for the images of a month, a face searched for on each."""
     total, left = 0.0, images
     for size, price in REKOGNITION:
         taken = left if size is None else min(left, size)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.reference.client import Originals
+from benchmarks.reference.client import ReferenceClient
 from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
@@ -44,7 +44,7 @@ ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class Row:
+class VideoRow:
     """One video. Processor seconds a minute of video; names as found."""
 
     video: str
@@ -63,18 +63,22 @@ class Row:
         return self.theirs_cpu / self.ours_cpu
 
 
-def measure(work: Path) -> list[Row]:
+def measure(work: Path) -> list[VideoRow]:
     """All videos, in a folder for files."""
     convert.ensure(work, "resnet128")
     analyzer = _analyzer(work)
     photos = {one.name: str(one.path) for one in portraits.portraits()}
-    with Originals() as originals:
+    with ReferenceClient() as originals:
         return [_compared(name, analyzer, originals, photos, work) for name in VIDEOS]
 
 
 def _compared(
-    name: str, analyzer: Recognizer, originals: Originals, portraits: dict[str, str], work: Path
-) -> Row:
+    name: str,
+    analyzer: Recognizer,
+    originals: ReferenceClient,
+    portraits: dict[str, str],
+    work: Path,
+) -> VideoRow:
     shots, coding = VIDEOS[name]
     film = write(work / f"{name}.{CONTAINERS[coding.codec]}", shots, coding)
     seconds = sum(shot.seconds for shot in shots)
@@ -85,7 +89,7 @@ def _compared(
             frames.append(str(work / f"{frame.number}.npy"))
             np.save(frames[-1], frame.rgb)
     theirs = originals("watch", frames=frames, portraits=portraits)
-    return Row(
+    return VideoRow(
         video=name,
         seconds=seconds,
         ours_cpu=cpu * 60 / seconds,
@@ -119,7 +123,7 @@ def _analyzer(models: Path) -> Recognizer:
     return analyzer.with_gallery(batch.gallery)
 
 
-def figures(rows: Sequence[Row]) -> dict[str, float]:
+def figures(rows: Sequence[VideoRow]) -> dict[str, float]:
     """Theirs divided by ours, of all videos together; ``video_same_people`` 1 when all agree."""
     ours = sum(row.ours_cpu * row.seconds for row in rows)
     theirs = sum(row.theirs_cpu * row.seconds for row in rows)

@@ -15,7 +15,7 @@ DAY = click.option(
 
 
 def read_decisions(day: str, newest: int | None = None) -> list[Decision]:
-    """Those of a day, the newest so many, or all; oldest first."""
+    """Those of a day, the ``newest`` ones, or all; oldest first."""
     state = StateBucket(get_settings(), layout.CONTROLLER)
     if newest is not None and not day:
         return decisions.read_last(state, newest)

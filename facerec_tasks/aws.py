@@ -39,7 +39,7 @@ CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 25
 """Seconds; above SQS's longest long poll of 20 s."""
 MAX_ATTEMPTS = 3
-PATIENT_ATTEMPTS = 8
+MORE_ATTEMPTS = 8
 SHORTER_READ_TIMEOUTS = {"ec2": 12, "s3": 8, "logs": 3}
 """Seconds between two bytes. Nothing of S3 is slow by design, and a person waits for a photo that
 is being stored. The controller has its own pauses and tokens: one attempt at EC2, sooner over than
@@ -70,24 +70,24 @@ the list of endpoints alone takes 7 MB in each session that reads its own."""
 clients: dict[tuple[str, str | None, str, int], Any] = {}
 """Of this process, by service, endpoint, region and attempts."""
 _lock = threading.Lock()
-_patient = False
+_more_attempts = False
 
 
 @contextmanager
-def patient() -> Iterator[None]:
+def more_attempts() -> Iterator[None]:
     """Of a person's command, which makes no pauses of its own: calls are tried again for longer
     when AWS throttles them, EC2's too."""
-    global _patient
-    before, _patient = _patient, True
+    global _more_attempts
+    before, _more_attempts = _more_attempts, True
     try:
         yield
     finally:
-        _patient = before
+        _more_attempts = before
 
 
 def _attempts(service: str) -> int:
-    if _patient:
-        return PATIENT_ATTEMPTS
+    if _more_attempts:
+        return MORE_ATTEMPTS
     return 1 if service == "ec2" else MAX_ATTEMPTS
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from facerec_tasks.schemas import Answer, Candidate, Face
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 UNKNOWN = "unknown"
 
@@ -37,7 +37,7 @@ def _retold(answer: Answer) -> Answer:
     if answer.outcome not in ("named", "unknown") or not (answer.faces or answer.people):
         return answer
     first = answer.faces[0] if answer.faces else answer.people[0]
-    name = None if isinstance(first, Person) and not first.known else first.name
+    name = None if isinstance(first, PersonInVideo) and not first.known else first.name
     if name is None or name == UNKNOWN:
         return replace(answer, outcome="unknown", name=None)
     return replace(answer, outcome="named", name=name)
@@ -75,7 +75,7 @@ def _renamed(candidate: Candidate, new: tuple[str | None, str | None]) -> Candid
     return candidate if new[1] is None else replace(candidate, person_id=new[0], name=new[1])
 
 
-def _person_with(person: Person, people: Mapping[str, NewIdentity]) -> Person:
+def _person_with(person: PersonInVideo, people: Mapping[str, NewIdentity]) -> PersonInVideo:
     if person.person_id is None or person.person_id not in people:
         return person
     new = people[person.person_id]

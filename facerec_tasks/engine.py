@@ -171,7 +171,7 @@ def _with_embeddings(seen: DetectedFaces, faces: tuple[Face, ...]) -> tuple[Face
     )
 
 
-def _candidate(found: matching.Candidate) -> Candidate:
+def _candidate(found: matching.NearestPerson) -> Candidate:
     return Candidate(
         name=found.name,
         person_id=found.person_id,

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self, get_args
 
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 Outcome = Literal["named", "unknown", "no-face", "rejected", "poison", "cancelled"]
 OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
@@ -100,12 +100,12 @@ class Answer:
     detail: str | None = None
     faces: tuple[Face, ...] = ()
     """Of a photo, largest first."""
-    people: tuple[Person, ...] = ()
+    people: tuple[PersonInVideo, ...] = ()
     """Of a video: known people first, then who is seen longest."""
     video: VideoInfo | None = None
     """Only of a video."""
     left_out: int | None = None
-    """Of a photo: further faces that are not among ``faces``, at least so many."""
+    """Of a photo: further faces that are not among ``faces``, at least this number."""
     frame: int | None = None
     """The page of a document, or frame of an animation, that ``faces`` are on, from 0; None: the
     first one."""
@@ -144,7 +144,7 @@ class Answer:
         return replace(self, faces=tuple(replace(face, embedding=None) for face in self.faces))
 
     def to_message(self) -> dict[str, Any]:
-        """What is sent to who waits: itself, or, if that is too much, that it is on record."""
+        """The message to the client: the answer, or, if too large, that it is stored."""
         shown = self.shown
         if len(shown.to_json()) <= MAX_INLINE_RESULT:
             return shown.to_dict()
@@ -164,7 +164,7 @@ class Answer:
             raise ValueError(f"not an answer: outcome {known.get('outcome')!r}")
         faces = tuple(_face(f) for f in known.pop("faces", ()))
         history = tuple(known.pop("history", ()))
-        people = tuple(Person.from_dict(p) for p in known.pop("people", ()))
+        people = tuple(PersonInVideo.from_dict(p) for p in known.pop("people", ()))
         try:
             video = _video_info(known.pop("video", None))
             without = {"version": None}  # a value left out in JSON

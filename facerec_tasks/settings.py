@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     poll_seconds: int = Field(20, ge=1, le=20)
     """Seconds of a long poll. A stopping worker awaits its open one, to hand back its catch."""
     max_backoff: int = Field(60, ge=2, le=900)
-    """Longest pause of a task that failed for want of AWS: 2, 4, 8 … seconds up to this."""
+    """Longest pause of a task that failed because AWS did: 2, 4, 8 … seconds up to this."""
     task_time_limit: int = Field(60, gt=0)
     max_video_bytes: int = Field(5 * 1024**3, gt=0)
     """Bytes of one video that is looked at, also of those put into the bucket by others."""

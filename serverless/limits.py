@@ -31,7 +31,7 @@ def check_size(size: int, free: int) -> None:
 
 
 def video_limits(remaining: float) -> VideoLimits:
-    """What decoding may cost in a run that has so many seconds left."""
+    """What decoding may cost in a run that has ``remaining`` seconds left."""
     return VideoLimits(
         max_seconds=MAX_VIDEO_SECONDS,
         longest_side=LONGEST_SIDE,

@@ -16,7 +16,7 @@ from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 from serverless.uploads import VideoUpload
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Record:
 
     upload: VideoUpload
     outcome: Outcome
-    people: tuple[Person, ...] = ()
+    people: tuple[PersonInVideo, ...] = ()
     """Known people first, then who is seen longest."""
     code: str | None = None
     detail: str | None = None
@@ -79,7 +79,7 @@ class Record:
                 **known
                 | {
                     "upload": VideoUpload.from_dict(fields["upload"]),
-                    "people": tuple(map(Person.from_dict, fields["people"])),
+                    "people": tuple(map(PersonInVideo.from_dict, fields["people"])),
                 }
             )
         except (KeyError, TypeError, AttributeError) as error:

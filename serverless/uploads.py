@@ -53,7 +53,7 @@ class VideoUpload:
         if self.version == other.version:
             return False
         if not self.sequencer:
-            return True  # by hand: who sends it wants it done
+            return True  # sent by hand, on purpose
         length = max(len(self.sequencer), len(other.sequencer))
         return self.sequencer.ljust(length, "0") > other.sequencer.ljust(length, "0")
 

@@ -8,7 +8,7 @@ from facerec_tasks.settings import Settings
 from webapp.http.application import WebApplication
 from webapp.http.connection import ConnectionTable
 from webapp.http.request_head import is_in
-from webapp.http.server import Server, allow_files, in_thread, thread_pool
+from webapp.http.server import WebServer, allow_files, in_thread, thread_pool
 from webapp.pages.sampler import MAX_STREAMS
 from webapp.services.task_client import TaskClient
 
@@ -55,9 +55,11 @@ class WebProcess:
         for one in (table, admin_table):
             one.refused = application.access_log.refused
         self._task_client = task_client
-        self._public = Server(application.frontend(threads), public, table, settings.drain_timeout)
+        self._public = WebServer(
+            application.frontend(threads), public, table, settings.drain_timeout
+        )
         self._public.draining = task_client.stop
-        self._admin = Server(application.admin_frontend(admin_threads), admin, admin_table, 0.0)
+        self._admin = WebServer(application.admin_frontend(admin_threads), admin, admin_table, 0.0)
 
     def serve(self) -> None:
         """Returns after :meth:`stop` and the drain. The admin port answers until the end."""

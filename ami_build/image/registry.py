@@ -132,7 +132,7 @@ class Images:
         return False
 
     def prune(self, keep: int = KEEP) -> list[str]:
-        """Removes all but the newest so many, snapshots included; never the one in use."""
+        """Removes all but the newest ``keep``, snapshots included; never the one in use."""
         current = self.in_use()
         gone = [kept for kept in self.kept()[keep:] if kept.version != current]
         for kept in gone:

@@ -190,7 +190,9 @@ class Deployment:
             "VisibilityTimeout": str(self._settings.visibility_timeout),
         }
         image = options.image or published_image(self._settings)
-        if image:  # else as it is: a machine that serves is never taken away for want of an image
+        if (
+            image
+        ):  # else as it is: a machine that serves is never stopped because no image was given
             wanted["ImageId"] = image
         for field in fields(options):
             value = getattr(options, field.name)

@@ -123,7 +123,7 @@ class Buildkite(_Baseline):
 
 
 class ConstantFleet(_Baseline):
-    """So many machines, up before the first photo and until the last answer."""
+    """``machines`` machines, up before the first photo and until the last answer."""
 
     def __init__(self, machines: int = 1) -> None:
         self._machines = machines

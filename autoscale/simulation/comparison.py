@@ -125,7 +125,7 @@ class Case:
 
 
 def compare(cases: Sequence[Case], processes: int = 1) -> list[TraceSummary]:
-    """All cases, in their order, in so many processes."""
+    """All cases, in their order, in ``processes`` processes."""
     if processes < 2:
         return [case.run() for case in cases]
     with ProcessPoolExecutor(processes) as pool:

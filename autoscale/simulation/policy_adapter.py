@@ -10,9 +10,9 @@ from autoscale.seasonality import Seasonality
 from autoscale.signals import (
     DemandEstimator,
     InFlightReading,
-    QueueCounts,
+    ProcessReading,
+    QueueLengths,
     ServiceCapacity,
-    WebProcess,
 )
 from autoscale.simulation.simulator import SimulatedMachine, Simulation
 from autoscale.state import MemoryStateStore
@@ -102,14 +102,14 @@ def _machine(server: SimulatedMachine, simulation: Simulation) -> Machine:
     )
 
 
-def _counts(simulation: Simulation) -> QueueCounts:
-    return QueueCounts(simulation.now, *simulation.counts())
+def _counts(simulation: Simulation) -> QueueLengths:
+    return QueueLengths(simulation.now, *simulation.counts())
 
 
 def _ledger(simulation: Simulation) -> InFlightReading | None:
     if not simulation.environment.ledger:
         return None
-    process = WebProcess(
+    process = ProcessReading(
         name="web",
         epoch="1",
         started_at=LONG_AGO,

@@ -25,7 +25,7 @@ def poisson(
 
 
 def burst(rng: random.Random, tasks: int = 100, begin: float = 10.0) -> Trace:
-    """So many photos at once, as one client sends them: within 1.5 s."""
+    """``tasks`` photos at once, as one client sends them: within 1.5 s."""
     return sorted(begin + rng.uniform(0, 1.5) for _ in range(tasks))
 
 

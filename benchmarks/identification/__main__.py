@@ -15,7 +15,7 @@ import click
 
 from benchmarks.identification import det_plot
 from benchmarks.identification.faces import FaceEmbeddings, look_at
-from benchmarks.identification.protocol import Identification, Plan, identify, plan, sizes
+from benchmarks.identification.protocol import IdentificationRun, Plan, identify, plan, sizes
 from cli.commands.engine import described_file
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.recognition.embedding.description import (
@@ -136,7 +136,7 @@ def _photos(plans: list[Plan]) -> list[Path]:
 
 
 def _report(
-    found: list[Identification], looked_at: dict[Path, FaceEmbeddings], picture: Path
+    found: list[IdentificationRun], looked_at: dict[Path, FaceEmbeddings], picture: Path
 ) -> None:
     blind = sum(face.central is None for face in looked_at.values())
     click.echo(f"{len(looked_at)} photos, no face found on {blind}")
@@ -159,7 +159,7 @@ def _percent(share: float, width: int) -> str:
 
 
 def _as_dict(
-    engine: str, precision: str, seconds: float, found: list[Identification]
+    engine: str, precision: str, seconds: float, found: list[IdentificationRun]
 ) -> dict[str, Any]:
     figures = {
         f"{name}_{one.people}x{one.photos}": None if math.isnan(value) else value

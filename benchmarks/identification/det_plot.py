@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.identification.protocol import Identification
+from benchmarks.identification.protocol import IdentificationRun
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 """Okabe and Ito's: told apart by everybody."""
 
 
-def draw(path: Path, title: str, found: Sequence[Identification], target: float) -> None:
+def draw(path: Path, title: str, found: Sequence[IdentificationRun], target: float) -> None:
     """Left the DET curves of all sizes, right what answers say of themselves and what holds."""
     figure = Figure(figsize=(12, 5.5), layout="constrained")
     figure.suptitle(title)
@@ -24,7 +24,7 @@ def draw(path: Path, title: str, found: Sequence[Identification], target: float)
     figure.savefig(path, dpi=110)
 
 
-def _draw_det(axes: Axes, found: Sequence[Identification], target: float) -> None:
+def _draw_det(axes: Axes, found: Sequence[IdentificationRun], target: float) -> None:
     least = 100 / max(one.strangers for one in found) / 2
     lowest = 100 / max(one.probes for one in found) / 2
     for one, color in zip(found, COLORS, strict=False):
@@ -48,7 +48,7 @@ def _draw_det(axes: Axes, found: Sequence[Identification], target: float) -> Non
     axes.legend(fontsize=8, loc="upper right")
 
 
-def _draw_confidence(axes: Axes, found: Sequence[Identification]) -> None:
+def _draw_confidence(axes: Axes, found: Sequence[IdentificationRun]) -> None:
     axes.plot([0, 100], [0, 100], color="black", lw=1, ls="--")
     for one, color in zip(found, COLORS, strict=False):
         says = [100 * bin.says for bin in one.confidence]

@@ -1,4 +1,4 @@
-"""A gallery of so many people, probes of everybody who has photos left, and strangers."""
+"""A gallery of a given size, probes of everybody who has photos left, and strangers."""
 
 import itertools
 import random
@@ -50,7 +50,7 @@ class Bin:
 
 
 @dataclass(frozen=True, eq=False)
-class Identification:
+class IdentificationRun:
     """Shares are of all probes or strangers, those without a face included."""
 
     people: int
@@ -112,7 +112,7 @@ def sizes(people: People, photos: int, wanted: Sequence[int]) -> list[int]:
     return sorted({min(size, most) for size in wanted})
 
 
-def identify(empty: Gallery, plan: Plan, faces: Faces, photos: int) -> Identification:
+def identify(empty: Gallery, plan: Plan, faces: Faces, photos: int) -> IdentificationRun:
     """Enrolls, lets the threshold follow its target and searches."""
     gallery = calibrated(enrolled(empty, plan.enrolled, faces))
     known = [(name, _search(gallery, faces[photo])) for name, photo in plan.probes]
@@ -120,7 +120,7 @@ def identify(empty: Gallery, plan: Plan, faces: Faces, photos: int) -> Identific
     assert gallery.threshold is not None
     named = [match.name if match else None for _, match in known]
     right = [name == answer for (name, _), answer in zip(known, named, strict=True)]
-    return Identification(
+    return IdentificationRun(
         people=len(gallery),
         photos=photos,
         probes=len(known),

@@ -8,7 +8,7 @@ from typing import Any, Self
 from benchmarks.reference import environment
 
 
-class Originals:
+class ReferenceClient:
     """Calls of the service's methods by name: ``originals("detect", picture="photo.png")``."""
 
     def __enter__(self) -> Self:

@@ -15,7 +15,7 @@ from ami_build.stack.plan import ChangeSet
 from cli.commands.bake import bake
 from cli.commands.machine_logs import logs
 from cli.friendly_errors import friendly_errors
-from facerec_tasks.aws import client, patient, translated
+from facerec_tasks.aws import client, more_attempts, translated
 from facerec_tasks.settings import Settings, get_settings
 from local.processes.shutdown import ShutdownRequested, end_on_signals
 
@@ -31,7 +31,7 @@ def aws() -> None:
 
     Region and credentials are the AWS SDK's own, profiles included; FACEREC_ID begins every name.
     """
-    click.get_current_context().with_resource(patient())
+    click.get_current_context().with_resource(more_attempts())
 
 
 def _say(line: str) -> None:

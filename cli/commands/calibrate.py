@@ -37,8 +37,8 @@ SIZES = (40, 400, 1600, 10_000, 100_000)
 
 
 @dataclass(frozen=True)
-class Size:
-    """Error rates of a gallery of so many people like those enrolled, at its own threshold."""
+class GallerySize:
+    """Error rates of a gallery of ``people`` like those enrolled, at its own threshold."""
 
     people: int
     threshold: float
@@ -59,7 +59,7 @@ class Calibration:
     """Over the thresholds."""
     proposed: Gallery | None
     """With the threshold that follows from the target; None with fewer than two people."""
-    sizes: list[Size]
+    sizes: list[GallerySize]
     confusions: list[Confusion]
 
     @classmethod
@@ -90,23 +90,25 @@ def _sizes(gallery: Gallery) -> list[int]:
     return sorted({*SIZES, len(gallery)})
 
 
-def _size(gallery: Gallery, people: int) -> Size:
+def _size(gallery: Gallery, people: int) -> GallerySize:
     if people > len(gallery):
         return _expected(gallery, people)
     some = calibrated(accuracy.of_some(gallery, people))
     assert some.threshold is not None
     rates = accuracy.rates(accuracy.leave_one_out(some), some.threshold, some.margin)
-    return Size(people, some.threshold, rates.fpir, rates.fnir, measured=True)
+    return GallerySize(people, some.threshold, rates.fpir, rates.fnir, measured=True)
 
 
-def _expected(gallery: Gallery, people: int) -> Size:
+def _expected(gallery: Gallery, people: int) -> GallerySize:
     effective = gallery.effective_people / len(gallery) * people
     model, margin = gallery.embedder.scores, gallery.margin
     assert gallery.target_fpir is not None
     at = operating_point.threshold_for(model, gallery.target_fpir, effective, margin)
     expected = operating_point.rates(model, effective, margin)
     shifted = round(at + gallery.impostor_shift, 4)
-    return Size(people, shifted, expected.fpir_at(at), expected.fnir_at(shifted), measured=False)
+    return GallerySize(
+        people, shifted, expected.fpir_at(at), expected.fnir_at(shifted), measured=False
+    )
 
 
 @click.command()
@@ -242,7 +244,7 @@ def _as_text(found: Calibration) -> str:
     return "\n".join(lines)
 
 
-def _table(sizes: list[Size]) -> list[str]:
+def _table(sizes: list[GallerySize]) -> list[str]:
     if not sizes:
         return []
     lines = [f"{'people':>9}{'threshold':>11}{'FPIR':>14}{'FNIR':>14}"]

@@ -14,7 +14,7 @@ from autoscale.fleet import NAME, Ec2Fleet, Fleet
 from autoscale.model import Machine
 from cli.decision_archive import JSON
 from cli.friendly_errors import friendly_errors
-from facerec_tasks.aws import patient
+from facerec_tasks.aws import more_attempts
 from facerec_tasks.errors import AwsError, FacerecError
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import layout
@@ -102,7 +102,7 @@ def rollout(version: str, deadline: float, as_json: bool) -> None:
     is published first. While nothing runs, only stopped machines are replaced.
     """
     settings = get_settings()
-    with patient(), friendly_errors():
+    with more_attempts(), friendly_errors():
         images = Images(settings)
         if version and images.publish(version):
             click.echo(f"published {version}", err=True)

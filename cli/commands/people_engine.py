@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from cli.commands.precision import Refused, as_json_of, embedder_of
+from cli.commands.precision import PrecisionRefused, as_json_of, embedder_of
 from cli.enrolled import enrolled_people
 from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
@@ -53,7 +53,9 @@ def engine(name: str, force: bool, as_json: bool) -> None:
                 click.echo(precision_check.table(*seen))
             against = precision_check.objection(*seen)
             if against and not force:
-                raise Refused(f"not switched to {name}: {against} (--force switches all the same)")
+                raise PrecisionRefused(
+                    f"not switched to {name}: {against} (--force switches all the same)"
+                )
 
         with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:
             gallery = people.recompute(like, embedder_of(recognizer, shown.update), approve)

@@ -30,7 +30,7 @@ from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
 
 
-class Refused(GalleryError):
+class PrecisionRefused(GalleryError):
     """Raised when the other precision is worse, or nobody can tell; says how to insist."""
 
 
@@ -69,7 +69,9 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
             if not as_json:
                 click.echo(precision_check.table(*seen))
             if against and not force:
-                raise Refused(f"not switched to {name}: {against} (--force switches all the same)")
+                raise PrecisionRefused(
+                    f"not switched to {name}: {against} (--force switches all the same)"
+                )
             model_files.publish(after)
 
         with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:

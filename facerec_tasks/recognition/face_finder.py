@@ -46,7 +46,7 @@ class FoundFaces:
     quarters: int = 0
     """Quarter turns to the left that make the faces upright, 0 to 3."""
     left_out: int = 0
-    """Further faces, beyond the detector's limit: at least so many."""
+    """Further faces, beyond the detector's limit: at least this number."""
 
 
 class FaceFinder:

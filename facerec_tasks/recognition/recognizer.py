@@ -25,7 +25,7 @@ from facerec_tasks.recognition.face_finder import (
     upright_detail,
 )
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, Match
-from facerec_tasks.recognition.gallery.matching import CANDIDATES, Candidate
+from facerec_tasks.recognition.gallery.matching import CANDIDATES, NearestPerson
 from facerec_tasks.recognition.images import decoding
 from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS
 from facerec_tasks.recognition.images.picture import Picture
@@ -51,7 +51,7 @@ class RecognizedFace:
     confidence: float | None
     runner_up: str | None
     runner_up_distance: float | None
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[NearestPerson, ...] = ()
     """The nearest people, nearest first, whether or not one of them is named."""
     person_id: str | None = None
     """Of the person who is named."""
@@ -71,7 +71,7 @@ class Recognition:
     height: int
     engine: str
     left_out: int = 0
-    """Faces beyond the detector's limit that are not among ``faces``: at least so many."""
+    """Faces beyond the detector's limit that are not among ``faces``: at least this number."""
     frame: int = 0
     """Which page of a document, or frame of an animation, from 0: the first one with a face."""
 
@@ -150,7 +150,7 @@ class Recognizer:
         return type(self)(self._detector, self._embedder, gallery)
 
     def recognize(self, data: bytes, candidates: int = CANDIDATES) -> Recognition:
-        """Every face in the photo with its name and so many nearest people.
+        """Every face in the photo with its name and the nearest people.
 
         Raises :class:`Rejected`.
         """

@@ -33,7 +33,7 @@ class Attempts:
         self._write(task_id, [*earlier, start])
 
     def forget_last(self, task_id: str) -> None:
-        """Takes back the last start: it ended for want of AWS, not by the photo."""
+        """Takes back the last start: it ended because AWS failed, not by the photo."""
         self._write(task_id, self.starts(task_id)[:-1])
 
     def clear(self, task_id: str) -> None:

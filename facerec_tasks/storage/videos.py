@@ -8,7 +8,7 @@ from uuid import uuid4
 from facerec_tasks.errors import NotFound, PreconditionFailed
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket, Stored
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 
 class VideoStore:
@@ -57,8 +57,8 @@ class VideoStore:
         self._state.put(f"{self._prefix}progress.json", json.dumps(told).encode())
 
     def put_pictures(
-        self, people: tuple[Person, ...], portraits: tuple[bytes, ...], sheet: bytes
-    ) -> tuple[Person, ...]:
+        self, people: tuple[PersonInVideo, ...], portraits: tuple[bytes, ...], sheet: bytes
+    ) -> tuple[PersonInVideo, ...]:
         """Stores them; returns the people with the names of their pictures."""
         self._state.put(self.sheet, sheet)
         named = []

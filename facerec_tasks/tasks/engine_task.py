@@ -44,7 +44,7 @@ PhotoSource = Sequence[Any]
 """``("upload", id, n)``, or ``("photo", key, version)`` of the in-bucket."""
 
 
-class Engine(Protocol):
+class TaskEngine(Protocol):
     """What a worker has loaded."""
 
     def source_of(self, collection: str) -> GallerySource:
@@ -56,16 +56,16 @@ class Engine(Protocol):
         ...
 
 
-_engine: Engine | None = None
+_engine: TaskEngine | None = None
 
 
-def set_engine(engine: Engine) -> None:
+def set_engine(engine: TaskEngine) -> None:
     """Called once in the parent, inherited by the children."""
     global _engine
     _engine = engine
 
 
-def engine() -> Engine:
+def engine() -> TaskEngine:
     """This worker's; raises :class:`ConfigurationError`."""
     if _engine is None:
         raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")

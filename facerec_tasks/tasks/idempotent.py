@@ -1,7 +1,7 @@
 """One delivery of one task, with the discipline all kinds of task share.
 
 Runs at least once, takes effect once: the first record written is the answer. Starts are counted,
-so that what crashes its workers is buried and what failed for want of AWS is not.
+so that what crashes its workers is buried and what failed because AWS did is not.
 """
 
 import logging
@@ -42,7 +42,7 @@ class IdempotentTask:
         return self._show(earlier or self._record(self._work()))
 
     def forget_start(self) -> None:
-        """What failed for want of AWS was no start of the task."""
+        """A failure of AWS does not count as a start of the task."""
         if self._started:
             try:
                 attempts().forget_last(self._id)

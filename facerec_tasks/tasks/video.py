@@ -34,7 +34,7 @@ from facerec_tasks.shutdown import stopping
 from facerec_tasks.storage.video_cache import VideoCache
 from facerec_tasks.storage.videos import VideoStore
 from facerec_tasks.tasks.idempotent import IdempotentTask, results, storage
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 if TYPE_CHECKING:
     from facerec_tasks.video.analyze import AnalysisProgress, ShouldContinue, VideoAnalysis
@@ -46,7 +46,7 @@ CHECKPOINT = 5.0
 PROGRESS = 2.0
 """Seconds between two reports of progress, and between two looks for a cancel."""
 DOWNLOADS = 3.0
-"""A run lasts at least so many times as long as its download took."""
+"""A run lasts at least this many times as long as its download took."""
 
 Watcher = Callable[[Path, bytes | None, "ShouldContinue"], "VideoAnalysis | None"]
 """A file, what an earlier run knew, and whether to go on -> :func:`facerec_tasks.video.analyze`."""
@@ -212,7 +212,7 @@ def _percent(progress: "AnalysisProgress") -> int | None:
     return min(99, int(100 * progress.time / progress.seconds))
 
 
-def _outcome(people: tuple[Person, ...]) -> dict[str, Any]:
+def _outcome(people: tuple[PersonInVideo, ...]) -> dict[str, Any]:
     """Who is seen longest of those who are known, as the one line of text says it."""
     outcome: Outcome = "no-face"
     name = None

@@ -19,7 +19,7 @@ from facerec_tasks.video.face_analyzer import FaceAnalyzer
 from facerec_tasks.video.identity_clusters import IdentityClusters
 from facerec_tasks.video.reader import Frame, VideoEnd
 from facerec_tasks.video.sampling import FramePosition
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 from facerec_tasks.video.tracker import Tracker
 
 VERSION = 3
@@ -49,7 +49,7 @@ class VideoAnalyzer:
         self.position = frame.position
         self.frames_analyzed += 1
 
-    def finish(self, end: VideoEnd) -> tuple[tuple[Person, bytes], ...]:
+    def finish(self, end: VideoEnd) -> tuple[tuple[PersonInVideo, bytes], ...]:
         """Everybody with a JPEG of them: known people first, then who was seen longest."""
         for track in self._tracker.finish(end.time):
             self._clusters.add(track, self._analyzer)

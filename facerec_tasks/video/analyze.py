@@ -15,7 +15,7 @@ from facerec_tasks.video.face_analyzer import FaceAnalyzer
 from facerec_tasks.video.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
 from facerec_tasks.video.reader import VideoEnd, VideoMetadata, VideoReader
 from facerec_tasks.video.sampling import FramePosition, Sampling
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class VideoAnalysis:
     end: VideoEnd
     frames_analyzed: int
     """Of all runs together."""
-    people: tuple[Person, ...]
+    people: tuple[PersonInVideo, ...]
     """Known people first, then who was seen longest."""
     portraits: tuple[bytes, ...]
     """A JPEG of each."""
@@ -92,7 +92,7 @@ def analyze_video(
         )
 
 
-def _identified(person: Person, gallery: Gallery) -> Person:
+def _identified(person: PersonInVideo, gallery: Gallery) -> PersonInVideo:
     """With the id, of somebody known by a name that nobody else bears."""
     if not person.known:
         return person

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 TILE, LABEL, GAP = 192, 44, 12
 """Pixels."""
@@ -13,7 +13,7 @@ COLUMNS, MOST = 5, 40
 PAPER, INK, PALE = (250, 250, 248), (28, 28, 30), (110, 110, 115)
 
 
-def contact_sheet(people: Sequence[tuple[Person, bytes]]) -> bytes:
+def contact_sheet(people: Sequence[tuple[PersonInVideo, bytes]]) -> bytes:
     """JPEG; of nobody, an empty page."""
     shown = people[:MOST]
     columns = max(1, min(COLUMNS, len(shown)))
@@ -29,7 +29,9 @@ def contact_sheet(people: Sequence[tuple[Person, bytes]]) -> bytes:
     return file.getvalue()
 
 
-def _tile(page: Image.Image, corner: tuple[int, int], person: Person, portrait: bytes) -> None:
+def _tile(
+    page: Image.Image, corner: tuple[int, int], person: PersonInVideo, portrait: bytes
+) -> None:
     x, y = corner
     with Image.open(io.BytesIO(portrait), formats=["JPEG"]) as picture:
         page.paste(picture.convert("RGB").resize((TILE, TILE)), corner)

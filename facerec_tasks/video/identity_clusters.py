@@ -13,7 +13,7 @@ from facerec_tasks.recognition.detection.detector import MIN_VISIBLE
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.video.face_analyzer import FaceAnalyzer, packed, unpacked
 from facerec_tasks.video.identity import TrackVote, vote
-from facerec_tasks.video.timeline import Person, Span, merged, together
+from facerec_tasks.video.timeline import PersonInVideo, Span, merged, together
 from facerec_tasks.video.tracker import Track
 
 PORTRAIT = 192
@@ -111,7 +111,7 @@ class IdentityClusters:
             self.identities.append(identity)
         identity.join(track, voted)
 
-    def people(self) -> tuple[tuple[Person, bytes], ...]:
+    def people(self) -> tuple[tuple[PersonInVideo, bytes], ...]:
         """Everybody with their picture; known people first, then who was seen longest."""
         found = [(_person(identity), identity.portrait) for identity in self.identities]
         found.sort(key=lambda one: (not one[0].known, -one[0].seconds, one[0].spans, one[0].name))
@@ -157,8 +157,8 @@ class IdentityClusters:
         return cls([Identity.from_dict(one) for one in fields["identities"]], fields["uncounted"])
 
 
-def _person(identity: Identity) -> Person:
-    return Person(
+def _person(identity: Identity) -> PersonInVideo:
+    return PersonInVideo(
         name=identity.name or "unknown",
         known=identity.name is not None,
         confidence=round(identity.voices / max(1, identity.frames), 4),

@@ -14,7 +14,7 @@ Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Person:
+class PersonInVideo:
     """Somebody who is seen, known or not."""
 
     name: str

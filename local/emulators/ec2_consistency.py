@@ -69,7 +69,7 @@ def _behind(call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def install(lag: float) -> None:
-    """Makes EC2 lag by so many seconds."""
+    """Makes EC2 lag by ``seconds``."""
     global _lag
     _lag = lag
     models.InstanceBackend.all_reservations = _known_reservations

@@ -21,7 +21,7 @@ PATH = "/_embedded/ec2-refusals"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Ec2Refusal:
     """One rule."""
 
     action: str
@@ -30,10 +30,10 @@ class Refusal:
 
 
 _lock = threading.Lock()
-_rules: tuple[Refusal, ...] = ()
+_rules: tuple[Ec2Refusal, ...] = ()
 
 
-def set_rules(rules: Iterable[Refusal]) -> None:
+def set_rules(rules: Iterable[Ec2Refusal]) -> None:
     """Replaces all rules."""
     global _rules
     with _lock:
@@ -47,7 +47,7 @@ def check(action: str, parameters: Mapping[str, Any]) -> None:
             raise EC2ClientError(rule.code, f"{action} is refused by the emulator")
 
 
-def _applies(rule: Refusal, parameters: Any) -> bool:
+def _applies(rule: Ec2Refusal, parameters: Any) -> bool:
     if not rule.only:
         return True
     if isinstance(parameters, Mapping):
@@ -68,7 +68,7 @@ def controlled(app: Wsgi) -> Wsgi:
             return app(environ, start_response)
         try:
             length = int(environ.get("CONTENT_LENGTH") or 0)
-            set_rules(Refusal(**rule) for rule in json.loads(environ["wsgi.input"].read(length)))
+            set_rules(Ec2Refusal(**rule) for rule in json.loads(environ["wsgi.input"].read(length)))
         except (ValueError, TypeError) as error:
             start_response("400 Bad Request", [("Content-Type", "text/plain")])
             return [f"not a list of refusals: {error}\n".encode()]

@@ -47,7 +47,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Result:
+class InvocationResult:
     """What came of one event."""
 
     payload: Any
@@ -66,7 +66,7 @@ class _Work:
     result: "Queue[tuple[Any, bool]]" = field(default_factory=lambda: Queue(1))
 
 
-class Environment:
+class FunctionEnvironment:
     """One process and the Runtime API it asks; one event at a time, as on AWS."""
 
     def __init__(self, function: Function, folder: Path) -> None:
@@ -104,7 +104,7 @@ class Environment:
                 return False
         return True
 
-    def invoke(self, payload: bytes) -> Result:
+    def invoke(self, payload: bytes) -> InvocationResult:
         """Hands one event over and waits for what comes of it.
 
         After the function's time it is killed, as Lambda does; so it is lost to further events.
@@ -126,7 +126,7 @@ class Environment:
             if not self.alive and work.result.empty():
                 answer, failed = self.init_error or _exited(self._child), True
                 break
-        return Result(answer, failed, time.monotonic() - begin)
+        return InvocationResult(answer, failed, time.monotonic() - begin)
 
     def stop_answering(self) -> None:
         """Takes the Runtime API away, as when the machine under it is lost."""
@@ -201,8 +201,8 @@ class _Server(ThreadingHTTPServer):
 class _Api:
     """The Runtime API of one environment, on a port of its own."""
 
-    def __init__(self, environment: Environment) -> None:
-        handler = type("Handler", (_Handler,), {"environment": environment, "api": self})
+    def __init__(self, environment: FunctionEnvironment) -> None:
+        handler = type("Handler", (_RuntimeHandler,), {"environment": environment, "api": self})
         self._server = _Server((HOST, 0), handler)
         self.address = f"{HOST}:{self._server.server_address[1]}"
         self.closed = False
@@ -215,8 +215,8 @@ class _Api:
             self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    environment: Environment
+class _RuntimeHandler(BaseHTTPRequestHandler):
+    environment: FunctionEnvironment
     api: _Api
     protocol_version = "HTTP/1.1"
 

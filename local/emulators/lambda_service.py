@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
-from local.emulators.lambda_runtime import HOST, Environment, Function, Result
+from local.emulators.lambda_runtime import HOST, Function, FunctionEnvironment, InvocationResult
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -64,14 +64,14 @@ class LambdaService:
         self._dead_letters = dead_letters
         self._retries = tuple(retries)
         self._waiting: dict[str, Queue[_Event]] = {name: Queue() for name in self._functions}
-        self._environments: dict[str, Environment] = {}
+        self._environments: dict[str, FunctionEnvironment] = {}
         self._locks = {name: threading.Lock() for name in self._functions}
         self._started = 0
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
-        self.results: deque[tuple[str, Result]] = deque(maxlen=REMEMBERED)
+        self.results: deque[tuple[str, InvocationResult]] = deque(maxlen=REMEMBERED)
         """Of the latest runs, in the order in which they ended."""
-        handler = type("Handler", (_Handler,), {"service": self})
+        handler = type("Handler", (_ServiceHandler,), {"service": self})
         self._server = ThreadingHTTPServer((HOST, 0), handler)
         self._server.daemon_threads = True
         self.url = f"http://{HOST}:{self._server.server_address[1]}"
@@ -106,14 +106,14 @@ class LambdaService:
         """An asynchronous invocation: returns at once; runs, and runs again when it fails."""
         self._waiting[function].put(_Event(function, payload))
 
-    def invoke(self, function: str, payload: bytes) -> Result:
+    def invoke(self, function: str, payload: bytes) -> InvocationResult:
         """A synchronous invocation: one run."""
         with self._locks[function]:
             result = self._environment(function).invoke(payload)
         self.results.append((function, result))
         return result
 
-    def environment(self, function: str) -> Environment | None:
+    def environment(self, function: str) -> FunctionEnvironment | None:
         """The environment that function last ran in."""
         return self._environments.get(function)
 
@@ -122,7 +122,7 @@ class LambdaService:
         """Whether nothing runs or waits."""
         return not any(queue.unfinished_tasks for queue in self._waiting.values())
 
-    def _environment(self, name: str) -> Environment:
+    def _environment(self, name: str) -> FunctionEnvironment:
         """A warm one, or a new one when there is none or it is dead."""
         found = self._environments.get(name)
         if found and found.alive:
@@ -133,7 +133,9 @@ class LambdaService:
         function = self._functions[name]
         lambda_here = {"AWS_ENDPOINT_URL_LAMBDA": self.url, **function.environment}
         told = Function(name, function.command, function.timeout, function.memory, lambda_here)
-        self._environments[name] = Environment(told, self._folder / f"{name}-{self._started}")
+        self._environments[name] = FunctionEnvironment(
+            told, self._folder / f"{name}-{self._started}"
+        )
         return self._environments[name]
 
     def _work_off(self, name: str) -> None:
@@ -162,7 +164,7 @@ class LambdaService:
         elif self._dead_letters:
             self._bury(event, result)
 
-    def _bury(self, event: _Event, result: Result) -> None:
+    def _bury(self, event: _Event, result: InvocationResult) -> None:
         """See "Capturing records of Lambda asynchronous invocations" for the form."""
         letter = {
             "version": "1.0",
@@ -210,7 +212,7 @@ class LambdaService:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ServiceHandler(BaseHTTPRequestHandler):
     """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
 
     service: LambdaService

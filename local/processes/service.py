@@ -18,7 +18,7 @@ HEALTHY_AFTER = 5.0
 
 
 def restart_delay(early_deaths: int) -> float:
-    """Seconds to wait before the next start after so many deaths in a row."""
+    """Seconds to wait before the next start after that number of deaths in a row."""
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** max(0, early_deaths - 1))
 
 

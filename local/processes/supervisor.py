@@ -30,7 +30,7 @@ class ServiceFailed(FacerecError):
 
 @dataclass(frozen=True)
 class ShutdownStep:
-    """One step of the way down: these get SIGTERM, and so many seconds."""
+    """One step of the way down: these get SIGTERM, and seconds to end."""
 
     names: tuple[str, ...]
     grace: float

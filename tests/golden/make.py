@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.parity import pictures
-from benchmarks.reference.client import Originals
+from benchmarks.reference.client import ReferenceClient
 from tests.golden import random_facenet
 
 HERE = Path(__file__).parent
@@ -22,7 +22,7 @@ EMBEDDED = ("hopper-250", "collins-250", "collins-64")
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, Originals() as originals:
+    with tempfile.TemporaryDirectory() as folder, ReferenceClient() as originals:
         work = Path(folder)
         shapes = json.dumps(originals("shapes"), indent=0)
         random_facenet.SHAPES.write_text(shapes + "\n")
@@ -32,7 +32,7 @@ def main() -> None:
         VECTORS.write_text(json.dumps(_vectors(originals, work), indent=0) + "\n")
 
 
-def _vectors(originals: Originals, work: Path) -> dict[str, Any]:
+def _vectors(originals: ReferenceClient, work: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"faces": {}, "facenet": {}}
     for name, picture in pictures().items():
         path = str(work / f"{name}.png")

@@ -8,7 +8,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from facerec_tasks.aws import client, patient, translated
+from facerec_tasks.aws import client, more_attempts, translated
 from facerec_tasks.errors import Forbidden, NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
 
@@ -56,6 +56,6 @@ def test_throttling_is_retried_for_longer_in_a_persons_command() -> None:
         return int(client(settings, "ec2").meta.config.retries["total_max_attempts"])
 
     assert attempts() == 1, "the controller has pauses of its own"
-    with patient():
+    with more_attempts():
         assert attempts() == 8
     assert attempts() == 1

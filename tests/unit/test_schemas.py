@@ -3,7 +3,7 @@ import json
 import pytest
 
 from facerec_tasks.schemas import Answer, Face, VideoInfo
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 
 FACE = Face(
     name="Grace Hopper",
@@ -63,7 +63,7 @@ def test_an_answer_to_no_version_in_particular_survives_json() -> None:
 
 
 def test_an_answer_to_a_video_survives_json() -> None:
-    person = Person("Ada", True, 0.9, ((0.0, 1.5),), 3, "video/id/0.jpg")
+    person = PersonInVideo("Ada", True, 0.9, ((0.0, 1.5),), 3, "video/id/0.jpg")
     footage = VideoInfo("video/mp4", "h264", 8.0, 25.0, 16, True, "video/id/sheet.jpg")
     answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(person,), video=footage)
     assert Answer.from_json(answer.to_json()) == answer
@@ -72,5 +72,7 @@ def test_an_answer_to_a_video_survives_json() -> None:
 
 def test_an_answer_that_does_not_fit_into_a_message_is_read_from_its_record() -> None:
     spans = tuple((float(2 * n), 2 * n + 1.0) for n in range(20_000))
-    answer = Answer("id", "a.mp4", "v1", "named", "Ada", people=(Person("A", True, 1, spans, 1),))
+    answer = Answer(
+        "id", "a.mp4", "v1", "named", "Ada", people=(PersonInVideo("A", True, 1, spans, 1),)
+    )
     assert answer.to_message() == {"task_id": "id", "outcome": "on-record"}

@@ -18,7 +18,7 @@ from webapp.http.access_log import AccessLog
 from webapp.http.errors import Problem, retry_later
 from webapp.http.frontend import Exchange, Frontend
 from webapp.http.gate import Gate
-from webapp.http.operations import Operations
+from webapp.http.operations import OperatorRoutes
 from webapp.http.people import PeopleViews
 from webapp.http.refusals import SECURITY_HEADERS
 from webapp.http.request_head import RequestHead
@@ -85,7 +85,7 @@ class WebApplication:
             PhotoViews(settings, recognition, task_client),
             rekognition,
             PeopleViews(settings, people, recognition, task_client),
-            Operations(settings, task_client, self.spool),
+            OperatorRoutes(settings, task_client, self.spool),
             Pages(settings),
             Status(settings, task_client),
             routes_v1(settings, storage, people, workers, recognition, task_client),

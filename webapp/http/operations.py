@@ -6,8 +6,8 @@ from facerec_tasks.settings import Settings
 from webapp.http.openapi import document
 from webapp.http.operation import Operation
 from webapp.http.request_head import RequestHead
-from webapp.http.responses import Document, Rendered, Unavailable
-from webapp.http.schemas import Status
+from webapp.http.responses import Document, Rendered, UnavailableBody
+from webapp.http.schemas import StatusReport
 from webapp.http.spool import Spool
 from webapp.services.readiness import Readiness
 from webapp.services.task_client import TaskClient
@@ -21,7 +21,7 @@ def alive(head: RequestHead) -> tuple[str, bytes]:
     return "text/plain; charset=utf-8", b"ok"
 
 
-class Operations:
+class OperatorRoutes:
     """Views of the process itself."""
 
     def __init__(self, settings: Settings, task_client: TaskClient, spool: Spool) -> None:
@@ -30,18 +30,18 @@ class Operations:
         self._readiness = Readiness(settings, task_client, spool.fault)
 
     @Operation("alive", (429,))
-    def healthz(self) -> Rendered[Status]:
+    def healthz(self) -> Rendered[StatusReport]:
         """``GET /healthz``: this process answers."""
         return Rendered({"status": "ok"}, "ok")
 
     @Operation("ready", (429,))
-    def readyz(self) -> Rendered[Status] | Unavailable[Status]:
+    def readyz(self) -> Rendered[StatusReport] | UnavailableBody[StatusReport]:
         """``GET /readyz``: it can serve a photo now, or what is missing."""
         missing = self._readiness.missing()
         if not missing:
             return Rendered({"status": "ready"}, "ready")
-        body: Status = {"status": "not ready", "missing": list(missing)}
-        return Unavailable(body, "not ready: " + "; ".join(missing))
+        body: StatusReport = {"status": "not ready", "missing": list(missing)}
+        return UnavailableBody(body, "not ready: " + "; ".join(missing))
 
     def in_flight(self) -> Response:
         """``GET /internal/in-flight``: accepted and not yet answered, per process."""

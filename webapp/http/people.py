@@ -19,7 +19,7 @@ from webapp.http.errors import Problem, retry_later
 from webapp.http.operation import ANY, CHANGE, NAME, PHOTO, READ, UPLOAD, Operation, photos
 from webapp.http.parameters import FORCE
 from webapp.http.responses import Created, NoContent, Photo, Rendered
-from webapp.http.schemas import Enrolled, People, PersonSummary, Verdict, Verified
+from webapp.http.schemas import Enrolled, PeopleList, PersonSummary, Verdict, Verified
 from webapp.http.uploads import Upload
 from webapp.http.worker_views import WorkerViews
 from webapp.services.people import PeopleService, Wait
@@ -44,7 +44,7 @@ class PeopleViews(WorkerViews[PeopleService]):
     """The views of people."""
 
     @_operation("people", (*ANY, 500))
-    def listing(self) -> Rendered[People]:
+    def listing(self) -> Rendered[PeopleList]:
         """``GET /people``: everybody, with the number of photos."""
         known = self._service.enrolled.all()
         body: list[PersonSummary] = [

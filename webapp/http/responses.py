@@ -37,7 +37,7 @@ class AcceptedResponse(Rendered[Body]):
     default_status = 202
 
 
-class Unavailable(Rendered[Body]):
+class UnavailableBody(Rendered[Body]):
     """Not now."""
 
     default_status = 503
@@ -50,7 +50,7 @@ class NoContent(Response):
     media: ClassVar[tuple[str, ...]] = ()
 
 
-class Lines(Response):
+class LinesBody(Response):
     """JSON in lines, as it becomes known."""
 
     default_mimetype = "application/x-ndjson"
@@ -64,7 +64,7 @@ class Document(Response):
     media: ClassVar[tuple[str, ...]] = (JSON,)
 
 
-class Jpeg(Response):
+class JpegBody(Response):
     """A picture we made."""
 
     default_mimetype = "image/jpeg"

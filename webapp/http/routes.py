@@ -6,7 +6,7 @@ from flask import Flask, Response
 
 from facerec_tasks.settings import Settings
 from webapp.http.gate import SMALL_BODY, Route
-from webapp.http.operations import Operations
+from webapp.http.operations import OperatorRoutes
 from webapp.http.people import PeopleViews
 from webapp.http.views import PhotoViews
 from webapp.pages.status import Status
@@ -22,7 +22,7 @@ def add_routes(
     photos: PhotoViews,
     rekognition: RekognitionView,
     people: PeopleViews,
-    operations: Operations,
+    operations: OperatorRoutes,
     pages: Pages,
     status: Status,
     v1: list[tuple[str, str, View, str | None]],

@@ -27,7 +27,7 @@ Shares = Annotated[
 Verdict = Literal["same", "different", "undecided", "no-face"]
 
 
-class Status(TypedDict):
+class StatusReport(TypedDict):
     """Whether this process can serve."""
 
     status: str
@@ -67,7 +67,7 @@ class AnswerDocument(TypedDict):
     people: NotRequired[list[SeenPerson]]
     video: NotRequired[VideoInfo]
     left_out: NotRequired[Count]
-    """Of a photo: further faces that are not among ``faces``, at least so many."""
+    """Of a photo: further faces that are not among ``faces``, at least this number."""
     frame: NotRequired[Count]
     """The page or frame that ``faces`` are on, from 0."""
     width: NotRequired[Count]
@@ -117,7 +117,7 @@ class PersonSummary(PersonName):
     photos: Count
 
 
-class People(TypedDict):
+class PeopleList(TypedDict):
     """Everybody who is known."""
 
     people: list[PersonSummary]

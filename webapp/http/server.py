@@ -26,7 +26,7 @@ RESERVED_FILES = 200
 """Open files beside the connections: AWS, spool, metrics."""
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """One listening socket. :meth:`run_until_stopped` returns after :meth:`stop` and the drain."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Server(uvicorn.Server):
         return sum(connection.is_active for connection in self._connections)
 
 
-def in_thread(server: Server) -> threading.Thread:
+def in_thread(server: WebServer) -> threading.Thread:
     """Serves in a daemon thread with an event loop of its own: a full public side delays nothing
     here."""
     thread = threading.Thread(target=server.run_until_stopped, name="admin-server", daemon=True)

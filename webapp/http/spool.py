@@ -20,7 +20,7 @@ IN_MEMORY = 256 * 1024
 MEMORY_BUDGET = 32 * 1024 * 1024
 """Bytes of all bodies in memory; beyond it, small ones go to disk, too."""
 FLOOR_BYTES, FLOOR_SECONDS = 20_000, 20.0
-"""A client must send so many bytes in so many seconds (1 kB/s), however large its photo is."""
+"""The rate a client must keep (1 kB/s), however large its photo is."""
 DISK_FACTOR = 2
 """A form parser writes each large file once more."""
 LEAST_FREE = 64 * 1024 * 1024

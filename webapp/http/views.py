@@ -20,7 +20,7 @@ from webapp.http.errors import Problem, ProblemDetails
 from webapp.http.operation import ANY, READ, UPLOAD, Operation, photos
 from webapp.http.parameters import CANDIDATES_OF_FACE, Flag
 from webapp.http.rendering import document, show, url_prefix
-from webapp.http.responses import AcceptedResponse, Jpeg, Lines, Rendered
+from webapp.http.responses import AcceptedResponse, JpegBody, LinesBody, Rendered
 from webapp.http.schemas import TASK_ID, AnswerDocument, Cancelled, Pending
 from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
@@ -67,7 +67,7 @@ class PhotoViews:
         text={"type": "string", "pattern": "^.+:.+$"},
         has_task=True,
     )
-    def recognize(self) -> Rendered[AnswerDocument] | Lines | AcceptedResponse[Pending]:
+    def recognize(self) -> Rendered[AnswerDocument] | LinesBody | AcceptedResponse[Pending]:
         """``POST /``: who is on this photo, or in this video?
 
         A video that takes longer than the request waits is answered 504 with the id of its result.
@@ -131,14 +131,14 @@ class PhotoViews:
         return Rendered({"task_id": task_id, "outcome": "cancelled"}, "cancelled")
 
     @Operation("picture", _SOME)
-    def picture(self, task_id: str, picture: str) -> Jpeg:
+    def picture(self, task_id: str, picture: str) -> JpegBody:
         """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: somebody in a video, or everybody."""
         if not _TASK_ID.fullmatch(task_id) or not PICTURE.fullmatch(picture):
             raise _unknown()
         found = self._recognition.picture(task_id, picture)
         if found is None:
             raise _unknown()
-        return Jpeg(found)
+        return JpegBody(found)
 
     # One photo
 
@@ -160,14 +160,14 @@ class PhotoViews:
         deadline: float,
         places: ExitStack,
         candidates: int,
-    ) -> Lines:
+    ) -> LinesBody:
         """Takes a place for each photo, stores all, and answers while the answers come."""
         for _ in files[1:]:
             places.enter_context(self._task_client.admission_slot())
         turns = [self._turn(*one) for one in enumerate(files)]
         forms.drop_body()
         lines = self._lines(turns, wait, deadline, forms.client_gone(), candidates)
-        response = Lines(lines, headers={"X-Accel-Buffering": "no"})
+        response = LinesBody(lines, headers={"X-Accel-Buffering": "no"})
         # Kept until the response is closed, also when the client leaves before it begins.
         response.call_on_close(places.pop_all().close)
         return response

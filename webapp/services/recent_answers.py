@@ -51,7 +51,7 @@ class RecentAnswers:
             return [_answers(counts) for counts in taken]
 
     def total(self, now: float, seconds: float = SLOT * SLOTS) -> AnswerStatistics:
-        """All answers of the last so many seconds, in whole slots."""
+        """All answers of the last ``seconds``, in whole slots."""
         first = slot_of(now - seconds)
         with self._lock:
             chosen = [counts for slot, counts in self._slots.items() if slot > first]

@@ -96,7 +96,7 @@ class ScoreModel:
         return found
 
     def identification(self, people: float, margin: float) -> "Identification":
-        """FPIR and FNIR of a gallery of so many people over the threshold; computed once."""
+        """FPIR and FNIR of a gallery of ``people`` over the threshold; computed once."""
         return _identification(self, max(1.0, round_to_two_digits(people)), margin)
 
 

@@ -109,7 +109,7 @@ def rates(trials: Trials, threshold: float, margin: float) -> Rates:
 
 
 def of_some(gallery: Gallery, people: int, seed: int = 0) -> Gallery:
-    """A gallery of so many of the people, drawn at random, with the same rule."""
+    """A gallery of some of the people, drawn at random, with the same rule."""
     drawn = np.random.default_rng(seed).permutation(len(gallery))[:people]
     rows = np.flatnonzero(np.isin(gallery.person_index, drawn))
     return gallery.selected(rows, gallery.person_index)

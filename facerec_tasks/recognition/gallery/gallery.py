@@ -318,7 +318,7 @@ class Gallery:
     # Search
 
     def search(self, embeddings: Embeddings, candidates: int = CANDIDATES) -> list[Match]:
-        """For each embedding [n, dimension] who it is, with so many of the nearest people."""
+        """For each embedding [n, dimension] who it is, with the nearest people."""
         return [match(self, probe, candidates) for probe in self._compatible(embeddings)]
 
     def index(self, name: str) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class NearestPerson:
     """One of the people who are nearest to a face."""
 
     name: str
@@ -41,7 +41,7 @@ class Match:
     confidence: float | None
     """Of the nearest person, when it is named. Otherwise the probability that nobody enrolled is on
     the photo; ``1 - confidence`` is then shared by the candidates and those behind them."""
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[NearestPerson, ...] = ()
     """The nearest people, nearest first, also when nobody is named."""
     runner_up: str | None = None
     """The nearest other person; None when only one is known."""
@@ -67,7 +67,7 @@ _CONSIDERED = 5
 
 
 def match(gallery: "Gallery", probe: Embeddings, candidates: int) -> Match:
-    """Who one embedding [dimension] is, with so many of the nearest people."""
+    """Who one embedding [dimension] is, with the nearest people."""
     if not gallery.names:
         return NOBODY
     found = _nearest_people(gallery, probe, max(_CONSIDERED, candidates))
@@ -117,7 +117,7 @@ def _is_known(gallery: "Gallery", distance: float, runner_up_distance: float | N
 
 
 def _enrolled(gallery: "Gallery", first: float, second: float | None) -> float:
-    """Probability that the face is that of somebody enrolled, see :class:`Candidate`."""
+    """Probability that the face is that of somebody enrolled, see :class:`NearestPerson`."""
     if gallery.threshold is None:
         return 1.0
     lacking = 0.0 if second is None else max(0.0, gallery.margin - (second - first))
@@ -129,12 +129,12 @@ def _enrolled(gallery: "Gallery", first: float, second: float | None) -> float:
 
 def _candidates(
     gallery: "Gallery", found: list[tuple[int, float]], enrolled: float
-) -> tuple[Candidate, ...]:
+) -> tuple[NearestPerson, ...]:
     ratios = gallery.embedder.scores.likelihood_ratio(np.array([d for _, d in found]))
     odds = np.exp(ratios - ratios[0])
     shares = enrolled * odds / odds[:_CONSIDERED].sum()
     return tuple(
-        Candidate(
+        NearestPerson(
             name=gallery.names[person],
             distance=distance,
             similarity=100 / (1 + float(np.exp(-ratio))),

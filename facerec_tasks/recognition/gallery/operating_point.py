@@ -16,7 +16,7 @@ from facerec_tasks.recognition.embedding.score_model import Identification, Scor
 DEFAULT_TARGET_FPIR = 0.01
 """At most one search in a hundred of people who are not enrolled returns somebody."""
 FEWEST_PEOPLE = 100
-"""A smaller gallery is treated as one of so many: who comes by there is often alike (a family, a
+"""A smaller gallery is treated as one of this size: who comes by there is often alike (a family, a
 village), which the model does not know."""
 MOST_SHIFT = 0.5
 """Standard deviations of the impostors' distances by which a gallery's own searches move the
@@ -25,7 +25,7 @@ CAUTION = 0.5
 """Standard errors (of a Poisson count) added to the false matches among a gallery's own people: who
 is enrolled may be less alike than those who come by."""
 SECOND_PHOTO = 1.75
-"""Each doubling of a person's photos adds so many people's chance of a false match: measured on 40
+"""Each doubling of a person's photos adds these people's chance of a false match: measured on 40
 people with four photos each, 2.8 times as many strangers within 0.54 of two photos (or their mean)
 as of one, 4.3 times of four."""
 
@@ -37,7 +37,7 @@ def effective_people(photos_of_each: NDArray[np.integer]) -> float:
 
 
 def rates(model: ScoreModel, people: float, margin: float) -> Identification:
-    """What the model expects of a gallery of so many effective people."""
+    """What the model expects of a gallery of that number of effective people."""
     return model.identification(max(people, FEWEST_PEOPLE), margin)
 
 

@@ -31,7 +31,7 @@ def excessive(kind: str, data: bytes) -> bool:
 
 
 def frames(kind: str, data: bytes) -> int:
-    """At most so many frames can be reached without walking through more parts than any photo has.
+    """An upper limit of the frames within reach of a walk through as many parts as photos have.
 
     Of formats whose frames are found without such a walk, :data:`MOST_FRAMES`.
     """

@@ -4,7 +4,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 from facerec_tasks.settings import Settings
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 from serverless.record import Record, Records
 from serverless.uploads import VideoUpload
 
@@ -18,7 +18,7 @@ def answer(number: int) -> Record:
     upload = VideoUpload("clip.mp4", f"v{number}", f"{number:04X}", "2026-11-24T15:00:00.000Z")
     if number % 3 == 0:
         return Record(upload, "refused", code="empty", detail="The file is empty.")
-    return Record(upload, "named", (Person(f"P{number % 2}", True, 1.0, ((0.0, 1.0),), 2),))
+    return Record(upload, "named", (PersonInVideo(f"P{number % 2}", True, 1.0, ((0.0, 1.0),), 2),))
 
 
 def test_of_many_answers_at_once_the_newest_uploads_is_shown(

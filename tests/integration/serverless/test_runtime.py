@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facerec_tasks.settings import Settings
-from local.emulators.lambda_runtime import Environment, Function
+from local.emulators.lambda_runtime import Function, FunctionEnvironment
 from local.emulators.video_functions import SPLITTING, functions
 from serverless.limits import RESERVE
 
@@ -24,11 +24,13 @@ def function(handler: str = "serverless.video_splitting.handler", timeout: float
 
 
 @pytest.fixture
-def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[[Function], Environment]]:
+def start(
+    settings: Settings, tmp_path: Path
+) -> Iterator[Callable[[Function], FunctionEnvironment]]:
     with ExitStack() as stack:
 
-        def begin(function: Function) -> Environment:
-            environment = Environment(function, tmp_path / "environment")
+        def begin(function: Function) -> FunctionEnvironment:
+            environment = FunctionEnvironment(function, tmp_path / "environment")
             stack.callback(environment.close)
             return environment
 
@@ -36,7 +38,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Callable[[Function], E
 
 
 def test_one_process_takes_one_event_after_another(
-    start: Callable[[Function], Environment],
+    start: Callable[[Function], FunctionEnvironment],
 ) -> None:
     environment = start(functions()[0])
     assert environment.ready()
@@ -47,7 +49,7 @@ def test_one_process_takes_one_event_after_another(
 
 
 def test_a_bad_event_is_an_error_of_that_event_alone(
-    start: Callable[[Function], Environment],
+    start: Callable[[Function], FunctionEnvironment],
 ) -> None:
     environment = start(function())
     for event in (b"{}", b"[]", b'"\xc3\xa9"', b"not json"):
@@ -59,7 +61,7 @@ def test_a_bad_event_is_an_error_of_that_event_alone(
 
 
 def test_a_handler_that_cannot_be_loaded_is_an_error_of_the_start(
-    start: Callable[[Function], Environment],
+    start: Callable[[Function], FunctionEnvironment],
 ) -> None:
     environment = start(function("serverless.no_such_module.handler"))
     assert not environment.ready()
@@ -67,7 +69,9 @@ def test_a_handler_that_cannot_be_loaded_is_an_error_of_the_start(
 
 
 def test_a_function_is_ended_at_its_deadline(
-    start: Callable[[Function], Environment], buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+    start: Callable[[Function], FunctionEnvironment],
+    buckets: Buckets,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     buckets.upload("clip.mp4", b"anything")
     (event,) = buckets.events()
@@ -82,7 +86,10 @@ def test_a_function_is_ended_at_its_deadline(
 
 
 def test_a_video_there_is_no_time_for_is_sent_elsewhere(
-    start: Callable[[Function], Environment], settings: Settings, buckets: Buckets, clips: Path
+    start: Callable[[Function], FunctionEnvironment],
+    settings: Settings,
+    buckets: Buckets,
+    clips: Path,
 ) -> None:
     buckets.upload("clip.mp4", (clips / "two.mp4").read_bytes())
     environment = start(function(timeout=RESERVE - 1))
@@ -95,7 +102,7 @@ def test_a_video_there_is_no_time_for_is_sent_elsewhere(
 
 
 def test_a_function_whose_runtime_api_is_gone_ends(
-    start: Callable[[Function], Environment], eventually: Callable[..., None]
+    start: Callable[[Function], FunctionEnvironment], eventually: Callable[..., None]
 ) -> None:
     environment = start(function())
     assert environment.ready()

@@ -17,7 +17,7 @@ from webapp.http.connection import ConnectionTable
 from webapp.http.frontend import Direct, Exchange, Frontend
 from webapp.http.gate import Gate, Route
 from webapp.http.listening import listen
-from webapp.http.server import Server
+from webapp.http.server import WebServer
 from webapp.http.spool import Spool
 from webapp.services.keys import ApiKey, ApiKeys, make
 
@@ -46,7 +46,7 @@ class KnownKeys(ApiKeys):
 
 @dataclass
 class Serving:
-    server: Server
+    server: WebServer
     spool: Spool
     release: threading.Event
     seen: list[Exchange]
@@ -118,7 +118,7 @@ def serving(
         trusted=chosen.trusted_proxies, prefix=chosen.url_prefix,
     )  # fmt: skip
     table = ConnectionTable(limit, per_address, head_timeout=head_timeout)
-    server = Server(frontend, listen("127.0.0.1", 0), table, drain_timeout)
+    server = WebServer(frontend, listen("127.0.0.1", 0), table, drain_timeout)
     thread = threading.Thread(target=server.run_until_stopped)
     thread.start()
     try:

@@ -17,7 +17,7 @@ from autoscale.estimates import Estimates
 from autoscale.health import PollResult, WorkerPoller, WorkerStatus
 from autoscale.lease import ControllerLock
 from autoscale.model import Machine, ScalingPlan
-from autoscale.signals import InFlightReading, QueueCounts, WebProcess
+from autoscale.signals import InFlightReading, ProcessReading, QueueLengths
 from autoscale.simulation.fake_fleet import FakeFleet, Faults
 from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
@@ -69,10 +69,10 @@ class SimulatedSystem:
         self.lock.release()  # the kernel closes what a dead process held
         self.controller = self._new()
 
-    def counts(self, now: float) -> QueueCounts:
+    def counts(self, now: float) -> QueueLengths:
         if not self.readable:
             raise Unavailable("RequestThrottled")
-        return QueueCounts(now, self.waiting, 0)
+        return QueueLengths(now, self.waiting, 0)
 
     def cancel(self, nodes: Sequence[str]) -> list[str]:
         self.confirmed += nodes
@@ -107,7 +107,7 @@ class SimulatedSystem:
     def step(self, seconds: float = 2.0) -> ScalingPlan | None:
         self.now += seconds
         self.serve(seconds)
-        process = WebProcess(
+        process = ProcessReading(
             "w", "e", self.now - 1e6, self.accepted, self.accepted - self.waiting, self.waiting
         )
         ledger = InFlightReading(self.now, (process,)) if self.readable else None
@@ -216,7 +216,7 @@ def test_web_restart_loses_no_request(tmp_path: Path) -> None:
     system.steps(4)
     for _ in range(30):
         system.now += 2.0
-        young = InFlightReading(system.now, (WebProcess("w", "new", system.now - 1, 0, 0, 0),))
+        young = InFlightReading(system.now, (ProcessReading("w", "new", system.now - 1, 0, 0, 0),))
         system.serve(2.0)
         before = system.waiting
         system.controller.step(young, system.now)

@@ -288,7 +288,7 @@ def old(n: int, state: InstanceState = "running", **how: Any) -> Machine:
 
 
 def needed(count: int, *machines: Machine, cap: int = 15, waiting: int = 1) -> ScalingPlan:
-    """What is decided while so many machines are needed."""
+    """What is decided while that number of machines is needed."""
     seen = snapshot(waiting, *machines, memory=remembered(count))
     return decide(seen, replace(LIMITS, cap=cap), NOW)
 

@@ -10,8 +10,8 @@ from autoscale.policy import decide
 from autoscale.signals import (
     DemandEstimator,
     InFlightReading,
-    QueueCounts,
-    WebProcess,
+    ProcessReading,
+    QueueLengths,
     fuse,
     read_in_flight,
 )
@@ -28,12 +28,12 @@ def web(
     epoch: str = "e",
     at: float = 0.0,
 ) -> InFlightReading:
-    process = WebProcess("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
+    process = ProcessReading("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
     return InFlightReading(at, (process,))
 
 
-def counts(*totals: int, every: float = 2.0) -> list[QueueCounts]:
-    return [QueueCounts(i * every, total, 0) for i, total in enumerate(totals)]
+def counts(*totals: int, every: float = 2.0) -> list[QueueLengths]:
+    return [QueueLengths(i * every, total, 0) for i, total in enumerate(totals)]
 
 
 def test_no_reading_gives_no_demand() -> None:
@@ -88,7 +88,7 @@ def test_in_flight_count_is_exact_after_the_longest_task() -> None:
     signals = DemandEstimator(LONGEST)
 
     def bound(now: float, ledger: InFlightReading) -> str:
-        demand = signals.take(QueueCounts(now, 0, 0), ledger, now)
+        demand = signals.take(QueueLengths(now, 0, 0), ledger, now)
         assert demand is not None
         return demand.bound
 
@@ -100,11 +100,11 @@ def test_in_flight_count_is_exact_after_the_longest_task() -> None:
 
 def test_missing_web_process_gives_a_lower_bound() -> None:
     one = web(0).processes[0]
-    other = WebProcess("n-0", "g", -1e6, 0, 0, 0)
+    other = ProcessReading("n-0", "g", -1e6, 0, 0, 0)
     signals = DemandEstimator(LONGEST)
-    both = signals.take(QueueCounts(0, 0, 0), InFlightReading(0, (one, other)), 0)
-    left = signals.take(QueueCounts(2, 0, 0), InFlightReading(2, (one,)), 2)
-    later = signals.take(QueueCounts(200, 0, 0), InFlightReading(200, (one,)), 200)
+    both = signals.take(QueueLengths(0, 0, 0), InFlightReading(0, (one, other)), 0)
+    left = signals.take(QueueLengths(2, 0, 0), InFlightReading(2, (one,)), 2)
+    later = signals.take(QueueLengths(200, 0, 0), InFlightReading(200, (one,)), 200)
     assert [d.bound for d in (both, left, later) if d] == ["exact", "lower", "exact"]
 
 
@@ -125,7 +125,7 @@ def test_single_phantom_count_launches_nothing(where: int) -> None:
     signals, memory = DemandEstimator(LONGEST), PolicyState()
     for step in range(6):
         now = 2.0 * step
-        demand = signals.take(QueueCounts(now, 2 if step == where else 0, 0), None, now)
+        demand = signals.take(QueueLengths(now, 2 if step == where else 0, 0), None, now)
         plan = decide(FleetSnapshot(demand, (), memory), ScalingLimits(cap=15), now)
         memory = plan.memory
         assert not plan.changes
@@ -171,12 +171,12 @@ def test_unreachable_web_tier_is_a_missing_reading(address: str) -> None:
 
 
 def test_videos_are_counted_from_in_flight_only() -> None:
-    process = WebProcess("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
+    process = ProcessReading("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
     demand = DemandEstimator(60.0).take(
-        QueueCounts(0.0, 4, 0), InFlightReading(0.0, (process,)), 0.0
+        QueueLengths(0.0, 4, 0), InFlightReading(0.0, (process,)), 0.0
     )
     assert demand is not None
     assert (demand.grow, demand.videos) == (4, 3)
-    demand = DemandEstimator(60.0).take(QueueCounts(0.0, 4, 0), None, 0.0)
+    demand = DemandEstimator(60.0).take(QueueLengths(0.0, 4, 0), None, 0.0)
     assert demand is not None
     assert demand.videos == 0

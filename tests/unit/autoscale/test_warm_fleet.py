@@ -1,16 +1,16 @@
 """When a constant fleet is cheaper than starting and stopping."""
 
-from autoscale.warm_fleet import Sample, sampled, warm_fleet
+from autoscale.warm_fleet import TrafficSample, sampled, warm_fleet
 
 RATE, SLO, CAP = 4.0, 60.0, 15
 
 
-def wave(seconds: int, billed_rate: float, on: int = 20, off: int = 100) -> list[Sample]:
+def wave(seconds: int, billed_rate: float, on: int = 20, off: int = 100) -> list[TrafficSample]:
     """20 photos a second for ``on`` seconds of each cycle."""
     samples, arrived = [], 0.0
     for t in range(0, seconds, 4):
         arrived += 80 if t % (on + off) < on else 0
-        samples.append(Sample(float(t), arrived, billed_rate * t))
+        samples.append(TrafficSample(float(t), arrived, billed_rate * t))
     return samples
 
 
@@ -26,7 +26,7 @@ def test_constant_fleet_is_not_judged_by_a_few_minutes() -> None:
 def test_constant_fleet_ends_when_the_traffic_does_not_come_back() -> None:
     samples = wave(1200, billed_rate=3.5)
     last = samples[-1]
-    quiet = [Sample(last.at + t, last.arrived, last.billed) for t in range(4, 200, 4)]
+    quiet = [TrafficSample(last.at + t, last.arrived, last.billed) for t in range(4, 200, 4)]
     assert warm_fleet([*samples, *quiet], RATE, SLO, CAP) == 0
 
 
@@ -35,8 +35,8 @@ def test_constant_fleet_never_exceeds_the_cap() -> None:
 
 
 def test_samples_are_thinned_and_forgotten() -> None:
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[TrafficSample, ...] = ()
     for t in range(4000):
-        samples = sampled(samples, Sample(float(t), float(t), 0.0))
+        samples = sampled(samples, TrafficSample(float(t), float(t), 0.0))
     assert samples[0].at >= 4000 - 1200 - 8
     assert len(samples) <= 301

@@ -5,12 +5,12 @@ import os
 import pytest
 
 from benchmarks import engine, memory, portraits, prefork
-from benchmarks.engine import REFERENCE, Row
+from benchmarks.engine import REFERENCE, EngineRow
 
 
 def test_figures_divide_their_best_times_by_ours() -> None:
     rows = [
-        Row(contender, picture, best, 999.0)
+        EngineRow(contender, picture, best, 999.0)
         for picture, times in {
             "64 x 64": (100.0, 10.0, 50.0, 8.0),
             "250 x 250": (120.0, 16.0, 60.0, 12.0),

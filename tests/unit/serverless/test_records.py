@@ -5,14 +5,14 @@ import json
 import pytest
 
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 from serverless import limits
 from serverless.frames import FrameRejection, SplitVideo, StoredFrame, frame_key, list_key
 from serverless.record import Record
 from serverless.uploads import VideoUpload
 
 UPLOAD = VideoUpload("a/漢.mp4", "v1", "0A", "2026-11-24T15:00:00.000Z", 7)
-ADA = Person("Ada", True, 0.9, ((0.0, 1.5), (4.0, 5.0)), 6)
+ADA = PersonInVideo("Ada", True, 0.9, ((0.0, 1.5), (4.0, 5.0)), 6)
 
 
 def test_frames_of_two_uploads_of_a_name_lie_apart() -> None:

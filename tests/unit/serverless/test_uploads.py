@@ -104,7 +104,7 @@ def version(number: str, sequencer: str) -> VideoUpload:
         (version("2", "0A"), version("1", "0A0"), False),
         (version("1", "0A"), version("1", "0A"), False),  # the same, told twice
         (version("1", "0C"), version("1", "0A"), False),
-        (version("2", ""), version("1", "0A"), True),  # by hand: who sends it wants it done
+        (version("2", ""), version("1", "0A"), True),  # sent by hand, on purpose
     ],
 )
 def test_sequencer_orders_uploads_of_a_key(

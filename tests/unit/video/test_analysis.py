@@ -11,7 +11,7 @@ from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.video.analysis import StateMismatch, VideoAnalyzer
 from facerec_tasks.video.contact_sheet import contact_sheet
 from facerec_tasks.video.reader import VideoReader
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 from facerec_tasks.video.tracker import BEST
 from local.samples import portraits
 from local.samples.videos import Coding, Shot, write
@@ -46,7 +46,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("film") / "film.mp4", shots, Coding())
 
 
-def analyzed(analyzer: Recognizer, path: Path) -> tuple[Person, ...]:
+def analyzed(analyzer: Recognizer, path: Path) -> tuple[PersonInVideo, ...]:
     analysis = VideoAnalyzer(analyzer)
     with VideoReader(path) as video:
         for frame in video:
@@ -55,7 +55,7 @@ def analyzed(analyzer: Recognizer, path: Path) -> tuple[Person, ...]:
     return tuple(person for person, _ in analysis.finish(video.end))
 
 
-def spans(people: tuple[Person, ...]) -> dict[str, list[tuple[float, float]]]:
+def spans(people: tuple[PersonInVideo, ...]) -> dict[str, list[tuple[float, float]]]:
     return {p.name: [(round(a, 1), round(b, 1)) for a, b in p.spans] for p in people}
 
 

@@ -64,7 +64,7 @@ class Entry:
 
 
 @dataclass(eq=False)
-class _Queue:
+class _SendQueue:
     """Entries that wait to be sent to one queue. While ``busy``, a call is in flight."""
 
     waiting: deque[Entry] = field(default_factory=deque)
@@ -82,7 +82,7 @@ class Sender:
 
     def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, _SendQueue] = {}
         self.calls = 0
         """Batch calls made so far, without the SDK's own repetitions."""
 
@@ -131,7 +131,7 @@ class Sender:
 
     def _pass_through(self, queue_url: str, entry: Entry) -> None:
         with self._lock:
-            queue = self._queues.setdefault(queue_url, _Queue())
+            queue = self._queues.setdefault(queue_url, _SendQueue())
             queue.waiting.append(entry)
             if not queue.busy:
                 queue.busy = entry.leads = True
@@ -140,7 +140,7 @@ class Sender:
         if entry.leads and not entry.done:
             self._lead(queue_url, queue)
 
-    def _wait(self, queue: _Queue, entry: Entry) -> None:
+    def _wait(self, queue: _SendQueue, entry: Entry) -> None:
         if entry.wake.wait(DEADLINE):
             return
         with self._lock:
@@ -150,7 +150,7 @@ class Sender:
                 queue.waiting.remove(entry)
         raise SendTimeout(f"no acknowledgement within {DEADLINE:.0f} s")
 
-    def _lead(self, queue_url: str, queue: _Queue) -> None:
+    def _lead(self, queue_url: str, queue: _SendQueue) -> None:
         """Makes one call for the head of the queue (the caller is the head), then hands over."""
         with self._lock:
             batch = first_batch(queue.waiting, lambda entry: entry.size)
@@ -166,7 +166,7 @@ class Sender:
                     entry.error = SendFailed("Interrupted", "sender ended", sender_fault=False)
                 entry.wake.set()
 
-    def _hand_over(self, queue_url: str, queue: _Queue) -> None:
+    def _hand_over(self, queue_url: str, queue: _SendQueue) -> None:
         if queue.waiting:
             queue.waiting[0].leads = True
             queue.waiting[0].wake.set()

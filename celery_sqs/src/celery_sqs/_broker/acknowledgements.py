@@ -75,7 +75,7 @@ class Acknowledger:
         )
 
     def change_visibility(self, url: str, receipt: str, seconds: int = 0) -> None:
-        """The message shall be visible again in so many seconds."""
+        """Makes the message visible again after ``seconds``."""
         self._batches.add(Key("visibility", url), Acknowledgement(receipt, seconds=seconds))
 
     def dead_letter(self, message: "HeldMessage") -> None:

@@ -55,7 +55,7 @@ def is_event(queue: str) -> bool:
 
 
 @dataclass
-class _Queue:
+class _AutoDeleteQueue:
     name: str
     """The SQS name."""
     attributes: dict[str, str]
@@ -88,7 +88,7 @@ class AutoDeleteQueues:
         self._fanout = fanout
         self._visibility_timeout = visibility_timeout
         self._app = re.sub(r"[^\w.:/=+@-]", "-", app)
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, _AutoDeleteQueue] = {}
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._queues
@@ -97,7 +97,7 @@ class AutoDeleteQueues:
         """URL of the queue, made unless it is there; ``exchange`` is what may be bound to it."""
         known = self._queues.get(queue)
         if known is None:
-            known = _Queue(name, self._attributes(queue, name, exchange))
+            known = _AutoDeleteQueue(name, self._attributes(queue, name, exchange))
         if known.url is None:
             known.url = self._take(known, self._app if is_control(queue) else "")
             self._queues[queue] = known
@@ -168,7 +168,7 @@ class AutoDeleteQueues:
                 attributes["Policy"] = queue_policy(topic, name)
         return attributes
 
-    def _take(self, queue: _Queue, app: str) -> str:
+    def _take(self, queue: _AutoDeleteQueue, app: str) -> str:
         tags = _tags() | ({APP_TAG: app} if app else {})
         url = ensure_queue(self._client(), queue.name, attributes=queue.attributes, tags=tags)
         if app:

@@ -57,7 +57,7 @@ class _Message:
 
 
 @dataclass(eq=False)
-class _Queue:
+class _BulkQueue:
     """Messages to one queue."""
 
     url: str
@@ -80,7 +80,7 @@ class Bulk:
         self.failed: dict[str, Exception] = {}
         """Why messages were not sent, by task id."""
         self._owner = (os.getpid(), threading.get_ident())
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, _BulkQueue] = {}
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(MAX_UNDER_WAY)
         self._calls = ThreadPoolExecutor(CALLS_IN_FLIGHT, "sqs-bulk")
@@ -101,7 +101,7 @@ class Bulk:
 
     def add(self, task_id: str, url: str, prepared: Prepared, forget: Callable[[], object]) -> None:
         """Gathers a message; blocks while too many wait."""
-        queue = self._queues.setdefault(url, _Queue(url, forget))
+        queue = self._queues.setdefault(url, _BulkQueue(url, forget))
         entry = Entry.of(prepared.text, prepared.fields)
         uploaded = self._uploads.submit(prepared.upload) if prepared.upload else None
         queue.gathered.append(_Message(task_id, entry, uploaded))
@@ -125,7 +125,7 @@ class Bulk:
             for task_id in self.failed:
                 results.forget(task_id)
 
-    def _dispatch(self, queue: _Queue) -> None:
+    def _dispatch(self, queue: _BulkQueue) -> None:
         batch = first_batch(queue.gathered, lambda message: message.entry.size)
         del queue.gathered[: len(batch)]
         queue.size -= sum(message.entry.size for message in batch)
@@ -142,7 +142,7 @@ class Bulk:
 
     # In the threads of the pool
 
-    def _send_line(self, queue: _Queue) -> None:
+    def _send_line(self, queue: _BulkQueue) -> None:
         while True:
             with self._lock:
                 if not queue.line:
@@ -151,7 +151,7 @@ class Bulk:
                 batch = queue.line.popleft()
             self._send(queue, batch)
 
-    def _send(self, queue: _Queue, batch: Sequence[_Message]) -> None:
+    def _send(self, queue: _BulkQueue, batch: Sequence[_Message]) -> None:
         try:
             ready = [message for message in batch if self._is_uploaded(message)]
             self.session.sender.send_together(queue.url, [message.entry for message in ready])
@@ -170,7 +170,7 @@ class Bulk:
             self._note(message.task_id, error)
         return error is None
 
-    def _settle(self, queue: _Queue, message: _Message) -> None:
+    def _settle(self, queue: _BulkQueue, message: _Message) -> None:
         error = message.entry.error
         if error is None:
             with self._lock:

@@ -132,7 +132,7 @@ class FlowControl:
             self._changed.notify_all()
 
     def cancel(self, messages: int = 1) -> None:
-        """So many that were admitted go without having started."""
+        """Takes back admitted messages that will not be started."""
         with self._changed:
             self._admitted -= messages
             self._changed.notify_all()

@@ -28,7 +28,7 @@ DELETE_TIMEOUT = 10.0
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 5.0
 """Between failed polls, doubling."""
 GATHER_FROM, GATHER_EACH, GATHER_MOST = 1, 0.012, 0.1
-"""With more than so many threads waiting, seconds to pause after a poll, for each of them and at
+"""With more threads waiting than this, seconds to pause after a poll, for each of them and at
 most: in a burst, results then come several in a call."""
 STALE_SECONDS = 60.0
 """Without a completed poll, after which the consumer calls itself unhealthy."""

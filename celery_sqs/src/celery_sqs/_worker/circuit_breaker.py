@@ -1,4 +1,4 @@
-"""Stops a worker from consuming while its tasks fail for want of something they all need.
+"""Stops a worker from consuming while its tasks fail because of a shared fault.
 
 One task given back may have itself to blame. Several in a row, none finished in between, say that
 S3 or the like is away: then nothing is received for a pause that doubles, and after each pause one

@@ -37,7 +37,7 @@ class Watchdog(threading.Thread):
         end: Callable[[], None] | None = None,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        """``wait`` pauses so many seconds between two looks; true ends the thread."""
+        """``wait`` pauses for its argument's seconds between two looks; true ends the thread."""
         super().__init__(name="sqs-watchdog", daemon=True)
         self._receivers = receivers
         self._limit = limit

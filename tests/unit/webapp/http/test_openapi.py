@@ -9,7 +9,7 @@ from openapi_spec_validator import validate
 
 from facerec_tasks.schemas import Answer, Candidate, Face, VideoInfo
 from facerec_tasks.settings import Settings
-from facerec_tasks.video.timeline import Person
+from facerec_tasks.video.timeline import PersonInVideo
 from webapp.http import rendering
 from webapp.http.application import create_app
 from webapp.http.errors import STATUS
@@ -82,7 +82,7 @@ ANSWERS = {
     ),
     "video": Answer(
         "00000000-0000-4000-8000-000000000000", "a.mp4", None, "unknown",
-        people=(Person("unknown 1", False, 0.9, ((0.0, 1.5),), 3, "video/t/1.jpg"),),
+        people=(PersonInVideo("unknown 1", False, 0.9, ((0.0, 1.5),), 3, "video/t/1.jpg"),),
         video=VideoInfo("video/mp4", "h264", 2.0, None, 4, True, "video/t/sheet.jpg"),
     ),
 }  # fmt: skip
