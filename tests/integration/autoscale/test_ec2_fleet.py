@@ -107,9 +107,8 @@ def test_launch_template_with_its_own_image(
 
 def _several(resources: Settings, ec2: Any) -> Ec2Fleet:
     any_image = ec2.describe_images(Owners=["self"])["Images"][0]["ImageId"]
-    fleet = _templated(resources, ec2, any_image)
     types = ("c7i.large", "m7i.large")
-    return Ec2Fleet(fleet._settings.model_copy(update={"instance_types": types}))
+    return _templated(resources.model_copy(update={"instance_types": types}), ec2, any_image)
 
 
 def test_a_fleet_of_several_types_is_launched_tagged_and_once(
