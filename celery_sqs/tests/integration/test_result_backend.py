@@ -288,6 +288,74 @@ def test_a_failed_parent_ends_the_wait_for_the_last_of_a_chain(
         last.get(timeout=10, interval=0.1)
 
 
+def test_a_group_fails_with_a_task_of_its_own_not_with_that_tasks_parent(
+    app: Celery, worker: Callable[..., None]
+) -> None:
+    first, last = send(app), send(app)
+    last.parent = first
+    group = GroupResult("g", [last], app=app)
+    worker(first, OurError("first"), "FAILURE")
+    with pytest.raises(CeleryTimeoutError):
+        group.get(timeout=0.5)
+    worker(last, OurError("last"), "FAILURE")
+    with pytest.raises(OurError, match="last"):
+        group.get(timeout=10)
+    assert last.state == "FAILURE"
+
+
+def test_a_group_behind_a_failed_task_is_not_awaited(
+    app: Celery, worker: Callable[..., None]
+) -> None:
+    first = send(app)
+    inner = GroupResult("g", [send(app)], parent=first, app=app)
+    worker(first, OurError("first"), "FAILURE")
+    for behind in (inner, GroupResult("outer", [inner], app=app)):
+        with pytest.raises(OurError, match="first"):
+            behind.get(timeout=10)
+
+
+def test_a_groups_timeout_is_that_of_the_groups_inside_as_well(
+    app: Celery, worker: Callable[..., None]
+) -> None:
+    deep, flat = send(app), send(app)
+    inner = GroupResult("inner", [deep], app=app)
+    group = GroupResult("outer", [inner, flat], app=app)
+    worker(flat, 1)
+    with pytest.raises(CeleryTimeoutError):
+        group.get(timeout=0.5)
+    worker(deep, 2)
+    assert group.get(timeout=10) == [[2], 1]
+    assert group.get(timeout=0) == [[2], 1]
+
+
+def test_a_group_waits_for_no_result_that_is_ignored(
+    app: Celery, worker: Callable[..., None]
+) -> None:
+    wanted, ignored = send(app), send(app)
+    ignored.ignored = True
+    worker(wanted, 1)
+    assert GroupResult("g", [wanted, ignored], app=app).get(timeout=10) == [1, None]
+
+
+def test_a_group_reads_no_store_while_results_are_pushed(
+    names: Any, worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(names, result_store=f"file://{tmp_path}")
+    reads: list[int] = []
+    read_many = app.backend.store.read_many
+    monkeypatch.setattr(
+        app.backend.store, "read_many", lambda ids: reads.append(len(ids)) or read_many(ids)
+    )
+    results = [send(app, number) for number in range(30)]
+    for number, result in enumerate(results):
+        worker(result, number)
+    assert GroupResult("g", results, app=app).get(timeout=10) == list(range(30))
+    assert reads == []
+    lost = send(app)
+    app.backend.store.write(lost.id, {"status": "SUCCESS", "result": 7}, first=True)
+    assert GroupResult("g", [lost], app=app).get(timeout=0.1) == [7]  # its push never comes
+
+
 def test_a_result_nobody_wants_is_not_sent(app: Celery, sqs: "SQSClient", post: Post) -> None:
     result = app.send_task("tests.task", ignore_result=True)
     assert not post.properties[result.id]["reply_to"].startswith("t")  # celery's own id
@@ -342,6 +410,8 @@ def test_a_deleted_response_queue_wakes_those_who_wait_and_gets_a_successor(
     orphan = send(app)
     sqs.delete_queue(QueueUrl=queue_url(sqs, names.response_queue))
     began = time.monotonic()
+    with pytest.raises(ResponseQueueLost):
+        GroupResult("g", [orphan], app=app).get(timeout=60)
     with pytest.raises(ResponseQueueLost):
         orphan.get(timeout=60)
     assert time.monotonic() - began < 30  # at most a long poll

@@ -26,10 +26,11 @@ from celery_sqs._broker.bulk import flush_bulk
 from celery_sqs._broker.namespace import default_namespace
 from celery_sqs._ops.cleanup import cleanup_in_background
 from celery_sqs._results.consumer import ConsumerHealth, ResultConsumer
+from celery_sqs._results.joining import JoiningMixin
 from celery_sqs._results.reply_addresses import address_for_client, address_for_replacement
 from celery_sqs._results.response_queue import ResponseQueue
 from celery_sqs._results.sender import Destination, Result, enqueue
-from celery_sqs._results.stored import IN_STORE, StoredResultsMixin, iterate_ready
+from celery_sqs._results.stored import IN_STORE, StoredResultsMixin
 from celery_sqs.errors import NoSuchQueue, ResultTooLarge
 from celery_sqs.options import Options
 
@@ -75,7 +76,7 @@ def _set_reply_to(
         )
 
 
-class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
+class ResponseQueueBackend(JoiningMixin, StoredResultsMixin, BaseBackend):
     """Results over SQS: one send per task, no polling, one response queue per client process.
 
     Supports ``get``, ``ready``, groups and chains of this process's tasks; with the option
@@ -155,24 +156,6 @@ class ResponseQueueBackend(StoredResultsMixin, BaseBackend):
             return self._wait_for_stored(task_id, timeout, interval, busy)
         found = self._wait_for_own(self._consumer, task_id, timeout, interval, busy)
         return self._decoded(task_id, found)
-
-    def get_many(
-        self,
-        task_ids: Any,
-        timeout: float | None = None,
-        interval: float | None = 0.5,
-        no_ack: bool = True,
-        on_message: Callable[[Any], object] | None = None,
-        on_interval: Callable[[], object] | None = None,
-        max_iterations: int | None = None,
-        READY_STATES: Any = states.READY_STATES,
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Pairs of id and meta in the order in which the results come."""
-        flush_bulk()
-        for task_id, meta in iterate_ready(self, task_ids, timeout, interval):
-            if on_message is not None:
-                on_message(meta)
-            yield task_id, meta
 
     def _is_expected(self, task_id: str) -> bool:
         """Whether a push of this result is kept in this process."""

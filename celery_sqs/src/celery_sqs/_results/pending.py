@@ -41,9 +41,6 @@ class PendingResults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._arrival = threading.Condition(self._lock)
-        self.arrivals = 0
-        """Grows with every result that arrives, for :meth:`wait_for_arrival`."""
         self._pending: OrderedDict[str, PendingResult] = OrderedDict()
         self._past: OrderedDict[str, str] = OrderedDict()
         """What a result that comes now would be: ``late``, ``duplicate`` or ``forgotten``."""
@@ -125,11 +122,6 @@ class PendingResults:
                 if callback in pending.callbacks:
                     pending.callbacks.remove(callback)
 
-    def wait_for_arrival(self, seen: int, timeout: float) -> None:
-        """Waits at most ``timeout`` seconds for a result since ``arrivals`` was ``seen``."""
-        with self._arrival:
-            self._arrival.wait_for(lambda: self.arrivals != seen, timeout)
-
     def forget(self, task_id: str) -> None:
         """A result that comes now is dropped as late, or as a duplicate."""
         with self._lock:
@@ -146,7 +138,6 @@ class PendingResults:
                 return "duplicate"
             pending.result = result
             pending.set_arrived()
-            self._note_arrival()
             return "delivered"
 
     def lose_all(self) -> None:
@@ -155,7 +146,6 @@ class PendingResults:
             for pending in self._pending.values():
                 pending.lost = True
                 pending.set_arrived()
-            self._note_arrival()
 
     @property
     def expected(self) -> int:
@@ -164,10 +154,6 @@ class PendingResults:
             return sum(each.result is None for each in self._pending.values())
 
     # With the lock held
-
-    def _note_arrival(self) -> None:
-        self.arrivals += 1
-        self._arrival.notify_all()
 
     def _open(self, task_id: str) -> PendingResult:
         self._past.pop(task_id, None)

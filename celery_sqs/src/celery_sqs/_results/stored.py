@@ -6,7 +6,7 @@ woken; the store is written before it, and read by whoever has no push to wait f
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -176,37 +176,3 @@ class StoredResultsMixin:
             self._write(request.id, self._get_result_meta(encoded, state, None, request), request)
         index = getattr(request, "group_index", None)
         self._chords.part_returned(request.id, request.group, request.chord, index)
-
-
-def iterate_ready(
-    backend: Any, task_ids: Collection[str], timeout: float | None, interval: float | None
-) -> Iterator[tuple[str, Meta]]:
-    """Metas of these tasks as they come, of this process's tasks without polling.
-
-    Raises :class:`celery.exceptions.TimeoutError`, and :class:`ResultUnknown` for a task that this
-    process cannot know.
-    """
-    pending, consumer = set(task_ids), backend._consumer
-    deadline = None if timeout is None else time.monotonic() + timeout
-    interval = interval or 0.5
-    while pending:
-        seen = consumer.arrivals
-        for task_id, meta in _ready(backend, pending):
-            pending.discard(task_id)
-            yield task_id, meta
-        if not pending:
-            return
-        left = STORE_CHECK if deadline is None else deadline - time.monotonic()
-        if left <= 0:
-            raise CeleryTimeoutError(f"{len(pending)} results have not come within {timeout} s")
-        own = all(map(consumer.is_open, pending))
-        consumer.wait_for_arrival(seen, min(left, STORE_CHECK if own else interval))
-
-
-def _ready(backend: Any, pending: Collection[str]) -> list[tuple[str, Meta]]:
-    found = []
-    for task_id in sorted(pending):
-        meta = backend.get_task_meta(task_id)
-        if meta["status"] in states.READY_STATES:
-            found.append((task_id, backend.meta_from_decoded(meta)))
-    return found
