@@ -29,6 +29,7 @@ from celery_sqs._results.backend import (
     MAX_RESULT_BYTES,
     ResponseQueueBackend,
 )
+from celery_sqs._results.sender import capture_results
 from celery_sqs.errors import ResponseQueueLost, ResultTooLarge, ResultUnknown
 
 from celery_sqs import _runtime, get_async
@@ -91,6 +92,23 @@ def make_app(names: Any, **options: Any) -> Celery:
 def app(names: Any) -> Iterator[Celery]:
     yield make_app(names)
     _runtime.close_all()
+
+
+@pytest.fixture
+def stored_app(names: Any, tmp_path: Path) -> Iterator[Celery]:
+    """With a result store."""
+    yield make_app(names, result_store=f"file://{tmp_path}")
+    _runtime.close_all()
+
+
+@pytest.fixture
+def reads(stored_app: Celery, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many results were asked of the store, a number for each read."""
+    found: list[int] = []
+    store = stored_app.backend.store
+    read_many = store.read_many
+    monkeypatch.setattr(store, "read_many", lambda ids: found.append(len(ids)) or read_many(ids))
+    return found
 
 
 @pytest.fixture
@@ -338,14 +356,9 @@ def test_a_group_waits_for_no_result_that_is_ignored(
 
 
 def test_a_group_reads_no_store_while_results_are_pushed(
-    names: Any, worker: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stored_app: Celery, reads: list[int], worker: Callable[..., None]
 ) -> None:
-    app = make_app(names, result_store=f"file://{tmp_path}")
-    reads: list[int] = []
-    read_many = app.backend.store.read_many
-    monkeypatch.setattr(
-        app.backend.store, "read_many", lambda ids: reads.append(len(ids)) or read_many(ids)
-    )
+    app = stored_app
     results = [send(app, number) for number in range(30)]
     for number, result in enumerate(results):
         worker(result, number)
@@ -354,6 +367,35 @@ def test_a_group_reads_no_store_while_results_are_pushed(
     lost = send(app)
     app.backend.store.write(lost.id, {"status": "SUCCESS", "result": 7}, first=True)
     assert GroupResult("g", [lost], app=app).get(timeout=0.1) == [7]  # its push never comes
+
+
+def test_waiting_for_a_chord_reads_its_parts_from_the_store_once(
+    stored_app: Celery, reads: list[int], worker: Callable[..., None]
+) -> None:
+    app = stored_app
+    parts = [send(app) for _ in range(20)]
+    body = send(app)
+    body.parent = GroupResult("g", parts, app=app)
+    with pytest.raises(CeleryTimeoutError):
+        body.get(timeout=1, interval=0.05)
+    assert sum(reads) == len(parts) + 1  # Celery's first look, and the body itself at the end
+    worker(parts[7], OurError("part"), "FAILURE")
+    with pytest.raises(OurError, match="part"):
+        body.get(timeout=10, interval=0.05)
+
+
+def test_a_first_failure_is_stored_without_a_read_but_never_over_a_success(
+    stored_app: Celery, reads: list[int]
+) -> None:
+    backend = stored_app.backend
+    request = Context(sqs_receive_count=1)
+    failure = (OurError("x"), "FAILURE")
+    capture_results(backend.store_result, "by-its-child", *failure, request=request)
+    assert reads == []
+    backend.store_result("died", 1, "SUCCESS", request=request)
+    backend.store_result("died", *failure, request=request)  # the worker's word on its child
+    assert AsyncResult("by-its-child", app=stored_app).state == "FAILURE"
+    assert AsyncResult("died", app=stored_app).state == "SUCCESS"
 
 
 def test_a_result_nobody_wants_is_not_sent(app: Celery, sqs: "SQSClient", post: Post) -> None:

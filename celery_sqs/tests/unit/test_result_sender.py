@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,6 +94,18 @@ def test_the_first_result_of_a_delivery_counts(sqs: Sqs) -> None:
     result_sender.send(answer("failure again", receipt="r"))
     assert result_sender.flush()
     assert sqs.sent == [("q", ["poison"])]
+
+
+def test_results_of_a_chords_parts_wait_for_each_other(sqs: Sqs, eventually: Eventually) -> None:
+    result_sender = ResultSender()
+    for text in "abc":
+        result_sender.send(replace(answer(text), linger=module.PART_LINGER))
+    assert not sqs.sent
+    eventually(lambda: sqs.sent)
+    result_sender.send(replace(answer("d"), linger=60.0))
+    result_sender.send(answer("e"))
+    eventually(lambda: len(sqs.sent) == 2)
+    assert sqs.sent == [("q", ["a", "b", "c"]), ("q", ["d", "e"])]
 
 
 def test_a_refused_result_costs_no_other(

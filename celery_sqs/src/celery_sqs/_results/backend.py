@@ -29,7 +29,7 @@ from celery_sqs._results.consumer import ConsumerHealth, ResultConsumer
 from celery_sqs._results.joining import JoiningMixin
 from celery_sqs._results.reply_addresses import address_for_client, address_for_replacement
 from celery_sqs._results.response_queue import ResponseQueue
-from celery_sqs._results.sender import Destination, Result, enqueue
+from celery_sqs._results.sender import PART_LINGER, Destination, Result, enqueue
 from celery_sqs._results.stored import IN_STORE, StoredResultsMixin
 from celery_sqs.errors import NoSuchQueue, ResultTooLarge
 from celery_sqs.options import Options
@@ -174,7 +174,7 @@ class ResponseQueueBackend(JoiningMixin, StoredResultsMixin, BaseBackend):
         found = self._consumer.peek(task_id)
         if found is not None:
             return self._decoded(task_id, found)
-        if self.store is not None:
+        if self.store is not None and not self._waiting.pushes_only:
             return self.store.read(task_id)
         return {"status": states.PENDING, "result": None, "task_id": task_id}
 
@@ -217,7 +217,8 @@ class ResponseQueueBackend(JoiningMixin, StoredResultsMixin, BaseBackend):
         body = self._result_body(task_id, meta, request, stored=stored)
         destination = Destination(self.options.account, reply_to)
         receipt = (getattr(request, "properties", None) or {}).get("delivery_tag")
-        if enqueue(Result(destination, task_id, body, receipt)):
+        linger = PART_LINGER if getattr(request, "chord", None) else 0.0
+        if enqueue(Result(destination, task_id, body, receipt, linger)):
             return
         try:
             self._send(reply_to, body)

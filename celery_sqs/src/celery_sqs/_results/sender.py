@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_TIMEOUT = 60.0
 """Seconds until a result that cannot be sent is given up. Its task has succeeded all the same."""
+PART_LINGER = 0.25
+"""Seconds the result of a chord's part waits for others to share its call: the body is awaited."""
 MAX_REMEMBERED = 2000
 """Deliveries of which it is remembered that their result was sent."""
 
@@ -49,6 +51,8 @@ class Result:
     body: str
     receipt: str | None
     """Which delivery, if it is known."""
+    linger: float = 0.0
+    """Seconds it may wait for others to share its call."""
 
 
 class ResultSender:
@@ -70,15 +74,14 @@ class ResultSender:
         size = len(result.body.encode())
         receipt = result.receipt
         if receipt is None:
-            self._batches.add(result.destination, result, size=size)
+            self._batches.add(result.destination, result, size=size, linger=result.linger)
             return
         with self._lock:
             if receipt in self._sent:
                 return
             self._sent[receipt] = []
-        self._batches.add(
-            result.destination, result, size=size, on_done=partial(self._on_done, receipt)
-        )
+        done = partial(self._on_done, receipt)
+        self._batches.add(result.destination, result, size=size, linger=result.linger, on_done=done)
 
     def after(self, receipt: str, call: Callable[[], None]) -> None:
         """Calls ``call`` when the result of this delivery was sent or given up; or now.
@@ -194,6 +197,11 @@ def flush_results() -> None:
     sender = get_result_sender()
     if sender is not None:
         sender.flush()
+
+
+def is_captured() -> bool:
+    """Whether this is a child that runs a task."""
+    return _captured.results is not None
 
 
 def capture_results(

@@ -5,9 +5,10 @@ woken; the store is written before it, and read by whoever has no push to wait f
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from celery import states
@@ -16,6 +17,7 @@ from celery.result import GroupResult
 
 from celery_sqs._results.chords import Chords
 from celery_sqs._results.consumer import ResultConsumer
+from celery_sqs._results.sender import is_captured
 from celery_sqs._stores.store import Meta, ResultStore
 from celery_sqs.errors import ResponseQueueLost, ResultUnknown
 
@@ -29,6 +31,13 @@ time, never the result."""
 NO_STORE = "other processes' results, states, saved groups and chords need result_store"
 
 
+class _Waiting(threading.local):
+    """What a thread that waits for a result is doing."""
+
+    pushes_only = False
+    """A task without a pushed result is taken for pending."""
+
+
 class StoredResultsMixin:
     """The part of the backend that knows the store. ``self`` is a Celery backend."""
 
@@ -37,6 +46,10 @@ class StoredResultsMixin:
     chord_error_from_stack: Callable[..., Any]
     _get_result_meta: Callable[..., Meta]
     _warned = False
+
+    @cached_property
+    def _waiting(self) -> _Waiting:
+        return _Waiting()
 
     @cached_property
     def store(self) -> ResultStore | None:
@@ -64,9 +77,9 @@ class StoredResultsMixin:
                 type(self)._warned = True
                 logger.warning("state %s is stored nowhere: %s", meta["status"], NO_STORE)
             return False
-        first = (
-            getattr(request, "sqs_receive_count", None) == 1
-            and meta["status"] not in states.PROPAGATE_STATES  # the worker's word on a dead child
+        by_itself = is_captured() or meta["status"] not in states.PROPAGATE_STATES
+        first = (  # and not the parent's word on a child that may have died after its success
+            by_itself and getattr(request, "sqs_receive_count", None) == 1
         )
         try:
             self.store.write(task_id, {**meta, "task_id": task_id}, first=first)
@@ -111,10 +124,15 @@ class StoredResultsMixin:
         interval: float,
         on_interval: Callable[[], object] | None,
     ) -> Any:
-        """The pushed result, or the stored meta when no push comes."""
+        """The pushed result, or the stored meta when no push comes.
+
+        ``on_interval`` is Celery's look at the task's parents. A chord may have thousands of them,
+        so it sees what was pushed of them; a failure of theirs is stored as this task's as well.
+        """
         if self.store is None:
             return consumer.wait(task_id, timeout, interval=interval, on_interval=on_interval)
         deadline = None if timeout is None else time.monotonic() + timeout
+        look = partial(self._look_at_pushed, on_interval) if on_interval else None
         while True:
             left = STORE_CHECK if deadline is None else deadline - time.monotonic()
             try:
@@ -122,7 +140,7 @@ class StoredResultsMixin:
                     task_id,
                     max(0.0, min(left, STORE_CHECK)),
                     interval=interval,
-                    on_interval=on_interval,
+                    on_interval=look,
                 )
             except ResponseQueueLost:
                 return self._wait_for_stored(task_id, left, interval, on_interval)
@@ -132,6 +150,13 @@ class StoredResultsMixin:
                     return meta
                 if left <= STORE_CHECK and deadline is not None:
                     raise
+
+    def _look_at_pushed(self, on_interval: Callable[[], object]) -> None:
+        self._waiting.pushes_only = True
+        try:
+            on_interval()
+        finally:
+            self._waiting.pushes_only = False
 
     # Groups
 
