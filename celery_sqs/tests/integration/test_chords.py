@@ -49,6 +49,24 @@ def test_a_chord_survives_the_death_of_its_last_part(
     assert len(stored.notes("total", result.id)) == 1
 
 
+def test_a_body_sent_twice_because_its_queue_is_long_runs_once(
+    stored: Any, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Its sender dies, and it has not begun when another takes over."""
+    later = f"{stored.queue}-later"
+    stored.sqs.create_queue(QueueName=later)
+    stored.start("-c2", SAMPLE_CHORD_KILL="sent", SAMPLE_CHORD_KILLED=str(tmp_path / "killed"))
+    body = stored.app.signature("sample.total").set(queue=later)
+    result = chord([_add(stored, n, n) for n in range(4)], body).delay()
+    eventually(lambda: stored.counts(later).total == 2, within=TIMEOUT)
+    assert (tmp_path / "killed").exists()
+    worker = stored.start("-c2", "-Q", later)
+    assert result.get(timeout=TIMEOUT) == 12
+    eventually(lambda: stored.empty(later), within=30)
+    assert len(stored.notes("total", result.id)) == 1
+    assert "another copy of this chord's body" in worker.output
+
+
 def test_what_canvas_promises(stored: Any) -> None:
     stored.start("-c2")
     total = stored.app.signature("sample.total")

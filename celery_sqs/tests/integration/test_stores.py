@@ -89,6 +89,34 @@ def test_of_many_who_create_a_mark_at_once_one_succeeds(store: ResultStore) -> N
         assert len(won) == 1
 
 
+def test_of_many_who_decide_at_once_the_first_is_believed(store: ResultStore) -> None:
+    chord = uuid.uuid4().hex
+    store.driver.add(chord, "part/1")
+    barrier, found = threading.Barrier(4), list[tuple[str, str]]()
+
+    def race(answer: str) -> None:
+        driver = store.driver
+        barrier.wait()
+        found.append((answer, driver.decide(chord, "body-1", answer)))
+
+    threads = [threading.Thread(target=race, args=(f"answer {n % 2}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    decided = {answer for _, answer in found}
+    assert len(found) == 4
+    assert len(decided) == 1
+    assert decided <= {mine for mine, _ in found}
+    assert store.driver.decide(chord, "body-2", "another") == "another"
+    assert store.driver.marks(chord) == {"part/1"}
+    store.driver.remove(chord, ["part/1"])
+    assert {store.driver.decide(chord, "body-1", "too late")} == decided
+    store.driver.clear(chord)
+    assert store.driver.decide(chord, "body-1", "anew") == "anew"
+    store.driver.clear("never-seen")
+
+
 def test_more_than_a_thousand_marks_and_values(store: ResultStore) -> None:
     chord = uuid.uuid4().hex
     marks = {f"part/{number:04}" for number in range(1050)}

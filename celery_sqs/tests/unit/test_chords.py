@@ -3,13 +3,15 @@
 import random
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, chain, group
 from celery.exceptions import ChordError
 from celery.utils.functional import regen
 from celery_sqs._results import chords as module
+from celery_sqs._results.chord_bodies import is_revoked, revoke_copies
 from celery_sqs._results.chords import Chords
 from celery_sqs._stores.store import ResultStore
 
@@ -25,15 +27,26 @@ class Recorder:
         self.parts = [f"part-{number}" for number in range(parts)]
         self.failed: list[Exception] = []
         self.chords = Chords(self.app, self.store, lambda body, error: self.failed.append(error))
-        self.body = self.app.signature("total", task_id="body-1")
+        self.body: Any = self.app.signature("total", task_id="body-1")
         self.chords.start(GROUP, list(map(self.app.AsyncResult, self.parts)))
         self.chords.set_size(GROUP, parts)
 
     @property
     def bodies(self) -> int:
+        """How many were sent and not received."""
         with self.app.connection_for_read() as connection:
             queue = connection.default_channel.queue_declare("celery")
             return int(queue.message_count)
+
+    def counted(self) -> list[bool]:
+        """Receives all bodies; for each, whether it is run."""
+        found: list[bool] = []
+        backend = SimpleNamespace(store=self.store)
+        with self.app.connection_for_read() as connection:
+            while (message := connection.default_channel.basic_get("celery")) is not None:
+                found.append(not is_revoked(backend, message.headers))
+                message.ack()
+        return found
 
     def end(self, part: str, index: int = 0) -> None:
         """A worker ends a part and says so."""
@@ -108,6 +121,69 @@ def test_a_holder_that_was_overtaken_sends_nothing(
     for part in recorder.parts:
         recorder.end(part)
     assert recorder.bodies == 0
+
+
+def _die_after_sending(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dying(*_: Any) -> bool:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "copy_counts", dying)
+        for part in recorder.parts[:-1]:
+            recorder.end(part)
+        with pytest.raises(SystemExit):
+            recorder.end(recorder.parts[-1])
+
+
+def test_a_body_sent_by_a_dead_holder_is_sent_again_and_runs_once(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _die_after_sending(recorder, monkeypatch)
+    recorder.end(recorder.parts[-1])
+    assert recorder.bodies == 2
+    assert recorder.counted() == [False, True]
+
+
+def test_a_body_that_runs_is_not_sent_again(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _die_after_sending(recorder, monkeypatch)
+    assert recorder.counted() == [True]
+    recorder.end(recorder.parts[-1])
+    assert recorder.bodies == 0
+    assert recorder.store.driver.marks(GROUP) == {"done"}
+
+
+def test_a_holder_frozen_while_it_sends_does_not_end_the_chord(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = recorder.chords._send
+
+    def frozen(*args: Any) -> None:
+        recorder.store.driver.create(GROUP, "claim/2")  # by another, who dies before it sends
+        revoke_copies(recorder.store.driver, GROUP, 2)
+        send(*args)
+
+    monkeypatch.setattr(recorder.chords, "_send", frozen)
+    for part in recorder.parts:
+        recorder.end(part)
+    monkeypatch.undo()
+    assert recorder.counted() == [False]
+    monkeypatch.setattr(module, "CLAIM_LASTS", 0.1)
+    recorder.end(recorder.parts[0])
+    assert recorder.counted() == [True]
+
+
+@pytest.mark.parametrize("kind", ["chain", "group"])
+def test_copies_of_a_body_of_several_tasks(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    tasks = [recorder.app.signature("total"), recorder.app.signature("total")]
+    recorder.body = chain(*tasks) if kind == "chain" else group(tasks)
+    _die_after_sending(recorder, monkeypatch)
+    recorder.end(recorder.parts[-1])
+    # of a group, a dead holder may have sent a part: all of its copies run
+    assert recorder.counted() == ([False, True] if kind == "chain" else [True] * 4)
 
 
 def test_when_every_holder_dies_the_body_fails(

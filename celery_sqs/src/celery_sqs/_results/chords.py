@@ -5,9 +5,9 @@ finds the set complete claims the chord by a conditional write, reads the header
 the body and marks the chord as done. The holder of a claim may die: then whoever else finds the set
 complete, first of all the redelivered task of the dead holder, waits until the chord is done or the
 claim has run out, and takes the next claim. A holder that needs long renews its claim, and one that
-was frozen looks before it sends whether another has taken over. The body keeps its id: if it is
-sent twice all the same (its sender died, or was frozen, between that look and its last mark), it is
-one task that was delivered twice.
+was frozen looks before it sends whether another has taken over. If the body is sent twice all the
+same (its sender died, or was frozen, between that look and its last mark), one copy runs: see
+:mod:`.chord_bodies`.
 
 Marks: ``size/<n>``, ``part/<task>``, ``more/<task>`` for a task added to a running chord,
 ``generated`` for a header that is a generator, ``at/<index>/<task>`` for a part of such a one,
@@ -31,6 +31,7 @@ from celery.result import GroupResult
 from celery.utils.functional import _regen as regen_type
 
 from celery_sqs import _runtime
+from celery_sqs._results.chord_bodies import copy_counts, number_copy, revoke_copies
 from celery_sqs._stores.store import Meta, ResultStore
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Chords:
         chord may be applied again: that is a new run, and what the last one left is gone.
         """
         driver = self._store.driver
-        driver.remove(group_id, driver.marks(group_id))
+        driver.clear(group_id)
         if isinstance(parts, regen_type):
             driver.add(group_id, GENERATED)
         else:
@@ -140,7 +141,7 @@ class Chords:
 
     def _finish(self, group_id: str, claim: int, body: Any) -> None:
         """Sends the body, or fails it when a header task has failed."""
-        if claim == 1 or not self._has_begun(body):
+        if not self._is_sent(group_id, claim, body):
             with self._renewing(group_id, claim):
                 if not self._send_joined(group_id, claim, body):
                     return
@@ -161,7 +162,9 @@ class Chords:
         else:
             if f"claim/{claim + 1}" in self._store.driver.marks(group_id):
                 return False
+            number_copy(body, group_id, claim)
             self._send(group_id, body, results)
+            return copy_counts(self._store.driver, group_id, claim)
         return True
 
     @contextmanager
@@ -185,9 +188,14 @@ class Chords:
             ended.set()
             thread.join()
 
-    def _has_begun(self, body: Any) -> bool:
-        """Whether the holder of an earlier claim had sent the body before it died."""
-        return bool(body.id) and self._store.read(body.id)["status"] != states.PENDING
+    def _is_sent(self, group_id: str, claim: int, body: Any) -> bool:
+        """Whether the holder of an earlier claim had sent the body before it died; if that is not
+        known, what it may have sent is revoked."""
+        if claim == 1:
+            return False
+        if body.id and self._store.read(body.id)["status"] != states.PENDING:
+            return True
+        return not revoke_copies(self._store.driver, group_id, claim)
 
     def _send(self, group_id: str, body: Any, results: list[Any]) -> None:
         try:

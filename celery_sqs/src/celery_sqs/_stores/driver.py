@@ -33,6 +33,12 @@ class Driver(Protocol):
     def remove(self, chord: str, marks: Iterable[str]) -> None:
         """Removes marks; those that are not there are none."""
 
+    def decide(self, chord: str, question: str, answer: str) -> str:
+        """The answer to a question, which is that of the first caller for ever. No mark."""
+
+    def clear(self, chord: str) -> None:
+        """Removes all marks and decisions of this chord."""
+
 
 DRIVERS: dict[str, Callable[[Any, str], Driver]] = {
     "S3Backend": S3Driver,

@@ -91,6 +91,20 @@ class DynamoDBDriver:
                 ExpressionAttributeValues={":marks": {"SS": gone}},
             )
 
+    def decide(self, chord: str, question: str, answer: str) -> str:
+        found = self._client.update_item(
+            TableName=self._table,
+            Key=self._key(chord),
+            UpdateExpression="SET #question = if_not_exists(#question, :answer)",
+            ExpressionAttributeNames={"#question": question},
+            ExpressionAttributeValues={":answer": {"S": answer}},
+            ReturnValues="ALL_NEW",
+        )
+        return str(found["Attributes"][question]["S"])
+
+    def clear(self, chord: str) -> None:
+        self._client.delete_item(TableName=self._table, Key=self._key(chord))
+
     def _update(
         self, chord: str, mark: str, values: dict[str, Any] | None = None, **options: Any
     ) -> Any:

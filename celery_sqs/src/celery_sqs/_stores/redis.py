@@ -41,5 +41,18 @@ class RedisDriver:
         if gone:
             self._backend.client.srem(self._key(chord), *gone)
 
+    def decide(self, chord: str, question: str, answer: str) -> str:
+        key = f"{self._key(chord)}-decided"
+        with self._backend.client.pipeline() as pipe:
+            pipe.hsetnx(key, question, answer)
+            pipe.hget(key, question)
+            if self._backend.chord_expires:
+                pipe.expire(key, int(self._backend.chord_expires))
+            _, found, *_ = pipe.execute()
+        return str(bytes_to_str(found))
+
+    def clear(self, chord: str) -> None:
+        self._backend.client.delete(self._key(chord), f"{self._key(chord)}-decided")
+
     def _key(self, chord: str) -> str:
         return f"{self._prefix}{chord}"

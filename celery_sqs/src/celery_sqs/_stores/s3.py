@@ -10,6 +10,8 @@ from kombu.utils.encoding import bytes_to_str
 READERS = 16
 DELETED_AT_ONCE = 1000
 """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+DECIDED = "decided/"
+"""Begins the names of decisions among those of marks."""
 LOST = ("PreconditionFailed", "ConditionalRequestConflict")
 """Codes with which S3 refuses ``If-None-Match: *``: it is there, or is being written."""
 
@@ -50,6 +52,9 @@ class S3Driver:
         return True
 
     def marks(self, chord: str) -> set[str]:
+        return {name for name in self._names(chord) if not name.startswith(DECIDED)}
+
+    def _names(self, chord: str) -> set[str]:
         prefix = self._key(chord, "")
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=prefix
@@ -65,6 +70,25 @@ class S3Driver:
             self._client.delete_objects(
                 Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True}
             )
+
+    def decide(self, chord: str, question: str, answer: str) -> str:
+        key = self._key(chord, DECIDED + question)
+        while True:
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=answer.encode(), IfNoneMatch="*"
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in LOST:
+                    raise
+                found = self._read(key.removeprefix(self._base))
+                if found is not None:  # else it is being written
+                    return found.decode()
+            else:
+                return answer
+
+    def clear(self, chord: str) -> None:
+        self.remove(chord, self._names(chord))
 
     def _key(self, chord: str, mark: str) -> str:
         return f"{self._prefix}{chord}/{mark}"

@@ -15,6 +15,7 @@ from celery.worker.request import Request as CeleryRequest
 from celery.worker.request import task_ready
 
 from celery_sqs._broker.channel import Channel
+from celery_sqs._results.chord_bodies import is_revoked
 
 logger = get_logger(__name__)
 
@@ -36,6 +37,11 @@ class Request(CeleryRequest):
         if isinstance(channel, Channel) and channel.is_lost(receipt):
             logger.warning("%s is not run here: its message became visible to others", self)
             channel.abandon(receipt)
+            task_ready(self)
+            return True
+        if is_revoked(self.task.backend, self.request_dict):
+            logger.warning("%s is not run: another copy of this chord's body is", self)
+            self.acknowledge()
             task_ready(self)
             return True
         return bool(super().revoked())
