@@ -34,7 +34,7 @@ COPY docker/healthy.py docker/
 FROM builder AS models
 COPY requirements/convert.txt requirements/data.txt requirements/
 RUN pip install --quiet --no-deps -r requirements/convert.txt -r requirements/data.txt
-COPY facerec_tasks/__init__.py facerec_tasks/
+COPY facerec_tasks/__init__.py facerec_tasks/atomic_file.py facerec_tasks/
 COPY facerec_tasks/recognition facerec_tasks/recognition
 RUN /opt/venv/bin/python -m facerec_tasks.recognition.conversion.convert --out models
 

@@ -1,6 +1,7 @@
 """What is built holds what it uses: wheels by pyproject.toml, images by their Dockerfiles."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 LAMBDA = Path("serverless/Dockerfile").read_text()
+ROLES = Path("Dockerfile").read_text()
 
 
 def test_the_wheel_holds_every_package() -> None:
@@ -36,6 +38,42 @@ def test_lambdas_images_hold_every_module_that_a_handler_imports(handler: str) -
         and not any(module.startswith(f"{folder}.") for folder in folders)
     }  # fmt: skip
     assert missing == set()
+
+
+@pytest.mark.parametrize(
+    ("stage", "module"),
+    [
+        ("models", "facerec_tasks.recognition.conversion.convert"),
+        ("worker", "facerec_tasks.worker"),
+        ("web", "webapp.__main__"),
+        ("controller", "autoscale.controller"),
+        ("flower", "facerec_tasks.app"),
+    ],
+)
+def test_images_hold_every_module_that_a_role_imports(
+    stage: str, module: str, tmp_path: Path
+) -> None:
+    (lines,) = re.findall(
+        rf"^FROM \S+ AS {stage}\n(.*?)(?=^FROM |\Z)", ROLES, re.DOTALL | re.MULTILINE
+    )
+    for copied in re.findall(r"^COPY (?!--from)(.+)$", lines, re.MULTILINE):
+        *sources, to = copied.split()
+        for source in map(Path, sources):
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / to, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (tmp_path / to).mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, tmp_path / to)
+    code = (  # without the editable installation, which would find what is not copied
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'Editable' not in repr(f)]\n"
+        f"import {module}; print({module}.__file__)"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", code), cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path))
 
 
 def test_slimmed_images_keep_the_services_that_the_code_calls() -> None:
