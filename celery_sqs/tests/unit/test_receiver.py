@@ -21,6 +21,7 @@ class Script:
         self.flow = flow
         self.answers = list(answers)
         self.asked: list[int] = []
+        self.asked_at: list[float] = []
         self.delivered: list[str] = []
         self.returned: list[str] = []
         self.idle = threading.Event()
@@ -28,6 +29,7 @@ class Script:
 
     def poll(self, queue: str, at_most: int, *, brief: bool) -> list[HeldMessage]:
         self.asked.append(at_most)
+        self.asked_at.append(time.monotonic())
         if not self.answers:
             self.idle.set()
             time.sleep(0.01)
@@ -114,6 +116,54 @@ def test_it_wakes_when_a_slot_is_free(
     script.flow.finish()
     eventually(lambda: len(script.delivered) == 2, every=0.001)
     assert time.monotonic() - finished < 0.5
+
+
+def test_a_lone_message_has_a_head_start_of_the_next_poll(
+    receive: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEAD_START_SECONDS", 0.2)
+    script = Script(flow_of(2), ["a"])
+    receive(script)
+    assert script.idle.wait(5)
+    assert script.asked_at[1] - script.asked_at[0] >= 0.2
+
+
+def test_several_messages_have_no_head_start(
+    receive: Callable[..., Receiver],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., None],
+) -> None:
+    monkeypatch.setattr(module, "HEAD_START_SECONDS", 60.0)
+    script = Script(flow_of(0), ["a", "b"], ["c"])
+    receive(script)
+    eventually(lambda: script.delivered == ["a", "b", "c"])
+
+
+def test_a_message_that_fills_the_only_slot_has_no_head_start(
+    receive: Callable[..., Receiver],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., None],
+) -> None:
+    monkeypatch.setattr(module, "HEAD_START_SECONDS", 60.0)
+    script = Script(flow_of(1), ["a"], ["b"])
+    receive(script)
+    eventually(lambda: script.delivered == ["a"])
+    assert script.flow.start()
+    script.flow.finish()
+    eventually(lambda: script.delivered == ["a", "b"])
+
+
+def test_a_head_start_ends_when_the_receiver_is_stopped(
+    receive: Callable[..., Receiver],
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., None],
+) -> None:
+    monkeypatch.setattr(module, "HEAD_START_SECONDS", 60.0)
+    running = receive(Script(flow_of(2), ["a"]))
+    eventually(lambda: running.health.received == 1)
+    running.stop()
+    running.join(5)
+    assert not running.is_alive()
 
 
 def test_what_an_open_poll_still_brings_is_given_back(
