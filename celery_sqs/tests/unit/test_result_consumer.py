@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,22 @@ def test_a_single_waiter_is_never_delayed(
         consumer.open(task_id)
         sqs.put(f"{task_id}\n1")
         assert consumer.wait(task_id, 1.0) == "1"
+
+
+def test_a_waiter_goes_on_before_the_next_poll(
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(module, "HEAD_START_SECONDS", 0.5)
+    (thread,) = waiting(consumer, "a")
+    eventually(lambda: consumer.health().waiting == 1)
+    consumer.open("b")
+    sqs.put("b\n1")
+    eventually(lambda: consumer.health().counters.get("delivered") == 1)
+    polls = len(sqs.polls)
+    eventually(lambda: len(sqs.polls) > polls)
+    assert max(later - earlier for earlier, later in pairwise(sqs.polls)) >= 0.5
+    sqs.put("a\n1")
+    thread.join(10)
 
 
 def test_while_many_wait_answers_gather(

@@ -30,6 +30,9 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 5.0
 GATHER_FROM, GATHER_EACH, GATHER_MOST = 1, 0.012, 0.1
 """With more threads waiting than this, seconds to pause after a poll, for each of them and at
 most: in a burst, results then come several in a call."""
+HEAD_START_SECONDS = 0.002
+"""Before the next poll when a single thread waits: it takes its result first. Only one thread of a
+process can run at a time, and preparing the poll would keep it waiting."""
 STALE_SECONDS = 60.0
 """Without a completed poll, after which the consumer calls itself unhealthy."""
 
@@ -170,7 +173,7 @@ class ResultConsumer(PendingResults):
         self._last_poll = time.monotonic()
         for message in messages:
             self._take(message)
-        if messages and self.waiting > GATHER_FROM:
+        if messages and self.waiting:
             self._closing.wait(self._gather_seconds(full=len(messages) == MAX_BATCH))
         if self._last_poll - self._renewed > RENEW_AFTER:
             self._renewed = self._last_poll
@@ -178,6 +181,8 @@ class ResultConsumer(PendingResults):
 
     def _gather_seconds(self, *, full: bool) -> float:
         """After a poll that was full there are more results already: a third will do."""
+        if self.waiting <= GATHER_FROM:
+            return HEAD_START_SECONDS
         pause = min(GATHER_MOST, GATHER_EACH * self.waiting)
         return pause / 3 if full else pause
 
