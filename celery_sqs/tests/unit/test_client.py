@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ClientError
 from celery_sqs._aws.client import Account, error_code, is_no_such_queue, is_refusal, make_client
 
@@ -36,6 +37,17 @@ def test_every_call_has_deadlines_beyond_the_longest_poll() -> None:
     config = make_client("sqs", Account("us-east-1")).meta.config
     assert config.connect_timeout < 20 < config.read_timeout
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+
+
+def test_a_user_agent_is_made_once_and_not_for_each_call() -> None:
+    def show(request: AWSPreparedRequest, **_: Any) -> None:
+        raise LookupError(request.headers["User-Agent"])
+
+    client = make_client("sqs", Account("us-east-1", "http://127.0.0.1:9", "key", "secret"))
+    client.meta.events.register("before-send", show)
+    with pytest.raises(LookupError, match="Botocore/") as shown:
+        client.list_queues()
+    assert "ua/2.1" not in str(shown.value)  # of what the SDK makes for each call
 
 
 @pytest.mark.parametrize(

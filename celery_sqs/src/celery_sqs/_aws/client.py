@@ -117,6 +117,8 @@ def _create(key: _Key) -> Any:
         region_name=account.region,
         endpoint_url=account.endpoint_url,
         config=Config(
+            # Else the SDK makes one for each call: a quarter of a call's processor time.
+            user_agent=_botocore_session().user_agent(),
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
             retries={"mode": "standard", "total_max_attempts": key.attempts},
