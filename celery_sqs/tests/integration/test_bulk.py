@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -172,10 +173,11 @@ def test_a_block_inside_a_block_is_one_with_it(app: Any, names: Any, proxy: Faul
 
 def test_on_another_broker_tasks_are_sent_as_always() -> None:
     app = Celery("elsewhere", broker="memory://", set_as_current=False)
+    app.conf.task_default_queue = queue = uuid.uuid4().hex  # memory:// is the whole process's
     with celery_sqs.bulk(app):
         app.send_task("echo", ("a",))
     with app.connection_for_read() as connection:
-        assert connection.default_channel.queue_declare("celery", passive=True).message_count == 1
+        assert connection.default_channel.queue_declare(queue, passive=True).message_count == 1
 
 
 def test_an_unreachable_sqs_fails_every_task(app: Any, proxy: FaultProxy) -> None:
