@@ -57,7 +57,7 @@ test-install: $(VENV)/.dev ## the wheel of celery_sqs in an empty environment ru
 	@$(BIN)/pytest -m install celery_sqs/tests
 
 test-aws-like: $(VENV)/.dev models ## AWS as documented: the whole life of a system, names, updates, roles
-	@$(BIN)/pytest -m soak tests/aws_like
+	@$(BIN)/pytest -n 2 -m soak tests/aws_like
 	@$(BIN)/pytest -n 2 tests/unit/ami_build tests/unit/storage tests/unit/test_machine_settings.py \
 		tests/integration/ami_build tests/integration/bake
 

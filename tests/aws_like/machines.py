@@ -8,14 +8,13 @@ has the access key of its own policy.
 """
 
 import base64
+import math
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +24,13 @@ import boto3
 from facerec_tasks.settings import Settings
 from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
+from local.processes.ports import free_port
 
 TIERS = {"web": ("web", "controller", "flower"), "app": ("worker",)}
-READ_EVERY = 5.0
-"""Seconds between two readings of the settings; a minute on a machine."""
+READ_EVERY = {"web": 5.0, "app": 60.0}
+"""Seconds between two readings of the settings, by tier; a minute on a machine."""
+PROBE_EVERY = 60.0
+LOOK_EVERY = 0.5
 GRACE = 40.0
 COMMANDS = {
     "web": ("-m", "webapp"),
@@ -51,14 +53,19 @@ class Machine:
     endpoint: str
     address: str
     port: int
-    flower: int
+    ports: dict[str, int]
+    """Of Flower and of the operators."""
     services: dict[str, Child] = field(default_factory=dict)
     boots: int = 0
     restarted: list[str] = field(default_factory=list)
     """Roles whose settings changed."""
     user_data: "subprocess.Popen[bytes] | None" = None
     off: bool = False
-    _read_at: float = 0.0
+    ended: threading.Event = field(default_factory=threading.Event)
+    failures: list[str] = field(default_factory=list)
+    _read_at: float = -math.inf
+    _probed_at: float = -math.inf
+    _thread: "threading.Thread | None" = None
 
     def first_boot(self, script: str) -> None:
         """Runs the user data, its paths below this machine's disk, systemctl written down."""
@@ -107,6 +114,7 @@ class Machine:
             "AWS_ACCESS_KEY_ID": role,
             "FACEREC_HOST": self.address,
             "PORT": str(self.port),
+            "FACEREC_ADMIN_PORT": str(self.ports["admin"]),
             "FACEREC_STATE_DIR": str(state),
             "FACEREC_MODELS_DIR": str(Path("models").resolve()),
             "FACEREC_POLL_SECONDS": "2",
@@ -115,10 +123,29 @@ class Machine:
         }  # fmt: skip
 
     def run(self) -> None:
-        """One look: the services up, the settings read, what has changed restarted."""
-        if time.monotonic() - self._read_at > READ_EVERY:
-            self._read_at = time.monotonic()
+        """Until it is gone: services up, settings read, what has changed restarted."""
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self.ended.wait(LOOK_EVERY):
+            try:
+                if self.enabled and not self.off:
+                    self._look()
+            except Exception as error:  # noqa: BLE001  the test shows it
+                self.failures.append(repr(error))
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._read_at > READ_EVERY[self.tier]:
+            self._read_at = now
             self._read_settings()
+        if self.tier == "web" and now - self._probed_at > PROBE_EVERY:
+            self._probed_at = now
+            subprocess.run(
+                (sys.executable, "-m", "facerec_tasks.web_probe"),
+                env=self._environment("web-journal"), capture_output=True, timeout=60, check=False,
+            )  # fmt: skip
         for role in TIERS[self.tier]:
             child = self.services.get(role)
             if child is None or child.exit_code is not None:
@@ -133,11 +160,6 @@ class Machine:
         )  # fmt: skip
         with (self.disk / "settings.log").open("ab") as log:
             log.write(done.stderr)
-        if self.tier == "web":
-            subprocess.run(
-                (sys.executable, "-m", "facerec_tasks.web_probe"),
-                env=self._environment("web-journal"), capture_output=True, timeout=60, check=False,
-            )  # fmt: skip
         after = {path.name: path.read_text() for path in (self.disk / "settings").iterdir()}
         for role in TIERS[self.tier]:
             child = self.services.get(role)
@@ -151,7 +173,7 @@ class Machine:
             return
         if role in self.services:
             self.services.pop(role).kill()
-        words = {"machine": self.id, "flower": self.flower}
+        words = {"machine": self.id, "flower": self.ports["flower"]}
         command = [sys.executable, *(part.format(**words) for part in COMMANDS[role])]
         log = self.disk / f"{role}.log"
         self.services[role] = Child(command, environment=self._environment(role), log=log)
@@ -175,43 +197,33 @@ class Machine:
 
 
 class Machines:
-    """All machines of one id and region; looks at the emulator itself, not at AWS.
+    """All machines of one id and region, as EC2 itself has them: booted, turned on and off."""
 
-    One thread boots them and runs their services, another one turns them off.
-    """
-
-    def __init__(self, settings: Settings, emulator: str, endpoint: str, folder: Path,
-                 flower: int) -> None:  # fmt: skip
+    def __init__(self, settings: Settings, emulator: str, endpoint: str, folder: Path) -> None:
         self._settings, self._endpoint, self._folder = settings, endpoint, folder
-        self._flower = flower
+        self._ports = {"flower": free_port(), "admin": free_port()}
         self._ec2: Any = boto3.client(
             "ec2", region_name=settings.region, endpoint_url=emulator,
             aws_access_key_id="cloudformation", aws_secret_access_key="x",
         )  # fmt: skip
         self._ended = threading.Event()
-        self._threads = (
-            threading.Thread(target=self._play, args=(self._look, 0.5)),
-            threading.Thread(target=self._play, args=(self._turn_off, 0.2)),
-        )
+        self._thread = threading.Thread(target=self._play)
         self.machines: dict[str, Machine] = {}
         self.most = 0
         """Workers that ran at once."""
         self.failures: list[str] = []
 
     def __enter__(self) -> "Machines":
-        for thread in self._threads:
-            thread.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
-        for thread in self._threads:
-            stuck = sys._current_frames().get(thread.ident or 0)
-            thread.join(60)
-            if self.failures or thread.is_alive():
-                print(*self.failures, *traceback.format_stack(stuck), sep="\n")
+        self._thread.join(60)
         for machine in self.machines.values():
+            machine.ended.set()
             machine.pull_plug()
+            self.failures += machine.failures
 
     @property
     def web(self) -> Machine | None:
@@ -221,60 +233,52 @@ class Machines:
         logs = sorted(self._folder.glob(f"*/{role}.log"))
         return "\n".join(path.read_text(errors="replace") for path in logs)
 
-    def _play(self, look: Callable[[], None], every: float) -> None:
-        while not self._ended.wait(every):
+    def _play(self) -> None:
+        while not self._ended.wait(LOOK_EVERY):
             try:
-                look()
+                self._look()
             except Exception as error:  # noqa: BLE001  the test shows it
                 self.failures.append(repr(error))
 
-    def _listed(self) -> dict[str, dict[str, Any]]:
-        return {
+    def _look(self) -> None:
+        listed = {
             instance["InstanceId"]: instance
             for reservation in self._ec2.describe_instances()["Reservations"]
             for instance in reservation["Instances"]
         }
-
-    def _turn_off(self) -> None:
-        listed = self._listed()
-        for id_, machine in [*self.machines.items()]:
+        for id_, found in listed.items():
+            if found["State"]["Name"] == "running" and id_ not in self.machines:
+                self._boot(found)
+        for id_, machine in self.machines.items():
             state = listed[id_]["State"]["Name"] if id_ in listed else "terminated"
             if state in ("stopping", "shutting-down"):
                 machine.stop()
             elif state in ("stopped", "terminated"):
                 machine.pull_plug()
-
-    def _look(self) -> None:
-        listed = self._listed()
-        for id_, found in listed.items():
-            if found["State"]["Name"] != "running":
-                continue
-            machine = self.machines.get(id_) or self._boot(found)
-            if machine is not None and machine.enabled:
+            else:
                 machine.off = False
-                machine.run()
-        workers = [m for m in [*self.machines.values()] if m.tier == "app" and m.services]
+        workers = [m for m in self.machines.values() if m.tier == "app" and m.services]
         self.most = max(self.most, len(workers))
 
-    def _boot(self, found: dict[str, Any]) -> Machine | None:
+    def _boot(self, found: dict[str, Any]) -> None:
         tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
         tier = "web" if tags.get("Name") == "web-instance" else ""
         tier = "app" if tags.get("facerec-fleet") == self._settings.id else tier
         if not tier:
-            return None
+            return
         id_, address = found["InstanceId"], "127.0.0.1"
         if tier == "web":
             filters = [{"Name": "instance-id", "Values": [id_]}]
             addresses = self._ec2.describe_addresses(Filters=filters)["Addresses"]
             if not addresses:
-                return None  # doctor will ask at it
+                return  # doctor will ask at it
             address = addresses[0]["PublicIp"]
         told = self._ec2.describe_instance_attribute(InstanceId=id_, Attribute="userData")
         machine = Machine(
             id_, tier, self._folder / id_, self._settings, self._endpoint, address, 8000,
-            self._flower,
+            self._ports,
         )  # fmt: skip
         machine.first_boot(base64.b64decode(told["UserData"]["Value"]).decode())
         machine.boots += 1
         self.machines[id_] = machine
-        return machine
+        machine.run()
