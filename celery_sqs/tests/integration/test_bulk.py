@@ -96,6 +96,20 @@ def test_exactly_those_that_failed_are_named(names: Any, proxy: FaultProxy) -> N
     limited.close()
 
 
+def test_the_emulated_sqs_remembers_deduplication_ids_beyond_deletion(names: Any) -> None:
+    sqs = boto3.client("sqs", endpoint_url=names.endpoint_url)
+    made = sqs.create_queue(QueueName=f"{names.id}.fifo", Attributes={"FifoQueue": "true"})
+    url, bodies = made["QueueUrl"], []
+    for body in ("a", "a", "b", "a"):
+        sqs.send_message(
+            QueueUrl=url, MessageBody=body, MessageGroupId="g", MessageDeduplicationId=body
+        )
+        for message in sqs.receive_message(QueueUrl=url).get("Messages", []):
+            bodies.append(message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert bodies == ["a", "b"]
+
+
 def test_a_fifo_queue_keeps_the_order(app: Any, names: Any) -> None:
     queue = f"{names.id}.fifo"
     with celery_sqs.bulk(app):

@@ -5,10 +5,15 @@ attributes of the queue for each message received: a receive at depth 1,000 take
 lock around receive and delete: a message sent while another is deleted can be lost, and two clients
 can be given the same one. It polls once a second for what becomes visible again, and it counts
 characters of the body where SQS counts bytes of body and attributes, and refuses a whole batch for
-one message that is too long. All of this is replaced here.
+one message that is too long. For each message sent it counts all others up to 15 times. In a FIFO
+queue it looks at all messages for a duplicate, and forgets one with its deletion, where SQS
+remembers its id for five minutes. All of this is replaced here.
 """
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from moto.sqs import models
@@ -33,8 +38,43 @@ def _seconds(_: Any = None) -> float:
     return time.time()
 
 
+class _Thread(threading.local):
+    sends = False
+    """It asks for attributes of a queue, but not for its numbers of messages."""
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def _uncounted() -> Iterator[None]:
+    before, _thread.sends = _thread.sends, True
+    try:
+        yield
+    finally:
+        _thread.sends = before
+
+
 class EmulatedQueue(models.Queue):
     """One pass over the messages per question, and every change under the queue's lock."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sent_ids: dict[str, float] = {}
+        """Milliseconds of the first send, by deduplication id, oldest first."""
+
+    def add_message(self, message: models.Message) -> None:
+        if not (self.fifo_queue and message.deduplication_id):
+            super().add_message(message)
+            return
+        oldest = _milliseconds() - 1000 * models.DEDUPLICATION_TIME_IN_SECONDS
+        with self._messages_lock:
+            while self._sent_ids and next(iter(self._sent_ids.values())) < oldest:
+                del self._sent_ids[next(iter(self._sent_ids))]
+            if message.deduplication_id not in self._sent_ids:
+                self._sent_ids[message.deduplication_id] = _milliseconds()
+                self._messages.append(message)
+                self._messages_lock.notify_all()
 
     @property
     def messages(self) -> list[models.Message]:
@@ -43,17 +83,17 @@ class EmulatedQueue(models.Queue):
 
     @property
     def approximate_number_of_messages(self) -> int:
-        return len(self.messages)
+        return 0 if _thread.sends else len(self.messages)
 
     @property
     def approximate_number_of_messages_delayed(self) -> int:
         now = _milliseconds()
-        return sum(m.delayed_until > now for m in self._messages)
+        return 0 if _thread.sends else sum(m.delayed_until > now for m in self._messages)
 
     @property
     def approximate_number_of_messages_not_visible(self) -> int:
         now = _milliseconds()
-        return sum(m.visible_at >= now for m in self._messages)
+        return 0 if _thread.sends else sum(m.visible_at >= now for m in self._messages)
 
     def delete_message(self, receipt_handle: str) -> None:
         with self._messages_lock:
@@ -125,7 +165,8 @@ def _send_checked(
     limit = int(backend.get_queue(queue_name).maximum_message_size)
     if _size(message_body, message_attributes) > limit:
         raise InvalidParameterValue(_too_long(limit))
-    return _send(backend, queue_name, message_body, message_attributes, *rest, **named)
+    with _uncounted():
+        return _send(backend, queue_name, message_body, message_attributes, *rest, **named)
 
 
 def _send_batch_checked(
@@ -139,7 +180,8 @@ def _send_batch_checked(
             continue
         fault = {"Code": "InvalidParameterValue", "Message": _too_long(limit)}
         refused.append({"Id": entry["Id"], "SenderFault": True, **fault})
-    sent, failed = _send_batch(backend, queue_name, fitting)
+    with _uncounted():
+        sent, failed = _send_batch(backend, queue_name, fitting)
     return sent, failed + refused
 
 
