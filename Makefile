@@ -13,7 +13,7 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 	@exec $(BIN)/facerec up --with-parent
 
 test: $(VENV)/.dev models ## the tests
-	@$(BIN)/pytest -n 3 -m "not soak and not image and not install"
+	@$(BIN)/pytest -n 4 --dist worksteal -m "not soak and not image and not install"
 
 check: $(VENV)/.dev lint ## lint, types, arrows between packages
 	@$(BIN)/ruff check .

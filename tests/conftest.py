@@ -4,14 +4,16 @@
 """
 
 import os
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
-from celery_sqs.testing import FaultProxy
+from celery_sqs.testing import FaultProxy, PythonForks
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings, get_settings
@@ -25,6 +27,20 @@ GIVEN_ENDPOINT = os.environ.get("FACEREC_TEST_ENDPOINT")
 PENDING = 0.3
 STOPPING = 0.3
 """Seconds that instances of the shared embedded AWS stay ``pending`` and ``stopping``."""
+LOADED = (
+    "boto3",
+    "celery.bin.worker",
+    "celery.apps.worker",
+    "celery.concurrency.prefork",
+    "celery_sqs._broker.transport",
+    "celery_sqs._results.backend",
+    "celery_sqs._worker.bootsteps",
+    "facerec_tasks.aws",
+    "facerec_tasks.settings",
+    "flask",
+)
+"""What workers and web processes import anyway. Not ``celery.bin.celery``, which imports Flower and
+its prometheus_client: that one reads the environment when it is imported."""
 
 
 @pytest.fixture(autouse=True)
@@ -118,14 +134,22 @@ def resources(settings: Settings) -> Settings:
     return settings
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[PythonForks]:
+    """Starts Python programs that need not import Celery, Flask and boto3 any more."""
+    made = PythonForks(*LOADED)
+    yield made
+    made.end()
+
+
 @pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+def spawn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Starts processes with this test's environment; they end with the test, children included.
 
     ``spawn(command, log="worker")`` writes to ``<tmp_path>/worker.log``; extra environment goes
-    in ``environment``.
+    in ``environment``. Of ``sys.executable`` it is a fork, see :class:`PythonForks`.
     """
-    started: list[Child] = []
+    started: list[Any] = []
 
     def start(
         command: Sequence[str],
@@ -133,13 +157,13 @@ def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
         log: str = "process",
         environment: dict[str, str] | None = None,
         pass_fds: Sequence[int] = (),
-    ) -> Child:
-        child = Child(
-            command,
-            environment={**os.environ, **(environment or {})},
-            log=tmp_path / f"{log}.log",
-            pass_fds=pass_fds,
-        )
+    ) -> Any:
+        variables, file = {**os.environ, **(environment or {})}, tmp_path / f"{log}.log"
+        child: Any
+        if command[0] == sys.executable and not pass_fds:
+            child = request.getfixturevalue("forks").start(command[1:], variables, file)
+        else:
+            child = Child(command, environment=variables, log=file, pass_fds=pass_fds)
         started.append(child)
         return child
 

@@ -4,9 +4,9 @@
 """
 
 import os
-import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,13 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from celery_sqs.testing import FaultProxy, emulated_aws, isolated
+from celery_sqs.testing import FaultProxy, ForkedProcess, PythonForks, emulated_aws, isolated
 
 GIVEN_ENDPOINT = os.environ.get("CELERY_SQS_TEST_ENDPOINT")
 Eventually = Callable[..., None]
+LOADED = (
+    "boto3",
+    "celery.bin.celery",
+    "celery.apps.worker",
+    "celery.concurrency.prefork",
+    "celery_sqs._broker.transport",
+    "celery_sqs._results.backend",
+    "celery_sqs._worker.bootsteps",
+)
+"""What workers import anyway."""
 
 
-class Child:
+class Child(ForkedProcess):
     """A running command in a group of its own, which ends with the test."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
@@ -41,29 +51,20 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative when a signal ended it."""
         return self._process.poll()
 
-    def signal(self, number: int) -> None:
-        if self.exit_code is None:
-            self._process.send_signal(number)
-
     def wait(self, timeout: float) -> bool:
-        """Whether it ended within ``timeout`` seconds."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(max(0.0, timeout))
         return self.exit_code is not None
 
-    def kill(self) -> None:
-        """Ends it and what is left of its group."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
 
-    def end(self, grace: float) -> None:
-        self.signal(signal.SIGTERM)
-        self.wait(grace)
-        self.kill()
+@pytest.fixture(scope="session")
+def forks() -> Iterator[PythonForks]:
+    """Starts Python programs that need not import Celery and boto3 any more."""
+    made = PythonForks(*LOADED)
+    yield made
+    made.end()
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,23 @@ def names(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nam
 
 
 @pytest.fixture
-def spawn(tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """``spawn(command, log="worker")`` starts a process that ends with the test."""
-    started: list[Child] = []
+def spawn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., ForkedProcess]]:
+    """``spawn(command, log="worker")`` starts a process that ends with the test.
+
+    Of ``sys.executable`` it is a fork, see :class:`celery_sqs.testing.PythonForks`.
+    """
+    started: list[ForkedProcess] = []
 
     def start(
         command: Sequence[str], *, log: str = "process", environment: dict[str, str] | None = None
-    ) -> Child:
-        child = Child(command, {**os.environ, **(environment or {})}, tmp_path / f"{log}.log")
+    ) -> ForkedProcess:
+        variables, file = {**os.environ, **(environment or {})}, tmp_path / f"{log}.log"
+        too_late = command[1] == "-u" or "REMAP_SIGTERM" in variables  # read at the start
+        if command[0] == sys.executable and not too_late:
+            forks = request.getfixturevalue("forks")
+            child = forks.start(command[1:], variables, file)
+        else:
+            child = Child(command, variables, file)
         started.append(child)
         return child
 
