@@ -116,11 +116,6 @@ def engine_description(name: str) -> str:
     return f"{GALLERY_ENGINES}{name}.json"
 
 
-def gallery_photo(photo_id: str) -> str:
-    """The photo of one enrollment in the default collection."""
-    return GALLERY_PHOTOS + photo_id
-
-
 def collection_folder(collection: str) -> str:
     """Prefix of everything of a collection by name."""
     return f"{GALLERY_COLLECTIONS}{collection}/"

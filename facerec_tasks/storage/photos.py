@@ -149,14 +149,7 @@ class Photos:
             segment_of(task_id) for task_id in ids if sorts_by_time(task_id)
         }
         return (
-            frozenset(
-                key
-                for name, task_id in tasks
-                for key in (
-                    name,
-                    *(p + task_id + s for p in layout.RECORDS_BY_TASK for s in ("", ".json")),
-                )
-            )
+            frozenset(key for name, task_id in tasks for key in (name, *layout.records_of(task_id)))
             | frozenset(hours)
             | frozenset(
                 version.key

@@ -183,11 +183,6 @@ class WebApplication:
         self.access_log.observe(exchange)
 
 
-def create_app(settings: Settings, task_client: TaskClient) -> Flask:
-    """The application for a WSGI server; ``task_client`` is the process's only one."""
-    return WebApplication(settings, task_client).flask
-
-
 def _failed(error: Exception) -> Response:
     if isinstance(error, ClientGone):
         return Response(status=CLIENT_GONE)

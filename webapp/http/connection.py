@@ -115,11 +115,6 @@ class ConnectionTable:
             del self._idle[connection]
             connection.close()
 
-    def close_idle(self) -> None:
-        """Ends what waits for no response."""
-        for connection in [*self._idle, *self._receiving]:
-            connection.close()
-
 
 class Connection(HttpToolsProtocol):
     """``table`` is set on a subclass for each listening socket: uvicorn calls the constructor."""

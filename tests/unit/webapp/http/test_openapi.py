@@ -11,7 +11,7 @@ from facerec_tasks.schemas import Answer, Candidate, Face, VideoInfo
 from facerec_tasks.settings import Settings
 from facerec_tasks.video.timeline import PersonInVideo
 from webapp.http import rendering
-from webapp.http.application import create_app
+from webapp.http.application import WebApplication
 from webapp.http.errors import STATUS
 from webapp.http.openapi import document
 from webapp.http.operation import Schema
@@ -36,7 +36,9 @@ NOT_OF_THE_API = {
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     settings = Settings(state_dir=tmp_path_factory.mktemp("state"), access="open")
-    return create_app(settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None)))
+    return WebApplication(
+        settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None))
+    ).flask
 
 
 @pytest.fixture(scope="module")

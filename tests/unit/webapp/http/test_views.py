@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
-from webapp.http.application import create_app
+from webapp.http.application import WebApplication
 from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
 from webapp.services.task_client import TaskClient
@@ -36,7 +36,7 @@ def task_client(settings: Settings) -> TaskClient:
 
 @pytest.fixture
 def client(settings: Settings, task_client: TaskClient) -> FlaskClient:
-    return create_app(settings, task_client).test_client()
+    return WebApplication(settings, task_client).flask.test_client()
 
 
 def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from facerec_tasks.recognition.images.sniff import FORMATS
 from facerec_tasks.settings import Settings
-from webapp.http.application import create_app
+from webapp.http.application import WebApplication
 from webapp.pages.assets import FOLDER
 from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
@@ -22,9 +22,8 @@ HEAVIEST = 120_000
 @pytest.fixture
 def client(tmp_path: Path) -> FlaskClient:
     settings = Settings(state_dir=tmp_path, access="open")
-    return create_app(
-        settings, TaskClient(settings, InFlight("here-0"), WebMetrics(None))
-    ).test_client()
+    task_client = TaskClient(settings, InFlight("here-0"), WebMetrics(None))
+    return WebApplication(settings, task_client).flask.test_client()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -109,7 +108,7 @@ def test_origin_and_host_are_checked(
 def test_pages_need_no_key_but_data_does(tmp_path: Path) -> None:
     settings = Settings(state_dir=tmp_path, host="0.0.0.0")
     task_client = TaskClient(settings, InFlight("here-0"), WebMetrics(None))
-    client = create_app(settings, task_client).test_client()
+    client = WebApplication(settings, task_client).flask.test_client()
     outside = {"REMOTE_ADDR": "8.8.8.8"}  # not a documentation address: those count as private
     assert client.get("/", environ_base=outside).status_code == 200
     assert client.get("/status/events", environ_base=outside).status_code == 401
