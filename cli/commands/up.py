@@ -35,9 +35,9 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
 def up(with_parent: bool, **options: str | int | float | None) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
-    AWS is a process on this machine: photos, answers and queues are in its memory and gone when it
-    ends; only the people you enrolled are kept, in .local/kept. Nothing is sent anywhere, whatever
-    account your environment names. The log of every process is in .local/logs.
+    AWS is a process on this machine: photos, names, answers and people are files in .local/objects;
+    queues, machines and API keys are in its memory and gone when it ends. Nothing is sent anywhere,
+    whatever account your environment names. The log of every process is in .local/logs.
     """
     parent = os.getppid() if with_parent else None
     _put_in_environment(options)

@@ -30,7 +30,11 @@ REFUSED = "Failed to load resource: the server responded with a status of 4"
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("pages")
-    started = System(folder, FACEREC_MODELS_DIR=str(Path("models").resolve()))
+    started = System(
+        folder,
+        FACEREC_MODELS_DIR=str(Path("models").resolve()),
+        FACEREC_MAX_UPLOAD_BYTES=str(20 * 1024 * 1024),  # browser drivers send no more than 50 MB
+    )
     try:
         started.wait_ready()
         yield started
