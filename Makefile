@@ -53,8 +53,8 @@ compat: $(COMPAT:%=$(VENV)-compat/%/.installed) ## what celery_sqs relies on ins
 
 COMPAT_TESTS := celery_sqs/tests/compat
 
-test-install: $(VENV)/.dev ## the wheel of celery_sqs in an empty environment runs its guide's smallest application
-	@$(BIN)/pytest -m install celery_sqs/tests
+test-install: $(VENV)/.dev models ## what is installed in an empty environment: the wheel of celery_sqs, the AWS CLI
+	@$(BIN)/pytest -m install celery_sqs/tests tests/integration/webapp
 
 test-aws-like: $(VENV)/.dev models ## AWS as documented: the whole life of a system, names, updates, roles
 	@$(BIN)/pytest -n 2 -m soak tests/aws_like

@@ -19,6 +19,7 @@ from local.samples import portraits
 
 from .conftest import Web
 
+pytestmark = pytest.mark.install
 GRACE, EILEEN = (portrait.path for portrait in portraits.portraits())
 
 
