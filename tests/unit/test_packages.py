@@ -1,5 +1,7 @@
 """What is built holds what it uses: wheels by pyproject.toml, images by their Dockerfiles."""
 
+import ast
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -74,6 +76,43 @@ def test_images_hold_every_module_that_a_role_imports(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(tmp_path))
+
+
+def test_the_image_of_the_tests_holds_what_they_import() -> None:
+    """Those that the compose file runs, and the conftest.py files above them."""
+    command = Path("docker-compose.test.yml").read_text().rpartition("command:")[2]
+    ignored = set(map(Path, re.findall(r"--ignore (\S+)", command)))
+    run = set(re.findall(r"(?<!--ignore )\b((?:celery_sqs/)?tests/[\w/.]+)", command))
+    found = {
+        file
+        for path in map(Path, run)
+        for file in (path.rglob("*.py") if path.is_dir() else [path])
+    }
+    found -= ignored
+    found |= {
+        p / "conftest.py" for file in found for p in file.parents if (p / "conftest.py").exists()
+    }
+    tops = {
+        name.partition(".")[0]
+        for file in found
+        for node in ast.parse(file.read_text()).body
+        for name in _imported(node)
+    }
+    pinned = set(re.findall(r"^([\w-]+)==", Path("requirements/integration.txt").read_text(), re.M))
+    distributions = importlib.metadata.packages_distributions()
+    assert {"pytest", "boto3", "hypothesis"} <= tops
+    missing = {
+        top for top in tops
+        if top in distributions and not Path(top).exists()
+        and not pinned & {re.sub(r"[_.]", "-", one.lower()) for one in distributions[top]}
+    }  # fmt: skip
+    assert missing == set()
+
+
+def _imported(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
 def test_slimmed_images_keep_the_services_that_the_code_calls() -> None:
