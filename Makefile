@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+unexport PYTHONDONTWRITEBYTECODE  # hundreds of processes start: modules are compiled once
 PIP    := $(BIN)/pip --disable-pip-version-check
 
 .PHONY: help run test test-install test-localstack test-aws-like celery-suite compat containers images check lint parity soak bench facenet models clean
