@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,10 @@ LOADED = (
     "celery_sqs._worker.bootsteps",
 )
 """What workers import anyway."""
+
+
+# A shell starts background jobs with SIGINT ignored, and what they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Child(ForkedProcess):

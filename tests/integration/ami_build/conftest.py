@@ -19,6 +19,11 @@ from local.emulators.embedded_aws import embedded_aws, isolated
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
+localstack_cannot_update = pytest.mark.skipif(
+    "FACEREC_TEST_ENDPOINT" in os.environ,
+    reason="LocalStack 4.14 describes no change set of an update of this template: it takes a "
+    "parameter's list for a string there, and looks at resources whose condition does not hold",
+)
 CALLERS = "192.0.2.0/24"
 EMAIL = "ops@example.com"
 

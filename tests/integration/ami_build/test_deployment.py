@@ -22,7 +22,13 @@ from facerec_tasks import machine_settings
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from local.emulators.resources import create_queues
-from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
+from tests.integration.ami_build.conftest import (
+    CALLERS,
+    EMAIL,
+    System,
+    localstack_cannot_update,
+    make_image,
+)
 
 Deploy = Callable[..., Deployed]
 
@@ -184,6 +190,7 @@ def parameter(settings: Settings) -> dict[str, str]:
     return machine_settings.parse(found)
 
 
+@localstack_cannot_update
 def test_workers_may_be_of_several_types_in_every_zone(settings: Settings, deploy: Deploy) -> None:
     deploy(worker_instance_type="m7i.large,c7i.large")
     found = parameter(settings)
