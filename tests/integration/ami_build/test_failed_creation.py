@@ -27,8 +27,8 @@ def test_a_creation_that_is_undone_names_the_first_failure(
     state = Stack(settings).find()
     assert state is not None
     assert state.status == "ROLLBACK_COMPLETE"
-    # LocalStack cannot delete a stack of this template that was undone, as the next deploy would: it
-    # takes a parameter's list for a string there.
+    # LocalStack cannot delete a stack of this template that was undone, as the next deploy would:
+    # it takes a parameter's list for a string there.
 
 
 def test_two_deploys_at_once_end_in_one_stack(settings: Settings) -> None:
