@@ -123,20 +123,55 @@ def test_a_single_waiter_is_never_delayed(
         assert consumer.wait(task_id, 1.0) == "1"
 
 
-def test_a_waiter_goes_on_before_the_next_poll(
+def test_while_no_thread_waits_the_next_poll_is_later(
     consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(module, "HEAD_START_SECONDS", 0.5)
-    (thread,) = waiting(consumer, "a")
-    eventually(lambda: consumer.health().waiting == 1)
-    consumer.open("b")
-    sqs.put("b\n1")
+    monkeypatch.setattr(module, "UNWANTED_SECONDS", 0.5)
+    consumer.open("a")
+    sqs.put("a\n1")
     eventually(lambda: consumer.health().counters.get("delivered") == 1)
     polls = len(sqs.polls)
     eventually(lambda: len(sqs.polls) > polls)
     assert max(later - earlier for earlier, later in pairwise(sqs.polls)) >= 0.5
-    sqs.put("a\n1")
+
+
+def test_the_next_poll_begins_when_a_thread_or_callback_waits(
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "UNWANTED_SECONDS", 60.0)
+    for number in range(3):
+        task_id = f"task {number}"
+        consumer.open(task_id)
+        sqs.put(f"{task_id}\n1")
+        assert consumer.wait(task_id, 10) == "1"
+    arrived = threading.Event()
+    sqs.put("another\n1")
+    with consumer.notify("another", arrived.set):
+        assert arrived.wait(10)
+
+
+def test_a_result_that_is_not_waited_for_delays_no_waiter(
+    consumer: ResultConsumer, sqs: Sqs, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    monkeypatch.setattr(module, "UNWANTED_SECONDS", 60.0)
+    (thread,) = waiting(consumer, "waited for")
+    eventually(lambda: consumer.health().waiting == 1)
+    consumer.open("another")
+    sqs.put("another\n1")
+    sqs.put("waited for\n1")
     thread.join(10)
+    assert not thread.is_alive()
+    assert consumer.health().waiting == 0
+
+
+def test_a_wait_that_timed_out_is_not_counted_any_more(consumer: ResultConsumer, sqs: Sqs) -> None:
+    with pytest.raises(CeleryTimeoutError):
+        consumer.wait("a", 0.05)
+    assert consumer.health().waiting == 0
+    sqs.put("a\n1")
+    assert consumer.wait("a", 10) == "1"
+    assert consumer.wait("a", 10) == "1"
+    assert consumer.health().waiting == 0
 
 
 def test_while_many_wait_answers_gather(

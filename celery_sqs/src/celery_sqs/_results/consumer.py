@@ -30,9 +30,10 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 5.0
 GATHER_FROM, GATHER_EACH, GATHER_MOST = 1, 0.012, 0.1
 """With more threads waiting than this, seconds to pause after a poll, for each of them and at
 most: in a burst, results then come several in a call."""
-HEAD_START_SECONDS = 0.002
-"""Before the next poll when a single thread waits: it takes its result first. Only one thread of a
-process can run at a time, and preparing the poll would keep it waiting."""
+UNWANTED_SECONDS = 0.02
+"""After a poll, when no thread waits for a result any more, at most until the next one: it begins
+when a thread waits. Only one thread of a process runs at a time, and preparing the poll would hold
+up the thread that has its result and may send the next task."""
 STALE_SECONDS = 60.0
 """Without a completed poll, after which the consumer calls itself unhealthy."""
 
@@ -173,16 +174,16 @@ class ResultConsumer(PendingResults):
         self._last_poll = time.monotonic()
         for message in messages:
             self._take(message)
-        if messages and self.waiting:
+        if messages and self.waiting > GATHER_FROM:
             self._closing.wait(self._gather_seconds(full=len(messages) == MAX_BATCH))
+        elif messages:
+            self.wait_until_wanted(UNWANTED_SECONDS)
         if self._last_poll - self._renewed > RENEW_AFTER:
             self._renewed = self._last_poll
             self._queue.renew()
 
     def _gather_seconds(self, *, full: bool) -> float:
         """After a poll that was full there are more results already: a third will do."""
-        if self.waiting <= GATHER_FROM:
-            return HEAD_START_SECONDS
         pause = min(GATHER_MOST, GATHER_EACH * self.waiting)
         return pause / 3 if full else pause
 

@@ -41,11 +41,14 @@ class PendingResults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._wanted = threading.Condition(self._lock)
         self._pending: OrderedDict[str, PendingResult] = OrderedDict()
         self._past: OrderedDict[str, str] = OrderedDict()
         """What a result that comes now would be: ``late``, ``duplicate`` or ``forgotten``."""
         self.waiting = 0
-        """Threads that wait."""
+        """Threads that wait for a result which has not arrived."""
+        self._callbacks = 0
+        """The same of callbacks."""
 
     def open(self, task_id: str) -> None:
         """A result is expected from now on."""
@@ -86,14 +89,12 @@ class PendingResults:
             if task_id not in self._pending:
                 self._raise_if_forgotten(task_id)
             pending = self._open(task_id)
-            pending.waiting += 1
-            self.waiting += 1
+            self._begin(pending)
         try:
             arrived = _wait(pending.arrived, timeout, interval, on_interval)
         finally:
             with self._lock:
-                pending.waiting -= 1
-                self.waiting -= 1
+                self._end(pending)
         if pending.result is not None:
             return pending.result
         if arrived:
@@ -114,6 +115,9 @@ class PendingResults:
             pending.callbacks.append(callback)
             if pending.arrived.is_set():
                 pending.set_arrived()
+            else:
+                self._callbacks += 1
+                self._wanted.notify_all()
         try:
             yield
         finally:
@@ -121,6 +125,12 @@ class PendingResults:
                 pending.waiting -= 1
                 if callback in pending.callbacks:
                     pending.callbacks.remove(callback)
+                    self._callbacks -= 1
+
+    def wait_until_wanted(self, timeout: float) -> None:
+        """Waits at most ``timeout`` seconds until a thread or callback waits for a result."""
+        with self._wanted:
+            self._wanted.wait_for(lambda: self.waiting or self._callbacks, timeout)
 
     def forget(self, task_id: str) -> None:
         """A result that comes now is dropped as late, or as a duplicate."""
@@ -137,7 +147,7 @@ class PendingResults:
             if pending.result is not None:
                 return "duplicate"
             pending.result = result
-            pending.set_arrived()
+            self._arrive(pending)
             return "delivered"
 
     def lose_all(self) -> None:
@@ -145,7 +155,7 @@ class PendingResults:
         with self._lock:
             for pending in self._pending.values():
                 pending.lost = True
-                pending.set_arrived()
+                self._arrive(pending)
 
     @property
     def expected(self) -> int:
@@ -154,6 +164,24 @@ class PendingResults:
             return sum(each.result is None for each in self._pending.values())
 
     # With the lock held
+
+    def _begin(self, pending: PendingResult) -> None:
+        pending.waiting += 1
+        if not pending.arrived.is_set():
+            self.waiting += 1
+            self._wanted.notify_all()
+
+    def _end(self, pending: PendingResult) -> None:
+        pending.waiting -= 1
+        if not pending.arrived.is_set():
+            self.waiting -= 1
+
+    def _arrive(self, pending: PendingResult) -> None:
+        """It has a result or is lost."""
+        if not pending.arrived.is_set():
+            self.waiting -= pending.waiting - len(pending.callbacks)
+            self._callbacks -= len(pending.callbacks)
+        pending.set_arrived()
 
     def _open(self, task_id: str) -> PendingResult:
         self._past.pop(task_id, None)
