@@ -23,7 +23,7 @@ def test_a_web_tier_that_is_gone_sets_off_its_alarms(alarm: str) -> None:
 
 
 @pytest.mark.parametrize("machine", ["WebInstance", "WebFleet"])
-def test_an_update_is_complete_when_the_web_tier_answers_and_undone_when_it_never_does(
+def test_rollback_of_an_update_whose_web_tier_never_answers(
     machine: str,
 ) -> None:
     found = RESOURCES[machine]
