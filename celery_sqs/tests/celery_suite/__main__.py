@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for broker in (options.broker or jobs.BROKERS)
         for shard in range(1, suite.shards + 1)
     ]
-    found = _run(todo, options)
-    found += _run(_second_tries(compare(found), options.store), options)
+    found = _run(todo, options, options.jobs)
+    found += _run(_second_tries(compare(found), options.store), options, 1)
     return _report(found, options)
 
 
@@ -55,7 +55,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _run(todo: Sequence[jobs.Job], options: argparse.Namespace) -> list[jobs.Outcomes]:
+def _run(
+    todo: Sequence[jobs.Job], options: argparse.Namespace, at_once: int
+) -> list[jobs.Outcomes]:
     sources = {p: unpack_tests(p, options.cache) for p in {job.suite.project for job in todo}}
 
     def run(job: jobs.Job) -> jobs.Outcomes:
@@ -64,7 +66,7 @@ def _run(todo: Sequence[jobs.Job], options: argparse.Namespace) -> list[jobs.Out
         print(f"{job.name}: {passed} of {len(outcomes.tests)} passed", file=sys.stderr, flush=True)
         return outcomes
 
-    with ThreadPoolExecutor(options.jobs) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(run, todo))
 
 
