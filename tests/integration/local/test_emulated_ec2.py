@@ -51,10 +51,9 @@ def machines(resources: Settings) -> Machines:
 
 def test_pending_lasts_then_it_runs(machines: Machines, eventually: Wait) -> None:
     (one,) = machines.run()
-    assert machines.state(one) == "pending"
     assert one in machines.listed("pending")
-    assert one not in machines.listed("running")
-    eventually(lambda: one in machines.listed("running"), within=3)
+    eventually(lambda: one in machines.listed("running"), within=10)
+    assert one not in machines.listed("pending")
     assert machines.state(one) == "running"
 
 
@@ -62,28 +61,28 @@ def test_stopping_lasts_and_cannot_be_started_meanwhile(
     machines: Machines, eventually: Wait
 ) -> None:
     (one,) = machines.run()
-    eventually(lambda: machines.state(one) == "running", within=3)
+    eventually(lambda: machines.state(one) == "running", within=10)
     (change,) = machines.ec2.stop_instances(InstanceIds=[one])["StoppingInstances"]
     assert change["PreviousState"]["Name"] == "running"
     assert change["CurrentState"]["Name"] == "stopping"
     with pytest.raises(ClientError, match=r"IncorrectInstanceState.*cannot be|from which"):
         machines.ec2.start_instances(InstanceIds=[one])
-    eventually(lambda: machines.state(one) == "stopped", within=3)
+    eventually(lambda: machines.state(one) == "stopped", within=10)
     (change,) = machines.ec2.start_instances(InstanceIds=[one])["StartingInstances"]
     assert change["PreviousState"]["Name"] == "stopped"
     assert change["CurrentState"]["Name"] == "pending"
     assert machines.state(one) == "pending"
-    eventually(lambda: machines.state(one) == "running", within=3)
+    eventually(lambda: machines.state(one) == "running", within=10)
 
 
 def test_a_request_with_one_that_cannot_start_starts_none(
     machines: Machines, eventually: Wait
 ) -> None:
     stopped, gone = machines.run(2, 2)
-    eventually(lambda: machines.state(stopped) == "running", within=3)
+    eventually(lambda: machines.state(stopped) == "running", within=10)
     machines.ec2.stop_instances(InstanceIds=[stopped])
     machines.ec2.terminate_instances(InstanceIds=[gone])
-    eventually(lambda: machines.state(stopped) == "stopped", within=3)
+    eventually(lambda: machines.state(stopped) == "stopped", within=10)
     with pytest.raises(ClientError, match="IncorrectInstanceState"):
         machines.ec2.start_instances(InstanceIds=[stopped, gone])
     assert machines.state(stopped) == "stopped"
@@ -102,9 +101,9 @@ def test_stopping_twice_and_terminating_twice_change_nothing(
     machines: Machines, eventually: Wait
 ) -> None:
     (one,) = machines.run()
-    eventually(lambda: machines.state(one) == "running", within=3)
+    eventually(lambda: machines.state(one) == "running", within=10)
     machines.ec2.stop_instances(InstanceIds=[one])
-    eventually(lambda: machines.state(one) == "stopped", within=3)
+    eventually(lambda: machines.state(one) == "stopped", within=10)
     (change,) = machines.ec2.stop_instances(InstanceIds=[one])["StoppingInstances"]
     assert change["CurrentState"]["Name"] == "stopped"
     machines.ec2.terminate_instances(InstanceIds=[one])
