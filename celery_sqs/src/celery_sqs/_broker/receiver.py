@@ -22,7 +22,7 @@ logger = get_logger(__name__)
 
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.5, 15.0
 """Between polls while they fail; doubling."""
-HEAD_START_SECONDS = 0.005
+HEAD_START_SECONDS = 0.01
 """Before the next poll after one that brought a single message although more were asked for: its
 task then starts, ends and sends its result first. Only one thread of a process can prepare a call
 at a time, and the poll would slow all of that."""
