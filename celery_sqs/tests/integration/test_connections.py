@@ -45,6 +45,20 @@ def test_predefined_queues_have_their_own_keys_and_region(names: Any) -> None:
     assert transport.directory.find("other") is None
 
 
+def test_an_event_queue_keeps_its_name_after_its_connection_closed(names: Any) -> None:
+    """Another thread may still ask for it, and the policy of its role allows this name only."""
+    transport = transport_of(
+        "sqs://", region="us-east-1", endpoint_url=names.endpoint_url, namespace=names.id
+    )
+    name = transport.directory.name("celeryev.1")
+    assert name == f"{names.id}-celeryev-1"
+    transport.directory.url("celeryev.1", exchange=lambda: None, auto_delete=True)
+    assert transport.directory.name("celeryev.1") == name
+    transport.directory.delete("celeryev.1")
+    assert transport.directory.name("celeryev.1") == name
+    assert transport.directory.find("celeryev.1") is None
+
+
 def test_a_role_is_assumed(names: Any) -> None:
     transport = transport_of(
         "sqs://", sts_role_arn="arn:aws:iam::123456789012:role/r", region="us-east-1",

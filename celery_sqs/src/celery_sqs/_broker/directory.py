@@ -11,7 +11,7 @@ from celery.utils.log import get_logger
 
 from celery_sqs._aws import queues
 from celery_sqs._aws.client import CallFailed, error_code
-from celery_sqs._broker.auto_delete import AutoDeleteQueues, is_control, is_reply
+from celery_sqs._broker.auto_delete import AutoDeleteQueues, is_control, is_event, is_reply
 from celery_sqs._broker.names import legal_name, process_queue_name, split_fifo
 from celery_sqs.errors import NoSuchQueue
 
@@ -84,9 +84,13 @@ class QueueDirectory:
 
     def name(self, queue: str) -> str:
         """SQS name of any queue."""
-        if is_reply(queue) or is_control(queue) or queue in self._auto_delete:
+        if is_reply(queue) or is_control(queue) or self._is_auto_delete(queue):
             return self.process_name(queue)
         return legal_name(self._prefix + queue)
+
+    def _is_auto_delete(self, queue: str) -> bool:
+        """An event queue is one when it is deleted, too: a thread of Flower may still ask then."""
+        return is_event(queue) or queue in self._auto_delete
 
     # URLs
 
@@ -111,7 +115,7 @@ class QueueDirectory:
         if is_reply(queue):
             own = self._session.reply_queue_pool.queue(queue)
             return self._session.reply_queues.declare(own, self.process_name(own), None)
-        if auto_delete or queue in self._auto_delete:
+        if auto_delete or self._is_auto_delete(queue):
             return self._auto_delete.declare(queue, self.process_name(queue), exchange())
         return self.find(queue) or self._create(queue)
 
