@@ -9,7 +9,7 @@ from autoscale.simulation.baselines import ConstantFleet
 from autoscale.simulation.comparison import arrivals_of, simulate
 from autoscale.simulation.environment import Environment
 from autoscale.simulation.held_out_traces import HELD_OUT, HELD_OUT_SEED
-from autoscale.simulation.online_bound import best_hold, burst_bound
+from autoscale.simulation.online_bound import burst_bound, start_bound
 from autoscale.simulation.simulator import RunResult, Simulation
 from benchmarks.offline_plan import execute
 from benchmarks.stored_plans import solved, stored
@@ -17,8 +17,8 @@ from benchmarks.stored_plans import solved, stored
 BURSTS = ("burst", "two-bursts")
 BURST = 100
 """Photos of the first burst of both."""
-RARE = ("heavy-tail", "lull", "lone-photos")
-"""Traces whose cost is that of keeping one machine over pauses."""
+RARE = ("heavy-tail", "lull", "lone-photos", "batches", "geometric-groups", "regular-bursts")
+"""Traces of groups with pauses between: their cost is that of starts from nothing."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Foresight:
     """Of the smallest constant fleet that is up beforehand; None when none is in time."""
     machines: int
     online: float | None
-    """What no controller without foresight can stay below: of bursts, and of rare photos."""
+    """What no controller can stay below that does not see arrivals and boots ahead: of bursts, and
+    of groups with pauses between."""
 
     @property
     def optimal(self) -> float:
@@ -83,7 +84,7 @@ def _foresight(
     machines, constant = _constant(arrivals, environment, seed)
     online = burst_bound(BURST, environment) if trace in BURSTS else None
     if trace in RARE:
-        online = best_hold(arrivals, environment)
+        online = start_bound(arrivals, environment)
     return Foresight(
         trace,
         seed,
