@@ -17,6 +17,9 @@ SAMPLE = 4.0
 """Seconds between two samples of the traffic."""
 WARM_SHARE = 0.8
 """Of the objective: the longest wait with a constant fleet."""
+START_ANEW = 120.0
+"""Billed seconds of a start from nothing, with a second machine: a pause that is longer is dearer
+than that for a fleet of one."""
 LONGER = 1.5
 """A pause this many times longer than any before says that the traffic has changed."""
 
@@ -58,7 +61,8 @@ def warm_fleet(samples: Sequence[TrafficSample], rate: float, slo: float, cap: i
     most = min(cap, int(billed / seconds))
     if not most or not _suffices(most, samples, rate, slo):
         return 0
-    return next(n for n in range(1, most + 1) if _suffices(n, samples, rate, slo))
+    fleet = next(n for n in range(1, most + 1) if _suffices(n, samples, rate, slo))
+    return 0 if fleet == 1 and _quiet(samples) > START_ANEW else fleet
 
 
 def _suffices(n: int, samples: Sequence[TrafficSample], rate: float, slo: float) -> bool:
@@ -72,9 +76,13 @@ def _suffices(n: int, samples: Sequence[TrafficSample], rate: float, slo: float)
     return True
 
 
+def _quiet(samples: Sequence[TrafficSample]) -> float:
+    """Seconds since the last arrival."""
+    return samples[-1].at - max(b.at for a, b in pairwise(samples) if b.arrived > a.arrived)
+
+
 def _changed(samples: Sequence[TrafficSample]) -> bool:
     """Whether nothing has arrived for longer than the traffic of the window ever paused."""
     arrivals = [b.at for a, b in pairwise(samples) if b.arrived > a.arrived]
     pauses = [b - a for a, b in pairwise(arrivals)]
-    quiet = samples[-1].at - arrivals[-1]
-    return quiet > max(LEAST_PAUSE, LONGER * max(pauses, default=0.0))
+    return _quiet(samples) > max(LEAST_PAUSE, LONGER * max(pauses, default=0.0))

@@ -30,6 +30,12 @@ def test_constant_fleet_ends_when_the_traffic_does_not_come_back() -> None:
     assert warm_fleet([*samples, *quiet], RATE, SLO, CAP) == 0
 
 
+def test_single_machine_ends_with_a_pause_that_is_dearer_than_its_start() -> None:
+    samples = [TrafficSample(float(t), float(t // 200), 1.5 * t) for t in range(0, 1200, 4)]
+    assert warm_fleet(samples[:282], RATE, SLO, CAP) == 0, "120 s after the last"
+    assert warm_fleet(samples[:265], RATE, SLO, CAP) == 1
+
+
 def test_constant_fleet_never_exceeds_the_cap() -> None:
     assert warm_fleet(wave(1200, billed_rate=9.0), RATE, SLO, cap=1) == 0
 
