@@ -112,8 +112,14 @@ def _by_deadline(photos: Deadlines, capacity: Capacity) -> Required:
 
 
 def _helped(photos: Deadlines, capacity: Capacity) -> Sequence[tuple[float, float]]:
-    """What a new machine can help with; late photos are to be done soon after its boot."""
+    """What a new machine can help with: what is due when even a slow one is up, and while none
+    serves, what has just arrived if most are up then. Late photos are to be done soon after its
+    boot."""
     first = ready_after(capacity.boot, 1) + LEAST_SLACK
+    just_arrived = photos.due[POINTS - 1][0]
+    serves = bool(capacity.ready_in) and capacity.ready_in[0] <= 0
+    if first > just_arrived >= capacity.boot + LEAST_SLACK and not serves:
+        first = just_arrived
     return [p for p in photos.due if p[0] >= first] or [(first, photos.waiting)]
 
 

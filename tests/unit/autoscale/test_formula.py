@@ -92,3 +92,12 @@ def test_a_burst_that_has_just_begun_is_no_steady_stream() -> None:
     young, old = Stream(20.0, 4.0), Stream(20.0, 150.0)
     assert young.expected(36.6) < 0.3 * old.expected(36.6)
     assert old.expected(36.6) == 20.0 * 36.6
+
+
+def test_slower_boots_ask_for_no_fewer_machines() -> None:
+    totals = [(0.0, 0.0), (100.0, 0.0), (102.0, 200.0)]
+    found = [
+        required(deadlines(200, totals, NONE, SLO - 6, boot), Capacity((), RATE, boot)).machines
+        for boot in (30.0, 34.0, 37.0, 38.0, 41.0, 44.0)
+    ]
+    assert found == sorted(found), "the machines it cannot count on were not asked for at all"
