@@ -40,14 +40,14 @@ def _seconds(_: Any = None) -> float:
 
 class _Thread(threading.local):
     sends = False
-    """It asks for attributes of a queue, but not for its numbers of messages."""
+    """It asks a queue for its attributes, and looks at one."""
 
 
 _thread = _Thread()
 
 
 @contextmanager
-def _uncounted() -> Iterator[None]:
+def _sending() -> Iterator[None]:
     before, _thread.sends = _thread.sends, True
     try:
         yield
@@ -62,6 +62,13 @@ class EmulatedQueue(models.Queue):
         super().__init__(*args, **kwargs)
         self._sent_ids: dict[str, float] = {}
         """Milliseconds of the first send, by deduplication id, oldest first."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        if not _thread.sends:
+            return dict(super().attributes)
+        by_content = getattr(self, "content_based_deduplication", False)
+        return {"ContentBasedDeduplication": str(by_content).lower()}
 
     def add_message(self, message: models.Message) -> None:
         if not (self.fifo_queue and message.deduplication_id):
@@ -83,17 +90,17 @@ class EmulatedQueue(models.Queue):
 
     @property
     def approximate_number_of_messages(self) -> int:
-        return 0 if _thread.sends else len(self.messages)
+        return len(self.messages)
 
     @property
     def approximate_number_of_messages_delayed(self) -> int:
         now = _milliseconds()
-        return 0 if _thread.sends else sum(m.delayed_until > now for m in self._messages)
+        return sum(m.delayed_until > now for m in self._messages)
 
     @property
     def approximate_number_of_messages_not_visible(self) -> int:
         now = _milliseconds()
-        return 0 if _thread.sends else sum(m.visible_at >= now for m in self._messages)
+        return sum(m.visible_at >= now for m in self._messages)
 
     def delete_message(self, receipt_handle: str) -> None:
         with self._messages_lock:
@@ -165,7 +172,7 @@ def _send_checked(
     limit = int(backend.get_queue(queue_name).maximum_message_size)
     if _size(message_body, message_attributes) > limit:
         raise InvalidParameterValue(_too_long(limit))
-    with _uncounted():
+    with _sending():
         return _send(backend, queue_name, message_body, message_attributes, *rest, **named)
 
 
@@ -180,7 +187,7 @@ def _send_batch_checked(
             continue
         fault = {"Code": "InvalidParameterValue", "Message": _too_long(limit)}
         refused.append({"Id": entry["Id"], "SenderFault": True, **fault})
-    with _uncounted():
+    with _sending():
         sent, failed = _send_batch(backend, queue_name, fitting)
     return sent, failed + refused
 
