@@ -190,9 +190,7 @@ class Deployment:
             "VisibilityTimeout": str(self._settings.visibility_timeout),
         }
         image = options.image or published_image(self._settings)
-        if (
-            image
-        ):  # else as it is: a machine that serves is never stopped because no image was given
+        if image:  # else as it is: no machine that serves is stopped because none was given
             wanted["ImageId"] = image
         for field in fields(options):
             value = getattr(options, field.name)
