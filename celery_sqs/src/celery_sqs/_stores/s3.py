@@ -41,9 +41,13 @@ class S3Driver:
         return self.marks(chord)
 
     def create(self, chord: str, mark: str) -> bool:
+        return self._put_first(chord, mark)
+
+    def _put_first(self, chord: str, name: str, body: bytes = b"") -> bool:
+        """Writes unless it is there; of any number of callers one gets true."""
         try:
             self._client.put_object(
-                Bucket=self._bucket, Key=self._key(chord, mark), IfNoneMatch="*"
+                Bucket=self._bucket, Key=self._key(chord, name), Body=body, IfNoneMatch="*"
             )
         except ClientError as error:
             if error.response["Error"]["Code"] in LOST:
@@ -72,20 +76,12 @@ class S3Driver:
             )
 
     def decide(self, chord: str, question: str, answer: str) -> str:
-        key = self._key(chord, DECIDED + question)
-        while True:
-            try:
-                self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=answer.encode(), IfNoneMatch="*"
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] not in LOST:
-                    raise
-                found = self._read(key.removeprefix(self._base))
-                if found is not None:  # else it is being written
-                    return found.decode()
-            else:
-                return answer
+        name = DECIDED + question
+        while not self._put_first(chord, name, answer.encode()):
+            found = self._read(self._key(chord, name).removeprefix(self._base))
+            if found is not None:  # else it is being written
+                return found.decode()
+        return answer
 
     def clear(self, chord: str) -> None:
         self.remove(chord, self._names(chord))
