@@ -53,7 +53,11 @@ def warm_fleet(samples: Sequence[TrafficSample], rate: float, slo: float, cap: i
     if len(samples) < 2 or samples[-1].at - samples[0].at < LEAST_WINDOW:
         return 0
     begin = next((s for s in samples if s.arrived > samples[0].arrived), None)
-    if begin is None or _changed(samples):
+    if begin is None:
+        return 0
+    arrivals = [b.at for a, b in pairwise(samples) if b.arrived > a.arrived]
+    quiet = samples[-1].at - arrivals[-1]
+    if _changed(arrivals, quiet):
         return 0
     seconds, billed = samples[-1].at - begin.at, samples[-1].billed - begin.billed
     if seconds < LEAST_WINDOW:
@@ -62,7 +66,7 @@ def warm_fleet(samples: Sequence[TrafficSample], rate: float, slo: float, cap: i
     if not most or not _suffices(most, samples, rate, slo):
         return 0
     fleet = next(n for n in range(1, most + 1) if _suffices(n, samples, rate, slo))
-    return 0 if fleet == 1 and _quiet(samples) > START_ANEW else fleet
+    return 0 if fleet == 1 and quiet > START_ANEW else fleet
 
 
 def _suffices(n: int, samples: Sequence[TrafficSample], rate: float, slo: float) -> bool:
@@ -76,13 +80,7 @@ def _suffices(n: int, samples: Sequence[TrafficSample], rate: float, slo: float)
     return True
 
 
-def _quiet(samples: Sequence[TrafficSample]) -> float:
-    """Seconds since the last arrival."""
-    return samples[-1].at - max(b.at for a, b in pairwise(samples) if b.arrived > a.arrived)
-
-
-def _changed(samples: Sequence[TrafficSample]) -> bool:
-    """Whether nothing has arrived for longer than the traffic of the window ever paused."""
-    arrivals = [b.at for a, b in pairwise(samples) if b.arrived > a.arrived]
+def _changed(arrivals: Sequence[float], quiet: float) -> bool:
+    """Whether nothing has arrived for longer, ``quiet`` seconds, than the traffic ever paused."""
     pauses = [b - a for a, b in pairwise(arrivals)]
-    return _quiet(samples) > max(LEAST_PAUSE, LONGER * max(pauses, default=0.0))
+    return quiet > max(LEAST_PAUSE, LONGER * max(pauses, default=0.0))
