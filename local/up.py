@@ -51,7 +51,7 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
             while parent in (None, os.getppid()):
                 supervisor.restart(irreplaceable=(system.AWS,))
                 time.sleep(WATCH_EVERY)
-            _say("the process that started this one has ended: step as well")
+            _say("the process that started this one has ended: ending as well")
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _supervised() -> Iterator[Supervisor]:
         end_on_signals()
         yield supervisor
     except ShutdownRequested:
-        _say("step")
+        _say("ending")
     except ServiceFailed as failure:
         if failure.name == system.AWS:
             supervisor.kill()  # nobody can finish anything without it
