@@ -3,7 +3,7 @@
 const WORDS = {
   empty: ["This file is empty.", "Choose another one."],
   "too-large": ["This file is too large.", "Save it smaller, or send one with fewer bytes."],
-  "not-a-picture": ["This is not a picture.", "Send a JPEG, PNG, WebP, GIF, BMP or TIFF file, or a video."],
+  "not-a-picture": ["This is not a picture.", "Send a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF file, or a video."],
   "unsupported-format": [
     "This kind of picture is not read here.",
     "Save it as JPEG. On an iPhone: Settings, Camera, Formats, Most Compatible.",
