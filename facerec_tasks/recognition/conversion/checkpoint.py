@@ -9,7 +9,7 @@ Format: ``torch/serialization.py`` (zip since 1.6, before that pickles one after
 """
 
 import io
-import pickletools
+import pickle
 import struct
 import zipfile
 from typing import Any
@@ -18,14 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition.conversion.errors import CheckpointError, refuse
-from facerec_tasks.recognition.conversion.unpickler import (
-    MAX_PICKLE_BYTES,
-    RestrictedUnpickler,
-    TensorReader,
-    TensorStorage,
-    no_storage,
-)
+from facerec_tasks.recognition.conversion.unpickler import RestrictedUnpickler, TensorStorage
 
+MAX_PICKLE_BYTES = 64 * 1024 * 1024
+"""The pickle holds names and shapes only: about 100 bytes a tensor."""
 LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """First pickle of a file ``torch.save`` wrote before 1.6."""
 
@@ -48,9 +44,9 @@ def read_torch(data: bytes) -> Any:
 
 _MALFORMED = (
     *(ValueError, TypeError, AttributeError, LookupError, EOFError, ArithmeticError, OSError),
-    *(struct.error, zipfile.BadZipFile, NotImplementedError),
+    *(struct.error, zipfile.BadZipFile, NotImplementedError, pickle.UnpicklingError),
 )
-"""How pickletools, struct, zipfile and wrong types on the stack report malformed bytes."""
+"""How pickle, struct, zipfile and wrong types on the stack report malformed bytes."""
 
 
 def _read_zip(data: bytes) -> Any:
@@ -69,7 +65,10 @@ def _read_zip(data: bytes) -> Any:
     def fetch(storage: TensorStorage) -> NDArray[Any]:
         return _stored(data, entries[f"{prefix}data/{storage.key}"])
 
-    return RestrictedUnpickler(TensorReader(fetch)).run(_stored(data, entries[roots[0]]).tobytes())
+    if entries[roots[0]].file_size > MAX_PICKLE_BYTES:
+        refuse("pickle too large")
+    program = io.BytesIO(_stored(data, entries[roots[0]]).tobytes())
+    return RestrictedUnpickler(program, fetch).load()
 
 
 def _stored(data: bytes, entry: zipfile.ZipInfo) -> NDArray[np.uint8]:
@@ -88,25 +87,22 @@ def _stored(data: bytes, entry: zipfile.ZipInfo) -> NDArray[np.uint8]:
 
 def _read_legacy(data: bytes) -> Any:
     """Five pickles (magic, protocol, machine, object, storage keys), then the storages."""
-    stream = io.BytesIO(data)
-    pickles = [_next_pickle(stream) for _ in range(5)]
-    plain = [RestrictedUnpickler(TensorReader(no_storage)).run(pickles[i]) for i in (1, 2, 4)]
-    protocol, machine, keys = plain
+    stream, wanted = io.BytesIO(data[:MAX_PICKLE_BYTES]), dict[str, TensorStorage]()
+
+    def note(storage: TensorStorage) -> None:
+        if wanted.setdefault(storage.key, storage) != storage:
+            refuse("one storage of two types")
+
+    _magic, protocol, machine = (RestrictedUnpickler(stream, note).load() for _ in range(3))
     if protocol != 1001 or not machine.get("little_endian"):
         refuse("unknown protocol or byte order")
     # The object comes before its storages: a first pass learns which types and lengths they have.
-    wanted: dict[str, TensorStorage] = {}
-    RestrictedUnpickler(TensorReader(no_storage, wanted)).run(pickles[3])
-    places = _legacy_places(data, stream.tell(), [wanted[key] for key in keys])
-    return RestrictedUnpickler(TensorReader(lambda storage: places[storage.key])).run(pickles[3])
-
-
-def _next_pickle(stream: io.BytesIO) -> bytes:
     start = stream.tell()
-    for _opcode, _argument, _position in pickletools.genops(stream):
-        if stream.tell() - start > MAX_PICKLE_BYTES:
-            refuse("pickle too large")
-    return stream.getbuffer()[start : stream.tell()].tobytes()
+    RestrictedUnpickler(stream, note).load()
+    keys = RestrictedUnpickler(stream, note).load()
+    places = _legacy_places(data, stream.tell(), [wanted[key] for key in keys])
+    stream.seek(start)
+    return RestrictedUnpickler(stream, lambda storage: places[storage.key]).load()
 
 
 def _legacy_places(
