@@ -6,16 +6,15 @@ bound. :func:`fuse` makes one :class:`Demand` of both; a reading that could not 
 never zero.
 """
 
-import json
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from statistics import median_low
-from typing import Any
 
 from autoscale.model import Accuracy, Demand
 from facerec_tasks.aws import client, translated
+from facerec_tasks.control_schemas import InFlightReport, ProcessReport
 from facerec_tasks.settings import Settings
 
 STALE = 40.0
@@ -42,26 +41,11 @@ class QueueLengths:
 
 
 @dataclass(frozen=True)
-class ProcessReading:
-    """One web process, as its ledger describes it."""
-
-    name: str
-    epoch: str
-    """Id of this start of the process: another one has forgotten what this one waited for."""
-    started_at: float
-    accepted: int
-    answered: int
-    outstanding: int
-    videos: int = 0
-    """Of the outstanding."""
-
-
-@dataclass(frozen=True)
 class InFlightReading:
     """All web processes at one time."""
 
     at: float
-    processes: tuple[ProcessReading, ...]
+    processes: tuple[ProcessReport, ...]
 
     @property
     def outstanding(self) -> int:
@@ -82,7 +66,7 @@ class InFlightReading:
 
     @property
     def epochs(self) -> frozenset[tuple[str, str]]:
-        return frozenset((p.name, p.epoch) for p in self.processes)
+        return frozenset((p.process, p.epoch) for p in self.processes)
 
 
 @dataclass(frozen=True)
@@ -127,33 +111,21 @@ class RequestQueue:
 
 def read_in_flight(urls: Sequence[str], now: float) -> InFlightReading | None:
     """Asks every web tier once; none unless all of them answered in full."""
-    processes: list[ProcessReading] = []
+    processes: list[ProcessReport] = []
     for url in urls:
         try:
             processes.extend(_in_flight_of(url))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, HTTPException):
             return None  # down, restarting or not ours: a missing reading, whatever the reason
     return InFlightReading(now, tuple(processes))
 
 
-def _in_flight_of(url: str) -> list[ProcessReading]:
+def _in_flight_of(url: str) -> tuple[ProcessReport, ...]:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"not a web address: {url}")
     address = url.rstrip("/") + "/internal/in-flight"
     with urllib.request.urlopen(address, timeout=IN_FLIGHT_TIMEOUT) as answer:  # noqa: S310  checked above
-        return [_process(fields) for fields in json.load(answer)["processes"]]
-
-
-def _process(fields: dict[str, Any]) -> ProcessReading:
-    return ProcessReading(
-        name=str(fields["process"]),
-        epoch=str(fields["epoch"]),
-        started_at=float(fields["started_at"]),
-        accepted=int(fields["accepted"]),
-        answered=int(fields["answered"]),
-        outstanding=max(0, int(fields["outstanding"])),
-        videos=max(0, int(fields.get("videos", 0))),
-    )
+        return InFlightReport.from_json(answer.read()).processes
 
 
 class DemandEstimator:
@@ -209,7 +181,7 @@ class DemandEstimator:
             self._arrived += max(0.0, demand.grow - waiting + done)
         else:
             for p in ledger.processes:
-                key = (p.name, p.epoch)
+                key = (p.process, p.epoch)
                 self._arrived += max(0, p.accepted - self._accepted.get(key, 0))
                 self._accepted[key] = p.accepted
             self._accepted = {k: v for k, v in self._accepted.items() if k in self._epochs}

@@ -10,13 +10,13 @@ from autoscale.seasonality import Seasonality
 from autoscale.signals import (
     DemandEstimator,
     InFlightReading,
-    ProcessReading,
     QueueLengths,
     ServiceCapacity,
 )
 from autoscale.simulation.simulator import SimulatedMachine, Simulation
 from autoscale.state import MemoryStateStore
 from autoscale.step_schedule import StepSchedule
+from facerec_tasks.control_schemas import ProcessReport
 
 LONG_AGO = -1e6
 LONGEST_TASK = 120.0
@@ -109,8 +109,8 @@ def _counts(simulation: Simulation) -> QueueLengths:
 def _ledger(simulation: Simulation) -> InFlightReading | None:
     if not simulation.environment.ledger:
         return None
-    process = ProcessReading(
-        name="web",
+    process = ProcessReport(
+        process="web",
         epoch="1",
         started_at=LONG_AGO,
         accepted=simulation.accepted,

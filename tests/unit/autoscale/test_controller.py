@@ -17,9 +17,10 @@ from autoscale.estimates import Estimates
 from autoscale.health import PollResult, WorkerPoller, WorkerStatus
 from autoscale.lease import ControllerLock
 from autoscale.model import Machine, ScalingPlan
-from autoscale.signals import InFlightReading, ProcessReading, QueueLengths
+from autoscale.signals import InFlightReading, QueueLengths
 from autoscale.simulation.fake_fleet import FakeFleet, Faults
 from autoscale.state import MemoryStateStore
+from facerec_tasks.control_schemas import ProcessReport
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings
 
@@ -107,7 +108,7 @@ class SimulatedSystem:
     def step(self, seconds: float = 2.0) -> ScalingPlan | None:
         self.now += seconds
         self.serve(seconds)
-        process = ProcessReading(
+        process = ProcessReport(
             "w", "e", self.now - 1e6, self.accepted, self.accepted - self.waiting, self.waiting
         )
         ledger = InFlightReading(self.now, (process,)) if self.readable else None
@@ -216,7 +217,7 @@ def test_web_restart_loses_no_request(tmp_path: Path) -> None:
     system.steps(4)
     for _ in range(30):
         system.now += 2.0
-        young = InFlightReading(system.now, (ProcessReading("w", "new", system.now - 1, 0, 0, 0),))
+        young = InFlightReading(system.now, (ProcessReport("w", "new", system.now - 1, 0, 0, 0),))
         system.serve(2.0)
         before = system.waiting
         system.controller.step(young, system.now)

@@ -10,11 +10,11 @@ from autoscale.policy import decide
 from autoscale.signals import (
     DemandEstimator,
     InFlightReading,
-    ProcessReading,
     QueueLengths,
     fuse,
     read_in_flight,
 )
+from facerec_tasks.control_schemas import ProcessReport
 from tests.answering import Silent, serving
 
 LONGEST = 120.0
@@ -28,7 +28,7 @@ def web(
     epoch: str = "e",
     at: float = 0.0,
 ) -> InFlightReading:
-    process = ProcessReading("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
+    process = ProcessReport("m-0", epoch, started, accepted, accepted - outstanding, outstanding)
     return InFlightReading(at, (process,))
 
 
@@ -100,7 +100,7 @@ def test_in_flight_count_is_exact_after_the_longest_task() -> None:
 
 def test_missing_web_process_gives_a_lower_bound() -> None:
     one = web(0).processes[0]
-    other = ProcessReading("n-0", "g", -1e6, 0, 0, 0)
+    other = ProcessReport("n-0", "g", -1e6, 0, 0, 0)
     signals = DemandEstimator(LONGEST)
     both = signals.take(QueueLengths(0, 0, 0), InFlightReading(0, (one, other)), 0)
     left = signals.take(QueueLengths(2, 0, 0), InFlightReading(2, (one,)), 2)
@@ -170,8 +170,21 @@ def test_unreachable_web_tier_is_a_missing_reading(address: str) -> None:
     assert read_in_flight(["file:///etc/passwd"], 0.0) is None
 
 
+class _CutOff(Silent):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "99")
+        self.end_headers()
+        self.wfile.write(b'{"processes"')
+
+
+def test_in_flight_reading_that_is_cut_off_is_missing() -> None:
+    with serving(_CutOff) as url:
+        assert read_in_flight([url], 0.0) is None
+
+
 def test_videos_are_counted_from_in_flight_only() -> None:
-    process = ProcessReading("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
+    process = ProcessReport("m-0", "e", -1e6, accepted=5, answered=1, outstanding=4, videos=3)
     demand = DemandEstimator(60.0).take(
         QueueLengths(0.0, 4, 0), InFlightReading(0.0, (process,)), 0.0
     )
