@@ -123,8 +123,8 @@ class Controller:
         if self._settings.task_time_limit > LONG_TASK:
             self._drain = DrainTracker(self._cancel, self._settings.task_time_limit)
         self._breaker = LaunchBreaker()
-        self._estimator = Estimator(self._state)
-        self._season = Seasonality(self._state)
+        self._estimator = Estimator()
+        self._season = Seasonality()
         self._memory = PolicyState()
         self._serving = ServiceCapacity()
         self._schedule = StepSchedule()
@@ -170,8 +170,8 @@ class Controller:
         if held and not self._acting:
             self._reset()
             self._executor.recover(now)
-            self._estimator.recover()
-            self._season.recover()
+            self._estimator.recover(self._state)
+            self._season.recover(self._state)
             logger.info("this controller acts from now on")
         elif self._acting and not held:
             logger.warning("another controller may act: waiting")
@@ -313,8 +313,8 @@ class Controller:
         for machine in failed:
             self._estimator.gave_up(now - machine.since)
         self._executor.reconcile_names(now)
-        self._guarded(partial(self._estimator.keep, now))
-        self._guarded(partial(self._season.keep, now))
+        self._guarded(partial(self._estimator.keep, self._state, now))
+        self._guarded(partial(self._season.keep, self._state, now))
         live = [m for m in self._executor.known_machines if m.live]
         self._schedule.working = bool(plan.target or live or seen.work)
         if self._poller:

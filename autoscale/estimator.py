@@ -17,8 +17,7 @@ TOGETHER = 2.0
 class Estimator:
     """Boot and service times of this system, from earlier runs and from this one."""
 
-    def __init__(self, state: StateStore) -> None:
-        self._state = state
+    def __init__(self) -> None:
         self._watch = ServiceTimeMeter()
         self._saturation = SaturationMonitor()
         self._booted: dict[str, float] = {}
@@ -27,9 +26,9 @@ class Estimator:
         self._stored = self.estimates = Estimates()
         self._kept_at = float("-inf")
 
-    def recover(self) -> None:
+    def recover(self, state: StateStore) -> None:
         """What an earlier controller has learned. Raises :class:`AwsError`."""
-        found = self._state.find(NAME)
+        found = state.find(NAME)
         if found is None:
             return
         try:
@@ -37,11 +36,11 @@ class Estimator:
         except ValueError as error:
             logger.warning("beginning to learn anew: %s", error)
 
-    def keep(self, now: float) -> None:
+    def keep(self, state: StateStore, now: float) -> None:
         """Stores what is new, once a minute. Raises :class:`AwsError`."""
         if self.estimates != self._stored and now - self._kept_at >= KEEP_EVERY:
             self._kept_at = now
-            self._state.put(NAME, self.estimates.to_json())
+            state.put(NAME, self.estimates.to_json())
             self._stored = self.estimates
 
     def booted(self, machine: str, seconds: float | None, since: float) -> None:

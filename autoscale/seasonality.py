@@ -32,17 +32,16 @@ FEWEST = 10
 class Seasonality:
     """Arrivals of the last eight days by the minute."""
 
-    def __init__(self, state: StateStore) -> None:
-        self._state = state
+    def __init__(self) -> None:
         self._counts: dict[int, int] = {}
         self._since: int | None = None
         self._total: float | None = None
         self._kept_at = float("-inf")
         self._changed = False
 
-    def recover(self) -> None:
+    def recover(self, state: StateStore) -> None:
         """What an earlier controller has counted. Raises :class:`AwsError`."""
-        found = self._state.find(NAME)
+        found = state.find(NAME)
         if found is None:
             return
         try:
@@ -52,12 +51,12 @@ class Seasonality:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             logger.warning("counting arrivals anew: %s", error)
 
-    def keep(self, now: float) -> None:
+    def keep(self, state: StateStore, now: float) -> None:
         """Stores what is new, every ten minutes. Raises :class:`AwsError`."""
         if self._changed and now - self._kept_at >= KEEP_EVERY:
             self._kept_at = now
             fields: Mapping[str, object] = {"since": self._since, "counts": self._counts}
-            self._state.put(NAME, json.dumps(fields).encode())
+            state.put(NAME, json.dumps(fields).encode())
             self._changed = False
 
     def observe(self, now: float, accepted: float) -> None:

@@ -14,7 +14,6 @@ from autoscale.signals import (
     ServiceCapacity,
 )
 from autoscale.simulation.simulator import SimulatedMachine, Simulation
-from autoscale.state import MemoryStateStore
 from autoscale.step_schedule import StepSchedule
 from facerec_tasks.control_schemas import ProcessReport
 
@@ -35,9 +34,9 @@ class PolicyAdapter:
     def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
         self._signals = DemandEstimator(LONGEST_TASK)
         self._memory = PolicyState()
-        self._estimator = Estimator(MemoryStateStore())
+        self._estimator = Estimator()
         self._schedule = StepSchedule()
-        self._season = Seasonality(MemoryStateStore())
+        self._season = Seasonality()
         self.plans.clear()
 
     def tick(self, simulation: Simulation) -> None:

@@ -10,9 +10,9 @@ import pytest
 from autoscale.fleet import Ec2Fleet, Fleet
 from autoscale.image import IMAGE
 from autoscale.model import Machine
-from autoscale.simulation.fake_fleet import FakeFleet
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
+from tests.fake_fleet import FakeFleet
 
 Wait = Callable[..., None]
 NAMED: Any = {"Name": "name", "Values": [IMAGE]}

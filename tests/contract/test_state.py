@@ -2,10 +2,11 @@
 
 import pytest
 
-from autoscale.state import MemoryStateStore, StateStore
+from autoscale.state import StateStore
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
+from tests.memory_state import MemoryStateStore
 
 
 @pytest.fixture(params=["memory", "bucket"])

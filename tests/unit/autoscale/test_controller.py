@@ -18,11 +18,11 @@ from autoscale.health import PollResult, WorkerPoller, WorkerStatus
 from autoscale.lease import ControllerLock
 from autoscale.model import Machine, ScalingPlan
 from autoscale.signals import InFlightReading, QueueLengths
-from autoscale.simulation.fake_fleet import FakeFleet, Faults
-from autoscale.state import MemoryStateStore
 from facerec_tasks.control_schemas import ProcessReport
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings
+from tests.fake_fleet import FakeFleet, Faults
+from tests.memory_state import MemoryStateStore
 
 
 class Workers(WorkerPoller):

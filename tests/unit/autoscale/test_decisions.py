@@ -8,8 +8,8 @@ import pytest
 from autoscale.decisions import CHUNK, LATEST, Decision, DecisionLog, read, read_last, record
 from autoscale.model import Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
 from autoscale.policy import decide
-from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
+from tests.memory_state import MemoryStateStore
 
 NOW = 1_800_000_000.0
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from autoscale.lease import CALL, DURATION, RENEW, ControllerLock, LeaderLease, LeaseRecord
-from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.storage.layout import LEASE
+from tests.memory_state import MemoryStateStore
 
 
 class Clock:

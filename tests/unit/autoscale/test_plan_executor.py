@@ -20,9 +20,9 @@ from autoscale.model import (
 from autoscale.plan_executor import PlanExecutor
 from autoscale.policy import decide
 from autoscale.reconciler import SETTLED
-from autoscale.simulation.fake_fleet import FakeFleet, Faults
-from autoscale.state import MemoryStateStore
 from facerec_tasks.errors import Unavailable
+from tests.fake_fleet import FakeFleet, Faults
+from tests.memory_state import MemoryStateStore
 
 HOUR = 3600.0
 

@@ -4,15 +4,15 @@ import pytest
 
 from autoscale.model import ONE_PER_BACKLOG, ScalingLimits
 from autoscale.seasonality import NAME, Seasonality
-from autoscale.state import MemoryStateStore
+from tests.memory_state import MemoryStateStore
 
 LIMITS = ScalingLimits(cap=15)
 NINE = 9 * 3600.0
 
 
-def counted(days: dict[int, int], state: MemoryStateStore | None = None) -> Seasonality:
+def counted(days: dict[int, int]) -> Seasonality:
     """Photos at nine by day, counted from a Thursday on; nothing else."""
-    season = Seasonality(state or MemoryStateStore())
+    season = Seasonality()
     total = 0.0
     season.observe(0.0, total)
     for day, photos in sorted(days.items()):
@@ -60,22 +60,22 @@ def test_one_per_backlog_expects_nothing() -> None:
 
 def test_counts_outlive_the_controller() -> None:
     state = MemoryStateStore()
-    counted({4: 200, 5: 200}, state).keep(6 * 86400.0)
-    successor = Seasonality(state)
-    successor.recover()
+    counted({4: 200, 5: 200}).keep(state, 6 * 86400.0)
+    successor = Seasonality()
+    successor.recover(state)
     assert successor.machines(6 * 86400.0 + NINE - 40, LIMITS) == (2, 200)
 
 
 def test_a_damaged_record_is_begun_anew() -> None:
     state = MemoryStateStore()
     state.put(NAME, b'{"since": 1, "counts": []}')
-    season = Seasonality(state)
-    season.recover()
+    season = Seasonality()
+    season.recover(state)
     assert season.machines(NINE, LIMITS) == (0, 0)
 
 
 def test_a_total_that_begins_anew_counts_nothing() -> None:
-    season = Seasonality(MemoryStateStore())
+    season = Seasonality()
     for day in (4, 5):
         season.observe(day * 86400.0 + NINE, 500.0)
         season.observe(day * 86400.0 + NINE + 20, 3.0)
@@ -84,5 +84,5 @@ def test_a_total_that_begins_anew_counts_nothing() -> None:
 
 def test_two_weeks_of_counts_are_kept() -> None:
     state = MemoryStateStore()
-    counted({day: 50 for day in range(40)}, state).keep(40 * 86400.0)
+    counted({day: 50 for day in range(40)}).keep(state, 40 * 86400.0)
     assert state.objects[NAME].data.count(b": 50") == 15

@@ -1,7 +1,4 @@
-"""A fleet in memory that throttles, answers late and lies as EC2 does; it passes the same tests.
-
-For tests and for trying policies: nothing is started anywhere.
-"""
+"""A fleet in memory that throttles, answers late and lies as EC2 does; it passes the same tests."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -59,7 +56,7 @@ class FakeFleet:
     ) -> None:
         self._clock, self._pending, self._stopping = clock, pending, stopping
         self.faults = faults or Faults()
-        self._rng = random.Random(seed)  # noqa: S311  no secret
+        self._rng = random.Random(seed)
         self._instances: dict[str, _Instance] = {}
         self._tokens: dict[str, list[str]] = {}
         self._history: list[tuple[float, list[Machine]]] = []
