@@ -15,13 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from celery_sqs.testing import isolated
+
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators import video_functions
-from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.embedded_aws import embedded_aws
 from local.emulators.lambda_images import in_image
 from local.emulators.lambda_runtime import Function, FunctionEnvironment
 from local.emulators.lambda_service import LambdaService

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from celery_sqs.testing import isolated
 
 from facerec_tasks.storage import layout
-from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
 from local.samples.portraits import portraits, sample_photo

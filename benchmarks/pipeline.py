@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from celery_sqs.testing import isolated
 
 from benchmarks import prices
 from benchmarks.contender import CONCURRENCY, CONTENDERS, OURS, REDIS, REGION, STOCK, TUNED
@@ -30,7 +31,6 @@ from benchmarks.processor_time import tree_seconds
 from benchmarks.redis_server import redis_program, redis_server
 from benchmarks.rest import Rest, measure_rest
 from celery_sqs import queues
-from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 
 SETTLE = 2.5

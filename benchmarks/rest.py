@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from celery_sqs.testing import isolated
+
 from benchmarks import prices
 from benchmarks.emulator import Emulator
 from facerec_tasks.settings import Settings
-from local.emulators.embedded_aws import isolated
 from local.emulators.resources import create_resources
 from local.processes.child import Child
 from local.processes.ports import free_port

@@ -27,6 +27,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import urllib3
+from celery_sqs.testing import isolated
 
 from benchmarks.processor_time import tree_seconds
 from facerec_tasks.settings import Settings
@@ -150,7 +151,7 @@ def system(
     public, admin = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
     numbers = (public.fileno(), admin.fileno())
     environment = {
-        **embedded_aws.isolated(os.environ, endpoint, "us-east-1"),
+        **isolated(os.environ, endpoint, "us-east-1"),
         "FACEREC_ACCESS": "open",
         "FACEREC_RATE_LIMIT": "0",
         "FACEREC_STATE_DIR": str(folder / "state"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import urllib3
+from celery_sqs.testing.server import HOST
 
 from facerec_tasks.settings import Settings
 from local.emulators import embedded_aws
@@ -82,7 +83,7 @@ def ports(settings: Settings) -> dict[str, tuple[str, int]]:
     return {
         "web": (settings.host, settings.port),
         "web, for operators": settings.admin_address,
-        "embedded AWS": (embedded_aws.HOST, settings.local_aws_port),
+        "embedded AWS": (HOST, settings.local_aws_port),
         "Flower": ("127.0.0.1", settings.flower_port),
     }
 

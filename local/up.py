@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from celery_sqs.testing.server import HOST, isolated
+
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.settings import Settings, get_settings
 from local import system
@@ -39,15 +41,15 @@ def up(settings: Settings, *, parent: int | None = None) -> None:
     began = time.monotonic()
     with discovery.exclusive(settings.state_dir):
         _check_ports(settings)
-        isolated = _isolate(settings)
-        embedded_aws.check_region(isolated.region)
-        discovery.advertise(isolated.state_dir)
-        _put_away_logs(isolated)
-        with _supervised() as supervisor, expiry.running(isolated):
-            answer = _start(isolated, supervisor)
+        settings = _isolate(settings)
+        embedded_aws.check_region(settings.region)
+        discovery.advertise(settings.state_dir)
+        _put_away_logs(settings)
+        with _supervised() as supervisor, expiry.running(settings):
+            answer = _start(settings, supervisor)
             _say(f"its answer, {time.monotonic() - began:.1f} s after the start:")
             print(answer)
-            print(f"ready: {system.web_url(isolated)}", flush=True)
+            print(f"ready: {system.web_url(settings)}", flush=True)
             while parent in (None, os.getppid()):
                 supervisor.restart(irreplaceable=(system.AWS,))
                 time.sleep(WATCH_EVERY)
@@ -137,8 +139,8 @@ def _run(module: str, *arguments: str) -> None:
 
 def _isolate(settings: Settings) -> Settings:
     """Turns this process and its children away from any real account; the settings from then on."""
-    endpoint = f"http://{embedded_aws.HOST}:{settings.local_aws_port}"
-    environment = embedded_aws.isolated(os.environ, endpoint, settings.region)
+    endpoint = f"http://{HOST}:{settings.local_aws_port}"
+    environment = isolated(os.environ, endpoint, settings.region)
     os.environ.clear()
     os.environ.update(environment)
     get_settings.cache_clear()

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery_sqs.testing import FaultProxy, PythonForks
+from celery_sqs.testing import FaultProxy, PythonForks, isolated
 
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings, get_settings
-from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.embedded_aws import embedded_aws
 from local.emulators.resources import create_resources
 from local.processes.child import Child
 from local.processes.ports import free_port

@@ -7,56 +7,19 @@ runs until SIGTERM or SIGINT. What it holds is gone when it ends, but for the ob
 """
 
 import argparse
-import logging
 import os
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from botocore.session import Session
+from celery_sqs.testing.server import HOST, START_TIMEOUT, serve_until_signaled
 
 from facerec_tasks.errors import ConfigurationError
 from local.processes.child import Child
-
-HOST = "127.0.0.1"
-BACKLOG = 1024
-"""Connections that may wait to be accepted: a burst opens hundreds at once."""
-START_TIMEOUT = 30.0
-"""Seconds; it takes about one on an idle machine."""
-ACCOUNT = {
-    "AWS_ACCESS_KEY_ID": "embedded",
-    "AWS_SECRET_ACCESS_KEY": "embedded",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
-"""Credentials that are good nowhere, and no way to others."""
-_PROXY = "127.0.0.1,localhost"
-
-
-def isolated(
-    environment: Mapping[str, str], endpoint_url: str, region: str = "us-east-1"
-) -> dict[str, str]:
-    """That environment, pointed at an emulator and unable to reach anybody's real account."""
-    kept = {k: v for k, v in environment.items() if not k.startswith("AWS_")}
-    bypass = ",".join(filter(None, (kept.get("NO_PROXY") or kept.get("no_proxy"), _PROXY)))
-    return (
-        kept
-        | ACCOUNT
-        | {
-            "AWS_ENDPOINT_URL": endpoint_url,
-            "AWS_REGION": region,
-            "AWS_DEFAULT_REGION": region,
-            "NO_PROXY": bypass,
-            "no_proxy": bypass,
-        }
-    )
 
 
 def check_region(region: str) -> None:
@@ -117,7 +80,6 @@ def serve(
     """Serves until SIGTERM or SIGINT; raises :class:`OSError` when the port is taken."""
     # Imported here: the parent of an embedded AWS has no use for moto.
     from celery_sqs.testing import sqs_emulator
-    from werkzeug.serving import make_server
 
     from local.emulators import ec2, ec2_refusals, images, s3
 
@@ -126,16 +88,9 @@ def serve(
     s3.install(folder)
     ec2.install(pending=pending, stopping=stopping, lag=lag)
     images.install(pending=pending)
-    from moto.moto_server.werkzeug_app import (
-        DomainDispatcherApplication,
-        MotoRequestHandler,
-        create_backend_app,
-    )
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every call
-    with socket.create_server((HOST, port), backlog=BACKLOG) as listening:
-        bound = listening.getsockname()[1]
-
+    def application(address: str) -> Any:
         def backend(service: str) -> Any:
             """A service at its first call: what is ours of two is seldom needed, and slow."""
             if service == "iam":
@@ -145,23 +100,12 @@ def serve(
             if service == "cloudformation":
                 from local.emulators import cloudformation
 
-                cloudformation.install(f"http://{HOST}:{bound}")
+                cloudformation.install(address)
             return create_backend_app(service)
 
-        server = make_server(
-            HOST,
-            bound,
-            ec2_refusals.controlled(DomainDispatcherApplication(backend)),
-            threaded=True,
-            request_handler=MotoRequestHandler,
-            fd=listening.fileno(),
-        )
-        print(f"http://{HOST}:{bound}", flush=True)
-        server.serve_forever()
+        return ec2_refusals.controlled(DomainDispatcherApplication(backend))
 
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    os._exit(0)  # threads in a long poll must not hold us; there is nothing to save
+    serve_until_signaled(port, application)
 
 
 def main() -> None:
@@ -174,8 +118,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where S3 keeps objects; default: in memory")
     parser.add_argument("--lag", type=float, default=0.0, help="seconds until changes are seen")
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end)
     try:
         serve(
             options.port,

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from celery_sqs.testing.server import HOST, isolated
+
 from facerec_tasks.errors import ConfigurationError
-from local.emulators.embedded_aws import HOST, isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
 

@@ -76,7 +76,7 @@ def discover() -> str | None:
     known = find(get_settings().state_dir)
     if not known:
         return None
-    from local.emulators.embedded_aws import isolated  # only now: most commands need none of it
+    from celery_sqs.testing import isolated  # only now: most commands need none of it
 
     environment = isolated(os.environ, known["AWS_ENDPOINT_URL"], known["AWS_REGION"]) | known
     os.environ.clear()

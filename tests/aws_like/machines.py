@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from celery_sqs.testing import isolated
 
 from facerec_tasks.settings import Settings
-from local.emulators.embedded_aws import isolated
 from local.processes.child import Child
 from local.processes.ports import free_port
 

@@ -21,7 +21,7 @@ from celery_sqs.testing.fault_proxy import answer
 
 from tests.integration.ami_build.recorder import ACCOUNT, SIGNED, Call, Recorder
 
-ADMIN = "embedded"
+ADMIN = "emulated"
 """Access key of the person who deploys, who may do anything."""
 THROTTLED_ONE_IN = 40
 RECENTLY = 60.0

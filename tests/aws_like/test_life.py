@@ -18,6 +18,7 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from celery_sqs.testing import isolated
 from click.testing import CliRunner
 
 from ami_build.doctor.context import load
@@ -29,7 +30,7 @@ from cli.main import main
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage import layout
-from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.embedded_aws import embedded_aws
 from local.samples import portraits
 from tests.aws_like.machines import Machines
 from tests.aws_like.strict_aws import StrictAws

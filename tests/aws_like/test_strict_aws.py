@@ -29,7 +29,7 @@ def emulator() -> Iterator[str]:
 def client(strict: StrictAws, service: str, region: str = "us-east-1") -> Any:
     return boto3.client(
         service, region_name=region, endpoint_url=strict.url, config=ONCE,
-        aws_access_key_id="embedded", aws_secret_access_key="x",
+        aws_access_key_id=strict_aws.ADMIN, aws_secret_access_key="x",
     )  # fmt: skip
 
 

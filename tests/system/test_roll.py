@@ -10,11 +10,11 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from celery_sqs.testing import isolated
 
 from autoscale.image import IMAGE
 from celery_sqs import queues
 from facerec_tasks.settings import Settings
-from local.emulators.embedded_aws import isolated
 from local.samples.portraits import sample_photo
 
 CAP = 4

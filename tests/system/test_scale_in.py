@@ -12,12 +12,12 @@ from typing import Any
 import boto3
 import pytest
 import urllib3
+from celery_sqs.testing import isolated
 
 from celery_sqs import queues
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.state_bucket import StateBucket
-from local.emulators.embedded_aws import isolated
 from local.samples.portraits import sample_photo
 
 PHOTOS = 1000

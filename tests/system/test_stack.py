@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 import urllib3
+from celery_sqs.testing import isolated
 
 from autoscale.fleet import Ec2Fleet
 from celery_sqs import queues
 from facerec_tasks.settings import Settings
-from local.emulators.embedded_aws import isolated
 from local.samples.portraits import sample_photo
 
 if TYPE_CHECKING:

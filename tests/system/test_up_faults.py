@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import urllib3
+from celery_sqs.testing import isolated
 
 from celery_sqs import queues
 from facerec_tasks import aws
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.state_bucket import StateBucket
-from local.emulators.embedded_aws import isolated
 from local.samples.portraits import portraits, sample_photo
 
 System = Any

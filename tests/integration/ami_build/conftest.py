@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from celery_sqs.testing import isolated
 
 from ami_build.image.registry import ID_TAG, VERSION_TAG
 from ami_build.stack.deployment import Deployed, Deployment, DeployOptions
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
-from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.embedded_aws import embedded_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

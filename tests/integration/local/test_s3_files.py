@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from celery_sqs.testing.server import ACCOUNT
 
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
@@ -38,7 +39,7 @@ def running(folder: Path, last_words: int = signal.SIGKILL) -> Iterator[Settings
 
 @pytest.fixture(autouse=True)
 def _account(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in embedded_aws.ACCOUNT.items():
+    for name, value in ACCOUNT.items():
         monkeypatch.setenv(name, value)
 
 

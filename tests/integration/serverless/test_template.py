@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from celery_sqs.testing import isolated
 
 from facerec_tasks.aws import client
 from facerec_tasks.recognition.gallery.enrollment import Sample
@@ -21,7 +22,7 @@ from facerec_tasks.storage import layout
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
 from local.emulators import resources, video_functions
-from local.emulators.embedded_aws import embedded_aws, isolated
+from local.emulators.embedded_aws import embedded_aws
 from local.emulators.lambda_service import RETRIES, LambdaService
 from local.emulators.video_functions import RECOGNITION, SPLITTING
 

@@ -11,12 +11,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
+"""Connections that may wait to be accepted: a burst opens hundreds at once."""
 START_TIMEOUT = 30.0
+"""Seconds; it takes about one on an idle machine."""
 ACCOUNT = {
     "AWS_ACCESS_KEY_ID": "emulated",
     "AWS_SECRET_ACCESS_KEY": "emulated",
@@ -32,11 +35,13 @@ def isolated(
 ) -> dict[str, str]:
     """That environment, pointed at an emulator and unable to reach a real account."""
     kept = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-    local = {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+    own = (kept.get("NO_PROXY") or kept.get("no_proxy"), "127.0.0.1,localhost")
+    bypass = ",".join(filter(None, own))
     where = {
         "AWS_ENDPOINT_URL": endpoint_url, "AWS_REGION": region, "AWS_DEFAULT_REGION": region,
+        "NO_PROXY": bypass, "no_proxy": bypass,
     }  # fmt: skip
-    return kept | local | ACCOUNT | where
+    return kept | ACCOUNT | where
 
 
 @contextmanager
@@ -58,31 +63,28 @@ def emulated_aws() -> Iterator[str]:
             server.kill()
 
 
-def serve(port: int) -> None:
-    """Serves for ever; prints the address first."""
+def serve_until_signaled(port: int, make_application: Callable[[str], Any]) -> None:
+    """Serves moto until SIGTERM or SIGINT; prints its address first.
+
+    ``make_application`` is given the address. Raises :class:`OSError` when the port is taken.
+    """
+    from moto.moto_server.werkzeug_app import MotoRequestHandler
     from werkzeug.serving import make_server
 
-    from celery_sqs.testing import sqs_emulator, store_emulator
-
-    sqs_emulator.install()
-    store_emulator.install()
-    from moto.moto_server.werkzeug_app import (
-        DomainDispatcherApplication,
-        MotoRequestHandler,
-        create_backend_app,
-    )
-
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))  # threads in a long poll must not hold us
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every call
     with socket.create_server((HOST, port), backlog=BACKLOG) as listening:
+        bound = listening.getsockname()[1]
         server = make_server(
             HOST,
-            listening.getsockname()[1],
-            DomainDispatcherApplication(create_backend_app),
+            bound,
+            make_application(f"http://{HOST}:{bound}"),
             threaded=True,
             request_handler=MotoRequestHandler,
             fd=listening.fileno(),
         )
-        print(f"http://{HOST}:{listening.getsockname()[1]}", flush=True)
+        print(f"http://{HOST}:{bound}", flush=True)
         server.serve_forever()
 
 
@@ -91,9 +93,14 @@ def main() -> None:
         prog="python -m celery_sqs.testing.server", description=__doc__
     )
     parser.add_argument("--port", type=int, default=0, help="0 takes any that is free")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))  # threads in a long poll must not hold us
-    serve(parser.parse_args().port)
+    port = parser.parse_args().port
+    from celery_sqs.testing import sqs_emulator, store_emulator
+
+    sqs_emulator.install()
+    store_emulator.install()
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+    serve_until_signaled(port, lambda _: DomainDispatcherApplication(create_backend_app))
 
 
 if __name__ == "__main__":

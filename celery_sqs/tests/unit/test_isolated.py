@@ -1,6 +1,6 @@
-"""Nothing that runs on the embedded AWS can reach a real account."""
+"""Nothing that runs on an emulated AWS can reach a real account."""
 
-from local.emulators.embedded_aws import isolated
+from celery_sqs.testing import isolated
 
 HOSTILE = {
     "AWS_PROFILE": "production",
