@@ -213,15 +213,15 @@ def _as_dict(found: Calibration) -> dict[str, Any]:
         "people": len(found.gallery),
         "photos": len(found.gallery.photos),
         "target_fpir": found.target,
-        "now": _plain(asdict(found.rates(found.gallery))),
-        "proposed": _plain(asdict(found.rates(found.proposed))) if found.proposed else None,
-        "sizes": [_plain(asdict(size)) for size in found.sizes],
+        "now": without_nan(asdict(found.rates(found.gallery))),
+        "proposed": without_nan(asdict(found.rates(found.proposed))) if found.proposed else None,
+        "sizes": [without_nan(asdict(size)) for size in found.sizes],
         "confusions": [asdict(confusion) for confusion in found.confusions],
     }
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no "not a number"."""
+def without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """Rounded, for JSON, which has no "not a number"."""
     return {
         name: (None if math.isnan(value) else round(value, 4)) if type(value) is float else value
         for name, value in values.items()

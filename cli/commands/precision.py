@@ -1,37 +1,21 @@
 """``facerec people precision``: embeddings in fp32 or int8, changed only after a look at both."""
 
-import json
-import math
-import sys
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from cli.friendly_errors import friendly_errors
-from cli.gallery_broadcast import broadcast_gallery_change
+from cli.gallery_switch import FORCE, switch
 from facerec_tasks.recognition.embedding.description import RESNET128
-from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.embedding.precision import FP32, INT8
-from facerec_tasks.recognition.gallery import precision_check
-from facerec_tasks.recognition.gallery.enrollment import face_at
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.gallery.precision_check import Accuracy
-from facerec_tasks.recognition.gallery.records import FaceBox
-from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
-
-
-class PrecisionRefused(GalleryError):
-    """Raised when the other precision is worse, or nobody can tell; says how to insist."""
 
 
 @click.command()
@@ -41,11 +25,7 @@ class PrecisionRefused(GalleryError):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="int8: a network made before, instead of one made from the enrolled photos.",
 )
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Switch even if accuracy falls or too few photos are enrolled to tell.",
-)
+@FORCE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> None:
     """Compute all embeddings again, in fp32 or int8.
@@ -60,27 +40,8 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
         known = people.gallery()
         name = FP32 if wanted == FP32 else _made(people, model_files, known, network)
         like = Gallery.empty(known.embedder, precision=name)
-        recognizer = model_files.recognizer(like)
-        seen: list[Accuracy] = []
-
-        def approve(before: Gallery, after: Gallery) -> None:
-            seen.extend((Accuracy.of(before), Accuracy.of(after)))
-            against = precision_check.objection(*seen) if name != FP32 else None
-            if not as_json:
-                click.echo(precision_check.table(*seen))
-            if against and not force:
-                raise PrecisionRefused(
-                    f"not switched to {name}: {against} (--force switches all the same)"
-                )
-            model_files.publish(after)
-
-        with click.progressbar(length=len(known.photos), label=name, file=sys.stderr) as shown:
-            gallery = people.recompute(like, embedder_of(recognizer, shown.update), approve)
-        model_files.forget_unused()
-        broadcast_gallery_change()
-        click.echo(
-            as_json_of(gallery, *seen) if as_json else f"{len(gallery)} people are in {name}"
-        )
+        judged = name != FP32
+        switch(people, model_files, like, name, judged=judged, force=force, as_json=as_json)
 
 
 def _made(people: People, model_files: ModelFiles, known: Gallery, network: Path | None) -> str:
@@ -108,33 +69,3 @@ def _faces(people: People, model_files: ModelFiles, known: Gallery) -> NDArray[n
     kept = [photo for photo in known.photos if photo]
     drawn = quantization.drawn(kept)
     return quantization.faces_of(recognizer, (people.photo(photo_id) for photo_id in drawn))
-
-
-def embedder_of(
-    recognizer: Recognizer, looked: Callable[[int], object]
-) -> Callable[[bytes, FaceBox | None], Embeddings | None]:
-    """For :meth:`.People.recompute`."""
-
-    def embed(photo: bytes, box: FaceBox | None) -> Embeddings | None:
-        seen = recognizer.detect_and_embed(photo)
-        looked(1)
-        nth = face_at(seen, box)
-        return None if nth is None else seen.embeddings[nth]
-
-    return embed
-
-
-def as_json_of(gallery: Gallery, *seen: Accuracy) -> str:
-    """``seen``: before and after, if there was anybody."""
-
-    def plain(accuracy: Accuracy) -> dict[str, Any]:
-        """JSON has no "not a number"."""
-        return {
-            name: None if math.isnan(value) else round(value, 4)
-            for name, value in asdict(accuracy).items()
-        }
-
-    report: dict[str, Any] = {"engine": gallery.engine, "precision": gallery.precision}
-    if seen:
-        report |= {"before": plain(seen[0]), "after": plain(seen[1])}
-    return json.dumps(report, indent=2)
