@@ -15,29 +15,22 @@ from facerec_tasks.storage.buckets import Storage
 from webapp.http import errors, operations, rendering, request_head
 from webapp.http.access import Access
 from webapp.http.access_log import AccessLog
-from webapp.http.errors import Problem, retry_later
+from webapp.http.errors import Problem
 from webapp.http.frontend import Exchange, Frontend
 from webapp.http.gate import Gate
 from webapp.http.operations import OperatorRoutes
-from webapp.http.people import PeopleViews
 from webapp.http.refusals import SECURITY_HEADERS
 from webapp.http.request_head import RequestHead
 from webapp.http.routes import add_routes
-from webapp.http.routes_v1 import routes_v1
 from webapp.http.spool import Spool
-from webapp.http.views import PhotoViews
-from webapp.pages.status import Status
-from webapp.pages.views import Pages
+from webapp.http.worker_views import full
 from webapp.rekognition.access import SignedAccess
 from webapp.rekognition.operations import Operations as RekognitionOperations
 from webapp.rekognition.view import RekognitionView
-from webapp.services.collections import CollectionService
 from webapp.services.enrolled_people import EnrolledPeople
-from webapp.services.faces import FaceService
 from webapp.services.keys import ApiKeys
-from webapp.services.people import PeopleService, WorkerRequests
-from webapp.services.recognition import RecognitionService
-from webapp.services.task_client import RETRY_AFTER, ClientGone, TaskClient
+from webapp.services.task_client import ClientGone, TaskClient
+from webapp.services.worker_requests import WorkerRequests
 
 log = logging.getLogger(__name__)
 
@@ -61,34 +54,26 @@ class WebApplication:
         self.flask.url_map.merge_slashes = False  # a name may begin with a slash
         self.flask.config["MAX_CONTENT_LENGTH"] = settings.largest_request
         storage = Storage(settings)
-        recognition = RecognitionService(settings, task_client)
         workers = WorkerRequests(storage.state, task_client)
-        people = PeopleService(EnrolledPeople(storage.state), workers)
+        enrolled = EnrolledPeople(storage.state)
         keys = ApiKeys(storage.state)
         access = Access(settings, keys)
         signed = SignedAccess(access, keys)
         rekognition = RekognitionView(
             settings,
-            RekognitionOperations(
-                settings,
-                people,
-                FaceService(workers),
-                CollectionService(storage.state, people.enrolled, workers),
-            ),
-            recognition,
+            RekognitionOperations(settings, enrolled, workers),
             task_client,
             signed.authorize,
         )
         routes = add_routes(
             self.flask,
             settings,
-            PhotoViews(settings, recognition, task_client),
+            storage,
+            enrolled,
+            workers,
+            task_client,
             rekognition,
-            PeopleViews(settings, people, recognition, task_client),
             OperatorRoutes(settings, task_client, self.spool),
-            Pages(settings),
-            Status(settings, task_client),
-            routes_v1(settings, storage, people, workers, recognition, task_client),
         )
         access.warn()
         urls = self.flask.url_map
@@ -97,7 +82,7 @@ class WebApplication:
             access,
             urls,
             routes,
-            is_full=self._full,
+            is_full=lambda: full(task_client),
             expect_signed=lambda head: signed.expect(
                 head, rekognition.scope_of(head.headers["x-amz-target"])
             ),
@@ -137,14 +122,6 @@ class WebApplication:
             trusted=self._settings.trusted_proxies,
             prefix=self._settings.url_prefix,
         )
-
-    def _full(self) -> Problem | None:
-        """Why an upload need not be received."""
-        if self._task_client.refuses_work:
-            return retry_later("stopping", "this process stops; try again")
-        if not self._task_client.has_free_slot:
-            return retry_later("overloaded", "too many requests wait", RETRY_AFTER)
-        return None
 
     # Around each request that reaches Flask
 

@@ -1,19 +1,15 @@
 """Faces of photos that are not kept: detect, embed, compare, search."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.operation import PHOTO, UPLOAD, Operation, photos
 from webapp.http.parameters import Real, Whole
-from webapp.http.people import read_photos, waiting
-from webapp.http.people_v1 import Route
 from webapp.http.responses import Rendered
 from webapp.http.schemas import Compared, Detected, Embedded, Searched
 from webapp.http.worker_views import WorkerViews
-from webapp.services.faces import FaceService, Source
 
 LIMIT = Whole("limit", "Candidates of each face.", 3, 1, 10)
 THRESHOLD = Real("threshold", "Largest distance of a candidate.", 4.0)
@@ -22,40 +18,29 @@ _PROBLEMS = (*UPLOAD, 404)
 _one_photo = partial(Operation, problems=_PROBLEMS, form={forms.FIELD: PHOTO}, is_raw=True)
 
 
-class FacesV1(WorkerViews[FaceService]):
+class FacesV1(WorkerViews):
     """The views of faces."""
-
-    def routes(self) -> list[Route]:
-        """Of the default collection only; :meth:`search` is of any."""
-        return [
-            ("POST", "/detect", self.detect, "recognize"),
-            ("POST", "/embed", self.embed, "embed"),
-            ("POST", "/compare", self.compare, "recognize"),
-        ]
 
     @_one_photo("search", parameters=(LIMIT, THRESHOLD, QUALITY))
     def search(self, collection: str = DEFAULT) -> Rendered[Searched]:
         """``POST /v1/search?limit=&threshold=&quality=``: who is on this photo, with candidates?"""
-        wait = waiting(self._settings, self._task_client, collection)
         limit, threshold, quality = LIMIT(), THRESHOLD(), QUALITY() or 0.0
-        with self._task_client.admission_slot(), self._photo() as photo:
-            found = self._service.search(photo, limit, threshold, quality, wait)
+        with self._waiting(collection) as wait, self._photo() as photo:
+            found = self._workers.search(photo, limit, threshold, quality, wait)
         return Rendered(found, "".join(f"{face['name']}\n" for face in found["faces"]))
 
     @_one_photo("detect")
     def detect(self) -> Rendered[Detected]:
         """``POST /v1/detect``: the faces of a photo; nothing is kept."""
-        wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot(), self._photo() as photo:
-            found = self._service.detect(photo, wait)
+        with self._waiting() as wait, self._photo() as photo:
+            found = self._workers.detect(photo, wait)
         return Rendered(found, f"{len(found['faces'])} faces\n")
 
     @_one_photo("embed")
     def embed(self) -> Rendered[Embedded]:
         """``POST /v1/embed``: the faces of a photo with their embeddings."""
-        wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot(), self._photo() as photo:
-            found = self._service.embed(photo, wait)
+        with self._waiting() as wait, self._photo() as photo:
+            found = self._workers.embed(photo, wait)
         return Rendered(found, "".join(f"{face['embedding']}\n" for face in found["faces"]))
 
     @Operation("compare", _PROBLEMS, form={forms.FIELD: photos(2, 2)})
@@ -64,24 +49,13 @@ class FacesV1(WorkerViews[FaceService]):
 
         A face of the second within ``threshold`` is one person's with it.
         """
-        wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot(), ExitStack() as uploads:
-            with self._recognition.upload_slot():
+        with self._waiting() as wait, ExitStack() as uploads:
+            with self._task_client.upload_slot():
                 source, target = (
-                    uploads.enter_context(self._service.uploaded(photo.data))
-                    for photo in forms.exactly(2, read_photos(2, self._settings))
+                    uploads.enter_context(self._workers.uploaded(photo.data))
+                    for photo in forms.photos(2, self._settings.max_upload_bytes, least=2)
                 )
-            found = self._service.compare(source, target, wait)
+            found = self._workers.compare(source, target, wait)
         same = [face["distance"] <= found["threshold"] for face in found["target"]["faces"]]
         found["outcome"] = "same" if any(same) else "different" if same else "no-face"
         return Rendered(found, found["outcome"])
-
-    @contextmanager
-    def _photo(self) -> Iterator[Source]:
-        """The photo of the request, where workers find it; its bytes are let go of."""
-        with ExitStack() as uploads:
-            with self._recognition.upload_slot():
-                data = forms.one_photo(self._settings.max_upload_bytes).data
-                source = uploads.enter_context(self._service.uploaded(data))
-                del data
-            yield source

@@ -1,15 +1,18 @@
-"""What comes in a request: files, and when to let go of the bytes."""
+"""What comes in a request: files, names, ids, and when to let go of the bytes."""
 
 from collections.abc import Callable
 
 from flask import request
 from werkzeug.datastructures import FileStorage
 
+from facerec_tasks.recognition.gallery.identifiers import is_id
 from webapp.http.errors import Problem
 from webapp.http.uploads import Upload, accept, accept_video
 from webapp.services.task_client import never_gone
 
 FIELD = "inputFile"
+MAX_NAME_BYTES = 400
+"""Bytes of UTF-8 in a person's name; it travels in a message of at most 1024 bytes."""
 
 
 def files(max_files: int) -> list[FileStorage]:
@@ -46,11 +49,36 @@ def one_photo(max_bytes: int) -> Upload:
     return photo
 
 
-def exactly(count: int, photos: list[Upload]) -> list[Upload]:
-    """The photos, if they are that many; raises :class:`Problem`."""
-    if len(photos) != count:
-        raise Problem("field-missing", f"send {count} photos, each as multipart field {FIELD}")
-    return photos
+def photos(most: int, max_bytes: int, least: int = 1) -> list[Upload]:
+    """The photos of the form, judged; raises :class:`Problem` and ``UploadRejected``."""
+    found = [read(file, max_bytes) for file in files(most)]
+    drop_body()
+    if len(found) < least:
+        raise Problem("field-missing", f"send {least} photos, each as multipart field {FIELD}")
+    return found
+
+
+def name() -> str:
+    """The field ``name``, see :func:`checked_name`."""
+    return checked_name(request.form.get("name", ""))
+
+
+def checked_name(text: str) -> str:
+    """Raises :class:`Problem` for a name no message could carry; workers judge the rest."""
+    try:
+        octets = len(text.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        octets = 0
+    if not 0 < octets <= MAX_NAME_BYTES:
+        raise Problem("bad-name", f"a name has 1 to {MAX_NAME_BYTES} bytes")
+    return text
+
+
+def person_id(text: str) -> str:
+    """Raises :class:`Problem` for what is not the id of a person."""
+    if not is_id(text):
+        raise Problem("no-such-person", "not the id of a person")
+    return text
 
 
 def drop_body() -> None:

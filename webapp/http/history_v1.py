@@ -8,8 +8,6 @@ from facerec_tasks.task_ids import sorts_by_time
 from webapp.http.errors import Problem
 from webapp.http.operation import READ, Operation
 from webapp.http.parameters import Flag, Moment, Text, Whole
-from webapp.http.people import shown
-from webapp.http.people_v1 import Route
 from webapp.http.responses import Photo, Rendered
 from webapp.http.schemas import HistoryDocument
 from webapp.services.history import HistoryService
@@ -30,13 +28,6 @@ class HistoryV1:
 
     def __init__(self, service: HistoryService) -> None:
         self._service = service
-
-    def routes(self) -> list[Route]:
-        """Method, path, view and scope."""
-        return [
-            ("GET", "/history", self.listing, "history:read"),
-            ("GET", "/history/<task>/photo", self.photo, "history:read"),
-        ]
 
     @Operation("listHistory", (*READ, 409), parameters=PARAMETERS)
     def listing(self) -> Rendered[HistoryDocument]:
@@ -60,7 +51,7 @@ class HistoryV1:
         """``GET /v1/history/<task id>/photo``: the photo of a past answer, as it was sent."""
         if not sorts_by_time(task):
             raise Problem("not-found", "no such photo")
-        response = shown(self._service.photo(task))
+        response = Photo(self._service.photo(task))
         response.headers["Cache-Control"] = "private, max-age=3600"
         return response
 

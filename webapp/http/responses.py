@@ -6,6 +6,8 @@ from typing import ClassVar, Generic, TypeVar
 
 from flask import Response, current_app, request
 
+from facerec_tasks.recognition.images.sniff import sniff
+
 Body = TypeVar("Body", bound=Mapping[str, object])
 
 TEXT, JSON = "text/plain", "application/json"
@@ -75,6 +77,11 @@ class Photo(Response):
     """A photo as it was uploaded."""
 
     media: ClassVar[tuple[str, ...]] = IMAGES
+
+    def __init__(self, photo: bytes) -> None:
+        found = sniff(photo)
+        media_type = found.media_type if found else None
+        super().__init__(photo, content_type=media_type or "application/octet-stream")
 
 
 def wants_json() -> bool:

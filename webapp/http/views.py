@@ -79,7 +79,7 @@ class PhotoViews:
             raise errors.retry_later("stopping", "this process stops; try again")
         with ExitStack() as places:
             places.enter_context(self._task_client.admission_slot())
-            with self._recognition.upload_slot():
+            with self._task_client.upload_slot():
                 files = forms.files(self._settings.max_files)
                 if len(files) > 1:
                     return self._many(files, wait, deadline, places, candidates)

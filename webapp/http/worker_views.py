@@ -1,25 +1,70 @@
-"""What the views have in common whose requests are answered by workers."""
+"""What the views have in common whose requests are answered by workers: a place among them."""
 
-from typing import Generic, TypeVar
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 from facerec_tasks.settings import Settings
-from webapp.services.recognition import RecognitionService
-from webapp.services.task_client import TaskClient
+from facerec_tasks.storage.collections import DEFAULT
+from webapp.http import forms
+from webapp.http.errors import Problem, retry_later
+from webapp.services.enrolled_people import EnrolledPeople
+from webapp.services.task_client import RETRY_AFTER, TaskClient
+from webapp.services.worker_requests import Source, Wait, WorkerRequests
 
-Service = TypeVar("Service")
 
-
-class WorkerViews(Generic[Service]):
-    """Views of a service, which take their places in line as those of photos do."""
+class WorkerViews:
+    """Views whose requests are answered by workers."""
 
     def __init__(
         self,
         settings: Settings,
-        service: Service,
-        recognition: RecognitionService,
+        enrolled: EnrolledPeople,
+        workers: WorkerRequests,
         task_client: TaskClient,
     ) -> None:
         self._settings = settings
-        self._service = service
-        self._recognition = recognition
+        self._enrolled = enrolled
+        self._workers = workers
         self._task_client = task_client
+
+    def _waiting(self, collection: str = DEFAULT) -> AbstractContextManager[Wait]:
+        return waiting(self._settings, self._task_client, collection)
+
+    @contextmanager
+    def _photo(self) -> Iterator[Source]:
+        """The only photo of the request, where workers find it; its bytes are let go of."""
+        with ExitStack() as uploads:
+            with self._task_client.upload_slot():
+                data = forms.one_photo(self._settings.max_upload_bytes).data
+                source = uploads.enter_context(self._workers.uploaded(data))
+                del data
+            yield source
+
+
+@contextmanager
+def waiting(
+    settings: Settings, task_client: TaskClient, collection: str = DEFAULT
+) -> Iterator[Wait]:
+    """A place among those who wait for a worker, and how long this request may.
+
+    Raises :class:`Problem` while the process stops, and ``Overloaded``.
+    """
+    deadline = time.monotonic() + settings.answer_timeout
+    if task_client.refuses_work:
+        raise stopping()
+    with task_client.admission_slot():
+        yield Wait(deadline, forms.client_gone(), collection)
+
+
+def full(task_client: TaskClient) -> Problem | None:
+    """Why an upload need not be received."""
+    if task_client.refuses_work:
+        return stopping()
+    if not task_client.has_free_slot:
+        return retry_later("overloaded", "too many requests wait", RETRY_AFTER)
+    return None
+
+
+def stopping() -> Problem:
+    return retry_later("stopping", "this process stops; try again")

@@ -11,9 +11,8 @@ from webapp.http.uploads import accept
 from webapp.rekognition import shapes
 from webapp.rekognition.errors import RekognitionError, invalid
 from webapp.rekognition.shapes import Structure
-from webapp.services.collections import CollectionService
-from webapp.services.faces import FaceService, Source, stored_photo
-from webapp.services.people import PeopleService, Wait
+from webapp.services.enrolled_people import EnrolledPeople
+from webapp.services.worker_requests import Source, Wait, WorkerRequests, stored_photo
 
 PAGE = 1000
 MAX_FACES = 80
@@ -32,14 +31,12 @@ class Operations:
     def __init__(
         self,
         settings: Settings,
-        people: PeopleService,
-        faces: FaceService,
-        collections: CollectionService,
+        enrolled: EnrolledPeople,
+        workers: WorkerRequests,
     ) -> None:
         self._settings = settings
-        self._people = people
-        self._faces = faces
-        self._collections = collections
+        self._enrolled = enrolled
+        self._workers = workers
 
     def table(self) -> dict[str, tuple[Operation, str]]:
         """By name: the operation, and the scope a key needs for it."""
@@ -60,7 +57,7 @@ class Operations:
     # Collections
 
     def create_collection(self, given: Structure, wait: Wait) -> Structure:
-        self._collections.create(given["CollectionId"], wait)
+        self._workers.create_collection(given["CollectionId"], wait)
         return {
             "StatusCode": 200,
             "CollectionArn": self._arn(given["CollectionId"]),
@@ -68,30 +65,30 @@ class Operations:
         }
 
     def list_collections(self, given: Structure, wait: Wait) -> Structure:
-        names = sorted(self._collections.names())
+        names = sorted(self._enrolled.collections())
         chosen, token = _page(names, given)
         versions = [shapes.MODEL_VERSION] * len(chosen)
         return {"CollectionIds": chosen, "FaceModelVersions": versions, **token}
 
     def describe_collection(self, given: Structure, wait: Wait) -> Structure:
-        found = self._collections.describe(given["CollectionId"])
-        created = {} if found.created_at is None else {"CreationTimestamp": found.created_at}
+        info = self._enrolled.info(given["CollectionId"])
+        created = {} if info.created_at is None else {"CreationTimestamp": info.created_at}
         return {
-            "FaceCount": found.faces,
-            "UserCount": found.people,
+            "FaceCount": info.count_faces(),
+            "UserCount": len(info.people),
             "FaceModelVersion": shapes.MODEL_VERSION,
-            "CollectionARN": self._arn(found.name),
+            "CollectionARN": self._arn(given["CollectionId"]),
             **created,
         }
 
     def delete_collection(self, given: Structure, wait: Wait) -> Structure:
-        self._collections.delete(given["CollectionId"], wait)
+        self._workers.delete_collection(given["CollectionId"], wait)
         return {"StatusCode": 200}
 
     # Enrolled faces
 
     def index_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._faces.index(
+        found = self._workers.index(
             given["Image"],
             given.get("ExternalImageId", ""),
             given.get("MaxFaces"),
@@ -119,7 +116,7 @@ class Operations:
         }
 
     def list_faces(self, given: Structure, wait: Wait) -> Structure:
-        owners = self._people.enrolled.info(given["CollectionId"]).owners
+        owners = self._enrolled.info(given["CollectionId"]).owners
         ids = [
             id_
             for id_, person in owners.items()
@@ -131,13 +128,13 @@ class Operations:
         return {"Faces": faces, "FaceModelVersion": shapes.MODEL_VERSION, **token}
 
     def delete_faces(self, given: Structure, wait: Wait) -> Structure:
-        done = self._people.forget_faces(given["FaceIds"], wait)
+        done = self._workers.forget_faces(given["FaceIds"], wait)
         missing = [{"FaceId": id_, "Reasons": ["FACE_NOT_FOUND"]} for id_ in done["missing"]]
         found: Structure = {"DeletedFaces": done["forgotten"]}
         return found | ({"UnsuccessfulFaceDeletions": missing} if missing else {})
 
     def search_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._faces.search_by_face(given["FaceId"], *_limits(given), wait)
+        found = self._workers.search_by_face(given["FaceId"], *_limits(given), wait)
         return {
             "SearchedFaceId": given["FaceId"],
             "FaceMatches": [shapes.match(one) for one in found["matches"]],
@@ -145,7 +142,7 @@ class Operations:
         }
 
     def search_faces_by_image(self, given: Structure, wait: Wait) -> Structure:
-        found = self._faces.search_faces(given["Image"], *_limits(given), wait)
+        found = self._workers.search_faces(given["Image"], *_limits(given), wait)
         if not found["faces"]:
             raise invalid(NO_FACES)
         largest = shapes.detail(found["faces"][0], found)
@@ -159,7 +156,7 @@ class Operations:
     # Photos that are not kept
 
     def compare_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._faces.compare(given["SourceImage"], given["TargetImage"], wait)
+        found = self._workers.compare(given["SourceImage"], given["TargetImage"], wait)
         if not found["target"]["faces"]:
             raise invalid(NO_FACES)
         least = given.get("SimilarityThreshold", THRESHOLD)
@@ -181,7 +178,7 @@ class Operations:
         }
 
     def detect_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._faces.detect(given["Image"], wait)
+        found = self._workers.detect(given["Image"], wait)
         return {"FaceDetails": [shapes.detail(seen, found) for seen in found["faces"]]}
 
     # Their parts
@@ -195,7 +192,7 @@ class Operations:
             raise invalid("an image is Bytes or an S3Object")
         if "Bytes" in image:
             data = accept("photo", image.pop("Bytes"), self._settings.max_upload_bytes).data
-            return self._faces.uploaded(data)
+            return self._workers.uploaded(data)
         stored = image["S3Object"]
         if stored.get("Bucket") != self._settings.in_bucket or not stored.get("Name"):
             raise RekognitionError(

@@ -17,12 +17,11 @@ from facerec_tasks import logs
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import errors, forms
-from webapp.http.people import waiting
+from webapp.http.worker_views import waiting
 from webapp.rekognition import model
 from webapp.rekognition.errors import CONTENT_TYPE, RekognitionError, of_problem
 from webapp.rekognition.operations import Operations
 from webapp.services.keys import ApiKey
-from webapp.services.recognition import RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
 
 log = logging.getLogger(__name__)
@@ -43,13 +42,11 @@ class RekognitionView:
         self,
         settings: Settings,
         operations: Operations,
-        recognition: RecognitionService,
         task_client: TaskClient,
         authorize: Authorize,
     ) -> None:
         self._settings = settings
         self._operations, self._table = operations, operations.table()
-        self._recognition = recognition
         self._task_client = task_client
         self._authorize = authorize
 
@@ -77,9 +74,8 @@ class RekognitionView:
             return refusal(error)
 
     def _answered(self) -> dict[str, Any]:
-        wait = waiting(self._settings, self._task_client)
-        with self._task_client.admission_slot(), ExitStack() as photos:
-            with self._recognition.upload_slot():
+        with waiting(self._settings, self._task_client) as wait, ExitStack() as photos:
+            with self._task_client.upload_slot():
                 name, given = self._request()
                 for member in given.keys() & set(IMAGES):
                     given[member] = photos.enter_context(self._operations.photo(given[member]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery.header import GalleryInfo, info
 from facerec_tasks.recognition.gallery.records import FaceRecord, PersonRecord
-from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
+from facerec_tasks.storage.collections import DEFAULT, Collections, NoSuchCollection, keys_of
 from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.http.errors import Problem
 
@@ -28,6 +28,10 @@ class EnrolledPeople:
         self._state = state
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
+
+    def collections(self) -> tuple[str, ...]:
+        """The names of all collections, the default one first."""
+        return Collections(self._state).names()
 
     def all(self, collection: str = DEFAULT) -> tuple[PersonRecord, ...]:
         """Everybody, by name and id."""

@@ -5,16 +5,14 @@ request waits for the task_client and looks at the record itself half-way and on
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from celery_sqs.errors import ResponseQueueLost
 
-from facerec_tasks.errors import AnswerLate, AwsError, Overloaded
+from facerec_tasks.errors import AnswerLate, AwsError
 from facerec_tasks.schemas import STORED, Answer
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
@@ -32,15 +30,10 @@ from webapp.services.idempotency import (
     fingerprint,
 )
 from webapp.services.orphaned_tasks import OrphanedTasks
-from webapp.services.task_client import RETRY_AFTER, SentTask, TaskClient, never_gone
+from webapp.services.task_client import SentTask, TaskClient, never_gone
 
 log = logging.getLogger(__name__)
 
-UPLOAD_SLOTS = 12
-"""Uploads read, stored and published at once: bounds memory, and the threads that compete with
-the one that receives. In a burst of 1,000 the in-flight report
-took 3.8 s to answer with 32 and 0.9 s with 8,
-and photos were accepted as fast. At AWS's latencies 12 take about 200 photos a second."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between two looks at the record once the response queue is lost."""
 
@@ -67,25 +60,12 @@ class RecognitionService:
     def __init__(self, settings: Settings, task_client: TaskClient) -> None:
         storage = Storage(settings)
         self._task_client = task_client
-        self._settings = settings
         self._storage = storage
         self._results = Results(storage.state)
         self._idempotency = IdempotencyStore(storage.state)
         self._orphaned = OrphanedTasks(self._results.get, self._answered_late)
-        self._upload_slots = threading.BoundedSemaphore(UPLOAD_SLOTS)
 
     # Accepting
-
-    @contextmanager
-    def upload_slot(self) -> Iterator[None]:
-        """Leave to hold a photo's bytes; raises :class:`Overloaded` after half the deadline."""
-        with self._task_client.metrics.stage("upload_slot"):
-            if not self._upload_slots.acquire(timeout=self._settings.answer_timeout / 2):
-                raise Overloaded(RETRY_AFTER)
-        try:
-            yield
-        finally:
-            self._upload_slots.release()
 
     def accept(self, upload: Upload, idempotency_key: str | None = None) -> Accepted:
         """Stores the photo and sends its task; when this returns, the photo is never lost.

@@ -123,6 +123,9 @@ class GalleryInfo:
         )
         return dict(faces)
 
+    def count_faces(self) -> int:
+        return sum(len(person.faces) for person in self.people)
+
 
 def info(data: bytes) -> GalleryInfo:
     """Raises :class:`GalleryError`."""
