@@ -22,7 +22,7 @@ from facerec_tasks.recognition.conversion import convert
 from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.recognizer import Recognizer
-from facerec_tasks.video.analyze import analyze_video
+from facerec_tasks.video.analysis import analyze_video
 from facerec_tasks.video.reader import VideoReader
 from facerec_tasks.video.sampling import EVERY_FRAME
 from local.samples import portraits

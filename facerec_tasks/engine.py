@@ -6,9 +6,11 @@ Nothing here is Celery's: a worker and a Lambda function see with the same eyes.
 import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from facerec_tasks.errors import ConfigurationError
+from facerec_tasks.recognition.embedding.metrics import encoded
 from facerec_tasks.recognition.gallery import matching
 from facerec_tasks.recognition.gallery.enrollment import poor
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
@@ -20,13 +22,14 @@ from facerec_tasks.recognition.recognizer import (
 )
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
-from facerec_tasks.schemas import MOST_CANDIDATES, Candidate, Face, Hint, Outcome
+from facerec_tasks.schemas import MOST_CANDIDATES, UNKNOWN_KIND, Candidate, Face, Hint, Outcome
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection
 from facerec_tasks.storage.gallery_cache import COLLECTIONS, GallerySource
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.state_bucket import StateBucket
-from facerec_tasks.storage.unknown_faces import encoded
+from facerec_tasks.video.analysis import ShouldContinue, VideoAnalysis, analyze_video
+from facerec_tasks.video.limits import VideoLimits
 
 UNSURE = (0.3, 0.95)
 """Confidence in the nearest person between which another photo of that person is asked for."""
@@ -44,6 +47,9 @@ class Engine:
         self._state = state = StateBucket(settings)
         self._model_files = ModelFiles(state, settings)
         self._keeps_unknown = settings.group_unknown_faces
+        self._video_limits = VideoLimits(
+            max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes
+        )
         self._folder = settings.state_dir / "gallery"
         self.source = GallerySource(state, self._folder)
         self._sources = {DEFAULT: self.source}
@@ -65,6 +71,18 @@ class Engine:
                 "detail": rejected.message,
             }
         return {**fields, "seconds": round(time.perf_counter() - begin, 4)}
+
+    def analyze_video(
+        self, path: Path, state: bytes | None, should_continue: ShouldContinue
+    ) -> VideoAnalysis | None:
+        """See :func:`.analysis.analyze_video`; with the newest default gallery."""
+        return analyze_video(
+            path,
+            self.current(),
+            state=state,
+            should_continue=should_continue,
+            limits=self._video_limits,
+        )
 
     def source_of(self, collection: str) -> GallerySource:
         """Where the gallery of a collection comes from.
@@ -164,7 +182,7 @@ def _face(face: RecognizedFace) -> Face:
 def _with_embeddings(seen: DetectedFaces, faces: tuple[Face, ...]) -> tuple[Face, ...]:
     """What unknown faces are grouped by; none of a face that may be no face."""
     return tuple(
-        replace(face, embedding=encoded(seen.embeddings[nth]))
+        replace(face, embedding=encoded(seen.embeddings[nth], UNKNOWN_KIND))
         if face.name == "unknown" and face.score >= GROUPED_SCORE and poor(seen, nth) is None
         else face
         for nth, face in enumerate(faces)

@@ -17,6 +17,8 @@ STORED = "on-record"
 """Stands in the place of the outcome of an answer that does not travel."""
 
 
+UNKNOWN_KIND = "<f2"
+"""Numbers of :attr:`Face.embedding`: little-endian float16."""
 Hint = Literal["second-photo"]
 """``second-photo``: the nearest person is enrolled from one photo; another would help."""
 

@@ -7,7 +7,6 @@ concurrency is the number of children.
 import logging
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -21,11 +20,8 @@ from facerec_tasks.heartbeat_file import EVERY, HeartbeatFile
 from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks import collections, engine_task, faces, people, unknown
-from facerec_tasks.tasks.recognition import set_engine
-from facerec_tasks.tasks.video import set_video_analyzer
-from facerec_tasks.video.analyze import ShouldContinue, VideoAnalysis, analyze_video
-from facerec_tasks.video.limits import VideoLimits
+from facerec_tasks.tasks import collections, faces, people, unknown
+from facerec_tasks.tasks.worker_context import engine, set_engine
 
 __all__ = ["app", "collections", "faces", "people", "unknown"]
 
@@ -36,40 +32,20 @@ START_PAUSE = 3.0
 """Seconds between two attempts to read the gallery at the start of a worker."""
 
 
-_loaded: Engine | None = None
-
-
 @worker_init.connect
 def _load_engine(**_: Any) -> None:
     """In the parent, before it forks; without an engine there is no worker."""
-    global _loaded
     for attempt in range(1, START_ATTEMPTS + 1):
         try:
-            _loaded = Engine(get_settings())
+            set_engine(Engine(get_settings()))
         except AwsError as error:
             log.warning("gallery not to be had (attempt %d): %s", attempt, error)
             time.sleep(START_PAUSE)
         except (GalleryError, ModelMissing) as error:
             raise SystemExit(f"no engine: {error}") from error
         else:
-            set_engine(_loaded)
-            engine_task.set_engine(_loaded)
-            set_video_analyzer(_watch)
             return
     raise SystemExit("no engine: the gallery cannot be read")
-
-
-def _watch(
-    path: Path, state: bytes | None, should_continue: ShouldContinue
-) -> VideoAnalysis | None:
-    assert _loaded is not None
-    settings = get_settings()
-    limits = VideoLimits(
-        max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes
-    )
-    return analyze_video(
-        path, _loaded.current(), state=state, should_continue=should_continue, limits=limits
-    )
 
 
 class HeartbeatFileStep(bootsteps.StartStopStep):
@@ -102,8 +78,7 @@ def refresh_gallery(state: Any) -> dict[str, str]:
 
 
 def _refresh() -> None:
-    assert _loaded is not None
     try:
-        _loaded.refresh()
+        engine().refresh()
     except (AwsError, GalleryError) as error:
         log.warning("keeping the gallery as it is: %s", error)

@@ -19,7 +19,7 @@ from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.video import container
-from facerec_tasks.video.analyze import analyze_video
+from facerec_tasks.video.analysis import analyze_video
 from facerec_tasks.video.container import NEEDED
 from local.samples import portraits
 

@@ -5,7 +5,6 @@ hold the embeddings of unknown faces that are good enough. A face is named by th
 photo and its place among that answer's faces.
 """
 
-import base64
 import json
 import time
 import uuid
@@ -16,10 +15,10 @@ import numpy as np
 
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.recognition.embedding.description import EmbedderDescription
-from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.metrics import decoded
 from facerec_tasks.recognition.gallery.grouping import MOST_FACES, grouped
 from facerec_tasks.recognition.gallery.records import FaceBox
-from facerec_tasks.schemas import Answer
+from facerec_tasks.schemas import UNKNOWN_KIND, Answer
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.history import DAY, History, HistoryQuery
 from facerec_tasks.storage.results import Results
@@ -30,11 +29,6 @@ MOST_READ = 500
 """Answers of one look at what is new; the next look goes on."""
 OVERLAP = 3600.0
 """Seconds before the newest face in which answers may still have been written."""
-
-
-def encoded(embedding: Embeddings) -> str:
-    """:attr:`.Face.embedding` of an embedding [dimension]."""
-    return base64.b64encode(embedding.astype("<f2").tobytes()).decode()
 
 
 @dataclass(frozen=True)
@@ -173,10 +167,10 @@ def _grouped(faces: list[UnknownFace], embedder: EmbedderDescription) -> tuple[U
     """Each in a group; those that are left keep their ids."""
     if not faces:
         return ()
-    rows = [np.frombuffer(base64.b64decode(face.embedding), "<f2") for face in faces]
+    rows = [decoded(face.embedding, UNKNOWN_KIND) for face in faces]
     names = list(dict.fromkeys(face.group for face in faces if face.group))
     before = [names.index(face.group) if face.group else -1 for face in faces]
-    labels = grouped(np.stack(rows).astype(np.float32), before, embedder).tolist()
+    labels = grouped(np.stack(rows), before, embedder).tolist()
     ids = dict(enumerate(names))
     return tuple(
         replace(face, group=ids.setdefault(label, str(uuid.uuid4())))

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.storage.collections import Collections, NoSuchCollection
-from facerec_tasks.tasks.engine_task import Value, engine, engine_task, state
+from facerec_tasks.tasks.engine_task import Value, engine_task
+from facerec_tasks.tasks.worker_context import engine, state
 
 
 @engine_task

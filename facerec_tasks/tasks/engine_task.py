@@ -8,7 +8,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from celery.exceptions import Reject
 
@@ -23,15 +23,12 @@ from facerec_tasks.recognition.gallery.gallery import (
     NameTaken,
     NoSuchPerson,
 )
-from facerec_tasks.recognition.recognizer import Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.collections import DEFAULT, CollectionExists, NoSuchCollection
-from facerec_tasks.storage.gallery_cache import GallerySource
+from facerec_tasks.storage.collections import CollectionExists, NoSuchCollection
 from facerec_tasks.storage.people import NothingToUndo
-from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.storage.uploads import BY_KEY, Uploads
+from facerec_tasks.tasks.worker_context import state, storage
 
 log = logging.getLogger(__name__)
 
@@ -42,45 +39,6 @@ MAX_INLINE_REPLY = 150_000
 Value = dict[str, Any]
 PhotoSource = Sequence[Any]
 """``("upload", id, n)``, or ``("photo", key, version)`` of the in-bucket."""
-
-
-class TaskEngine(Protocol):
-    """What a worker has loaded."""
-
-    def source_of(self, collection: str) -> GallerySource:
-        """Where the gallery of a collection comes from."""
-        ...
-
-    def current(self, collection: str = DEFAULT) -> Recognizer:
-        """The recognizer with the newest gallery of a collection."""
-        ...
-
-
-_engine: TaskEngine | None = None
-
-
-def set_engine(engine: TaskEngine) -> None:
-    """Called once in the parent, inherited by the children."""
-    global _engine
-    _engine = engine
-
-
-def engine() -> TaskEngine:
-    """This worker's; raises :class:`ConfigurationError`."""
-    if _engine is None:
-        raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")
-    return _engine
-
-
-@functools.cache
-def storage() -> Storage:
-    """This process's."""
-    return Storage(get_settings())
-
-
-def state() -> StateBucket:
-    """This process's."""
-    return storage().state
 
 
 def photo_of(source: PhotoSource) -> bytes:

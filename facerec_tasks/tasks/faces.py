@@ -4,12 +4,12 @@ They read photos and give numbers back; only :func:`index` stores anything. Coor
 of the upright photo.
 """
 
-import base64
 from collections.abc import Sequence
 
 import numpy as np
 
 from facerec_tasks.recognition.detection.detector import Detection
+from facerec_tasks.recognition.embedding.metrics import encoded
 from facerec_tasks.recognition.gallery import edits
 from facerec_tasks.recognition.gallery.enrollment import (
     Enroller,
@@ -25,14 +25,8 @@ from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.recognizer import DetectedFaces
 from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.people import People
-from facerec_tasks.tasks.engine_task import (
-    PhotoSource,
-    Value,
-    engine,
-    engine_task,
-    photo_of,
-    state,
-)
+from facerec_tasks.tasks.engine_task import PhotoSource, Value, engine_task, photo_of
+from facerec_tasks.tasks.worker_context import engine, state
 
 SHARP = 0.08
 """:func:`.sharpness` of a face that gets 100: news photos have half of that and more."""
@@ -51,7 +45,7 @@ def embed(photo: PhotoSource, collection: str = DEFAULT) -> Value:
     seen = recognizer.detect_and_embed(photo_of(photo))
     found = _seen(seen)
     for face, row in zip(found["faces"], seen.embeddings, strict=True):
-        face["embedding"] = base64.b64encode(row.astype("<f4").tobytes()).decode()
+        face["embedding"] = encoded(row)
     gallery = recognizer.gallery
     return {**found, "engine": gallery.engine, "precision": gallery.precision}
 

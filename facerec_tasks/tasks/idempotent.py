@@ -7,7 +7,6 @@ so that what crashes its workers is buried and what failed because AWS did is no
 import logging
 import socket
 import time
-from functools import cache
 from typing import Any, NoReturn
 
 from celery import states
@@ -18,9 +17,7 @@ from facerec_tasks.logs import request_id
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import layout
-from facerec_tasks.storage.attempts import Attempts
-from facerec_tasks.storage.buckets import Storage
-from facerec_tasks.storage.results import Results
+from facerec_tasks.tasks.worker_context import attempts, results, storage
 
 log = logging.getLogger(__name__)
 
@@ -104,19 +101,3 @@ class IdempotentTask:
             finished_at=time.time(),
             **fields,
         )
-
-
-@cache
-def storage() -> Storage:
-    """This process's."""
-    return Storage(get_settings())
-
-
-@cache
-def results() -> Results:
-    return Results(storage().state)
-
-
-@cache
-def attempts() -> Attempts:
-    return Attempts(storage().state)

@@ -8,7 +8,8 @@ from facerec_tasks.recognition.gallery.gallery import Gallery, NoSuchPerson
 from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.uploads import Uploads
-from facerec_tasks.tasks.engine_task import Value, engine, engine_task, state
+from facerec_tasks.tasks.engine_task import Value, engine_task
+from facerec_tasks.tasks.worker_context import engine, state
 
 
 @engine_task

@@ -1,12 +1,7 @@
-"""The tasks: fetch a photo or a video, recognize who is on it, record the answer, answer.
-
-A web process imports this module to send the task, so nothing here imports the engine: the worker
-hands it over with :func:`set_engine` before it forks its children.
-"""
+"""The tasks: fetch a photo or a video, recognize who is on it, record the answer, answer."""
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from celery.exceptions import Ignore, Reject
@@ -16,22 +11,11 @@ from facerec_tasks.errors import AwsError, ConfigurationError, NotFound
 from facerec_tasks.logs import request_id
 from facerec_tasks.schemas import Answer
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks.idempotent import IdempotentTask, storage
+from facerec_tasks.tasks.idempotent import IdempotentTask
 from facerec_tasks.tasks.video import VideoTask
+from facerec_tasks.tasks.worker_context import engine, storage
 
 log = logging.getLogger(__name__)
-
-RecognizePhoto = Callable[[bytes], dict[str, Any]]
-"""Photo bytes -> the fields of an Answer that depend on the photo alone. Raises nothing for a
-photo's fault; an :class:`AwsError` when the gallery cannot be read."""
-
-_engine: RecognizePhoto | None = None
-
-
-def set_engine(engine: RecognizePhoto) -> None:
-    """Gives this worker its eyes; called once in the parent, inherited by the children."""
-    global _engine
-    _engine = engine
 
 
 @app.task(bind=True, name="facerec_tasks.tasks.recognize")
@@ -85,8 +69,6 @@ class PhotoTask(IdempotentTask):
             return self._answer(outcome="rejected", code="photo-gone", detail=str(error))
         if self._again:
             self._count_start()
-        if _engine is None:
-            raise ConfigurationError("this worker has no engine: start facerec_tasks.worker")
-        fields = _engine(photo)
+        fields = engine()(photo)
         log.info("recognized %s in %.3f s", self.key, time.monotonic() - begin)
         return self._answer(**fields)

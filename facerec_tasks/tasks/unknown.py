@@ -1,13 +1,12 @@
 """Tasks about faces nobody knows: groups of them, and who somebody says they are."""
 
-import base64
 from collections.abc import Sequence
 
 import numpy as np
 
 from facerec_tasks.corrections import with_named_face
 from facerec_tasks.errors import NotFound
-from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.metrics import Embeddings, decoded
 from facerec_tasks.recognition.gallery.edits import NoSuchFace
 from facerec_tasks.recognition.gallery.enrollment import (
     Enroller,
@@ -18,12 +17,12 @@ from facerec_tasks.recognition.gallery.enrollment import (
 )
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.records import FaceBox
-from facerec_tasks.schemas import Answer
+from facerec_tasks.schemas import UNKNOWN_KIND, Answer
 from facerec_tasks.storage.people import People
-from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.unknown_faces import UnknownFace, UnknownFaces
-from facerec_tasks.tasks.engine_task import Value, engine, engine_task, state, storage
+from facerec_tasks.tasks.engine_task import Value, engine_task
 from facerec_tasks.tasks.people import described
+from facerec_tasks.tasks.worker_context import engine, results, state, storage
 
 MOST_GROUPS, MOST_SHOWN = 100, 6
 """Groups of a reply, and faces of a group."""
@@ -73,7 +72,7 @@ def dismiss_group(group: str) -> Value:
 @engine_task
 def confirm_face(task_id: str, number: int, person: str, new_name: str = "") -> Value:
     """One face of a past answer is that person's; it is enrolled when it adds something."""
-    answer = Results(state()).get(task_id)
+    answer = results().get(task_id)
     if answer is None or not 0 <= number < len(answer.faces):
         raise NoSuchFace("no such face in a past answer")
     face = UnknownFace(task_id, number, answer.engine or "", "", (0, 0, 0, 0), 0.0)
@@ -111,7 +110,7 @@ def _name(face: UnknownFace, person_id: str, name: str) -> None:
     def named(answer: Answer) -> Answer:
         return with_named_face(answer, face.number, person_id, name)
 
-    Results(state()).correct(face.task_id, named)
+    results().correct(face.task_id, named)
 
 
 def _samples(
@@ -133,7 +132,7 @@ def _samples(
 
 def _sample(face: UnknownFace) -> Sample | Refused:
     """Raises :class:`NotFound` when the photo is gone."""
-    answer = Results(state()).get(face.task_id)
+    answer = results().get(face.task_id)
     if answer is None or answer.video is not None:
         raise NotFound("the answer is gone")
     photo = storage().photos.get(answer.key, answer.version)
@@ -169,7 +168,7 @@ def _best(faces: Sequence[UnknownFace]) -> list[UnknownFace]:
 
 
 def _embedding(face: UnknownFace) -> Embeddings:
-    return np.frombuffer(base64.b64decode(face.embedding), "<f2").astype(np.float32)
+    return decoded(face.embedding, UNKNOWN_KIND)
 
 
 def _shown(group: str, faces: Sequence[UnknownFace], gallery: Gallery) -> Value:

@@ -12,32 +12,26 @@ it ends.
 
 import logging
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore
 from kombu.exceptions import OperationalError
 
 from facerec_tasks.aws import translated
-from facerec_tasks.errors import (
-    AwsError,
-    ConfigurationError,
-    NotFound,
-    PreconditionFailed,
-    Unavailable,
-)
+from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.recognition.rejection import Rejected
 from facerec_tasks.schemas import Answer, Outcome, VideoInfo
 from facerec_tasks.settings import get_settings
 from facerec_tasks.shutdown import stopping
 from facerec_tasks.storage.video_cache import VideoCache
 from facerec_tasks.storage.videos import VideoStore
-from facerec_tasks.tasks.idempotent import IdempotentTask, results, storage
+from facerec_tasks.tasks.idempotent import IdempotentTask
+from facerec_tasks.tasks.worker_context import engine, results, storage
 from facerec_tasks.video.timeline import PersonInVideo
 
 if TYPE_CHECKING:
-    from facerec_tasks.video.analyze import AnalysisProgress, ShouldContinue, VideoAnalysis
+    from facerec_tasks.video.analysis import VideoAnalysis, VideoAnalyzer
+    from facerec_tasks.video.reader import VideoMetadata
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +41,6 @@ PROGRESS = 2.0
 """Seconds between two reports of progress, and between two looks for a cancel."""
 DOWNLOADS = 3.0
 """A run lasts at least this many times as long as its download took."""
-
-Watcher = Callable[[Path, bytes | None, "ShouldContinue"], "VideoAnalysis | None"]
-"""A file, what an earlier run knew, and whether to go on -> :func:`facerec_tasks.video.analyze`."""
-
-_watcher: Watcher | None = None
-
-
-def set_video_analyzer(watcher: Watcher) -> None:
-    """Gives this worker its analyzer for videos; called once in the parent."""
-    global _watcher
-    _watcher = watcher
 
 
 class VideoTask(IdempotentTask):
@@ -72,8 +55,7 @@ class VideoTask(IdempotentTask):
         return answer
 
     def _work(self) -> Answer:
-        if _watcher is None:
-            raise ConfigurationError("this worker has no analyzer: start facerec_tasks.worker")
+        analyze = engine().analyze_video
         if self._again:
             self._count_start()
         begin = time.monotonic()
@@ -81,7 +63,7 @@ class VideoTask(IdempotentTask):
             path = self._files().fetch(self._id, self.key, self._version)
             earlier = self._folder().state()
             run = _Run(self._task, self._folder(), earlier.etag if earlier else None, begin)
-            watched = _watcher(path, earlier.data if earlier else None, run.should_continue)
+            watched = analyze(path, earlier.data if earlier else None, run.should_continue)
         except NotFound as error:
             return self._answer(outcome="rejected", code="photo-gone", detail=str(error))
         except Rejected as error:
@@ -172,7 +154,7 @@ class _Run:
         """Of this run."""
         return time.monotonic() - self._begun
 
-    def should_continue(self, progress: "AnalysisProgress") -> bool:
+    def should_continue(self, analysis: "VideoAnalyzer", metadata: "VideoMetadata") -> bool:
         """Whether to go on."""
         now = time.monotonic()
         if now >= self._progress:
@@ -180,23 +162,24 @@ class _Run:
             self.cancelled = results().get(self._task.request.id)
             if self.cancelled is not None:
                 return False
-            self._tell(progress)
+            self._tell(analysis, metadata)
         over = now >= self._end or stopping()
         if over or now >= self._checkpoint:
             try:
-                self._etag = self._folder.put_state(progress.state(), self._etag)
+                self._etag = self._folder.put_state(analysis.state(), self._etag)
             except PreconditionFailed:
                 self.overtaken = True
                 return False
             self._checkpoint = time.monotonic() + CHECKPOINT
         return not over
 
-    def _tell(self, progress: "AnalysisProgress") -> None:
+    def _tell(self, analysis: "VideoAnalyzer", metadata: "VideoMetadata") -> None:
+        claimed = metadata.seconds
         told = {
-            "percent": _percent(progress),
-            "time": progress.time,
-            "people": list(progress.names),
-            "frames_analyzed": progress.frames_analyzed,
+            "percent": min(99, int(100 * analysis.time / claimed)) if claimed else None,
+            "time": analysis.time,
+            "people": list(analysis.names),
+            "frames_analyzed": analysis.frames_analyzed,
             "at": time.time(),
         }
         self._folder.put_progress(told)
@@ -204,12 +187,6 @@ class _Run:
             self._task.send_event("task-progress", **told)
         except Exception as error:  # noqa: BLE001 - nobody may be listening, and kombu raises anything
             log.warning("progress not announced: %r", error)
-
-
-def _percent(progress: "AnalysisProgress") -> int | None:
-    if not progress.seconds:
-        return None
-    return min(99, int(100 * progress.time / progress.seconds))
 
 
 def _outcome(people: tuple[PersonInVideo, ...]) -> dict[str, Any]:

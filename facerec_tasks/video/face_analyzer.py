@@ -4,14 +4,15 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Annotated, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from pydantic import PlainSerializer, PlainValidator
 
 from facerec_tasks.recognition.detection.detector import Detection
-from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.metrics import Embeddings, decoded, encoded
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
 MARGIN = 0.5
@@ -22,6 +23,22 @@ SHARP = 12.0
 """Mean step between neighboring pixels, of 255, of a face that is in focus."""
 ENOUGH = 100.0
 """Pixels of the longer side from which on a larger face is no better."""
+
+
+def _to_png(rgb: NDArray[np.uint8]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _from_png(text: str) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+# As text without loss, so that who goes on from a checkpoint comes to the same end.
+EncodedPicture = Annotated[NDArray[np.uint8], PlainValidator(_from_png), PlainSerializer(_to_png)]
+EncodedEmbedding = Annotated[Embeddings, PlainValidator(decoded), PlainSerializer(encoded)]
 
 
 class FaceAnalyzer(Protocol):
@@ -43,13 +60,13 @@ class FaceAnalyzer(Protocol):
 class FaceCrop:
     """One face in one frame, small enough to keep; embedded on first use."""
 
-    rgb: NDArray[np.uint8]
+    rgb: EncodedPicture
     face: Detection
     """In pixels of ``rgb``."""
     time: float
     quality: float
     """How well the face can be recognized, 0 to 1: size, focus, and whether it looks at us."""
-    embedding: Embeddings | None = None
+    embedding: EncodedEmbedding | None = None
 
     @classmethod
     def of(cls, frame: NDArray[np.uint8], face: Detection, time: float) -> Self:
@@ -88,43 +105,11 @@ class FaceCrop:
         picture.save(file, "JPEG", quality=85)
         return file.getvalue()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Without loss, so that who goes on from here comes to the same end."""
-        file = io.BytesIO()
-        Image.fromarray(self.rgb).save(file, "PNG", compress_level=1)
-        return {
-            "png": base64.b64encode(file.getvalue()).decode(),
-            "box": self.face.box,
-            "score": self.face.score,
-            "visible": self.face.visible,
-            "landmarks": self.face.landmarks,
-            "time": self.time,
-            "quality": self.quality,
-            "embedding": packed(self.embedding) if self.embedding is not None else None,
-        }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        with Image.open(io.BytesIO(base64.b64decode(fields["png"])), formats=["PNG"]) as picture:
-            rgb = np.asarray(picture.convert("RGB"))
-        landmarks = tuple((x, y) for x, y in fields["landmarks"])
-        face = Detection(tuple(fields["box"]), fields["score"], landmarks, fields["visible"])
-        embedding = unpacked(fields["embedding"]) if fields["embedding"] else None
-        return cls(rgb, face, fields["time"], fields["quality"], embedding)
-
 
 def _reach(low: float, high: float, margin: float, most: int) -> tuple[int, int]:
     """From and to, inside of 0 to ``most`` and never empty."""
     begin = min(max(0, int(low - margin)), most - 1)
     return begin, max(begin + 1, min(most, int(high + margin) + 1))
-
-
-def packed(numbers: Embeddings) -> str:
-    return base64.b64encode(numbers.astype("<f4").tobytes()).decode()
-
-
-def unpacked(text: str) -> Embeddings:
-    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
 
 
 def _quality(rgb: NDArray[np.uint8], face: Detection, side: float) -> float:

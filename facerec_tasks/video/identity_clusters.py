@@ -2,17 +2,18 @@
 
 A track with a name joins its person. One without joins the person it looks most like in this very
 video, where light and hair are the same, unless both are seen at once; else it is somebody new.
+Who a track is, its best crops vote on; their mean has a voice of its own.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
 
 import numpy as np
+from pydantic import Base64Bytes
 
 from facerec_tasks.recognition.detection.detector import MIN_VISIBLE
 from facerec_tasks.recognition.embedding.metrics import Embeddings
-from facerec_tasks.video.face_analyzer import FaceAnalyzer, packed, unpacked
-from facerec_tasks.video.identity import TrackVote, vote
+from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.video.face_analyzer import EncodedEmbedding, FaceAnalyzer
 from facerec_tasks.video.timeline import PersonInVideo, Span, merged, together
 from facerec_tasks.video.tracker import Track
 
@@ -28,12 +29,43 @@ MOST_UNKNOWN = 500
 """People without a name; bounds memory and the answer."""
 
 
+@dataclass(frozen=True, eq=False)
+class TrackVote:
+    """What the vote came to."""
+
+    name: str | None
+    """None: nobody known."""
+    confidence: float
+    """The winner's share of all voices, 0 to 1."""
+    embedding: Embeddings
+    """[dimension], the mean."""
+
+
+def vote(gallery: Gallery, embeddings: Embeddings) -> TrackVote:
+    """One identity for the crops of a track [crops, dimension], the best first.
+
+    A voice counts by how sure it is; a tie, and a winner with less than half of what was voiced,
+    is nobody known.
+    """
+    mean = embeddings.mean(axis=0)
+    matches = gallery.search(np.vstack([embeddings, mean]))
+    voices: dict[str | None, float] = {None: 0.0}
+    for match in matches:
+        weight = 1.0 if match.confidence is None else match.confidence
+        voices[match.name] = voices.get(match.name, 0.0) + weight
+    total = sum(voices.values())
+    name, most = max(voices.items(), key=lambda voice: (voice[1], voice[0] is None))
+    if most * 2 <= total:
+        name, most = None, voices[None]
+    return TrackVote(name, round(most / total, 4) if total else 0.0, mean)
+
+
 @dataclass(eq=False)
 class Identity:
     """One person of the video: the tracks that are theirs."""
 
     name: str | None
-    total: Embeddings
+    total: EncodedEmbedding
     """Sum of the means of their tracks."""
     tracks: int = 0
     frames: int = 0
@@ -41,7 +73,7 @@ class Identity:
     """Confidence of their tracks, each as often as it was seen."""
     spans: tuple[Span, ...] = ()
     quality: float = -1.0
-    portrait: bytes = b""
+    portrait: Base64Bytes = b""
     """JPEG of the best crop."""
 
     @property
@@ -59,29 +91,6 @@ class Identity:
         if best.quality > self.quality and voted.name == self.name:
             self.quality, self.portrait = best.quality, best.portrait(PORTRAIT)
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "total": packed(self.total),
-            "tracks": self.tracks,
-            "frames": self.frames,
-            "voices": self.voices,
-            "spans": self.spans,
-            "quality": self.quality,
-            "portrait": self.portrait.hex(),
-        }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        return cls(
-            **fields
-            | {
-                "total": unpacked(fields["total"]),
-                "spans": tuple((begin, end) for begin, end in fields["spans"]),
-                "portrait": bytes.fromhex(fields["portrait"]),
-            }
-        )
-
 
 @dataclass(eq=False)
 class IdentityClusters:
@@ -89,8 +98,6 @@ class IdentityClusters:
 
     identities: list[Identity] = field(default_factory=list)
     """In the order of their first track's end."""
-    uncounted: int = 0
-    """Tracks of faces that the edge cuts throughout, and of people beyond :data:`MOST_UNKNOWN`."""
 
     def add(self, track: Track, analyzer: FaceAnalyzer) -> None:
         """Takes up a track that has ended."""
@@ -98,14 +105,12 @@ class IdentityClusters:
             return
         whole = [crop for crop in track.best if crop.face.visible >= MIN_VISIBLE]
         if not whole:  # cut-off faces of different people look alike
-            self.uncounted += 1
             return
         crops = np.stack([crop.embedded_by(analyzer) for crop in whole])
         voted = vote(analyzer.gallery, crops)
         identity = self._named(voted) or self._alike(track, voted, analyzer)
         if identity is None:
             if voted.name is None and self._unknown() >= MOST_UNKNOWN:
-                self.uncounted += 1
                 return
             identity = Identity(voted.name, np.zeros_like(voted.embedding))
             self.identities.append(identity)
@@ -148,13 +153,6 @@ class IdentityClusters:
             if together(identity.spans, [(track.begin, track.end)]) < AT_ONCE:
                 return identity
         return None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"identities": [m.to_dict() for m in self.identities], "uncounted": self.uncounted}
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        return cls([Identity.from_dict(one) for one in fields["identities"]], fields["uncounted"])
 
 
 def _person(identity: Identity) -> PersonInVideo:

@@ -6,7 +6,6 @@ so memory does not grow with the video.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 import numpy as np
 
@@ -57,31 +56,6 @@ class Track:
         """How sure the detector was of its best crops."""
         return max(crop.face.score for crop in self.best)
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "begin": self.begin,
-            "last": self.last,
-            "box": self.box,
-            "frames": self.frames,
-            "best": [crop.to_dict() for crop in self.best],
-            "until": self.until,
-            "missed": self.missed,
-        }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        best = [FaceCrop.from_dict(one) for one in fields["best"]]
-        box = tuple(fields["box"])
-        return cls(
-            fields["begin"],
-            fields["last"],
-            box,
-            fields["frames"],
-            best,
-            until=fields["until"],
-            missed=fields["missed"],
-        )
-
 
 class Tracker:
     """Follows all faces of a video, frame by frame."""
@@ -89,15 +63,15 @@ class Tracker:
     def __init__(self, analyzer: FaceAnalyzer) -> None:
         self._analyzer = analyzer
         self._near = analyzer.gallery.embedder.threshold
-        self._tracks: list[Track] = []
-        self._looked: float | None = None
+        self.tracks: list[Track] = []
+        self.looked: float | None = None
         """Time of the frame before."""
 
     def update(self, frame: Frame) -> list[Track]:
         """Sees the next frame; returns the tracks that ended before it, in the order they began."""
         if frame.follows:
-            for known in self._tracks:
-                known.until = frame.time if known.last == self._looked else known.until
+            for known in self.tracks:
+                known.until = frame.time if known.last == self.looked else known.until
         ended = self.finish(frame.time) if frame.cut else []
         ended += self._lost(frame.time)
         faces = self._analyzer.detect(frame.rgb)
@@ -106,35 +80,35 @@ class Tracker:
         for face, crop, track in zip(faces, crops, followed, strict=True):
             if track is None:
                 track = Track(self._since(frame), frame.time, face.box, 0)
-                self._tracks.append(track)
+                self.tracks.append(track)
             track.see(crop, face.box)
-        for known in self._tracks:
+        for known in self.tracks:
             known.missed = known.last < frame.time
-        self._looked = frame.time
+        self.looked = frame.time
         return ended
 
     def finish(self, at: float) -> list[Track]:
         """Ends all tracks at a cut or at the video's end; returns them."""
-        ended, self._tracks = self._tracks, []
+        ended, self.tracks = self.tracks, []
         for track in ended:
-            seen_to_the_end = track.last == self._looked
+            seen_to_the_end = track.last == self.looked
             track.end = at if seen_to_the_end else track.until
         return ended
 
     def _lost(self, now: float) -> list[Track]:
         """Tracks of faces that a look did not see, long ago. Time alone ends none: frames may be
         far apart."""
-        ended = [track for track in self._tracks if track.missed and now - track.until > PATIENCE]
-        self._tracks = [track for track in self._tracks if track not in ended]
+        ended = [track for track in self.tracks if track.missed and now - track.until > PATIENCE]
+        self.tracks = [track for track in self.tracks if track not in ended]
         for track in ended:
             track.end = track.until
         return ended
 
     def _since(self, frame: Frame) -> float:
         """When a face that is new came: halfway to the look before, if frames lie between."""
-        if frame.cut or frame.follows or self._looked is None:
+        if frame.cut or frame.follows or self.looked is None:
             return frame.time
-        return round((self._looked + frame.time) / 2, 3)
+        return round((self.looked + frame.time) / 2, 3)
 
     def _followed(
         self, faces: Sequence[Detection], crops: Sequence[FaceCrop]
@@ -143,14 +117,14 @@ class Tracker:
         pairs = sorted(
             (cost, i, j)
             for i, (face, crop) in enumerate(zip(faces, crops, strict=True))
-            for j, track in enumerate(self._tracks)
+            for j, track in enumerate(self.tracks)
             if (cost := self._cost(track, face, crop)) is not None
         )
         found: list[Track | None] = [None] * len(faces)
         taken: set[int] = set()
         for _, i, j in pairs:
             if found[i] is None and j not in taken:
-                found[i] = self._tracks[j]
+                found[i] = self.tracks[j]
                 taken.add(j)
         return found
 
@@ -167,13 +141,6 @@ class Tracker:
             )
         )
         return 1 + apart / self._near if apart <= self._near else None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"tracks": [track.to_dict() for track in self._tracks], "looked": self._looked}
-
-    def restore(self, fields: dict[str, Any]) -> None:
-        self._tracks = [Track.from_dict(one) for one in fields["tracks"]]
-        self._looked = fields["looked"]
 
 
 Box = tuple[float, float, float, float]

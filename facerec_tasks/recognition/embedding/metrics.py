@@ -1,5 +1,6 @@
-"""Which of many embeddings is nearest."""
+"""Embeddings: which of many is nearest, and how they are written as text."""
 
+import base64
 import math
 
 import numpy as np
@@ -43,6 +44,16 @@ class Block:
         exact = np.linalg.norm(self.rows[rows].astype(np.float64) - probe, axis=1)
         best = int(exact.argmin())
         return int(self.person_index[rows[best]]), float(exact[best])
+
+
+def encoded(embedding: Embeddings, kind: str = "<f4") -> str:
+    """Base64 of the numbers, little-endian float32 or of another ``kind``, as NumPy names it."""
+    return base64.b64encode(embedding.astype(kind).tobytes()).decode()
+
+
+def decoded(text: str, kind: str = "<f4") -> Embeddings:
+    """Inverse of :func:`encoded`, flat; raises :class:`ValueError`."""
+    return np.frombuffer(base64.b64decode(text), kind).astype(np.float32)
 
 
 def means_of(photos: Block) -> Block | None:

@@ -6,8 +6,6 @@ The first line is ``{"format": "facerec-people", "version": 1, "engine": …, "p
 shares of its photo, an embedding base64 of little-endian float32. Photos are not in it.
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.metrics import Embeddings, decoded, encoded
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 
@@ -105,10 +103,9 @@ def _person(found: dict[str, Any], number: int) -> ImportedPerson:
         faces = [
             FaceRecord(f["id"], f.get("photo") or "", _box(f.get("box"))) for f in found["faces"]
         ]
-        rows = [np.frombuffer(base64.b64decode(f["embedding"]), "<f4") for f in found["faces"]]
-        embeddings = np.stack(rows).astype(np.float32)
+        embeddings = np.stack([decoded(f["embedding"]) for f in found["faces"]])
         return ImportedPerson(found["id"], found["name"], tuple(faces), embeddings)
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise GalleryError(f"line {number} is no person: {error!r:.200}") from error
 
 
@@ -121,5 +118,5 @@ def _face(record: FaceRecord, embedding: Embeddings) -> dict[str, Any]:
         "id": record.id,
         "photo": record.photo,
         "box": record.box and list(record.box),
-        "embedding": base64.b64encode(embedding.astype("<f4").tobytes()).decode(),
+        "embedding": encoded(embedding),
     }

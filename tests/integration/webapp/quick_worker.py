@@ -17,7 +17,7 @@ from celery.signals import worker_init
 
 from facerec_tasks.app import app
 from facerec_tasks.errors import Unavailable
-from facerec_tasks.tasks.recognition import set_engine
+from facerec_tasks.tasks.worker_context import set_engine
 
 BEGIN = b"\xff\xd8\xff"
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from facerec_tasks.recognition.gallery.gallery import Gallery
-from facerec_tasks.video.identity import vote
+from facerec_tasks.video.identity_clusters import vote
 
 POINTS = np.eye(128, dtype=np.float32)
 
