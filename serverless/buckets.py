@@ -56,29 +56,21 @@ class VideoBuckets:
 
     # Frames
 
-    def put_frame(self, key: str, jpeg: bytes) -> None:
+    def put(self, key: str, body: bytes, content_type: str) -> None:
         with translated():
             self._s3.put_object(
-                Bucket=self._settings.frame_bucket, Key=key, Body=jpeg, ContentType="image/jpeg"
+                Bucket=self._settings.frame_bucket, Key=key, Body=body, ContentType=content_type
             )
 
-    def get_frame(self, key: str) -> bytes:
+    def get(self, key: str) -> bytes:
         """Raises :class:`NotFound`."""
         with translated():
             found = self._s3.get_object(Bucket=self._settings.frame_bucket, Key=key)
-            return bytes(found["Body"].read())
+            return found["Body"].read()
 
     def put_split(self, split: SplitVideo) -> None:
-        with translated():
-            self._s3.put_object(
-                Bucket=self._settings.frame_bucket,
-                Key=list_key(split.upload),
-                Body=split.to_json(),
-                ContentType="application/json",
-            )
+        self.put(list_key(split.upload), split.to_json(), "application/json")
 
     def get_split(self, upload: VideoUpload) -> SplitVideo:
         """What ``video-splitting`` left of that upload. Raises :class:`NotFound`."""
-        with translated():
-            found = self._s3.get_object(Bucket=self._settings.frame_bucket, Key=list_key(upload))
-            return SplitVideo.from_json(found["Body"].read())
+        return SplitVideo.from_json(self.get(list_key(upload)))

@@ -18,7 +18,6 @@ from facerec_tasks.settings import get_settings
 from facerec_tasks.video.analysis import VideoAnalyzer
 from facerec_tasks.video.reader import Frame, VideoEnd
 from serverless.buckets import VideoBuckets
-from serverless.context import Context
 from serverless.frames import StoredFrame
 from serverless.record import Outcome, Record, Records
 from serverless.uploads import BadEvent, VideoUpload
@@ -29,7 +28,7 @@ READERS = 8
 log = logging.getLogger(__name__)
 
 
-def handler(event: Any, _context: Context) -> dict[str, Any]:
+def handler(event: Any, _context: object) -> dict[str, Any]:
     """What ``video-splitting`` sent in, the record of the video out.
 
     Raises :class:`facerec_tasks.errors.FacerecError` when the event must come again, and
@@ -81,7 +80,7 @@ def _frames(buckets: VideoBuckets, stored: Sequence[StoredFrame]) -> Iterator[Fr
     with ThreadPoolExecutor(READERS) as pool:
         for begin in range(0, len(stored), READERS):
             some = stored[begin : begin + READERS]
-            pictures = pool.map(buckets.get_frame, [frame.key for frame in some])
+            pictures = pool.map(buckets.get, [frame.key for frame in some])
             for number, (frame, jpeg) in enumerate(zip(some, pictures, strict=True), start=begin):
                 yield Frame(number, frame.time, frame.cut, decoding.decode(jpeg).rgb)
 

@@ -5,9 +5,10 @@ where it is, the video was split. The version keeps the frames of two uploads of
 and makes splitting a video twice write the same objects again.
 """
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
+
+from pydantic import TypeAdapter
 
 from serverless.uploads import VideoUpload
 
@@ -39,7 +40,7 @@ class SplitVideo:
     """The frames of one upload, or why there are none."""
 
     upload: VideoUpload
-    frames: tuple[StoredFrame, ...] = ()
+    frames: tuple[StoredFrame, ...]
     """Ascending in time."""
     seconds: float | None = None
     """Of the video, up to its last frame that was looked at."""
@@ -48,23 +49,15 @@ class SplitVideo:
     refusal: FrameRejection | None = None
 
     def to_json(self) -> bytes:
-        fields = asdict(self) | {"upload": self.upload.to_dict()}
-        return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return _split.dump_json(self)
 
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Raises :class:`ValueError` for anything :meth:`to_json` could not have made."""
-        try:
-            fields: dict[str, Any] = json.loads(data)
-            refusal = fields.pop("refusal")
-            return cls(
-                upload=VideoUpload.from_dict(fields.pop("upload")),
-                frames=tuple(StoredFrame(**frame) for frame in fields.pop("frames")),
-                refusal=FrameRejection(**refusal) if refusal else None,
-                **fields,
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not the frames of a video: {error!r}") from error
+        return _split.validate_json(data)  # type: ignore[return-value]
+
+
+_split = TypeAdapter(SplitVideo)
 
 
 def frame_key(upload: VideoUpload, number: int) -> str:

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
@@ -72,18 +74,10 @@ class Record:
 
         Fields this version does not know are ignored: a newer one may have written them.
         """
-        try:
-            fields: dict[str, Any] = json.loads(data)
-            known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
-            return cls(
-                **known
-                | {
-                    "upload": VideoUpload.from_dict(fields["upload"]),
-                    "people": tuple(map(PersonInVideo.from_dict, fields["people"])),
-                }
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not the record of a video: {error!r}") from error
+        return _record.validate_json(data)  # type: ignore[return-value]
+
+
+_record = TypeAdapter(Record)
 
 
 class Records:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 from urllib.parse import unquote_plus
 
+from pydantic import StrictInt, TypeAdapter, ValidationError
+
 CREATED = "ObjectCreated:"
 MAX_KEY_BYTES = 900
 """Of 1,024 that S3 allows: what is kept of a video has longer names than the video."""
@@ -30,7 +32,7 @@ class VideoUpload:
     """Orders the uploads of one key; hexadecimal digits, compared as text."""
     time: str = ""
     """When it landed, as S3 writes times. Orders uploads of different keys."""
-    size: int | None = None
+    size: StrictInt | None = None
     """Bytes."""
 
     def __post_init__(self) -> None:
@@ -63,13 +65,13 @@ class VideoUpload:
     @classmethod
     def from_dict(cls, fields: Any) -> Self:
         """Raises :class:`BadEvent` for anything :meth:`to_dict` could not have made."""
-        kinds = {"key": str, "version": str, "sequencer": str, "time": str, "size": int}
-        if not isinstance(fields, Mapping):
-            raise BadEvent("no upload")
-        known = {name: value for name, value in fields.items() if name in kinds}
-        if "key" not in known or any(type(v) is not kinds[n] for n, v in known.items()):
-            raise BadEvent(f"no upload: {known}")
-        return cls(**known)
+        try:
+            return _video_upload.validate_python(fields)  # type: ignore[return-value]
+        except ValidationError as error:
+            raise BadEvent(f"no upload: {error}") from error
+
+
+_video_upload = TypeAdapter(VideoUpload)
 
 
 def uploads(event: Any, bucket: str) -> Iterator[VideoUpload]:
@@ -104,10 +106,12 @@ def _upload(record: Any, bucket: str) -> VideoUpload | None:
         raise BadEvent(f"an event of bucket {told}, not of {bucket}")
     if key.endswith("/"):
         return None
-    given = {
-        "version": found.get("versionId"),
-        "sequencer": found.get("sequencer"),
-        "time": record.get("eventTime"),
-        "size": found.get("size"),
-    }
-    return VideoUpload.from_dict({"key": key, **{n: v for n, v in given.items() if v is not None}})
+    return VideoUpload.from_dict(
+        {
+            "key": key,
+            "version": found.get("versionId"),
+            "sequencer": found.get("sequencer", ""),
+            "time": record.get("eventTime", ""),
+            "size": found.get("size"),
+        }
+    )

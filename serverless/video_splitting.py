@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
@@ -26,7 +26,6 @@ from facerec_tasks.video.errors import DecoderCrashed
 from facerec_tasks.video.reader import Frame, VideoReader
 from serverless import limits
 from serverless.buckets import VideoBuckets
-from serverless.context import Context
 from serverless.frames import FrameRejection, SplitVideo, StoredFrame, frame_key
 from serverless.thinning import Thinning
 from serverless.uploads import VideoUpload, uploads
@@ -43,6 +42,12 @@ log = logging.getLogger(__name__)
 
 class Unfinished(FacerecError):
     """Raised when the event must come again: AWS or the machine failed, not the video."""
+
+
+class Context(Protocol):
+    """https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
+
+    def get_remaining_time_in_millis(self) -> int: ...
 
 
 def handler(event: Any, context: Context) -> dict[str, Any]:
@@ -109,11 +114,11 @@ class _Splitting:
                 with path.open("wb") as file:
                     self._buckets.fetch(upload, file)
             except NotFound as error:
-                return SplitVideo(upload, refusal=FrameRejection("video-gone", str(error)))
+                return SplitVideo(upload, (), refusal=FrameRejection("video-gone", str(error)))
             return self._decoded(upload, path)
         except Rejected as rejected:
             detail = rejected.message + limits.remedy(rejected.code)
-            return SplitVideo(upload, refusal=FrameRejection(str(rejected.code), detail))
+            return SplitVideo(upload, (), refusal=FrameRejection(str(rejected.code), detail))
         finally:
             path.unlink(missing_ok=True)
 
@@ -171,4 +176,4 @@ class _Store:
         Image.fromarray(frame.rgb).save(jpeg, "JPEG", quality=QUALITY)
         key = frame_key(self._upload, len(self._frames))
         self._frames.append(StoredFrame(key, frame.time, frame.cut))
-        self._pending.add(self._pool.submit(self._buckets.put_frame, key, jpeg.getvalue()))
+        self._pending.add(self._pool.submit(self._buckets.put, key, jpeg.getvalue(), "image/jpeg"))

@@ -25,7 +25,7 @@ def test_frames_of_two_uploads_of_a_name_lie_apart() -> None:
     "split",
     [
         SplitVideo(UPLOAD, (StoredFrame("k", 0.5, True),), 1.0, complete=False),
-        SplitVideo(UPLOAD, refusal=FrameRejection("empty", "The file is empty.")),
+        SplitVideo(UPLOAD, (), refusal=FrameRejection("empty", "The file is empty.")),
     ],
 )
 def test_the_list_of_frames_survives_its_json(split: SplitVideo) -> None:
