@@ -15,21 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from benchmarks import portraits
 from facerec_tasks.recognition.images import decoding, heif
 from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS, ImageLimits
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
+from tests.unit.recognition.images.pictures import PHOTO, animation, deep_planar_tiff, encoded
 
-PHOTO = portraits.head("collins", 96).crop((0, 0, 96, 80))
 RGB = np.asarray(PHOTO).astype(int)
 GRAY = np.asarray(PHOTO.convert("L").convert("RGB")).astype(int)
 ORIENTATION = 0x0112
-
-
-def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    return file.getvalue()
 
 
 def code_of(data: bytes, limits: ImageLimits = DEFAULT_IMAGE_LIMITS) -> RejectionCode:
@@ -209,28 +202,6 @@ def test_refuses_a_jpeg_of_which_half_is_missing() -> None:
 # --- 16-bit TIFF --------------------------------------------------------------------------------
 
 
-def deep_planar_tiff(order: str, compression: int) -> bytes:
-    """16-bit RGB whose samples lie in planes, two strips a plane; 1 is raw and 8 deflated."""
-    values = np.asarray(PHOTO, np.uint16).transpose(2, 0, 1) * 257
-    raw = [half.astype(f"{order}u2").tobytes() for plane in values for half in np.split(plane, 2)]
-    strips = [zlib.compress(strip) if compression == 8 else strip for strip in raw]
-    starts = np.cumsum([8, *map(len, strips)]).tolist()
-    places, sizes, bits = starts[6] + 200, starts[6] + 230, starts[6] + 260
-    tags = [(256, 3, 1, 96), (257, 3, 1, 80), (258, 3, 3, bits), (259, 3, 1, compression)]
-    tags += [(262, 3, 1, 2), (273, 4, 6, places), (277, 3, 1, 3), (278, 3, 1, 40)]
-    tags += [(279, 4, 6, sizes), (284, 3, 1, 2)]
-    table = struct.pack(f"{order}H", len(tags))
-    for tag, kind, count, value in tags:
-        one = f"{order}HHLHH" if kind == 3 and count == 1 else f"{order}HHLL"
-        table += struct.pack(one, tag, kind, count, value, *([0] if one.endswith("HH") else []))
-    table = (table + bytes(4)).ljust(200, b"\0")
-    table += struct.pack(f"{order}6L", *starts[:6]).ljust(30, b"\0")
-    table += struct.pack(f"{order}6L", *map(len, strips)).ljust(30, b"\0")
-    table += struct.pack(f"{order}3H", 16, 16, 16)
-    magic = b"II*\0" if order == "<" else b"MM\0*"
-    return magic + struct.pack(f"{order}L", starts[6]) + b"".join(strips) + table
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [1, 8])
 def test_reads_16_bit_tiff_in_planes(order: str, compression: int) -> None:
@@ -283,61 +254,6 @@ def test_reads_what_a_phone_of_200_megapixels_makes() -> None:
 def test_a_picture_that_was_not_shrunk_is_its_own_detail() -> None:
     picture = decoding.decode(encoded(PHOTO, "PNG"))
     assert np.array_equal(np.asarray(picture.detail(5000)), picture.rgb)
-
-
-# --- pages and frames ---------------------------------------------------------------------------
-
-SEVERAL = ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"]
-
-
-def animation(kind: str, count: int) -> bytes:
-    """Frame n is of gray 10 n."""
-    frames = [Image.new("RGB", (32, 32), (10 * n,) * 3) for n in range(count)]
-    more: dict[str, Any] = {"disposal": 2} if kind == "GIF" else {}
-    return encoded(frames[0], kind, save_all=True, append_images=frames[1:], **more)
-
-
-@pytest.mark.parametrize("kind", SEVERAL)
-def test_further_frames(kind: str) -> None:
-    found = list(decoding.further_frames(animation(kind, 12)))
-    pages = [*range(1, 11)] if kind in ("TIFF", "HEIF") else [1, 2, 4, 8]
-    assert [picture.frame for picture in found] == pages
-    for picture in found:
-        assert int(picture.rgb[16, 16, 1]) == pytest.approx(10 * picture.frame, abs=8)
-
-
-@pytest.mark.parametrize("kind", SEVERAL)
-def test_further_frames_keep_to_their_limits(kind: str) -> None:
-    data = animation(kind, 6)
-    assert len(list(decoding.further_frames(data, ImageLimits(max_frames=2)))) == 2
-    assert list(decoding.further_frames(data, ImageLimits(max_frame_pixels=1000))) == []
-
-
-def test_a_single_picture_has_no_further_frames() -> None:
-    for kind in KINDS:
-        assert list(decoding.further_frames(encoded(PHOTO, kind))) == []
-
-
-def test_a_damaged_page_ends_the_further_frames() -> None:
-    data = bytearray(animation("TIFF", 4))
-    for start in (len(data) // 3, len(data) // 2):
-        data[start : start + 40] = bytes(40)
-    assert len(list(decoding.further_frames(bytes(data)))) < 4
-
-
-def test_millions_of_parts_between_frames_cost_no_time() -> None:
-    first, second = (Image.new("P", (8, 8)), Image.new("P", (8, 8), 3))
-    data = encoded(first, "GIF", save_all=True, append_images=[second])
-    padded = data[:-1] + b"!\xfe" + b"\x01a" * 3_000_000 + b"\0;"
-    started = time.process_time()
-    list(decoding.further_frames(padded))
-    directories = animation("TIFF", 3)
-    circle = bytearray(directories)
-    (start,) = struct.unpack_from("<L", circle, 4)
-    (count,) = struct.unpack_from("<H", circle, start)
-    struct.pack_into("<L", circle, start + 2 + 12 * count, start)
-    assert len(list(decoding.further_frames(bytes(circle)))) <= 10
-    assert time.process_time() - started < 2
 
 
 def test_refuses_too_many_pixels_before_decoding_them() -> None:

@@ -1,4 +1,4 @@
-"""One spelling everywhere: the American one."""
+"""Rules for every source file: one spelling, the field's words, a name for one thing, short modules."""
 
 import re
 from pathlib import Path
@@ -23,6 +23,7 @@ FORMER = (
     ("te", "ther"), ("gra", "ve\\b"), ("hyper", "visor"), ("told_", "plainly"),
 )  # fmt: skip
 """Each in two parts, so that a search for the words does not find this list."""
+LONGEST_MODULE = 400
 KINDS = {".py", ".md", ".html", ".js", ".css", ".yaml", ".in"}
 
 
@@ -60,3 +61,11 @@ def test_no_class_name_stands_for_two_things() -> None:
         for name in re.findall(r"^class (\w+)", file.read_text(), re.M):
             where.setdefault(name, []).append(str(file.relative_to(ROOT)))
     assert {name: files for name, files in where.items() if len(files) > 1} == {}
+
+
+def test_no_module_is_longer_than_a_stranger_reads() -> None:
+    files = (
+        f for name in (*FOLDERS, "tests", "celery_sqs/tests") for f in (ROOT / name).rglob("*.py")
+    )
+    lines = {str(file.relative_to(ROOT)): len(file.read_text().splitlines()) for file in files}
+    assert {name: count for name, count in lines.items() if count > LONGEST_MODULE} == {}
