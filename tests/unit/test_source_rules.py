@@ -1,4 +1,4 @@
-"""Rules for every source file: one spelling, the field's words, a name for one thing, short modules."""
+"""Rules for every source file: spelling, the field's words, one meaning a name, short modules."""
 
 import re
 from pathlib import Path
