@@ -1,5 +1,6 @@
 """The documentation points to what is there: pages, commands and their options, make targets."""
 
+import pkgutil
 import re
 import shlex
 from collections import Counter
@@ -15,6 +16,9 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "celery_sqs" / "README.md"])
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+NAME = re.compile(
+    r"`((?:ami_build|autoscale|benchmarks|celery_sqs|cli|facerec_tasks|local|serverless|webapp)(?:\.\w+)+)`"
+)
 CODE = re.compile(r"^```\w*\n(.*?)^```|`([^`\n]+)`", re.MULTILINE | re.DOTALL)
 
 
@@ -76,3 +80,16 @@ def test_make_targets_in_the_documentation_exist() -> None:
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {(page, line.split()[0]) for page, line in lines("make")}
     assert {one for one in named if one[1].islower() and one[1] not in targets} == set()
+
+
+def test_names_in_the_documentation_are_those_of_the_code() -> None:
+    """A module, or what stands in one."""
+    unknown = []
+    for page in PAGES:
+        names = [] if page.name == "CHANGELOG.md" else NAME.findall(page.read_text())
+        for name in names:
+            try:
+                pkgutil.resolve_name(name)
+            except (ImportError, AttributeError) as error:
+                unknown.append(f"{page.relative_to(ROOT)}: {name}: {error}")
+    assert unknown == []
