@@ -20,11 +20,14 @@ class InsufficientCapacity(FacerecError):
 AWS_CALL_ERRORS = (FacerecError, ClientError, BotoCoreError)
 """Whatever a call to AWS may raise, translated or not."""
 
-_CAPACITY_ERRORS = frozenset({
-    "InsufficientInstanceCapacity", "InstanceLimitExceeded", "VcpuLimitExceeded",
-    "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow", "InsufficientHostCapacity", "Unsupported",
-    "UnfulfillableCapacity", "InsufficientFreeAddressesInSubnet",
+_QUOTA_ERRORS = frozenset({
+    "InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded",
+    "VolumeLimitExceeded", "MaxIOPSLimitExceeded", "HostLimitExceeded",
+    "ReservationCapacityExceeded", "SpotMaxPriceTooLow", "Unsupported", "UnfulfillableCapacity",
+    "PendingVerification",
 })  # fmt: skip
+"""Besides those that begin with ``Insufficient``. ``Unsupported``: a zone without the type.
+``PendingVerification``: of a new account's first launches in a region, for some hours."""
 
 
 def code_of(error: ClientError) -> str:
@@ -34,4 +37,4 @@ def code_of(error: ClientError) -> str:
 
 def lacks_capacity(code: str) -> bool:
     """Whether other machines, or fewer, may be granted."""
-    return code in _CAPACITY_ERRORS or code.startswith("InvalidLaunchTemplate")
+    return code in _QUOTA_ERRORS or code.startswith(("Insufficient", "InvalidLaunchTemplate"))

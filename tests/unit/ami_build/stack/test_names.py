@@ -1,15 +1,15 @@
 """Every name the code can make is legal for its service, and a role's policy matches it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from celery_sqs._broker.names import process_queue_name
 from celery_sqs._results.response_queue import own_name
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -17,9 +17,13 @@ from ami_build.stack.cloudformation import TEMPLATE, stack_name, video_stack_nam
 from facerec_tasks.settings import Settings
 from tests.unit.ami_build.stack.resolved_template import ResolvedTemplate, load
 
+Test = TypeVar("Test", bound=Callable[..., None])
 IDS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True).filter(
     lambda text: not text.startswith(("xn--", "sthree-", "amzn-s3-demo-"))
 )
+EDGES = ("4", "4k-lab", "a--b", *("x" * length for length in (23, 24, 28, 29, 31, 32)))
+"""A digit first; from 24 characters on a reply queue's name is cut, from 29 a control queue's."""
+INSTANCE, CLIENT = "i-0123456789abcdef0", "00000000-0000-0000-0000-000000000005"
 INSTANCES = st.from_regex(r"i-[0-9a-f]{17}", fullmatch=True)
 NODES = ("app-tier-instance", "worker")
 LEGAL = {
@@ -65,6 +69,17 @@ def queues_allowed(template: ResolvedTemplate, policy: str, action: str) -> list
     return found
 
 
+def at_the_edges(**others: str) -> Callable[[Test], Test]:
+    """Tries the ids at which names change, which random ones seldom are."""
+
+    def with_examples(test: Test) -> Test:
+        for id_ in EDGES:
+            test = example(id_=id_, **others)(test)
+        return test
+
+    return with_examples
+
+
 def _each(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -89,6 +104,7 @@ def names_made(id_: str, instance: str, client: str) -> Iterator[tuple[str, str,
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(id_=IDS, instance=INSTANCES, client=st.uuids().map(str))
+@at_the_edges(instance=INSTANCE, client=CLIENT)
 def test_every_queue_name_is_legal_and_its_process_may_use_it(
     id_: str, instance: str, client: str
 ) -> None:
@@ -102,6 +118,7 @@ def test_every_queue_name_is_legal_and_its_process_may_use_it(
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(id_=IDS)
+@at_the_edges()
 def test_every_name_of_the_stack_is_legal(id_: str) -> None:
     template = resolved(id_)
     for logical, properties in template.resources.items():
@@ -115,6 +132,7 @@ def test_every_name_of_the_stack_is_legal(id_: str) -> None:
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(id_=IDS)
+@at_the_edges()
 def test_two_queues_of_one_system_never_have_one_name(id_: str) -> None:
     names = [process_queue_name(id_, f"worker@{n}-{'x' * 60}.celery.pidbox") for n in range(9)]
     assert len({*names}) == len(names)
