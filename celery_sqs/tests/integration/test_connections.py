@@ -176,8 +176,8 @@ def test_expired_credentials_are_read_again(sample: Any, proxy: Any, tmp_path: A
         "SAMPLE_OPTIONS": '{"wait_time_seconds": 1}',  # an open poll is not refused
     }  # fmt: skip
     worker = sample.start(**environment)
-    sample.send("work", "with the old key")
-    sample.eventually(lambda: sample.notes("end", "with the old key"), within=30)
+    sample.send("work", "before")
+    sample.eventually(lambda: sample.notes("end", "before"), within=30)  # by the old key
     keys.write_text(text.format("NEW"))
     proxy.refused_keys = {"OLD"}
     sample.eventually(lambda: "ExpiredToken" in worker.output, within=20)
