@@ -41,7 +41,7 @@ def redis_server(folder: Path) -> Iterator[int]:
 def aws_server(folder: Path) -> Iterator[int]:
     """An AWS in memory; gives its port."""
     port = free_port()
-    command = (sys.executable, "-m", "celery_sqs.testing.server", "--port", str(port))
+    command = (sys.executable, "-m", "celery_sqs.testing", "--port", str(port))
     with _served(command, port, folder / f"aws-{port}.log"):
         yield port
 

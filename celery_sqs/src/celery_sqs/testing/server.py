@@ -1,6 +1,6 @@
 """An AWS on this machine for tests: a moto server process, all in memory.
 
-``python -m celery_sqs.testing.server --port 0`` prints its address once it answers.
+``python -m celery_sqs.testing --port 0`` prints its address once it answers.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def emulated_aws() -> Iterator[str]:
 
     Raises :class:`RuntimeError` when it does not start.
     """
-    command = (sys.executable, "-m", "celery_sqs.testing.server", "--port", "0")
+    command = (sys.executable, "-m", "celery_sqs.testing", "--port", "0")
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as server:
         try:
             assert server.stdout is not None
@@ -89,9 +89,7 @@ def serve_until_signaled(port: int, make_application: Callable[[str], Any]) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m celery_sqs.testing.server", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m celery_sqs.testing", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes any that is free")
     port = parser.parse_args().port
     from celery_sqs.testing import sqs_emulator, store_emulator
@@ -101,7 +99,3 @@ def main() -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
     serve_until_signaled(port, lambda _: DomainDispatcherApplication(create_backend_app))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,3 @@
+from celery_sqs.testing.server import main
+
+main()
