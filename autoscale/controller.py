@@ -283,6 +283,7 @@ class Controller:
         live = [m for m in seen.machines if m.live]
         ready = [m.id for m in live if m.ready]
         self._breaker.came_up(ready)
+        self._note_failed_boots(seen, now)
         for machine in live:
             if machine.ready:
                 booted = self._health.booted(machine.id)
@@ -293,6 +294,15 @@ class Controller:
         waiting = demand.grow if demand and not demand.videos else 0
         if self._estimator.served(now, answered, waiting, len(ready), self._health.processes):
             self._health.progressed(now)
+
+    def _note_failed_boots(self, seen: StepReadings, now: float) -> None:
+        """EC2 accepted these machines and could not start them: more would end in the same way."""
+        failed = self._health.failed_boots(seen.machines or ())
+        if failed:
+            words = f"{', '.join(m.id for m in failed)}: {failed[-1].boot_error}"
+            seen.failed["boot"] = words
+            logger.warning("EC2 could not start %s", words)
+        self._breaker.gave_up(len(failed), now)
 
     def _after(
         self,

@@ -75,8 +75,8 @@ def _need(decision: Decision) -> str:
 
 
 def _done(decision: Decision) -> str:
-    if not decision.changes:
-        return "Nothing is changed."
     words = f"Decided: {'; '.join(f'{a} {decision.acted(a)}' for a in decision.changes)}."
+    if not decision.changes:
+        words = "Nothing is changed."
     failed = [f"{a} failed ({e})" for a, e in decision.failures.items() if a not in READ_BY]
     return f"{words} But {'; '.join(failed)}." if failed else words

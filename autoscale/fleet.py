@@ -20,7 +20,7 @@ from autoscale.ec2_errors import InsufficientCapacity, code_of, lacks_capacity
 from autoscale.image import CurrentImage
 from autoscale.instant_fleet import InstantFleet
 from autoscale.launch_offers import REFUSED_FOR, LaunchOffer, LaunchOffers
-from autoscale.model import InstanceState, Machine
+from autoscale.model import LIVE, InstanceState, Machine
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Unavailable
 from facerec_tasks.settings import Settings
@@ -34,6 +34,14 @@ LAUNCH_TAG = "facerec-launch"
 TAKEN_AWAY = ("marked-for-termination", "marked-for-stop")
 """States of a spot request in its last two minutes:
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html"""
+ORDINARY_ENDS = frozenset({
+    "Client.UserInitiatedShutdown", "Client.UserInitiatedHibernate",
+    "Client.InstanceInitiatedShutdown", "Client.InstanceTerminated", "Server.ScheduledStop",
+    "Server.SpotInstanceShutdown", "Server.SpotInstanceTermination",
+})  # fmt: skip
+"""Codes of machines that were told to end. Others could not be started, for want of capacity, of a
+volume or of a right to the key of its disk:
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
 IMAGE_LOOK, IMAGE_LOOK_AT_REST = 10.0, 600.0
 """Seconds between two looks for a new image: while machines run, and while they are stopped."""
 
@@ -97,11 +105,17 @@ class Ec2Fleet:
                 m,
                 faulty=m.id in taken,
                 fault="EC2 takes this spot instance away" if m.id in taken else "",
-                refused=time.monotonic() - self._refused.get(m.id, -math.inf) < REFUSED_FOR,
+                refused=self._was_refused(m),
                 outdated=self._is_outdated(*made_of[m.id], image),
             )
             for m in found
         ]
+
+    def _was_refused(self, machine: Machine) -> bool:
+        """Whether EC2 would not or could not start it within the last minutes."""
+        asked = time.monotonic() - self._refused.get(machine.id, -math.inf)
+        started = time.time() - machine.since if machine.boot_error else math.inf
+        return min(asked, started) < REFUSED_FOR
 
     def _is_outdated(self, image: str | None, kind: str | None, wanted: str | None) -> bool:
         types = self._settings.instance_types
@@ -311,7 +325,16 @@ def _machine(fields: Mapping[str, Any]) -> Machine:
         number=_number(tags.get("Name", "")),
         token=tags.get(LAUNCH_TAG),
         stop_requested_at=_stop_requested_at(fields.get("StateTransitionReason", "")),
+        boot_error=_boot_error(state, fields.get("StateReason", {})),
     )
+
+
+def _boot_error(state: InstanceState, reason: Mapping[str, str]) -> str:
+    """EC2's words where it has ended the machine of its own accord."""
+    code = reason.get("Code", "")
+    if state in LIVE or not code or code in ORDINARY_ENDS:
+        return ""
+    return reason.get("Message") or code
 
 
 def _stop_requested_at(reason: str) -> float | None:

@@ -88,6 +88,7 @@ class HealthMonitor:
         self._vitals: dict[str, _WorkerHistory] = {}
         self._unanswered = 0
         self._distrust_until = float("-inf")
+        self._failed_boots: frozenset[tuple[str, float]] = frozenset()
         self.processes: int | None = None
         """Worker processes of one machine, as the workers say."""
 
@@ -104,6 +105,13 @@ class HealthMonitor:
                     self._record(self._vitals[machine.id], _status_of(machine, each.words), each.at)
         self._expire_restarts(now)
         return tuple(self._judged(m, now) if m.live else m for m in machines)
+
+    def failed_boots(self, machines: Sequence[Machine]) -> list[Machine]:
+        """Machines that EC2 could not start since we began, each once for a start."""
+        found = {(m.id, m.since): m for m in machines if m.boot_error and m.since >= self._began}
+        new = [machine for boot, machine in found.items() if boot not in self._failed_boots]
+        self._failed_boots = frozenset(found)
+        return new
 
     def booted(self, machine_id: str) -> float | None:
         """Seconds from the machine's start to the first answer of its worker, if we saw both."""

@@ -50,6 +50,8 @@ class Machine:
     """Why it is faulty, in words."""
     refused: bool = False
     """EC2 had no capacity for its last start: for some minutes it counts as absent."""
+    boot_error: str = ""
+    """Why EC2, which had accepted its launch or start, ended it before it ran."""
     outdated: bool = False
     """It was launched from another image than the one in use: to be replaced when it can be."""
     token: str | None = None

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from autoscale.launch_offers import REFUSED_FOR
 from autoscale.model import InstanceState, Machine
 from facerec_tasks.errors import Unavailable
 
@@ -33,6 +34,7 @@ class _Instance:
     has_run: bool = False
     stop_requested_at: float | None = None
     image: int = 1
+    boot_error: str = ""
 
 
 _NEXT: dict[InstanceState, InstanceState] = {
@@ -60,6 +62,8 @@ class FakeFleet:
         self._instances: dict[str, _Instance] = {}
         self._tokens: dict[str, list[str]] = {}
         self._history: list[tuple[float, list[Machine]]] = []
+        self.boot_error = ""
+        """With it, EC2 accepts launches and starts, and the machines end before they run."""
         self.image = 1
         """What is launched from now on; machines of another are outdated."""
         self.most_live = 0
@@ -72,6 +76,11 @@ class FakeFleet:
         now = self._clock()
         for instance in self._instances.values():
             if instance.state in _NEXT and now >= instance.due:
+                if instance.state == "pending" and self.boot_error:
+                    instance.boot_error = self.boot_error
+                    instance.state = "stopped" if instance.has_run else "terminated"
+                    continue
+                instance.boot_error = ""
                 instance.has_run = instance.has_run or instance.state == "pending"
                 instance.state = _NEXT[instance.state]
         return [
@@ -83,6 +92,8 @@ class FakeFleet:
                 token=i.token,
                 stop_requested_at=i.stop_requested_at,
                 outdated=i.image != self.image,
+                boot_error=i.boot_error,
+                refused=bool(i.boot_error) and now - i.since < REFUSED_FOR,
             )
             for i in self._instances.values()
         ]

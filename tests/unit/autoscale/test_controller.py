@@ -14,6 +14,7 @@ from autoscale import decisions
 from autoscale.controller import Controller
 from autoscale.estimates import NAME as LEARNED
 from autoscale.estimates import Estimates
+from autoscale.explain import explain
 from autoscale.health import PollResult, WorkerPoller, WorkerStatus
 from autoscale.lease import ControllerLock
 from autoscale.model import Machine, ScalingPlan
@@ -176,6 +177,48 @@ def test_launch_breaker_alarms_when_every_boot_fails(
         if not system.waiting:
             break
     assert system.waiting == 0
+
+
+NO_KEY = "Client.InternalError: Client error on launch"
+"""What EC2 says where the launching role may not use the key of the disk."""
+
+
+def test_launches_that_ec2_cannot_carry_out_are_told_and_slowed_down(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """RunInstances is accepted, and the machines go from pending to terminated."""
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
+    system.fleet.boot_error = NO_KEY
+    system.arrive(100)
+    with caplog.at_level(logging.WARNING):
+        system.steps(30)
+    assert NO_KEY in caplog.text
+    assert "ALARM" in caplog.text
+    launched = len(system.fleet.truth)
+    system.steps(300)
+    assert len(system.fleet.truth) - launched <= 10
+    assert caplog.text.count("i-0000") == 1, "each is told once"
+    told = [explain(decision) for decision in decisions.read(system.state)]
+    assert any("boot failed (i-0000, i-0001" in words and f"{NO_KEY})" in words for words in told)
+    system.fleet.boot_error = ""
+    system.steps(400)
+    assert system.waiting == 0
+
+
+def test_stopped_machines_that_cannot_start_are_set_aside(tmp_path: Path) -> None:
+    """StartInstances is accepted, and they are stopped again: others are launched."""
+    system = SimulatedSystem(tmp_path, lambda n: 10.0, scaling_profile="one-per-backlog")
+    system.arrive(3)
+    system.steps(60)
+    (old,) = system.fleet.truth
+    assert old.state == "stopped"
+    system.fleet.boot_error = NO_KEY
+    system.arrive(3)
+    system.steps(4)
+    system.fleet.boot_error = ""
+    system.steps(30)
+    assert system.waiting == 0
+    assert [m.id for m in system.fleet.truth if m.since > old.since][-1] != old.id
 
 
 def test_unreachable_workers_are_not_replaced(tmp_path: Path) -> None:

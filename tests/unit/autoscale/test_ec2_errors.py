@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import boto3
 import pytest
@@ -87,3 +88,35 @@ def test_call_that_may_have_been_carried_out_is_no_lack_of_capacity(
     ec2.add_client_error("start_instances", code, http_status_code=status)
     with pytest.raises(Unavailable, match=code):
         fleet.start(["i-1"])
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "fails"),
+    [
+        ("terminated", "Client.InternalError", True),  # no right to the key of its disk
+        ("terminated", "Client.VolumeLimitExceeded", True),
+        ("terminated", "Client.InvalidSnapshot.NotFound", True),
+        ("shutting-down", "Server.InsufficientInstanceCapacity", True),
+        ("stopped", "Server.InternalError", True),
+        ("stopped", "Client.UserInitiatedShutdown", False),
+        ("stopped", "Client.InstanceInitiatedShutdown", False),
+        ("terminated", "Server.SpotInstanceTermination", False),
+        ("stopped", "Server.ScheduledStop", False),
+        ("pending", "pending", False),
+        ("running", "", False),
+    ],
+)
+def test_machine_that_ec2_could_not_start_says_why(
+    ec2: Stubber, fleet: Ec2Fleet, state: str, code: str, fails: bool
+) -> None:
+    """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
+    machine = {
+        "InstanceId": "i-1", "State": {"Name": state}, "LaunchTime": datetime.now(UTC),
+        "StateReason": {"Code": code, "Message": f"{code}: in words"},
+    }  # fmt: skip
+    ec2.add_response("describe_instances", {"Reservations": [{"Instances": [machine]}]})
+    if state not in ("shutting-down", "terminated"):
+        ec2.add_response("describe_images", IMAGES)
+    (found,) = fleet.describe()
+    assert found.boot_error == (f"{code}: in words" if fails else "")
+    assert found.refused == fails
