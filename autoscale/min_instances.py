@@ -1,7 +1,7 @@
 """Machines that run whether there is work or not: always, or at times of the day.
 
 ``FACEREC_MIN_INSTANCES=1`` keeps one, ``FACEREC_MIN_INSTANCES_SCHEDULE`` more at times:
-``["Mon-Fri 08:00-18:00=2", "23:00-01:00=1"]``. Times are UTC; a window may pass midnight; without
+``Mon-Fri_08:00-18:00=2,23:00-01:00=1``. Times are UTC; a window may pass midnight; without
 days it holds every day.
 """
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _WINDOW = re.compile(
-    rf"(?:({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))? )?"
+    rf"(?:({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))?[ _])?"
     r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)=(\d{1,4})"
 )
 
@@ -32,7 +32,7 @@ class ScheduleWindow:
         """Raises :class:`ValueError`."""
         match = _WINDOW.fullmatch(text)
         if match is None:
-            raise ValueError(f"not a window like 'Mon-Fri 08:00-18:00=2': {text!r}")
+            raise ValueError(f"not a window like 'Mon-Fri_08:00-18:00=2': {text!r}")
         first, last, *numbers = match.groups()
         h0, m0, h1, m1, machines = map(int, numbers)
         a = DAYS.index(first) if first else 0

@@ -36,6 +36,8 @@ ROLES_OF = {
     "FACEREC_INSTANCE_TYPES": ("controller",),
     "FACEREC_SUBNETS": ("controller",),
     "FACEREC_MIN_INSTANCES": ("controller",),
+    "FACEREC_MIN_INSTANCES_SCHEDULE": ("controller",),
+    "FACEREC_METRICS_PORT": ("controller",),
     "FACEREC_MAX_WAITING": ("web",),
     "FACEREC_RATE_LIMIT": ("web",),
     "FACEREC_RATE_BURST": ("web",),
@@ -49,24 +51,33 @@ ROLES_OF = {
 """Roles that read a setting; every role reads what is not here."""
 OF_THE_MACHINE = frozenset(
     f"FACEREC_{name}"
-    for name in ("ID", "HOST", "MACHINE", "STATE_DIR", "MODELS_DIR", "LAUNCH_TEMPLATE",
-                 "LOG_GROUP", "SETTINGS_PARAMETER", "WEB_PEERS", "FLOWER_PORT", "METRICS_PORT")
+    for name in ("ID", "HOST", "PORT", "ADMIN_HOST", "ADMIN_PORT", "MACHINE", "STATE_DIR",
+                 "MODELS_DIR", "LAUNCH_TEMPLATE", "INSTANCE_TYPE", "INSTANCE_PROFILE",
+                 "LAUNCH_USER_DATA", "LOG_GROUP", "SETTINGS_PARAMETER", "WEB_PEERS", "FLOWER_PORT",
+                 "REGION", "ENDPOINT_URL", "LAMBDA_ENDPOINT_URL")
 )  # fmt: skip
-"""Written by the stack or the image; a setting cannot change them."""
-_WORD = re.compile(r"(FACEREC_[A-Z0-9_]+)=([A-Za-z0-9_.,:/@%+-]*)")
+"""Written by the stack, the image or their units; a setting cannot change them."""
+OF_ONE_MACHINE = "FACEREC_LOCAL_"
+"""Settings of ``facerec up``."""
+_WORD = re.compile(r"(FACEREC_[A-Z0-9_]+)=([A-Za-z0-9_.,:/@%+=-]*)")
 
 
 def parse(text: str) -> dict[str, str]:
     """Settings by name; raises :class:`ConfigurationError` naming every fault."""
     words = text.split()
     found = {m[1]: m[2] for m in map(_WORD.fullmatch, words) if m}
-    known = {f"FACEREC_{name.upper()}" for name in Settings.model_fields} - OF_THE_MACHINE
     faults = [f"{word!r} is not FACEREC_NAME=value" for word in words if not _WORD.fullmatch(word)]
-    faults += [f"{name} is no setting of a deployed system" for name in found if name not in known]
+    faults += [f"{name} is no setting of a deployed system" for name in found if not settable(name)]
     faults += _invalid(found)
     if faults:
         raise ConfigurationError("; ".join(faults))
     return found
+
+
+def settable(name: str) -> bool:
+    """Whether it is a setting that machines of a deployed system may be given."""
+    known = name.removeprefix("FACEREC_").lower() in Settings.model_fields
+    return known and name not in OF_THE_MACHINE and not name.startswith(OF_ONE_MACHINE)
 
 
 def _invalid(found: Mapping[str, str]) -> list[str]:

@@ -35,7 +35,7 @@ OTHER_VARIABLES = frozenset({"FACEREC_API_KEY", "FACEREC_LISTEN_FDS"})
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
 ScheduleWindow = Annotated[
-    str, Field(pattern=rf"^(?:{_DAY}(?:-{_DAY})? )?{_TIME}-{_TIME}=\d{{1,4}}$")
+    str, Field(pattern=rf"^(?:{_DAY}(?:-{_DAY})?[ _])?{_TIME}-{_TIME}=\d{{1,4}}$")
 ]
 
 
@@ -170,8 +170,8 @@ class Settings(BaseSettings):
     max_instances: int = Field(15, ge=0)
     min_instances: int = Field(0, ge=0)
     """Machines that run whether there is work or not."""
-    min_instances_schedule: tuple[ScheduleWindow, ...] = ()
-    """The same at times, UTC, as a JSON list: ``["Mon-Fri 08:00-18:00=2", "23:00-01:00=1"]``."""
+    min_instances_schedule: Annotated[tuple[ScheduleWindow, ...], NoDecode] = ()
+    """The same at times, UTC, comma-separated: ``Mon-Fri_08:00-18:00=2,23:00-01:00=1``."""
     scaling_profile: Literal["slo", "one-per-backlog"] = "slo"
     """``course``, the second one's former name, is accepted."""
     web_urls: Annotated[tuple[str, ...], NoDecode] = ()
@@ -256,8 +256,9 @@ class Settings(BaseSettings):
         return self
 
     @field_validator(
-        "trusted_proxies", "public_hosts", "web_urls", "instance_types", "subnets", mode="before"
-    )
+        "trusted_proxies", "public_hosts", "web_urls", "instance_types", "subnets",
+        "min_instances_schedule", mode="before",
+    )  # fmt: skip
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         """``a, b`` and, as for other lists, a JSON list."""

@@ -22,8 +22,8 @@ from ami_build.errors import (
 from ami_build.image.registry import ID_TAG, Images
 from ami_build.stack.bucket_owner import bucket_owner
 from ami_build.stack.cloudformation import PARAMETERS, Progress, Stack, StackState, template_body
+from ami_build.stack.extra_settings import check, merged
 from ami_build.stack.plan import ChangeSet, changes
-from facerec_tasks import machine_settings
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings
 
@@ -199,7 +199,8 @@ class Deployment:
         if not wanted.get("Subnets"):
             wanted["Subnets"] = ",".join(public_subnets(self._settings, wanted["VpcId"]))
         if options.settings:
-            wanted["Settings"] = _merged(wanted.get("Settings", ""), options.settings)
+            wanted["Settings"] = merged(wanted.get("Settings", ""), options.settings)
+        check(wanted)
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
 
     def _vpc(self) -> dict[str, str]:
@@ -350,17 +351,6 @@ def public_subnets(settings: Settings, vpc: str) -> list[str]:
     public.sort(key=lambda subnet: subnet["AvailableIpAddressCount"])
     by_zone = {subnet["AvailabilityZone"]: subnet["SubnetId"] for subnet in public}
     return [by_zone[zone] for zone in sorted(by_zone)]
-
-
-def _merged(present: str, changes: tuple[str, ...]) -> str:
-    """The settings after ``changes``; raises :class:`ConfigurationError` naming every fault."""
-    found = dict(word.split("=", 1) for word in present.split())
-    for word in changes:
-        name, _, value = word.partition("=")
-        found[name] = value
-    merged = " ".join(f"{name}={value}" for name, value in sorted(found.items()) if value)
-    machine_settings.parse(merged)
-    return merged
 
 
 def published_image(settings: Settings) -> str | None:
