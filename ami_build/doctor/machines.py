@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 from ami_build.image.registry import Images
+from ami_build.stack.callers import open_in_clear
 from ami_build.stack.cloudformation import Stack
 from facerec_tasks.aws import client
 
@@ -81,10 +82,8 @@ def _is_awss(context: DeploymentContext, key: str) -> bool:
 
 
 def _callers(context: DeploymentContext) -> Finding:
-    cidr = context.state.parameters.get("WebCidr", "")
-    safe = not cidr.endswith("/0") or context.state.parameters.get("Certificate")
     return judge(
-        "callers of the web tier", safe,
+        "callers of the web tier", not open_in_clear(context.state.parameters),
         "anybody may reach port 8000, and there is no TLS: keys and photos travel in clear",
         f"{DEPLOY} --allow YOUR.ADDRESS/32, or --certificate ARN",
         level="advice",

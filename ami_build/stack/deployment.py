@@ -7,7 +7,7 @@ waits for it before it plans.
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from ami_build.errors import (
 )
 from ami_build.image.registry import ID_TAG, Images
 from ami_build.stack.bucket_owner import bucket_owner
+from ami_build.stack.callers import network, open_in_clear
 from ami_build.stack.cloudformation import PARAMETERS, Progress, Stack, StackState, template_body
 from ami_build.stack.extra_settings import check, merged
 from ami_build.stack.plan import ChangeSet, changes
@@ -131,7 +132,9 @@ class Deployment:
                 Capabilities=["CAPABILITY_NAMED_IAM"],
                 Tags=[{"Key": ID_TAG, "Value": self._settings.id}],
             )
-        return self._described(made["Id"])
+        after = {one["ParameterKey"]: one["ParameterValue"] for one in parameters}
+        opens = open_in_clear(after) and not (before and open_in_clear(before.parameters))
+        return replace(self._described(made["Id"]), opens=opens)
 
     def _ready(self) -> StackState | None:
         """The stack to update, or none when it must be created."""
@@ -201,6 +204,7 @@ class Deployment:
         if options.settings:
             wanted["Settings"] = merged(wanted.get("Settings", ""), options.settings)
         check(wanted)
+        network(wanted.get("WebCidr", ""))
         return [{"ParameterKey": key, "ParameterValue": value} for key, value in wanted.items()]
 
     def _vpc(self) -> dict[str, str]:

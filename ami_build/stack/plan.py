@@ -81,6 +81,8 @@ class ChangeSet:
     change_set: str
     """Its ARN; empty when there is nothing to do."""
     changes: tuple[Change, ...] = ()
+    opens: bool = False
+    """Whether it is this change that lets anybody send keys and photos without TLS."""
 
     def adds(self, logical: str) -> bool:
         return any(c.logical == logical and c.action in ("Add", "Replace") for c in self.changes)

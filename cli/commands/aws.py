@@ -104,14 +104,11 @@ def deploy(
     Options that are not given keep their value. Without an image (`facerec aws bake`) nothing runs.
     Changed settings reach running machines within two minutes. May be interrupted and run again.
     """
-    open_to_all = str(wishes.get("callers") or "").endswith("/0")
-    if open_to_all and not wishes.get("certificate") and not yes:
-        click.confirm(OPEN_TO_ALL, abort=True, err=True)
     with friendly_errors(ClientError):
         deployment = Deployment(get_settings(), _say)
         plan = deployment.plan(DeployOptions(**wishes))  # type: ignore[arg-type]
         _show(deployment, plan)
-        if plan.change_set and not (yes or click.confirm("Do this?", err=True)):
+        if plan.change_set and not (yes or _confirmed(plan)):
             deployment.withdraw(plan)
             raise click.Abort
         delay = 0 if no_wait else VERSIONING_DELAY
@@ -125,6 +122,12 @@ def deploy(
         click.echo(json.dumps(asdict(done)))
     else:
         _tell(done)
+
+
+def _confirmed(plan: ChangeSet) -> bool:
+    if plan.opens and not click.confirm(OPEN_TO_ALL, err=True):
+        return False
+    return click.confirm("Do this?", err=True)
 
 
 def _bake(settings: Settings) -> None:

@@ -306,6 +306,25 @@ def test_declined_change_set_creates_nothing(settings: Settings) -> None:
     assert Stack(settings).find() is None
 
 
+@localstack_cannot_update
+def test_open_web_tier_without_tls_is_asked_about_whichever_option_opens_it(
+    settings: Settings, deploy: Deploy
+) -> None:
+    told = CliRunner().invoke(aws, ["deploy", "--allow", "0.0.0.0/0"], input="n\n")
+    assert "without TLS" in told.output
+    assert Stack(settings).find() is None
+    certificate = "arn:aws:acm:us-east-1:123456789012:certificate/1"
+    deploy(callers="0.0.0.0/0", certificate=certificate)
+    told = CliRunner().invoke(aws, ["deploy", "--certificate", ""], input="n\n")
+    assert "without TLS" in told.output
+    assert Stack(settings).get().parameters["Certificate"] == certificate
+    deploy(certificate="")
+    told = CliRunner().invoke(aws, ["deploy", "--max-instances", "3"], input="n\n")
+    assert "without TLS" not in told.output, "it is open already"
+    told = CliRunner().invoke(aws, ["deploy", "--allow", "203.0.113.7"])
+    assert "no network of IPv4" in told.output
+
+
 @localstack_makes_none  # and so it finds something to do every time
 def test_empty_change_set_is_said(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEREC_ID", system.settings.id)
