@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class ResolvedTemplate:
         defaults = {n: p.get("Default", "") for n, p in template["Parameters"].items()}
         self._values = {**PSEUDO, **defaults, **parameters}
 
-    @property
+    @cached_property
     def resources(self) -> dict[str, Mapping[str, Any]]:
         """Properties by logical id, of those whose condition holds."""
         return {

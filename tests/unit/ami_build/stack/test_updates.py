@@ -5,6 +5,7 @@ property changes, and refuses to when the resource has a name of its own that st
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +27,35 @@ CHANGED = {
     "RetentionDays": "30", "WebInstances": "3", "VpcCidr": "10.0.0.0/16",
     "Certificate": "arn:aws:acm:us-east-1:123456789012:certificate/1",
 }  # fmt: skip
-NAMES = (
-    *(f"/properties/{kind}Name" for kind in (
-        "Bucket", "Queue", "Topic", "Role", "ManagedPolicy", "InstanceProfile", "Group",
-        "LaunchTemplate", "Alarm", "LogGroup",
-    )),
-    "/properties/Name",
-    "/properties/Budget/BudgetName",
-)  # fmt: skip
+VIDEOS = Path("serverless/template.yaml")
+VIDEOS_DEPLOYED = {"Id": "lab", "VideoSplittingImage": "a@sha256:1",
+                   "FaceRecognitionImage": "b@sha256:1"}  # fmt: skip
+VIDEOS_CHANGED = {"VideoSplittingImage": "a@sha256:2", "FaceRecognitionImage": "b@sha256:2",
+                  "Concurrency": "0", "RetentionDays": "30"}  # fmt: skip
+DOCUMENTS = {path: load(path) for path in (TEMPLATE, VIDEOS)}
+BALANCED = DEPLOYED | {"WebInstances": "2", "Subnets": "subnet-1,subnet-3"}
+CHANGES = [
+    *(
+        pytest.param(TEMPLATE, DEPLOYED, {name: value}, id=name)
+        for name, value in CHANGED.items()
+        if name != "VpcCidr"  # of the load balancer's machines
+    ),
+    *(
+        pytest.param(TEMPLATE, BALANCED, {name: value}, id=f"balanced {name}")
+        for name, value in CHANGED.items()
+    ),
+    *(
+        pytest.param(VIDEOS, VIDEOS_DEPLOYED, {name: value}, id=f"videos {name}")
+        for name, value in VIDEOS_CHANGED.items()
+    ),
+]
+"""Template, parameters before, and the one that changes."""
 NO_OUTAGE = ("AlarmEmail", "MonthlyBudget", "MaxInstances", "ScalingProfile", "VisibilityTimeout",
              "Settings", "WorkerInstanceType", "Subnets", "WebCidr", "RetentionDays",
              "VpcCidr")  # fmt: skip
 """Parameters that must not touch web-instance."""
+NO_REPLACEMENT = [name for name in NO_OUTAGE if name not in ("Subnets", "VpcCidr")]
+"""The same of several web machines, which are replaced for another network one after another."""
 
 
 def schema(kind: str) -> Mapping[str, Any]:
@@ -88,34 +106,54 @@ def _names_any(value: str, resources: set[str]) -> bool:
     return any(f"<{name}>" in value or f"<{name}." in value for name in resources)
 
 
-def own_name(properties: Mapping[str, Any]) -> str | None:
+def own_name(kind: str, properties: Mapping[str, Any]) -> str | None:
+    """The name a resource is given, if it is: two of one name cannot exist."""
+    names = [path for path in create_only(kind, conditional=False) if path.endswith("Name")]
     found = dict(paths(properties))
-    return next((str(found[path]) for path in NAMES if path in found), None)
+    return next((str(found[path]) for path in names if path in found), None)
+
+
+def replaced_under_one_name(before: ResolvedTemplate, after: ResolvedTemplate) -> set[str]:
+    """Resources whose update CloudFormation refuses: it makes the successor first."""
+    old, new = before.resources, after.resources
+    names = {name: (own_name(after.type_of(name), new[name]), own_name(after.type_of(name),
+             old[name])) for name in replaced(before, after)}  # fmt: skip
+    return {name for name, (now, then) in names.items() if now and now == then}
 
 
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
-    return load(TEMPLATE)
+    return DOCUMENTS[TEMPLATE]
 
 
-def test_every_parameter_of_the_template_is_changed_here(template: dict[str, Any]) -> None:
+def test_every_parameter_of_the_templates_is_changed_here(template: dict[str, Any]) -> None:
     assert set(CHANGED) | {"Id"} == set(template["Parameters"])
+    assert set(VIDEOS_CHANGED) | {"Id"} == set(DOCUMENTS[VIDEOS]["Parameters"])
 
 
-@pytest.mark.parametrize("parameter", CHANGED)
+@pytest.mark.parametrize(("path", "deployed", "change"), CHANGES)
 def test_no_change_replaces_a_resource_that_keeps_its_own_name(
-    template: dict[str, Any], parameter: str
+    path: Path, deployed: dict[str, str], change: dict[str, str]
 ) -> None:
-    before = ResolvedTemplate(template, DEPLOYED)
-    after = ResolvedTemplate(template, DEPLOYED | {parameter: CHANGED[parameter]})
-    refused = {
-        name
-        for name in replaced(before, after)
-        if (kept := own_name(after.resources[name])) and kept == own_name(before.resources[name])
-    }
-    assert refused == set(), (
-        "CloudFormation cannot update a stack when a named resource is replaced"
-    )
+    before = ResolvedTemplate(DOCUMENTS[path], deployed)
+    after = ResolvedTemplate(DOCUMENTS[path], deployed | change)
+    assert differing(before.resources, after.resources), "a change that changes something"
+    assert replaced_under_one_name(before, after) == set()
+
+
+def test_a_name_belongs_to_one_resource_whatever_the_conditions() -> None:
+    """CloudFormation makes what an update adds before it removes what the update drops."""
+    owners: dict[tuple[str, str], set[str]] = {}
+    for path, deployed, change in (case.values for case in CHANGES):
+        for values in (deployed, deployed | change):
+            resolved = ResolvedTemplate(DOCUMENTS[path], values)
+            for logical, properties in resolved.resources.items():
+                kind = resolved.type_of(logical)
+                name = own_name(kind, properties)
+                if name and not name.startswith("<"):  # a reference to another resource
+                    owners.setdefault((kind, name), set()).add(f"{path.name} {logical}")
+    assert len(owners) > 30
+    assert {key: found for key, found in owners.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("parameter", NO_OUTAGE)
@@ -128,20 +166,16 @@ def test_web_instance_is_neither_stopped_nor_replaced(
     assert differing(before, after) == set()
 
 
-@pytest.mark.parametrize("parameter", CHANGED)
-def test_no_change_replaces_a_named_resource_behind_a_load_balancer(
+@pytest.mark.parametrize("parameter", NO_REPLACEMENT)
+def test_several_web_machines_are_not_replaced_for_a_setting(
     template: dict[str, Any], parameter: str
 ) -> None:
-    deployed = DEPLOYED | {"WebInstances": "2", "Subnets": "subnet-1,subnet-3"}
-    before = ResolvedTemplate(template, deployed)
-    after = ResolvedTemplate(template, deployed | {parameter: CHANGED[parameter]})
-    assert "WebInstance" not in before.resources
-    refused = {
-        name
-        for name in replaced(before, after)
-        if (kept := own_name(after.resources[name])) and kept == own_name(before.resources[name])
-    }
-    assert refused == set()
+    before = ResolvedTemplate(template, BALANCED).resources
+    assert "WebInstance" not in before
+    changed = BALANCED | {parameter: CHANGED[parameter]}
+    after = ResolvedTemplate(template, changed).resources
+    for machines in ("WebTemplate", "WebFleet"):
+        assert differing(before[machines], after[machines]) == set()
 
 
 def test_replaced_named_resource_is_found(template: dict[str, Any]) -> None:
@@ -153,5 +187,4 @@ def test_replaced_named_resource_is_found(template: dict[str, Any]) -> None:
     template["Resources"]["Budget"] = {**budget, "Properties": properties}
     before = ResolvedTemplate(template, DEPLOYED)
     after = ResolvedTemplate(template, DEPLOYED | {"AlarmEmail": "b@example.com"})
-    assert "Budget" in replaced(before, after)
-    assert own_name(after.resources["Budget"]) == "lab-monthly"
+    assert replaced_under_one_name(before, after) == {"Budget"}
