@@ -49,6 +49,7 @@ class StrictAws(Recorder):
         self.redirected = 0
         self.signals: list[str] = []
         """Instances that told CloudFormation that they serve."""
+        self.clock = time.monotonic
         self._guard = threading.Lock()
         self._buckets: dict[tuple[str, str, str], tuple[float, float]] = {}
         self._counted: Counter[str] = Counter()
@@ -94,7 +95,7 @@ class StrictAws(Recorder):
     def _take(self, service: str, action: str, region: str) -> bool:
         """One token of EC2's for this action; each Describe action has a bucket of its own."""
         size, rate = RATES.get(action, READS if action.startswith("Describe") else CHANGES)
-        key, now = (service, action, region), time.monotonic()
+        key, now = (service, action, region), self.clock()
         tokens, at = self._buckets.get(key, (float(size), now))
         tokens = min(size, tokens + (now - at) * rate)
         self._buckets[key] = (tokens - (tokens >= 1), now)
@@ -131,11 +132,11 @@ class StrictAws(Recorder):
     ) -> tuple[int, bytes, dict[str, str]] | None:
         fields = json.loads(body or b"{}")
         if action == "DeleteQueue":
-            self._deleted[region, fields["QueueUrl"].rsplit("/", 1)[1]] = time.monotonic()
+            self._deleted[region, fields["QueueUrl"].rsplit("/", 1)[1]] = self.clock()
         if action != "CreateQueue":
             return None
         at = self._deleted.get((region, fields["QueueName"]))
-        if at is None or time.monotonic() - at > RECENTLY:
+        if at is None or self.clock() - at > RECENTLY:
             return None
         words = "You must wait 60 seconds after deleting a queue before you can create another"
         error = {"__type": "com.amazonaws.sqs#QueueDeletedRecently", "message": words}

@@ -98,10 +98,14 @@ def launch_refused_for(ec2: Any) -> str:
 
 
 def test_ec2_has_a_rate_for_launches(strict: StrictAws) -> None:
+    """Five at once, then two a second."""
     ec2 = client(strict, "ec2")
-    codes = [launch_refused_for(ec2) for _ in range(20)]
-    assert not codes[0].startswith("RequestLimit")
-    assert codes[-1] == "RequestLimitExceeded"
+    strict.clock = lambda: 0.0
+    codes = [launch_refused_for(ec2) for _ in range(6)]
+    strict.clock = lambda: 1.0
+    codes += [launch_refused_for(ec2) for _ in range(3)]
+    allowed, refused = "InvalidAMIID.NotFound", "RequestLimitExceeded"
+    assert codes == [*[allowed] * 5, refused, *[allowed] * 2, refused]
 
 
 def test_a_new_machine_is_unknown_for_a_while(strict: StrictAws) -> None:
