@@ -126,7 +126,7 @@ class Channel(DeclaringChannel):
         try:
             return self._transport.reader.payload(message)
         except UnreadableMessage as error:
-            self._deliveries.drop(message.receipt)
+            self._deliveries.pop(message.receipt)
             self._transport.reader.set_aside(message, error)
             return None
 

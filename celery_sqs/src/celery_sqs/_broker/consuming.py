@@ -76,7 +76,10 @@ class WorkerConsumer:
     # In the receiver's thread
 
     def poll(self, queue: str, at_most: int, *, brief: bool) -> list[HeldMessage]:
-        """One ReceiveMessage with a long poll; what comes too early is hidden again."""
+        """One ReceiveMessage with a long poll; may raise anything.
+
+        What comes too early is hidden again. ``brief``: of a second at most.
+        """
         url = self._url_of(queue)
         wait = self._transport.options.wait_time_seconds
         if brief:
@@ -90,7 +93,10 @@ class WorkerConsumer:
     def deliver(
         self, queue: str, messages: Sequence[HeldMessage], reservation: Reservation
     ) -> None:
-        """Hands over to the event loop; from here on the messages are held."""
+        """Hands over to the event loop; makes no call and raises nothing.
+
+        From here on the messages are held.
+        """
         if queue not in self._transport.no_ack_queues:
             for message in messages:
                 self.deliveries.add(message)
@@ -187,7 +193,7 @@ class WorkerConsumer:
     def abandon(self, receipt: str) -> None:
         """Stops holding a message without a word to SQS."""
         self.release(receipt)
-        self.deliveries.drop(receipt)
+        self.deliveries.pop(receipt)
         self._on_slot_free()
 
     def requeue_all_except(self, running: set[str]) -> int:

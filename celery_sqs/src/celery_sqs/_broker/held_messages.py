@@ -108,7 +108,7 @@ class VisibilityExtender:
             return list(self._held.values())
 
     def is_lost(self, receipt: str) -> bool:
-        """Whether a held message is visible to others by now: it could not be extended."""
+        """Whether others can receive a held message, which was not extended: it may not run."""
         return time.monotonic() > self._visible_at.get(receipt, float("inf"))
 
     def start(self) -> None:

@@ -7,9 +7,8 @@ the worker. Here a poll may fail in any way; it costs a pause and a line in the 
 import random
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from celery.utils.log import get_logger
 
@@ -17,6 +16,9 @@ from celery_sqs._aws.client import EXPIRED, error_code
 from celery_sqs._broker.flow_control import FlowControl, Reservation
 from celery_sqs._broker.held_messages import HeldMessage
 from celery_sqs._worker.circuit_breaker import CircuitBreaker
+
+if TYPE_CHECKING:
+    from celery_sqs._broker.consuming import WorkerConsumer
 
 logger = get_logger(__name__)
 
@@ -28,21 +30,6 @@ task then starts, ends and sends its result first. Only one thread of a process 
 at a time, and the poll would slow all of that."""
 IDLE_SECONDS = 5.0
 """A receiver without a free slot waits before it looks whether it was told to stop."""
-
-
-class Source(Protocol):
-    """What a receiver needs of its consumer. Called from the receiver's thread."""
-
-    def poll(self, queue: str, at_most: int, *, brief: bool) -> list[HeldMessage]:
-        """One ReceiveMessage, of a second at most when ``brief``; may raise anything."""
-
-    def deliver(
-        self, queue: str, messages: Sequence[HeldMessage], reservation: Reservation
-    ) -> None:
-        """Takes what a poll brought, if anything; makes no call and raises nothing."""
-
-    def give_back(self, messages: Sequence[HeldMessage]) -> None:
-        """Makes messages visible again that will not start here."""
 
 
 @dataclass
@@ -62,12 +49,12 @@ class Receiver(threading.Thread):
     """Receives from one queue until it is told to stop; an open poll is then still awaited."""
 
     def __init__(
-        self, queue: str, source: Source, flow: FlowControl, breaker: CircuitBreaker
+        self, queue: str, consumer: "WorkerConsumer", flow: FlowControl, breaker: CircuitBreaker
     ) -> None:
         super().__init__(name=f"sqs-receiver-{queue}", daemon=True)
         self.queue = queue
         self.health = ReceiverHealth(time.monotonic())
-        self._source = source
+        self._consumer = consumer
         self._flow = flow
         self._breaker = breaker
         self._stopped = threading.Event()
@@ -109,13 +96,13 @@ class Receiver(threading.Thread):
         error: Exception | None = None
         try:
             if at_most:
-                messages = self._source.poll(self.queue, at_most, brief=reservation.brief)
+                messages = self._consumer.poll(self.queue, at_most, brief=reservation.brief)
         except Exception as caught:  # noqa: BLE001 - no failure of AWS or the network may end this thread
             error = caught
         if self.stopping:
-            self._source.give_back(messages)
+            self._consumer.give_back(messages)
             messages = []
-        self._source.deliver(self.queue, messages, reservation)
+        self._consumer.deliver(self.queue, messages, reservation)
         if error is not None:
             self._back_off(error)
             return
