@@ -80,6 +80,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_text_or_none(value: Any) -> bool:
+    return isinstance(value, str | None)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -108,14 +112,6 @@ def _is_expiry(value: Any) -> bool:
     return _is_number(value) or _is_time(value)
 
 
-def _is_list(value: Any) -> bool:
-    return value is None or isinstance(value, list | tuple)
-
-
-def _is_mapping(value: Any) -> bool:
-    return value is None or isinstance(value, dict)
-
-
 _TASK_HEADERS: dict[str, Callable[[Any], bool]] = {
     "task": _is_text,
     "id": _is_text,
@@ -124,11 +120,11 @@ _TASK_HEADERS: dict[str, Callable[[Any], bool]] = {
     "eta": _is_time,
     "expires": _is_expiry,
     "retries": lambda value: value is None or (_is_number(value) and value >= 0),
-    "stamped_headers": _is_list,
-    "stamps": _is_mapping,
-    "root_id": lambda value: value is None or _is_text(value),
-    "parent_id": lambda value: value is None or _is_text(value),
-    "group": lambda value: value is None or _is_text(value),
-    "argsrepr": lambda value: value is None or _is_text(value),
-    "kwargsrepr": lambda value: value is None or _is_text(value),
+    "stamped_headers": lambda value: isinstance(value, list | tuple | None),
+    "stamps": lambda value: isinstance(value, dict | None),
+    "root_id": _is_text_or_none,
+    "parent_id": _is_text_or_none,
+    "group": _is_text_or_none,
+    "argsrepr": _is_text_or_none,
+    "kwargsrepr": _is_text_or_none,
 }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils.imports import symbol_by_name
 
-from celery_sqs._broker.envelope import Envelope, check_envelope
+from celery_sqs._broker import codec
+from celery_sqs._broker.envelope import Envelope
 from celery_sqs.errors import UnreadableMessage
 
 if TYPE_CHECKING:
@@ -47,23 +48,12 @@ class ForeignDecoder:
     def _task(signature: Any, message: "HeldMessage") -> Envelope:
         options = signature.get("options") or {}
         task_id = options.get("task_id") or str(uuid.uuid5(NAMESPACE, message.message_id))
-        args, kwargs = list(signature.get("args") or ()), dict(signature.get("kwargs") or {})
-        embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-        return check_envelope(
-            {
-                "body": json.dumps([args, kwargs, embed]),
-                "content-type": "application/json",
-                "content-encoding": "utf-8",
-                "headers": {
-                    "lang": "py", "task": signature["task"], "id": task_id, "root_id": task_id,
-                    "parent_id": None, "group": None, "retries": 0, "eta": None, "expires": None,
-                    "timelimit": [None, None], "argsrepr": repr(args), "kwargsrepr": repr(kwargs),
-                    "ignore_result": True,
-                },
-                "properties": {
-                    "correlation_id": task_id, "reply_to": "", "delivery_mode": 2, "priority": 0,
-                    "body_encoding": "utf-8",
-                    "delivery_info": {"exchange": "", "routing_key": message.queue},
-                },
-            }
-        )  # fmt: skip
+        task = {
+            codec.MARKER: codec.VERSION,
+            "t": signature["task"],
+            "i": task_id,
+            "a": list(signature.get("args") or ()),
+            "k": dict(signature.get("kwargs") or {}),
+            "h": {"ignore_result": True},
+        }
+        return codec.decode(json.dumps(task), message.queue)
