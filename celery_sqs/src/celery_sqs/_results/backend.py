@@ -30,7 +30,7 @@ from celery_sqs._results.joining import JoiningMixin
 from celery_sqs._results.reply_addresses import address_for_client, address_for_replacement
 from celery_sqs._results.response_queue import ResponseQueue
 from celery_sqs._results.sender import PART_LINGER, Destination, Result, enqueue
-from celery_sqs._results.stored import IN_STORE, StoredResultsMixin
+from celery_sqs._results.stored import IN_STORE
 from celery_sqs.errors import NoSuchQueue, ResultTooLarge
 from celery_sqs.options import Options
 
@@ -76,7 +76,7 @@ def _set_reply_to(
         )
 
 
-class ResponseQueueBackend(JoiningMixin, StoredResultsMixin, BaseBackend):
+class ResponseQueueBackend(JoiningMixin, BaseBackend):
     """Results over SQS: one send per task, no polling, one response queue per client process.
 
     Supports ``get``, ``ready``, groups and chains of this process's tasks; with the option
@@ -153,7 +153,7 @@ class ResponseQueueBackend(JoiningMixin, StoredResultsMixin, BaseBackend):
         # celery passes an empty promise when there is nothing to do between: then wait in one go
         busy = on_interval if getattr(on_interval, "fun", on_interval) is not None else None
         if not self._is_expected(task_id):
-            return self._wait_for_stored(task_id, timeout, interval, busy)
+            return self._wait_for_any(task_id, timeout, interval, busy)
         found = self._wait_for_own(self._consumer, task_id, timeout, interval, busy)
         return self._decoded(task_id, found)
 

@@ -1,4 +1,4 @@
-"""Waiting for many results at once: ``get()`` and ``join_native()`` of groups, ``iter_native()``.
+"""Waiting for results, of one task or of many: ``join_native()`` of groups, ``iter_native()``.
 
 Results come as they are pushed, those of tasks that another process has sent by polling the store.
 """
@@ -15,19 +15,66 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, ResultSet
 
 from celery_sqs._broker.bulk import flush_bulk
-from celery_sqs._results.stored import STORE_CHECK
+from celery_sqs._results.consumer import ResultConsumer
+from celery_sqs._results.stored import StoredResultsMixin
 from celery_sqs._stores.store import Meta
 from celery_sqs.errors import ResponseQueueLost
 
+STORE_CHECK = 10.0
+"""Seconds of waiting for a push after which the store is looked at: a push that was lost costs
+time, never the result."""
 FOREVER = 1e6
 """Seconds; a thread cannot wait for infinity."""
 
 
-class JoiningMixin:
-    """The part of the backend that waits for groups. ``self`` is a Celery backend."""
+class JoiningMixin(StoredResultsMixin):
+    """The part of the backend that waits. ``self`` is a Celery backend."""
 
     supports_native_join = True
     _ensure_not_eager: Callable[[], None]
+
+    def _wait_for_own(
+        self,
+        consumer: ResultConsumer,
+        task_id: str,
+        timeout: float | None,
+        interval: float,
+        on_interval: Callable[[], object] | None,
+    ) -> Any:
+        """The pushed result, or the stored meta when no push comes.
+
+        ``on_interval`` is Celery's look at the task's parents. A chord may have thousands of them,
+        so it sees what was pushed of them; a failure of theirs is stored as this task's as well.
+        """
+        if self.store is None:
+            return consumer.wait(task_id, timeout, interval=interval, on_interval=on_interval)
+        deadline = time.monotonic() + (FOREVER if timeout is None else timeout)
+        look = partial(self._look_at_pushed, on_interval) if on_interval else None
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                return consumer.wait(
+                    task_id, min(left, STORE_CHECK), interval=interval, on_interval=look
+                )
+            except ResponseQueueLost:
+                return self._wait_for_any(task_id, left, interval, on_interval)
+            except CeleryTimeoutError:
+                meta = self.store.read(task_id)
+                if meta["status"] in states.READY_STATES:
+                    return meta
+                if left <= STORE_CHECK:
+                    raise
+
+    def _wait_for_any(
+        self,
+        task_id: str,
+        timeout: float | None,
+        interval: float,
+        on_interval: Callable[[], object] | None,
+    ) -> Meta:
+        """By reading the store: nobody pushes the results of tasks that another process sent."""
+        found = self.get_many([task_id], timeout, interval, on_interval=on_interval)
+        return next(found)[1]
 
     def iter_native(
         self,
@@ -143,8 +190,11 @@ class _Missing:
                     own_due = now + STORE_CHECK
                     yield from self._read(self._own)
                 if (self._own or self._others) and now >= deadline:
-                    left = len(self._own) + len(self._others)
-                    raise CeleryTimeoutError(f"{left} results have not come within {timeout} s")
+                    left = sorted(self._own | self._others)
+                    more = f" and {len(left) - 1} more" * (len(left) > 1)
+                    raise CeleryTimeoutError(
+                        f"no result of task {left[0]}{more} within {timeout} s"
+                    )
                 if on_interval is not None:
                     on_interval()
 

@@ -6,28 +6,22 @@ woken; the store is written before it, and read by whoever has no push to wait f
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from celery import states
-from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult
 
 from celery_sqs._results.chords import Chords
-from celery_sqs._results.consumer import ResultConsumer
 from celery_sqs._results.sender import is_captured
 from celery_sqs._stores.store import Meta, ResultStore
-from celery_sqs.errors import ResponseQueueLost, ResultUnknown
+from celery_sqs.errors import ResultUnknown
 
 logger = logging.getLogger(__name__)
 
 IN_STORE = "in_store"
 """Member of a pushed result that is too large to be pushed."""
-STORE_CHECK = 10.0
-"""Seconds of waiting for a push after which the store is looked at: a push that was lost costs
-time, never the result."""
 NO_STORE = "other processes' results, states, saved groups and chords need result_store"
 
 
@@ -95,61 +89,6 @@ class StoredResultsMixin:
     def _read_stored(self, task_id: str) -> Meta:
         """Raises :class:`ResultUnknown` without a store."""
         return self._required_store().read(task_id)
-
-    def _wait_for_stored(
-        self,
-        task_id: str,
-        timeout: float | None,
-        interval: float,
-        on_interval: Callable[[], object] | None,
-    ) -> Meta:
-        """Polls the store: nobody pushes the results of tasks that another process has sent."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            meta = self._read_stored(task_id)
-            if meta["status"] in states.READY_STATES:
-                return meta
-            left = interval if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                raise CeleryTimeoutError(f"no result of task {task_id} within {timeout} s")
-            if on_interval is not None:
-                on_interval()
-            time.sleep(min(interval, left))
-
-    def _wait_for_own(
-        self,
-        consumer: ResultConsumer,
-        task_id: str,
-        timeout: float | None,
-        interval: float,
-        on_interval: Callable[[], object] | None,
-    ) -> Any:
-        """The pushed result, or the stored meta when no push comes.
-
-        ``on_interval`` is Celery's look at the task's parents. A chord may have thousands of them,
-        so it sees what was pushed of them; a failure of theirs is stored as this task's as well.
-        """
-        if self.store is None:
-            return consumer.wait(task_id, timeout, interval=interval, on_interval=on_interval)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        look = partial(self._look_at_pushed, on_interval) if on_interval else None
-        while True:
-            left = STORE_CHECK if deadline is None else deadline - time.monotonic()
-            try:
-                return consumer.wait(
-                    task_id,
-                    max(0.0, min(left, STORE_CHECK)),
-                    interval=interval,
-                    on_interval=look,
-                )
-            except ResponseQueueLost:
-                return self._wait_for_stored(task_id, left, interval, on_interval)
-            except CeleryTimeoutError:
-                meta = self.store.read(task_id)
-                if meta["status"] in states.READY_STATES:
-                    return meta
-                if left <= STORE_CHECK and deadline is not None:
-                    raise
 
     def _look_at_pushed(self, on_interval: Callable[[], object]) -> None:
         self._waiting.pushes_only = True
