@@ -6,13 +6,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from celery_sqs._aws.client import error_code
+
 READ_AT_ONCE = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Seconds between reads of what DynamoDB left unprocessed, doubling."""
 READ_TIMEOUT = 60.0
 MARKS = "marks"
-_LOST = "ConditionalCheckFailedException"
 
 
 class DynamoDBDriver:
@@ -69,9 +70,9 @@ class DynamoDBDriver:
                 values={":text": {"S": mark}},
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == _LOST:
-                return False
-            raise
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+            return False
         return True
 
     def marks(self, chord: str) -> set[str]:

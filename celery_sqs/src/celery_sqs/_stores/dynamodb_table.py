@@ -4,15 +4,17 @@ Celery's own gives a table that it creates one read and one write a second, fail
 but one when several create it, and does not wait for one that another is creating.
 """
 
-import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import ClientError
 from celery.backends.dynamodb import DynamoDBBackend
 
-ACTIVE_TIMEOUT = 60.0
-POLL = 0.2
+from celery_sqs._aws.client import error_code
+
+POLL, POLLS = 0.2, 300
+"""Seconds between looks at a table that becomes active, and how many."""
 CAPACITY = {"read", "write"}
 """Parameters of the URL that ask for provisioned capacity."""
 
@@ -32,45 +34,30 @@ class SharedTableBackend(DynamoDBBackend):
         return schema
 
     def _get_or_create_table(self) -> Any:
-        """Its description once it is active. Raises botocore's errors, and :class:`TimeoutError`.
+        """Its description once it is active. Raises botocore's errors.
 
         Only the table's creation needs permission for it.
         """
         try:
-            found = self._describe()
-            if found is None:
+            found = self._client.describe_table(TableName=self.table_name)
+            if found["Table"]["TableStatus"] in ("ACTIVE", "UPDATING"):
+                return found
+        except self._client.exceptions.ResourceNotFoundException:
+            # Another process may be faster.
+            with suppress(self._client.exceptions.ResourceInUseException):
                 self._client.create_table(**self._get_table_schema())
-        except ClientError as error:
-            if _code(error) != "ResourceInUseException":  # another process was faster
-                raise
-            found = None
-        deadline = time.monotonic() + ACTIVE_TIMEOUT
-        while found is None or found["Table"]["TableStatus"] not in ("ACTIVE", "UPDATING"):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"DynamoDB table {self.table_name} does not become active")
-            time.sleep(POLL)
-            found = self._describe()
-        return found
-
-    def _describe(self) -> Any:
-        try:
-            return self._client.describe_table(TableName=self.table_name)
-        except ClientError as error:
-            if _code(error) == "ResourceNotFoundException":
-                return None
-            raise
+        self._client.get_waiter("table_exists").wait(
+            TableName=self.table_name, WaiterConfig={"Delay": POLL, "MaxAttempts": POLLS}
+        )
+        return self._client.describe_table(TableName=self.table_name)
 
     def _set_table_ttl(self) -> Any:
         try:
             return super()._set_table_ttl()
         except ClientError as error:
-            if _code(error) != "ValidationException":
+            if error_code(error) != "ValidationException":
                 raise
             found = self._get_table_ttl_description()["TimeToLiveDescription"]
             if found["TimeToLiveStatus"] not in ("ENABLED", "ENABLING"):  # not by another process
                 raise
             return found
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response["Error"].get("Code", ""))

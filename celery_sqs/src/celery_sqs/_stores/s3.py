@@ -7,6 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 from kombu.utils.encoding import bytes_to_str
 
+from celery_sqs._aws.client import error_code
+
 READERS = 16
 DELETED_AT_ONCE = 1000
 """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
@@ -40,19 +42,15 @@ class S3Driver:
         self._client.put_object(Bucket=self._bucket, Key=self._key(chord, mark))
         return self.marks(chord)
 
-    def create(self, chord: str, mark: str) -> bool:
-        return self._put_first(chord, mark)
-
-    def _put_first(self, chord: str, name: str, body: bytes = b"") -> bool:
-        """Writes unless it is there; of any number of callers one gets true."""
+    def create(self, chord: str, mark: str, body: bytes = b"") -> bool:
         try:
             self._client.put_object(
-                Bucket=self._bucket, Key=self._key(chord, name), Body=body, IfNoneMatch="*"
+                Bucket=self._bucket, Key=self._key(chord, mark), Body=body, IfNoneMatch="*"
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] in LOST:
-                return False
-            raise
+            if error_code(error) not in LOST:
+                raise
+            return False
         return True
 
     def marks(self, chord: str) -> set[str]:
@@ -77,7 +75,7 @@ class S3Driver:
 
     def decide(self, chord: str, question: str, answer: str) -> str:
         name = DECIDED + question
-        while not self._put_first(chord, name, answer.encode()):
+        while not self.create(chord, name, answer.encode()):
             found = self._read(self._key(chord, name).removeprefix(self._base))
             if found is not None:  # else it is being written
                 return found.decode()
