@@ -181,67 +181,52 @@ def _accounts(queues: Mapping[str, Any], options: Options) -> Iterator[tuple[str
 Rule = Callable[[Any], str | None]
 
 
+def _rule(is_legal: Callable[[Any], bool], fault: str) -> Rule:
+    return lambda value: None if is_legal(value) else fault
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _whole(least: int, most: int) -> Rule:
-    def rule(value: Any) -> str | None:
-        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
-            return None
-        return f"must be a whole number from {least} to {most}"
-
-    return rule
+    return _rule(
+        lambda value: _is_whole(value) and least <= value <= most,
+        f"must be a whole number from {least} to {most}",
+    )
 
 
-def _seconds(value: Any) -> str | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
-        return None
-    return "must be a number of seconds"
-
-
-def _text(value: Any) -> str | None:
-    return None if isinstance(value, str) else "must be text"
-
-
-def _name(value: Any) -> str | None:
-    legal = isinstance(value, str) and value and value.replace("-", "").replace("_", "").isalnum()
-    return None if legal else "must consist of letters, digits, - and _"
-
-
-def _path(value: Any) -> str | None:
-    return None if isinstance(value, str | Path) else "must be a path"
-
-
-def _backoff(value: Any) -> str | None:
-    if (
+def _is_backoff(value: Any) -> bool:
+    return (
         isinstance(value, list | tuple)
         and len(value) == 2
-        and all(isinstance(each, int) and not isinstance(each, bool) for each in value)
+        and all(map(_is_whole, value))
         and 0 < value[0] <= value[1] <= MAX_VISIBILITY
-    ):
-        return None
-    return f"must be two whole numbers, 0 < first <= longest <= {MAX_VISIBILITY}"
+    )
 
 
-def _order(value: Any) -> str | None:
-    return None if value in ("round_robin", "priority") else "must be round_robin or priority"
-
-
-def _queues(value: Any) -> str | None:
-    legal = isinstance(value, Mapping) and all(
+def _are_queues(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
         isinstance(queue, Mapping) and isinstance(queue.get("url"), str) for queue in value.values()
     )
-    return None if legal else "must map each queue to its url and options"
 
 
-def _tags(value: Any) -> str | None:
-    legal = isinstance(value, Mapping) and all(
+def _are_tags(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
         isinstance(text, str) for pair in value.items() for text in pair
     )
-    return None if legal else "must map text to text"
 
 
-def _mapping(value: Any) -> str | None:
-    return None if isinstance(value, Mapping) else "must be a mapping"
-
-
+_seconds = _rule(
+    lambda value: (_is_whole(value) or isinstance(value, float)) and 0 <= value < 1e9,
+    "must be a number of seconds",
+)
+_text = _rule(lambda value: isinstance(value, str), "must be text")
+_name = _rule(
+    lambda value: isinstance(value, str) and value.replace("-", "").replace("_", "").isalnum(),
+    "must consist of letters, digits, - and _",
+)
+_mapping = _rule(lambda value: isinstance(value, Mapping), "must be a mapping")
 _SHARED_RULES: dict[str, Rule] = {
     "region": _text,
     "endpoint_url": _text,
@@ -257,16 +242,20 @@ _BROKER_RULES: dict[str, Rule] = {
     "max_message_size": _whole(1024, 1_048_576),
     "visibility_timeout": _whole(3, MAX_VISIBILITY),
     "max_extension": _whole(3, MAX_VISIBILITY),
-    "backoff": _backoff,
+    "backoff": _rule(
+        _is_backoff, f"must be two whole numbers, 0 < first <= longest <= {MAX_VISIBILITY}"
+    ),
     "heartbeat_interval": _seconds,
     "watchdog": _seconds,
-    "queue_order_strategy": _order,
+    "queue_order_strategy": _rule(
+        lambda value: value in ("round_robin", "priority"), "must be round_robin or priority"
+    ),
     "unreadable_receives": _whole(1, 1000),
     "decode_foreign": _text,
     "large_message_bucket": _text,
-    "predefined_queues": _queues,
+    "predefined_queues": _rule(_are_queues, "must map each queue to its url and options"),
     "queue_name_prefix": _text,
-    "queue_tags": _tags,
+    "queue_tags": _rule(_are_tags, "must map text to text"),
     "sqs-creation-attributes": _mapping,
     "client-config": _mapping,
 }
@@ -274,7 +263,7 @@ _RESULT_RULES: dict[str, Rule] = {
     **_SHARED_RULES,
     "response_queue": _name,
     "machine": _text,
-    "state_dir": _path,
+    "state_dir": _rule(lambda value: isinstance(value, str | Path), "must be a path"),
     "cleanup_prefix": _text,
     "result_store": _text,
 }
