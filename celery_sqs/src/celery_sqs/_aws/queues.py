@@ -1,7 +1,7 @@
 """Queues as things to be kept in order: attributes, counts, redrive, purge, tags of use."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from celery_sqs.errors import NoSuchQueue, PurgeInProgress
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 MAX_RETENTION = 14 * 24 * 3600
 """Seconds, the longest SQS keeps a message.
@@ -224,14 +225,19 @@ def drain(client: "SQSClient", url: str) -> int:
         messages = received.get("Messages", [])
         if not messages:
             return drained
-        client.delete_message_batch(
-            QueueUrl=url,
-            Entries=[
-                {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
-                for n, message in enumerate(messages)
-            ],
-        )
+        delete_batch(client, url, messages)
         drained += len(messages)
+
+
+def delete_batch(client: "SQSClient", url: str, messages: "Sequence[MessageTypeDef]") -> None:
+    """Deletes up to ten received messages; what fails is delivered again."""
+    client.delete_message_batch(
+        QueueUrl=url,
+        Entries=[
+            {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
+            for n, message in enumerate(messages)
+        ],
+    )
 
 
 def read_tags(client: "SQSClient", url: str) -> dict[str, str]:

@@ -22,7 +22,6 @@ from flower.urls import settings
 from flower.views.broker import BrokerView
 from tornado.options import options
 
-from celery_sqs._aws.queues import Counts
 from celery_sqs._ops.task_queues import task_queues
 
 DEFAULTS = (
@@ -44,16 +43,15 @@ class SqsBroker:
         return await asyncio.to_thread(self._read, sorted(names))
 
     def _read(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        return [_row(name, counts) for name, counts in task_queues(self._app, names)]
-
-
-def _row(name: str, number: Counts) -> dict[str, Any]:
-    return {
-        "name": name,
-        "messages": number.total,
-        "messages_unacknowledged": number.in_flight,
-        "messages_ready": number.visible,
-    }
+        return [
+            {
+                "name": name,
+                "messages": counts.total,
+                "messages_unacknowledged": counts.in_flight,
+                "messages_ready": counts.visible,
+            }
+            for name, counts in task_queues(self._app, names)
+        ]
 
 
 class _OnSqs:

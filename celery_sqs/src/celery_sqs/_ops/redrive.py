@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celery_sqs._aws.batching import failed_entries, split
-from celery_sqs._aws.queues import MAX_BATCH
+from celery_sqs._aws.queues import MAX_BATCH, delete_batch
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -49,7 +49,7 @@ def redrive(
             prepare(message["Body"])
         taken = _send(client, queue, batch)
         if taken:
-            _delete(client, dead_letters, taken)
+            delete_batch(client, dead_letters, taken)
         _release(client, dead_letters, [m for m in batch if m not in taken])
         moved += len(taken)
         refused += len(batch) - len(taken)
@@ -87,15 +87,6 @@ def _send(
     )
     failed = failed_entries(answer)
     return [message for index, message in enumerate(batch) if index not in failed]
-
-
-def _delete(client: "SQSClient", url: str, messages: "Sequence[MessageTypeDef]") -> None:
-    client.delete_message_batch(
-        QueueUrl=url,
-        Entries=[
-            {"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)
-        ],
-    )
 
 
 def _release(client: "SQSClient", url: str, messages: "Sequence[MessageTypeDef]") -> None:

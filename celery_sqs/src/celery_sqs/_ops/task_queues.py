@@ -1,22 +1,13 @@
 """The task queues of an application and their dead-letter queues."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery
 
 from celery_sqs._aws.queues import Counts, counts_of
-from celery_sqs._broker.directory import QueueDirectory
 from celery_sqs._broker.transport import Transport
 from celery_sqs.errors import CelerySQSError
-
-
-class QueueCounts(NamedTuple):
-    """One queue."""
-
-    name: str
-    """Its name in SQS."""
-    counts: Counts
 
 
 def transport_of(app: Celery) -> Transport:
@@ -32,18 +23,13 @@ def names_of(app: Celery) -> list[str]:
     return sorted(app.amqp.queues or {app.conf.task_default_queue: None})
 
 
-def task_queues(app: Celery, names: Iterable[str]) -> Iterator[QueueCounts]:
-    """Counts of queues and of their dead-letter queues; what does not exist is left out."""
+def task_queues(app: Celery, names: Iterable[str]) -> Iterator[tuple[str, Counts]]:
+    """SQS names and counts of queues and of their dead-letter queues; those that exist."""
     transport = transport_of(app)
     for name in names:
         url = transport.directory.find(name)
         if url is None:
             continue
-        yield _counted(transport, transport.directory, url)
-        dead_letters = transport.directory.dead_letter_url(url)
-        if dead_letters is not None:
-            yield _counted(transport, transport.directory, dead_letters)
-
-
-def _counted(transport: Transport, directory: QueueDirectory, url: str) -> QueueCounts:
-    return QueueCounts(url.rsplit("/", 1)[1], counts_of(transport.session.sqs(url), url))
+        for each in (url, transport.directory.dead_letter_url(url)):
+            if each is not None:
+                yield each.rsplit("/", 1)[1], counts_of(transport.session.sqs(each), each)
