@@ -81,7 +81,8 @@ def _after_fork() -> None:
     inherited = list(_shared.values())
     _shared.clear()
     for each in inherited:
-        getattr(each, "abandon", _nothing)()
+        if hasattr(each, "abandon"):
+            each.abandon()
     for resettable in tuple(_resettable):
         resettable.reset_after_fork()
     for call in _in_child:
@@ -97,10 +98,6 @@ def close_all() -> None:
     with _lock:
         for key in [key for key, each in _shared.items() if each in closing]:
             del _shared[key]
-
-
-def _nothing() -> None:
-    """What an object without the method does."""
 
 
 os.register_at_fork(after_in_child=_after_fork)

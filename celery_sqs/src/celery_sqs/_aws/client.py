@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -70,15 +70,6 @@ class Account:
 _hooks: list[Callable[[Any], None]] = []
 
 
-@dataclass(frozen=True)
-class _Key:
-    """Names a client in the process."""
-
-    service: str
-    account: Account
-    attempts: int
-
-
 @overload
 def make_client(
     service: Literal["sqs"], account: Account = ..., *, attempts: int = ...
@@ -95,8 +86,8 @@ def make_client(service: str, account: Account = Account(), *, attempts: int = M
     again. Every call has deadlines and up to three attempts; a caller with a retry loop of its own
     asks for one attempt and learns of a failure after one deadline.
     """
-    key = _Key(service, account, attempts)
-    return _runtime.shared(key, partial(_create, key))
+    key = (service, account, attempts)
+    return _runtime.shared(key, partial(_create, *key))
 
 
 def on_client_created(hook: Callable[[Any], None]) -> None:
@@ -110,10 +101,9 @@ def on_client_created(hook: Callable[[Any], None]) -> None:
         hook(client)
 
 
-def _create(key: _Key) -> Any:
-    account = key.account
+def _create(service: str, account: Account, attempts: int) -> Any:
     client = _session(account).client(
-        key.service,  # type: ignore[call-overload]
+        service,  # type: ignore[call-overload]
         region_name=account.region,
         endpoint_url=account.endpoint_url,
         config=Config(
@@ -121,12 +111,13 @@ def _create(key: _Key) -> Any:
             user_agent=_botocore_session().user_agent(),
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            retries={"mode": "standard", "total_max_attempts": key.attempts},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=POOL_CONNECTIONS,
         ),
     )
+    key = (service, account, attempts)
     client.meta.events.register(
-        f"after-call.{key.service}", partial(_renew_refused, key=key, made=time.monotonic())
+        f"after-call.{service}", partial(_renew_refused, key=key, made=time.monotonic())
     )
     for hook in _hooks:
         hook(client)
@@ -165,7 +156,7 @@ def _botocore_session() -> botocore.session.Session:
     return found
 
 
-def _renew_refused(parsed: Any, key: _Key, made: float, **_: Any) -> None:
+def _renew_refused(parsed: Any, key: Hashable, made: float, **_: Any) -> None:
     """Forgets a client whose credentials AWS refused: a file may hold newer ones by now."""
     code = parsed.get("Error", {}).get("Code", "") if isinstance(parsed, dict) else ""
     if code.rpartition("#")[2] in EXPIRED and time.monotonic() - made > RENEWAL_SECONDS:

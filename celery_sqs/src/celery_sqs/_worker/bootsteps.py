@@ -190,12 +190,12 @@ def stopping() -> bool:
 
 def install(worker: Any) -> None:
     """Adds all of this to the worker that is about to start; ends it if its pool cannot work."""
-    pool = concurrency.get_implementation(worker.pool_cls).__module__.rpartition(".")[2]
+    implementation = concurrency.get_implementation(worker.pool_cls)
+    pool = implementation.__module__.rpartition(".")[2]
     if pool in REFUSED_POOLS:
         raise SystemExit(
             f"celery_sqs does not support the {pool} pool: use prefork, threads or solo"
         )
-    implementation = concurrency.get_implementation(worker.pool_cls)
     if implementation is prefork.TaskPool:
         if worker.concurrency == "auto":  # while Celery knows the pool by its name
             worker.pool_cls = implementation
