@@ -9,12 +9,12 @@ never run, an unknown image, a token used again with other parameters.
 
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from moto import settings
 from moto.core.responses import ActionResult
+from moto.core.utils import camelcase_to_underscores
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import elastic_block_store
 from moto.ec2.models import instances as models
@@ -24,20 +24,13 @@ from moto.ec2.responses.instances import InstanceResponse
 from local.emulators import ec2_consistency, ec2_fleets
 from local.emulators import ec2_refusals as refusals
 from local.emulators.ec2_consistency import described_at
+from local.emulators.ec2_fleets import once
 
 CODES = {
     "pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64,
     "stopped": 80,
 }  # fmt: skip
 """https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceState.html"""
-
-
-@dataclass(frozen=True)
-class Durations:
-    """Seconds that the states in between last."""
-
-    pending: float
-    stopping: float
 
 
 @dataclass(frozen=True)
@@ -56,9 +49,9 @@ def state_at(transition: Transition, now: float) -> str:
     return transition.then if now >= transition.due else transition.now
 
 
-_durations = Durations(pending=2.0, stopping=1.0)
-_launching = threading.RLock()
-_launches: dict[tuple[int, str], tuple[Any, models.Reservation]] = {}
+_pending, _stopping = 2.0, 1.0
+"""Seconds that the states in between last."""
+_changing = threading.RLock()
 
 
 class Instance(models.Instance):
@@ -67,9 +60,9 @@ class Instance(models.Instance):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.made_at = time.monotonic()
         self._turns: tuple[Transition, ...] = ()
-        self._due_first_run = time.monotonic() + _durations.pending
+        self._due_first_run = time.monotonic() + _pending
         super().__init__(*args, **kwargs)
-        self._turn("pending", "running", _durations.pending)
+        self._turn("pending", "running", _pending)
 
     @property
     def _state(self) -> models.InstanceState:
@@ -91,14 +84,14 @@ class Instance(models.Instance):
         previous = self._state
         if previous.name == "stopped":
             super().start()
-            self._turn("pending", "running", _durations.pending)
+            self._turn("pending", "running", _pending)
         return previous
 
     def stop(self) -> models.InstanceState:
         previous = self._state
         if previous.name in ("pending", "running"):
             super().stop()
-            self._turn("stopping", "stopped", _durations.stopping)
+            self._turn("stopping", "stopped", _stopping)
         return previous
 
     def terminate(self) -> models.InstanceState:
@@ -106,7 +99,7 @@ class Instance(models.Instance):
         if previous.name not in ("shutting-down", "terminated"):
             super().terminate()
             stopped = previous.name == "stopped"
-            self._turn("shutting-down", "terminated", 0 if stopped else _durations.stopping)
+            self._turn("shutting-down", "terminated", 0 if stopped else _stopping)
         return previous
 
     def _turn(self, now: str, then: str, seconds: float) -> None:
@@ -122,7 +115,7 @@ class IncorrectInstanceState(EC2ClientError):
 
 
 def _start(backend: Any, instance_ids: list[str]) -> list[tuple[Instance, Any]]:
-    with _launching:
+    with _changing:
         found = backend.get_multi_instances_by_id(instance_ids)
         for instance in found:
             if instance.state not in ("pending", "running", "stopped"):
@@ -133,7 +126,7 @@ def _start(backend: Any, instance_ids: list[str]) -> list[tuple[Instance, Any]]:
 
 
 def _stop(backend: Any, instance_ids: list[str]) -> list[tuple[Instance, Any]]:
-    with _launching:
+    with _changing:
         found = backend.get_multi_instances_by_id(instance_ids)
         for instance in found:
             if instance.state in ("shutting-down", "terminated"):
@@ -152,7 +145,7 @@ _terminate = models.InstanceBackend.terminate_instances
 
 
 def _terminate_locked(backend: Any, instance_ids: list[str]) -> list[tuple[Instance, Any]]:
-    with _launching:
+    with _changing:
         changed: list[tuple[Instance, Any]] = _terminate(backend, instance_ids)
         return changed
 
@@ -160,53 +153,45 @@ def _terminate_locked(backend: Any, instance_ids: list[str]) -> list[tuple[Insta
 _run = models.InstanceBackend.run_instances
 
 
-def _run_once(
-    backend: Any,
-    image_id: str,
-    count: int,
-    user_data: Any,
-    security_group_names: list[str],
-    **kwargs: Any,
-) -> models.Reservation:
+def _run_once(backend: Any, *given: Any, **kwargs: Any) -> models.Reservation:
     """Launches, or answers what the same ``ClientToken`` launched before."""
-    groups = security_group_names
-    if not kwargs.get("client_token"):  # CloudFormation has none
-        return _run(backend, image_id, count, user_data, groups, **kwargs)
-    key = (id(backend), kwargs["client_token"])
     # As text: moto's class of user data knows no equality.
-    asked = repr((image_id, count, user_data, groups, sorted(kwargs.items(), key=str)))
-    with _launching:
-        if key in _launches:
-            before, reservation = _launches[key]
-            if before != asked:
-                raise EC2ClientError(
-                    "IdempotentParameterMismatch",
-                    "The client token was used before with other parameters.",
-                )
-            if all(instance.state == "terminated" for instance in reservation.instances):
-                raise EC2ClientError(
-                    "IdempotentInstanceTerminated",
-                    "What was launched with this client token has been terminated.",
-                )
-            return reservation
-        launched = _run(backend, image_id, count, user_data, groups, **kwargs)
-        _launches[key] = (asked, launched)
-        return launched
+    asked = repr((given, sorted(kwargs.items(), key=str)))
+    token = kwargs.get("client_token")  # CloudFormation has none
+    reservation = once((backend, "run", token), asked, lambda: _run(backend, *given, **kwargs))
+    if all(instance.state == "terminated" for instance in reservation.instances):
+        raise EC2ClientError(
+            "IdempotentInstanceTerminated",
+            "What was launched with this client token has been terminated.",
+        )
+    return reservation
 
 
-def _changed(field: str, instances: Iterable[tuple[Instance, Any]]) -> ActionResult:
-    return ActionResult(
-        {
-            field: [
-                {
-                    "InstanceId": instance.id,
-                    "CurrentState": {"Code": instance.state_code, "Name": instance.state},
-                    "PreviousState": {"Code": previous.code, "Name": previous.name},
-                }
-                for instance, previous in instances
-            ]
-        }
-    )
+def _refusable(name: str) -> None:
+    """Has an action of moto's refused where a rule asks for it."""
+    method = camelcase_to_underscores(name)
+    answer = getattr(InstanceResponse, method)
+
+    def answered(response: InstanceResponse) -> ActionResult:
+        refusals.check(name, response.params)
+        return answer(response)
+
+    setattr(InstanceResponse, method, answered)
+
+
+def _states_as_they_are(method: str) -> None:
+    """moto answers the state that most instances have after such a change."""
+    answer = getattr(InstanceResponse, method)
+
+    def answered(response: InstanceResponse) -> ActionResult:
+        found = answer(response)
+        (changes,) = found.result.values()
+        for change in changes:
+            instance = response.ec2_backend.get_instance(change["InstanceId"])
+            change["CurrentState"] = {"Code": instance.state_code, "Name": instance.state}
+        return found
+
+    setattr(InstanceResponse, method, answered)
 
 
 _answer_run = InstanceResponse.run_instances
@@ -214,7 +199,6 @@ _answer_run = InstanceResponse.run_instances
 
 def _answer_run_most(response: InstanceResponse) -> ActionResult:
     """Launches ``MaxCount``: the emulator has the capacity."""
-    refusals.check("RunInstances", response.params)
     least, most = (int(response._get_param(name, 1)) for name in ("MinCount", "MaxCount"))
     if not 1 <= least <= most:
         raise EC2ClientError(
@@ -222,33 +206,6 @@ def _answer_run_most(response: InstanceResponse) -> ActionResult:
         )
     response.params["MinCount"] = most  # the one that moto reads
     return _answer_run(response)
-
-
-_answer_describe = InstanceResponse.describe_instances
-
-
-def _answer_describe_unless_refused(response: InstanceResponse) -> ActionResult:
-    refusals.check("DescribeInstances", response.params)
-    return _answer_describe(response)
-
-
-def _answer_start(response: InstanceResponse) -> ActionResult:
-    refusals.check("StartInstances", response.params)
-    response.error_on_dryrun()
-    ids = response._get_param("InstanceIds", [])
-    return _changed("StartingInstances", response.ec2_backend.start_instances(ids))
-
-
-def _answer_stop(response: InstanceResponse) -> ActionResult:
-    response.error_on_dryrun()
-    ids = response._get_param("InstanceIds", [])
-    return _changed("StoppingInstances", response.ec2_backend.stop_instances(ids))
-
-
-def _answer_terminate(response: InstanceResponse) -> ActionResult:
-    response.error_on_dryrun()
-    ids = response._get_param("InstanceIds", [])
-    return _changed("TerminatingInstances", response.ec2_backend.terminate_instances(ids))
 
 
 _make_default_key = elastic_block_store.EBSBackend._create_default_encryption_key
@@ -275,8 +232,8 @@ def install(*, pending: float, stopping: float, lag: float = 0.0) -> None:
 
     ``lag``: until what was changed is seen; see :mod:`local.emulators.ec2_consistency`.
     """
-    global _durations
-    _durations = Durations(pending, stopping)
+    global _pending, _stopping
+    _pending, _stopping = pending, stopping
     settings.ENABLE_AMI_VALIDATION = True
     models.Instance = Instance
     models.InstanceBackend.start_instances = _start
@@ -284,10 +241,10 @@ def install(*, pending: float, stopping: float, lag: float = 0.0) -> None:
     models.InstanceBackend.terminate_instances = _terminate_locked
     models.InstanceBackend.run_instances = _run_once
     InstanceResponse.run_instances = _answer_run_most
-    InstanceResponse.describe_instances = _answer_describe_unless_refused
-    InstanceResponse.start_instances = _answer_start
-    InstanceResponse.stop_instances = _answer_stop
-    InstanceResponse.terminate_instances = _answer_terminate
+    for method in ("start_instances", "stop_instances", "terminate_instances"):
+        _states_as_they_are(method)
+    for name in ("RunInstances", "DescribeInstances", "StartInstances"):
+        _refusable(name)
     elastic_block_store.EBSBackend._create_default_encryption_key = _make_default_key_of_aws
     EC2Response.get_ebs_default_kms_key_id = _answer_default_key
     ec2_fleets.install()

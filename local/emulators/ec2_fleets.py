@@ -6,7 +6,8 @@ that is used again gives what it gave before, overrides are tried by priority, a
 """
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -14,28 +15,37 @@ from moto.ec2.responses.fleets import Fleets
 
 from local.emulators import ec2_refusals as refusals
 
-_lock = threading.Lock()
-_answers: dict[tuple[int, str], tuple[str, ActionResult]] = {}
+T = TypeVar("T")
+_launching = threading.RLock()
+_launched: dict[tuple[Any, str, str | None], tuple[str, Any]] = {}
+
+
+def once(key: tuple[Any, str, str | None], asked: str, launch: Callable[[], T]) -> T:
+    """What ``launch`` gave for this backend, kind and ``ClientToken`` before, or gives now.
+
+    Refuses a token that is used again with other parameters.
+    """
+    if not key[2]:
+        return launch()
+    with _launching:
+        before, answer = _launched.get(key) or (asked, launch())
+        if before != asked:
+            raise EC2ClientError(
+                "IdempotentParameterMismatch",
+                "The client token was used before with other parameters.",
+            )
+        _launched[key] = (asked, answer)
+        return answer
+
+
 _create = Fleets.create_fleet
 
 
 def _create_once(response: Fleets) -> ActionResult:
     """Launches, or answers what the same ``ClientToken`` launched before."""
     refusals.check("CreateFleet", response.params)
-    key = (id(response.ec2_backend), str(response._get_param("ClientToken", "")))
-    asked = repr(response.params)
-    with _lock:
-        if key[1] and key in _answers:
-            before, answer = _answers[key]
-            if before != asked:
-                raise EC2ClientError(
-                    "IdempotentParameterMismatch",
-                    "The client token was used before with other parameters.",
-                )
-            return answer
-        answer = _create_of_what_there_is(response)
-        _answers[key] = (asked, answer)
-        return answer
+    key = (response.ec2_backend, "fleet", response._get_param("ClientToken"))
+    return once(key, repr(response.params), lambda: _create_of_what_there_is(response))
 
 
 def _create_of_what_there_is(response: Fleets) -> ActionResult:
