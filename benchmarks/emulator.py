@@ -5,48 +5,42 @@ moto slows down with the depth of a queue, so what it says about latency is abou
 
 import os
 import re
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from benchmarks.counting_proxy import counting_proxy
 from facerec_tasks.errors import ConfigurationError
 from local.emulators.embedded_aws import embedded_aws
 from local.emulators.localstack import localstack
 from local.processes.child import Child
 from local.processes.ports import free_port
+from local.processes.readiness import answers, is_up
 
 FAUXQS = "fauxqs@1.9.2"
 """The last that runs on Node 20."""
 START_TIMEOUT = 120.0
 _CALL = re.compile(r"AWS (\w+\.\w+) => \d+")
-"""In a line of LocalStack's log or of the counting proxy's."""
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running emulator. Its log has a line for every call once it is answered."""
+    """A running emulator."""
 
     name: str
     url: str
-    log: Path
+    calls: Callable[[], Counter[str]]
+    """Calls answered so far, by service and kind, such as ``sqs.SendMessage``."""
     has_ec2: bool = True
 
-    def mark(self) -> int:
-        """A position in the log, for :meth:`calls`."""
-        return self.log.stat().st_size
 
-    def calls(self, since: int) -> Counter[str]:
-        """Calls answered since that mark, by service and kind, such as ``sqs.SendMessage``."""
-        with self.log.open("rb") as log:
-            log.seek(since)
-            return Counter(_CALL.findall(log.read().decode(errors="replace")))
+def logged_calls(log: Path) -> Counter[str]:
+    """Those in LocalStack's log, which has a line for each once it is answered."""
+    return Counter(_CALL.findall(log.read_text(errors="replace")))
 
 
 @contextmanager
@@ -56,30 +50,33 @@ def emulator(directory: Path) -> Iterator[Emulator]:
     Raises :class:`ConfigurationError` when there is neither.
     """
     log = directory / "emulator.log"
-    running = localstack(log=log)
-    try:
-        url = running.__enter__()
-    except ConfigurationError as error:
-        print(f"no LocalStack ({error}); trying {FAUXQS}", file=sys.stderr, flush=True)
-    else:
+    with ExitStack() as stack:
         try:
-            yield Emulator("LocalStack 4.14.0", url, log)
-        finally:
-            running.__exit__(None, None, None)
-        return
-    with _fauxqs(directory) as upstream, _counted(upstream, log) as url:
-        yield Emulator(f"{FAUXQS} behind a counting proxy", url, log, has_ec2=False)
+            url = stack.enter_context(localstack(log=log))
+            found = Emulator("LocalStack 4.14.0", url, partial(logged_calls, log))
+        except ConfigurationError as error:
+            print(f"no LocalStack ({error}); trying {FAUXQS}", file=sys.stderr, flush=True)
+            upstream = stack.enter_context(_fauxqs(directory))
+            found = _counted(stack, upstream, FAUXQS, has_ec2=False)
+        yield found
+
+
+def _counted(stack: ExitStack, upstream: str, name: str, *, has_ec2: bool) -> Emulator:
+    """An emulator behind a proxy that counts: it does not tell calls apart itself."""
+    proxy = stack.enter_context(counting_proxy(upstream))
+    name = f"{name} behind a counting proxy"
+    return Emulator(name, proxy.url, lambda: Counter(proxy.counted), has_ec2)
 
 
 @contextmanager
-def emulator_with_ec2(other: Emulator, directory: Path) -> Iterator[Emulator]:
+def emulator_with_ec2(other: Emulator) -> Iterator[Emulator]:
     """That emulator if it has EC2, else our embedded AWS: good for counting calls, not for time."""
-    if other.has_ec2:
-        yield other
-        return
-    log = directory / "embedded.log"
-    with embedded_aws() as upstream, _counted(upstream, log) as url:
-        yield Emulator("the embedded AWS behind a counting proxy", url, log)
+    with ExitStack() as stack:
+        if other.has_ec2:
+            yield other
+        else:
+            upstream = stack.enter_context(embedded_aws())
+            yield _counted(stack, upstream, "the embedded AWS", has_ec2=True)
 
 
 @contextmanager
@@ -89,34 +86,9 @@ def _fauxqs(directory: Path) -> Iterator[str]:
     command = ("npx", "--yes", FAUXQS)
     child = Child(command, environment=environment, log=directory / "fauxqs.log")
     try:
-        yield _await(f"http://127.0.0.1:{port}", child)
-    finally:
-        child.kill()
-
-
-@contextmanager
-def _counted(upstream: str, log: Path) -> Iterator[str]:
-    """A proxy that writes a line for each call: fauxqs itself does not tell them apart."""
-    command = (sys.executable, "-m", "benchmarks.counting_proxy", upstream, str(log))
-    child = Child(command, stdout=subprocess.PIPE)
-    try:
-        url = child.first_line(START_TIMEOUT)
-        if not url:
-            raise ConfigurationError("the counting proxy does not start")
+        url = f"http://127.0.0.1:{port}"
+        if not is_up(child, lambda: answers(url), START_TIMEOUT):
+            raise ConfigurationError(f"{FAUXQS} does not start")
         yield url
     finally:
         child.kill()
-
-
-def _await(url: str, child: Child) -> str:
-    deadline = time.monotonic() + START_TIMEOUT
-    while child.exit_code is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError:
-            return url  # it answers, whatever it says
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-        else:
-            return url
-    raise ConfigurationError(f"{' '.join(child.command)} does not start")

@@ -173,7 +173,7 @@ class Bench:
             if client.stdout.readline() != "ready\n":
                 raise SystemExit(f"{contender} does not work:\n{self.logs(prefix)}")
             time.sleep(SETTLE)  # so that deletions of the warm-up do not count
-            mark, spent = self._emulator.mark(), tree_seconds(self._workers[prefix])
+            before, spent = self._emulator.calls(), tree_seconds(self._workers[prefix])
             printed, _ = client.communicate("go\n", timeout=CLIENT_TIMEOUT)
         if client.returncode != 0:
             raise SystemExit(f"{contender} failed:\n{self.logs(prefix)}")
@@ -183,7 +183,7 @@ class Bench:
             tuple(measured["latencies"]),
             measured["seconds"],
             measured["cpu_seconds"],
-            self._emulator.calls(mark),
+            self._emulator.calls() - before,
             tree_seconds(self._workers[prefix]) - spent,
         )
 
@@ -309,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         running = stack.enter_context(emulator(Path(directory)))
         say(f"on {running.name}")
         runs = compare(Bench(running, Path(directory)), size, contenders)
-        complete = stack.enter_context(emulator_with_ec2(running, Path(directory)))
+        complete = stack.enter_context(emulator_with_ec2(running))
         rest = measure_rest(complete, Path(directory), size.rest_seconds)
         found = report(running.name, runs, rest)
     print(json.dumps(found) if options.json else table(found), flush=True)

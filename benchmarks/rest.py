@@ -92,9 +92,9 @@ def measure_rest(emulator: Emulator, directory: Path, seconds: float) -> Rest:
 def _count(emulator: Emulator, seconds: float, what: str) -> Resting:
     time.sleep(START)
     print(f"at rest: {what}, {seconds:.0f} s", file=sys.stderr, flush=True)
-    mark = emulator.mark()
+    before = emulator.calls()
     time.sleep(seconds)
-    return Resting(emulator.calls(mark), seconds)
+    return Resting(emulator.calls() - before, seconds)
 
 
 @contextmanager

@@ -19,10 +19,11 @@ from typing import Any
 
 import boto3
 from celery import Celery, chord, group
-from celery_sqs.testing import FaultProxy, emulated_aws, isolated
+from celery_sqs.testing import emulated_aws, isolated
 
 import celery_sqs
 from benchmarks import prices
+from benchmarks.counting_proxy import CountingProxy, counting_proxy
 from benchmarks.redis_server import redis_program, redis_server
 from local.processes.child import Child
 
@@ -76,21 +77,10 @@ def stores(prefix: str, folder: Path, redis_url: str | None) -> dict[str, str]:
 def per(calls: Mapping[str, int], number: int) -> Measured:
     """Calls of one task by name, and dollars of a million, at a unit of DynamoDB for each call."""
     each = {name: count / number for name, count in sorted(calls.items())}
-    priced = prices.dollars({_priced(name): count for name, count in each.items()})
     return {
         "calls": {name: round(count, 3) for name, count in each.items()},
-        "dollars_per_million": round(priced * 1e6, 2),
+        "dollars_per_million": round(prices.dollars(each) * 1e6, 2),
     }
-
-
-def _priced(call: str) -> str:
-    """FaultProxy's name of a call as :mod:`benchmarks.prices` has it."""
-    if call.startswith("s3."):
-        return {"s3.GET": "s3.GetObject", "s3.HEAD": "s3.HeadObject",
-                "s3.DELETE": "s3.DeleteObject"}.get(call, "s3.PutObject")  # fmt: skip
-    if call.endswith(("Item", "BatchGetItem", "Table", "TimeToLive")):
-        return f"dynamodb.{call}"
-    return f"sns.{call}" if call in ("Publish", "PublishBatch") else f"sqs.{call}"
 
 
 def measure(app: Celery, calls: Counter[str], *, chords: bool) -> Measured:
@@ -123,7 +113,7 @@ def measure(app: Celery, calls: Counter[str], *, chords: bool) -> Measured:
     return measured
 
 
-def run(name: str, store: str, prefix: str, proxy: FaultProxy, folder: Path) -> Measured:
+def run(name: str, store: str, prefix: str, proxy: CountingProxy, folder: Path) -> Measured:
     environment = {**os.environ, "STORE": store, "BENCH_PREFIX": prefix}
     command = (sys.executable, "-m", "celery", "-A", "benchmarks.result_stores", "worker",
                "-c2", "--loglevel", "WARNING", "--without-gossip")  # fmt: skip
@@ -131,7 +121,7 @@ def run(name: str, store: str, prefix: str, proxy: FaultProxy, folder: Path) -> 
     try:
         app = make_app(prefix, store)
         app.backend.start()
-        return measure(app, proxy.calls, chords=bool(store))
+        return measure(app, proxy.counted, chords=bool(store))
     finally:
         child.end(grace=1.0)
 
@@ -154,9 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         program = redis_program()
         redis_url = stack.enter_context(redis_server(program, folder)) if program else None
-        proxy = FaultProxy(stack.enter_context(emulated_aws()))
-        proxy.start()
-        stack.callback(proxy.stop)
+        proxy = stack.enter_context(counting_proxy(stack.enter_context(emulated_aws())))
         os.environ.update(isolated(dict(os.environ), proxy.url), BENCH_STATE=str(folder))
         for name in stores("", folder, redis_url):
             prefix = f"bench-{uuid.uuid4().hex[:8]}"

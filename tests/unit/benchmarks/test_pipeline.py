@@ -1,19 +1,21 @@
 """What the pipeline benchmark makes of what it measured."""
 
-import io
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
+import boto3
 import pytest
+from celery_sqs.testing import emulated_aws
 
 from benchmarks import prices
 from benchmarks.contender import OURS, REDIS, STOCK, TUNED
-from benchmarks.counting_proxy import Counter as Calls
-from benchmarks.emulator import Emulator
+from benchmarks.counting_proxy import counting_proxy, name_of
+from benchmarks.emulator import logged_calls
 from benchmarks.pipeline import Run, figures, report, table
 from benchmarks.pipeline_client import LOOP
 from benchmarks.processor_time import tree_seconds
@@ -125,29 +127,40 @@ def test_prices_are_those_of_the_list() -> None:
     assert prices.dollars({"s3.DeleteObject": million, "ec2.DescribeInstances": million}) == 0
 
 
-def test_calls_are_read_from_the_log_since_a_mark(tmp_path: Path) -> None:
+def test_calls_are_read_from_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("12:00 INFO localstack.request.aws : AWS sqs.SendMessage => 200\n")
-    emulator = Emulator("some", "http://127.0.0.1:9", log)
-    mark = emulator.mark()
+    assert logged_calls(log) == {"sqs.SendMessage": 1}
     with log.open("a") as more:
         more.write("INFO : AWS sqs.ReceiveMessage => 200\nREADY\nINFO : AWS s3.PutObject => 503\n")
-    assert emulator.calls(mark) == {"sqs.ReceiveMessage": 1, "s3.PutObject": 1}
+    assert logged_calls(log).total() == 3
 
 
-SIGNED = b"Authorization: AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/%s/aws4_request, y\r\n"
+@pytest.mark.parametrize(
+    ("service", "command", "path", "headers", "body", "name"),
+    [
+        ("sqs", "POST", "/", {"X-Amz-Target": "AmazonSQS.SendMessageBatch"}, b"{}",
+         "sqs.SendMessageBatch"),
+        ("ec2", "POST", "/", {}, b"Action=DescribeInstances&Version=1", "ec2.DescribeInstances"),
+        ("s3", "PUT", "/bucket/key?x", {}, b"data", "s3.PutObject"),
+        ("s3", "GET", "/bucket?list-type=2", {}, b"", "s3.ListObjects"),
+    ],
+)  # fmt: skip
+def test_the_proxy_tells_calls_apart(
+    service: str, command: str, path: str, headers: dict[str, str], body: bytes, name: str
+) -> None:
+    signed = f"AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/{service}/aws4_request, y"
+    request = SimpleNamespace(
+        command=command, path=path, headers={"Authorization": signed, **headers}
+    )
+    assert name_of(request, body) == name  # type: ignore[arg-type]
 
 
-def test_the_proxy_tells_calls_apart() -> None:
-    log = io.StringIO()
-    calls = Calls(log)
-    json_call = b"POST / HTTP/1.1\r\nX-Amz-Target: AmazonSQS.SendMessageBatch\r\n"
-    calls.see(json_call + SIGNED % b"sqs" + b"\r\n{}")
-    calls.see(b"POST / HTTP/1.1\r\nHost: a\r\n" + SIGNED % b"ec2" + b"\r\n")  # head, then body
-    calls.see(b"Action=DescribeInstances&Version=1")
-    calls.see(b"PUT /bucket/key?x HTTP/1.1\r\nHost: a\r\n" + SIGNED % b"s3" + b"\r\ndata")
-    assert log.getvalue().splitlines() == [
-        "AWS sqs.SendMessageBatch => 200",
-        "AWS ec2.DescribeInstances => 200",
-        "AWS s3.PutObject => 200",
-    ]
+def test_the_proxy_counts_what_was_answered() -> None:
+    with emulated_aws() as upstream, counting_proxy(upstream) as proxy:
+        sqs = boto3.client(
+            "sqs", region_name="us-east-1", endpoint_url=proxy.url,
+            aws_access_key_id="x", aws_secret_access_key="x",
+        )  # fmt: skip
+        sqs.list_queues()
+        assert proxy.counted == {"sqs.ListQueues": 1}

@@ -110,7 +110,7 @@ class FaultProxy:
 
     def _serve(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
-        action = _action(request, body)
+        action = action_of(request, body)
         self.calls[action] += 1
         fault = self.rule(action)
         if any(key in request.headers.get("Authorization", "") for key in self.refused_keys):
@@ -147,7 +147,8 @@ class FaultProxy:
         answer(request, found.status, found.data, passed, cut=cut)
 
 
-def _action(request: BaseHTTPRequestHandler, body: bytes) -> str:
+def action_of(request: BaseHTTPRequestHandler, body: bytes) -> str:
+    """Name of a call as a :data:`Rule` has it."""
     if "/s3/aws4_request" in request.headers.get("Authorization", ""):
         return "s3.LIST" if "list-type=" in request.path else f"s3.{request.command}"
     target = request.headers.get("X-Amz-Target")
