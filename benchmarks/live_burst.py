@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 from celery_sqs.testing import isolated
@@ -20,6 +21,7 @@ from celery_sqs.testing import isolated
 from facerec_tasks.storage import layout
 from local.processes.child import Child
 from local.processes.ports import free_port
+from local.processes.readiness import wait_until
 from local.samples.portraits import portraits, sample_photo
 
 PHOTOS = 100
@@ -108,17 +110,14 @@ def _system(profile: str, folder: Path) -> Iterator[str]:
         "FACEREC_SCALING_PROFILE": profile,
         "PORT": str(web),
     }
-    before = dict(os.environ)
-    os.environ.update(environment)
     log = folder / "up.log"
-    child = Child((_FACEREC, "up"), environment=environment, log=log)
-    try:
-        _wait(lambda: log.exists() and "ready: " in log.read_text(), READY, "the system")
-        yield f"http://127.0.0.1:{web}"
-    finally:
-        child.end(grace=15.0)
-        os.environ.clear()
-        os.environ.update(before)
+    with patch.dict(os.environ, environment, clear=True):
+        child = Child((_FACEREC, "up"), log=log)
+        try:
+            _wait(lambda: log.exists() and "ready: " in log.read_text(), READY, "the system")
+            yield f"http://127.0.0.1:{web}"
+        finally:
+            child.end(grace=15.0)
 
 
 def _burst(profile: str, web: str, folder: Path) -> LiveBurst:
@@ -180,8 +179,5 @@ def _recognitions(since: float) -> list[tuple[float, float]]:
 
 
 def _wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
-        time.sleep(LOOK)
+    if not wait_until(condition, seconds, every=LOOK):
+        raise TimeoutError(f"waited {seconds:.0f} s for {what}")

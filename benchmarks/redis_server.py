@@ -1,14 +1,13 @@
 """A Redis that keeps nothing, for the contender that runs Celery on it."""
 
 import shutil
-import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from local.processes.child import Child
 from local.processes.ports import free_port
+from local.processes.readiness import is_up, listens
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 30.0
@@ -27,19 +26,8 @@ def redis_server(program: str, directory: Path) -> Iterator[str]:
                "--dir", str(directory))  # fmt: skip
     child = Child(command, log=directory / "redis.log")
     try:
-        _await(port, child)
+        if not is_up(child, lambda: listens(port), START_TIMEOUT):
+            raise SystemExit("redis-server does not start")
         yield f"redis://{HOST}:{port}"
     finally:
         child.kill()
-
-
-def _await(port: int, child: Child) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while child.exit_code is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit("redis-server does not start")

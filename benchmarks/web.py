@@ -35,6 +35,7 @@ from local.emulators import embedded_aws
 from local.emulators.resources import create_resources
 from local.processes.child import Child
 from local.processes.ports import free_port
+from local.processes.readiness import listens, wait_until
 from webapp.http.listening import listen
 
 BARE = """
@@ -183,14 +184,8 @@ def start(environment: dict[str, str], numbers: tuple[int, ...], folder: Path) -
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    if not wait_until(lambda: listens(port), 60, every=0.1):
+        raise TimeoutError(f"nothing listens on port {port} after 60 s")
 
 
 def wait_until_ready(port: int) -> None:

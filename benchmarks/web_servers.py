@@ -20,8 +20,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.processor_time import tree_seconds
-from benchmarks.web import GET, answer, throughput, wait_for_port
+from benchmarks.web import GET, answer, cost, wait_for_port
 from local.processes.child import Child
 from local.processes.ports import free_port
 
@@ -106,10 +105,8 @@ def measure(
         answer(ask(port, "/healthz"))
         figures = {"mb_base": resident_mb(server.pid)}
         for kind in ("get", "post"):
-            before = tree_seconds([server.pid])
-            rate = figures[f"{kind}_per_s"] = throughput(port, seconds, kind)
-            spent = tree_seconds([server.pid]) - before
-            figures[f"{kind}_us"] = 1e6 * spent / (rate * seconds)
+            figures[f"{kind}_per_s"], spent = cost(server, port, seconds, kind)
+            figures[f"{kind}_us"] = 1e6 * spent
         for _ in range(WAITING):
             clients.enter_context(ask(port, "/wait"))
         log = folder / "waiting"

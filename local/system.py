@@ -3,13 +3,14 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import urllib3
 from celery_sqs.testing.server import HOST
 
 from facerec_tasks.settings import Settings
 from local.emulators import embedded_aws
+from local.processes.readiness import answers
 from local.processes.service import ServiceSpec, always
 from local.processes.supervisor import ShutdownStep
 from webapp.http.listening import listen
@@ -63,8 +64,8 @@ def service_specs(settings: Settings, environment: Mapping[str, str]) -> dict[st
         "FACEREC_DRAIN_TIMEOUT": str(WEB_GRACE),
         "FACEREC_LISTEN_FDS": ",".join(map(str, listening)),
     }
-    web_ready = _answers(f"{web_url(settings)}/healthz")
-    flower_ready = _answers(f"http://127.0.0.1:{settings.flower_port}/")
+    web_ready = partial(answers, f"{web_url(settings)}/healthz")
+    flower_ready = partial(answers, f"http://127.0.0.1:{settings.flower_port}/")
     controller = (python, "-m", "autoscale.controller")
     specs = (
         replace(
@@ -113,19 +114,6 @@ def logs_folder(settings: Settings) -> Path:
 def objects_folder(settings: Settings) -> Path:
     """What the embedded S3 keeps from one run to the next."""
     return settings.state_dir.absolute() / "objects"
-
-
-def _answers(url: str) -> Callable[[], bool]:
-    """Whether an HTTP server answers there, whatever it says."""
-
-    def answers() -> bool:
-        try:
-            urllib3.request("GET", url, timeout=1.0, retries=False)
-        except urllib3.exceptions.HTTPError:
-            return False
-        return True
-
-    return answers
 
 
 def _spec(

@@ -12,7 +12,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from botocore.session import Session
@@ -32,7 +32,7 @@ Properties = dict[str, Any]
 
 
 @cache
-def _client(service: str, region: str) -> Any:
+def _client(region: str, service: str) -> Any:
     return Session().create_client(
         service,
         region_name=region,
@@ -42,19 +42,13 @@ def _client(service: str, region: str) -> Any:
     )
 
 
-class _Calls:
-    """Clients of this very emulator, in the region of a stack."""
-
-    def __init__(self, region: str) -> None:
-        self._region = region
-
-    def __getattr__(self, service: str) -> Any:
-        return _client(service, self._region)
+Client = Callable[[str], Any]
+"""Gives the client of a service of this very emulator, in the region of a stack."""
 
 
-def _bucket(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+def _bucket(aws: Client, p: Properties, tags: dict[str, str]) -> None:
     name = {"Bucket": p["BucketName"]}
-    s3 = aws.s3
+    s3 = aws("s3")
     s3.put_bucket_versioning(**name, VersioningConfiguration=p["VersioningConfiguration"])
     s3.put_public_access_block(
         **name, PublicAccessBlockConfiguration=p["PublicAccessBlockConfiguration"]
@@ -81,23 +75,23 @@ def _rule(rule: Properties) -> Properties:
     return {**made, **rule}
 
 
-def _bucket_policy(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
-    aws.s3.put_bucket_policy(Bucket=p["Bucket"], Policy=json.dumps(p["PolicyDocument"]))
+def _bucket_policy(aws: Client, p: Properties, tags: dict[str, str]) -> None:
+    aws("s3").put_bucket_policy(Bucket=p["Bucket"], Policy=json.dumps(p["PolicyDocument"]))
 
 
-def _queue_policy(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+def _queue_policy(aws: Client, p: Properties, tags: dict[str, str]) -> None:
     policy = json.dumps(p["PolicyDocument"])
     for url in p["Queues"]:
-        aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+        aws("sqs").set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
 
 
-def _role(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+def _role(aws: Client, p: Properties, tags: dict[str, str]) -> None:
     for arn in p.get("ManagedPolicyArns", ()):
-        aws.iam.attach_role_policy(RoleName=p["RoleName"], PolicyArn=arn)
+        aws("iam").attach_role_policy(RoleName=p["RoleName"], PolicyArn=arn)
 
 
-def _security_group(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
-    ec2 = aws.ec2
+def _security_group(aws: Client, p: Properties, tags: dict[str, str]) -> None:
+    ec2 = aws("ec2")
     found = ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": [p["GroupName"]]}]
     )["SecurityGroups"][0]
@@ -117,8 +111,8 @@ def _permission(p: Properties) -> Properties:
     }
 
 
-def _instance(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
-    ec2 = aws.ec2
+def _instance(aws: Client, p: Properties, tags: dict[str, str]) -> None:
+    ec2 = aws("ec2")
     name = next(tag["Value"] for tag in p["Tags"] if tag["Key"] == "Name")
     found = ec2.describe_instances(
         Filters=[
@@ -131,21 +125,21 @@ def _instance(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
     ec2.modify_instance_attribute(InstanceId=found, Groups=p["SecurityGroupIds"])
 
 
-def _subscription(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
-    aws.sns.subscribe(**{key: p[key] for key in ("TopicArn", "Protocol", "Endpoint")})
+def _subscription(aws: Client, p: Properties, tags: dict[str, str]) -> None:
+    aws("sns").subscribe(**{key: p[key] for key in ("TopicArn", "Protocol", "Endpoint")})
 
 
-def _alarm(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+def _alarm(aws: Client, p: Properties, tags: dict[str, str]) -> None:
     numbers = {key: int(p[key]) for key in ("Period", "EvaluationPeriods", "Threshold")}
-    aws.cloudwatch.put_metric_alarm(**{**p, **numbers})
+    aws("cloudwatch").put_metric_alarm(**{**p, **numbers})
 
 
-def _event_invoke_config(aws: _Calls, p: Properties, tags: dict[str, str]) -> None:
+def _event_invoke_config(aws: Client, p: Properties, tags: dict[str, str]) -> None:
     numbers = {key: int(p[key]) for key in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")}
-    getattr(aws, "lambda").put_function_event_invoke_config(**{**p, **numbers})
+    aws("lambda").put_function_event_invoke_config(**{**p, **numbers})
 
 
-_COMPLETED: dict[str, Callable[[_Calls, Properties, dict[str, str]], None]] = {
+_COMPLETED: dict[str, Callable[[Client, Properties, dict[str, str]], None]] = {
     "AWS::S3::Bucket": _bucket,
     "AWS::S3::BucketPolicy": _bucket_policy,
     "AWS::SQS::QueuePolicy": _queue_policy,
@@ -233,7 +227,7 @@ def _apply(
     gone = [resources._resource_json_map[name] for name in changed["Remove"]]
     _uncomplete(resources, gone)
     _update(resources, wanted, given)
-    aws = _Calls(resources._region_name)
+    aws = partial(_client, resources._region_name)
     for name in (*changed["Add"], *changed["Modify"]):
         resource = wanted["Resources"][name]
         complete = _COMPLETED.get(resource["Type"])
@@ -245,25 +239,25 @@ def _apply(
 
 def _uncomplete(resources: ResourceMap, gone: list[dict[str, Any]]) -> None:
     """Removes what moto does not know to remove."""
-    aws = _Calls(resources._region_name)
+    aws = partial(_client, resources._region_name)
     for resource in gone:
         properties = parsing.clean_json(resource.get("Properties", {}), resources)
         if resource["Type"] == "AWS::CloudWatch::Alarm":
-            aws.cloudwatch.delete_alarms(AlarmNames=[properties["AlarmName"]])
+            aws("cloudwatch").delete_alarms(AlarmNames=[properties["AlarmName"]])
         elif resource["Type"] == "AWS::EC2::EIP":
             _release(aws, properties["InstanceId"])
         elif resource["Type"] == "AWS::IAM::Role":
             for arn in properties.get("ManagedPolicyArns", ()):
-                aws.iam.detach_role_policy(RoleName=properties["RoleName"], PolicyArn=arn)
+                aws("iam").detach_role_policy(RoleName=properties["RoleName"], PolicyArn=arn)
     for resource in gone:  # now that no role has them
         if resource["Type"] == "AWS::IAM::ManagedPolicy":
             name = parsing.clean_json(resource["Properties"]["ManagedPolicyName"], resources)
             account = resources._account_id
-            aws.iam.delete_policy(PolicyArn=f"arn:aws:iam::{account}:policy/{name}")
+            aws("iam").delete_policy(PolicyArn=f"arn:aws:iam::{account}:policy/{name}")
 
 
-def _release(aws: _Calls, instance: str) -> None:
-    ec2 = aws.ec2
+def _release(aws: Client, instance: str) -> None:
+    ec2 = aws("ec2")
     of_it = [{"Name": "instance-id", "Values": [instance]}]
     for address in ec2.describe_addresses(Filters=of_it)["Addresses"]:
         ec2.disassociate_address(AssociationId=address["AssociationId"])

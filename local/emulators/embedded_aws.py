@@ -119,13 +119,7 @@ def main() -> None:
     parser.add_argument("--lag", type=float, default=0.0, help="seconds until changes are seen")
     options = parser.parse_args()
     try:
-        serve(
-            options.port,
-            pending=options.pending,
-            stopping=options.stopping,
-            folder=options.folder,
-            lag=options.lag,
-        )
+        serve(**vars(options))
     except OSError as error:
         sys.exit(f"cannot listen on {HOST}:{options.port}: {error.strerror}")
 

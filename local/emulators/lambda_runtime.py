@@ -191,50 +191,65 @@ def _exited(child: Child) -> dict[str, str]:
     return {"errorType": "Runtime.ExitError", "errorMessage": message}
 
 
-class _Server(ThreadingHTTPServer):
+class JsonHandler(BaseHTTPRequestHandler):
+    """Requests of a function or to one."""
+
+    protocol_version = "HTTP/1.1"
+
+    def say(self, status: int, body: bytes, headers: Mapping[str, str] = {}) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """The function's own log is enough."""
+
+
+class JsonServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
         """A function that was killed takes its connection with it: no news."""
 
 
-class _Api:
+class _Api(JsonServer):
     """The Runtime API of one environment, on a port of its own."""
 
     def __init__(self, environment: FunctionEnvironment) -> None:
-        handler = type("Handler", (_RuntimeHandler,), {"environment": environment, "api": self})
-        self._server = _Server((HOST, 0), handler)
-        self.address = f"{HOST}:{self._server.server_address[1]}"
+        super().__init__((HOST, 0), _RuntimeHandler)
+        self.environment = environment
+        self.address = f"{HOST}:{self.server_address[1]}"
         self.closed = False
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
         if not self.closed:
             self.closed = True
-            self._server.shutdown()
-            self._server.server_close()
+            self.shutdown()
+            self.server_close()
 
 
-class _RuntimeHandler(BaseHTTPRequestHandler):
-    environment: FunctionEnvironment
-    api: _Api
-    protocol_version = "HTTP/1.1"
+class _RuntimeHandler(JsonHandler):
+    server: _Api
 
     def do_GET(self) -> None:
         if self.path != f"/{VERSION}/runtime/invocation/next":
-            self._say(404, b"{}")
+            self.say(404, b"{}")
             return
-        work = self.environment.next(lambda: self.api.closed)
+        work = self.server.environment.next(lambda: self.server.closed)
         if work is None:
             self.close_connection = True
             return
-        self._say(
+        self.say(
             200,
             work.payload,
             {
                 "Lambda-Runtime-Aws-Request-Id": work.id,
                 "Lambda-Runtime-Deadline-Ms": str(int(work.deadline * 1000)),
-                "Lambda-Runtime-Invoked-Function-Arn": self.environment.arn,
+                "Lambda-Runtime-Invoked-Function-Arn": self.server.environment.arn,
                 "Lambda-Runtime-Trace-Id": "Root=1-0-0;Sampled=0",
             },
         )
@@ -244,13 +259,13 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
         parts = self.path.strip("/").split("/")
         match parts:
             case [_, "runtime", "init", "error"]:
-                self.environment.init_error = json.loads(body)
-                self._say(202, b'{"status":"OK"}')
+                self.server.environment.init_error = json.loads(body)
+                self.say(202, b'{"status":"OK"}')
             case [_, "runtime", "invocation", request_id, ("response" | "error") as kind]:
-                known = self.environment.answer(request_id, body, kind == "error")
-                self._say(202 if known else 403, b'{"status":"OK"}')
+                known = self.server.environment.answer(request_id, body, kind == "error")
+                self.say(202 if known else 403, b'{"status":"OK"}')
             case _:
-                self._say(404, b"{}")
+                self.say(404, b"{}")
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -261,14 +276,3 @@ class _RuntimeHandler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return data
-
-    def _say(self, status: int, body: bytes, headers: Mapping[str, str] = {}) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """The function's own log is enough."""

@@ -10,10 +10,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
-from local.emulators.lambda_runtime import HOST, Function, FunctionEnvironment, InvocationResult
+from local.emulators.lambda_runtime import (
+    HOST,
+    Function,
+    FunctionEnvironment,
+    InvocationResult,
+    JsonHandler,
+    JsonServer,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -72,8 +77,7 @@ class LambdaService:
         self.results: deque[tuple[str, InvocationResult]] = deque(maxlen=REMEMBERED)
         """Of the latest runs, in the order in which they ended."""
         handler = type("Handler", (_ServiceHandler,), {"service": self})
-        self._server = ThreadingHTTPServer((HOST, 0), handler)
-        self._server.daemon_threads = True
+        self._server = JsonServer((HOST, 0), handler)
         self.url = f"http://{HOST}:{self._server.server_address[1]}"
         """``AWS_ENDPOINT_URL_LAMBDA`` of whoever invokes."""
 
@@ -212,11 +216,10 @@ class LambdaService:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
-class _ServiceHandler(BaseHTTPRequestHandler):
+class _ServiceHandler(JsonHandler):
     """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html"""
 
     service: LambdaService
-    protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         payload = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -225,26 +228,17 @@ class _ServiceHandler(BaseHTTPRequestHandler):
                 self._invoke(name, payload)
             case _:
                 message = {"Type": "User", "Message": f"Function not found: {self.path}"}
-                self._say(404, message, {"x-amzn-ErrorType": "ResourceNotFoundException"})
+                self.say(
+                    404,
+                    json.dumps(message).encode(),
+                    {"x-amzn-ErrorType": "ResourceNotFoundException"},
+                )
 
     def _invoke(self, name: str, payload: bytes) -> None:
         if self.headers.get("X-Amz-Invocation-Type") == "Event":
             self.service.send(name, payload)
-            self._say(202, None)
+            self.say(202, b"")
             return
         result = self.service.invoke(name, payload)
         unhandled = {"X-Amz-Function-Error": "Unhandled"} if result.failed else {}
-        self._say(200, result.payload, unhandled)
-
-    def _say(self, status: int, value: Any, headers: Mapping[str, str] = {}) -> None:
-        body = b"" if value is None else json.dumps(value).encode()
-        with suppress(ConnectionError):
-            self.send_response(status)
-            for key, text in {"Content-Type": "application/json", **headers}.items():
-                self.send_header(key, text)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Calls are no news."""
+        self.say(200, json.dumps(result.payload).encode(), unhandled)

@@ -9,9 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ from celery_sqs.testing.server import HOST, isolated
 from facerec_tasks.errors import ConfigurationError
 from local.processes.child import Child
 from local.processes.ports import free_port
+from local.processes.readiness import answers, is_up
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements" / "localstack.txt"
@@ -102,7 +100,8 @@ def localstack(port: int = 0, log: Path | None = None) -> Iterator[str]:
             log=log,
         )
         try:
-            _await(url, child, log)
+            if not is_up(child, lambda: answers(f"{url}/_localstack/health"), START_TIMEOUT):
+                raise ConfigurationError(f"LocalStack does not start:\n{log.read_text()[-2000:]}")
             yield url
         finally:
             child.kill()  # nothing in it outlives it
@@ -122,17 +121,6 @@ def _settings(port: int, directory: str) -> dict[str, str]:
         "TMPDIR": directory,
         "HOME": directory,
     }
-
-
-def _await(url: str, child: Child, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while child.exit_code is None and time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{url}/_localstack/health", timeout=5):  # noqa: S310
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    raise ConfigurationError(f"LocalStack does not start:\n{log.read_text()[-2000:]}")
 
 
 def main() -> None:

@@ -4,9 +4,8 @@
 """
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-
-from botocore.exceptions import ClientError
 
 from celery_sqs import queues
 from facerec_tasks import aws
@@ -33,19 +32,21 @@ def create_resources(settings: Settings) -> None:
 
 def create_buckets(settings: Settings) -> None:
     """The three buckets, versioned."""
+    for bucket in (settings.in_bucket, settings.out_bucket, settings.state_bucket):
+        ensure_bucket(settings, bucket)
+
+
+def ensure_bucket(settings: Settings, bucket: str) -> None:
+    """A versioned bucket, created if there is none."""
     s3 = aws.client(settings, "s3")
     place = (
         {"CreateBucketConfiguration": {"LocationConstraint": settings.region}}
         if settings.region != "us-east-1"  # the one region that must not be named
         else {}
     )
-    for bucket in (settings.in_bucket, settings.out_bucket, settings.state_bucket):
-        try:
-            s3.create_bucket(Bucket=bucket, **place)  # type: ignore[arg-type]
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
-                raise
-        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=bucket, **place)  # type: ignore[arg-type]
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
 def create_queues(settings: Settings) -> None:

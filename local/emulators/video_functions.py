@@ -12,36 +12,39 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from botocore.exceptions import ClientError
-
 from facerec_tasks import logs
 from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings, get_settings
 from local.emulators.lambda_runtime import Function
 from local.emulators.lambda_service import RETRIES, LambdaService
+from local.emulators.resources import ensure_bucket
 from local.processes.discovery import discover
 from local.processes.shutdown import ShutdownRequested, end_on_signals
 from serverless.record import Records
 from serverless.uploads import VideoUpload
 
 SPLITTING, RECOGNITION = "video-splitting", "face-recognition"
-TIMEOUTS = {SPLITTING: 900.0, RECOGNITION: 900.0}
-"""Seconds, as in serverless/template.yaml."""
+HANDLERS = {
+    SPLITTING: "serverless.video_splitting.handler",
+    RECOGNITION: "serverless.face_recognition.handler",
+}
+TIMEOUT = 900.0
+"""Seconds of both, as in serverless/template.yaml."""
 ANSWER_TIMEOUT = 900.0
 """Seconds to wait for one video's answer."""
 
 
-def functions(environment: dict[str, str] | None = None) -> tuple[Function, Function]:
+def functions(environment: dict[str, str] | None = None) -> tuple[Function, ...]:
     """Both, as processes of this Python."""
-    return (
-        _function(SPLITTING, "serverless.video_splitting.handler", environment),
-        _function(RECOGNITION, "serverless.face_recognition.handler", environment),
+    return tuple(
+        Function(
+            name,
+            (sys.executable, "-m", "awslambdaric", handler),
+            TIMEOUT,
+            environment=environment or {},
+        )
+        for name, handler in HANDLERS.items()
     )
-
-
-def _function(name: str, handler: str, environment: dict[str, str] | None) -> Function:
-    command = (sys.executable, "-m", "awslambdaric", handler)
-    return Function(name, command, TIMEOUTS[name], environment=environment or {})
 
 
 def dead_letter_queue(settings: Settings) -> str:
@@ -57,12 +60,7 @@ def create_resources(settings: Settings) -> None:
     """Creates what is missing: three buckets, two queues, the notifications of the first bucket."""
     s3, sqs = client(settings, "s3"), client(settings, "sqs")
     for bucket in (settings.video_bucket, settings.frame_bucket, settings.video_name_bucket):
-        try:
-            s3.create_bucket(Bucket=bucket)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
-                raise
-        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        ensure_bucket(settings, bucket)
     sqs.create_queue(QueueName=dead_letter_queue(settings))
     url = sqs.create_queue(QueueName=event_queue(settings))["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]

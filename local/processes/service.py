@@ -1,7 +1,6 @@
 """One command kept alive: started again when it dies, ever more slowly when it dies at once."""
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,13 +115,3 @@ class Service:
         except FileNotFoundError:
             return ""
         return "\n".join(lines[-count:])
-
-
-def wait_until(condition: Callable[[], bool], timeout: float, every: float = 0.05) -> bool:
-    """Whether the condition came true within ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(every)
-    return True

@@ -21,7 +21,8 @@ from facerec_tasks import aws, logs
 from facerec_tasks.errors import AwsError
 from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.settings import Settings, get_settings
-from local.processes.service import Service, ServiceSpec, wait_until
+from local.processes.readiness import wait_until
+from local.processes.service import Service, ServiceSpec
 from local.processes.shutdown import ShutdownRequested, end_on_signals
 
 log = logging.getLogger("worker-host")

@@ -5,23 +5,22 @@ makes the photo. The photo is purged again: the buckets are the newcomer's, and 
 """
 
 import sys
-import time
 
 import urllib3
 
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.photos import Photos, Selection
+from local.processes.readiness import answers, wait_until
 from local.samples.portraits import SamplePhoto, sample_photo
 
 TIMEOUT = 120.0
 """Seconds for the answer: a machine starts, a worker boots, a photo is recognized."""
-POLL = 0.05
 
 
 def send(url: str, sample: SamplePhoto) -> tuple[int, str]:
     """Status and text of the answer; raises urllib3's errors."""
-    _wait_for(url)
+    wait_until(lambda: answers(f"{url}/healthz"), TIMEOUT)  # else it is time for the photo's error
     print(
         f"facerec: sending {sample.file_name}, another picture of {sample.name.replace('_', ' ')}",
         file=sys.stderr,
@@ -34,18 +33,6 @@ def send(url: str, sample: SamplePhoto) -> tuple[int, str]:
         retries=False,
     )
     return answer.status, answer.data.decode(errors="replace").strip()
-
-
-def _wait_for(url: str) -> None:
-    """Returns when ``/healthz`` answers, or when it is time for the photo's own error."""
-    deadline = time.monotonic() + TIMEOUT
-    while time.monotonic() < deadline:
-        try:
-            urllib3.request("GET", f"{url}/healthz", timeout=1.0, retries=False)
-        except urllib3.exceptions.HTTPError:
-            time.sleep(POLL)
-        else:
-            return
 
 
 def main(arguments: list[str]) -> int:

@@ -47,6 +47,12 @@ def portraits() -> tuple[Portrait, ...]:
     return tuple(Portrait(name, _located(*where)) for name, where in _FILES.items())
 
 
+def portrait(name: str) -> Image.Image:
+    """A sample person's picture, RGB, as the wheel has it."""
+    with Image.open(_located(*_FILES[name])) as opened:
+        return opened.convert("RGB")
+
+
 def enrol(people: People, networks: ModelFiles) -> tuple[str, ...]:
     """Makes the sample people known, if nobody is; returns who was enrolled.
 
@@ -56,17 +62,15 @@ def enrol(people: People, networks: ModelFiles) -> tuple[str, ...]:
     if len(known):
         return ()
     batch = Batch(Enroller(networks.recognizer(known)), known)
-    for portrait in portraits():
-        batch.add(portrait.name, portrait.path.read_bytes())
+    for sample in portraits():
+        batch.add(sample.name, sample.path.read_bytes())
     people.add(batch.samples)
     return tuple(batch.samples)
 
 
 def sample_photo(name: str = "Grace_Hopper") -> SamplePhoto:
     """A sample person's portrait cropped, turned, darkened and compressed again."""
-    (portrait,) = (p for p in portraits() if p.name == name)
-    with Image.open(portrait.path) as opened:
-        picture = opened.convert("RGB")
+    picture = portrait(name)
     width, height = picture.size
     turned = picture.rotate(8, Image.Resampling.BICUBIC, fillcolor=(90, 90, 90))
     cropped = turned.crop((width // 8, 0, width * 7 // 8, height * 3 // 4))

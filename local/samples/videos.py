@@ -121,9 +121,7 @@ class _Scene:
 
 
 def _portrait(name: str, height: int) -> Image.Image:
-    (found,) = (p for p in portraits.portraits() if p.name == name)
-    with Image.open(found.path) as opened:
-        picture = opened.convert("RGB")
+    picture = portraits.portrait(name)
     return picture.resize((round(picture.width * height / picture.height), height))
 
 

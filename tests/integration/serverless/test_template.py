@@ -123,7 +123,7 @@ def test_a_function_runs_its_image_and_gives_up_into_the_dead_letter_queue(
 ) -> None:
     found = client(stack, "lambda").get_function(FunctionName=name)
     assert found["Code"]["ImageUri"] == f"{IMAGES}/{name}:1"
-    assert found["Configuration"]["Timeout"] == video_functions.TIMEOUTS[name]
+    assert found["Configuration"]["Timeout"] == video_functions.TIMEOUT
     assert found["Configuration"]["Environment"]["Variables"] == {"FACEREC_ID": stack.id}
     assert found["Concurrency"]["ReservedConcurrentExecutions"] == 10
     retries = client(stack, "lambda").get_function_event_invoke_config(FunctionName=name)
