@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.random_gallery import embeddings, random_gallery
 from facerec_tasks.recognition.embedding.description import BUILT_IN
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
@@ -40,15 +41,15 @@ def main(people: int, engines: tuple[str, ...], as_json: bool) -> None:
 
 
 def _measured(engine: str, dimension: int, people: int) -> dict[str, float]:
-    chance = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gallery"
-        path.write_bytes(_made(engine, _embeddings(chance, people, dimension)).to_bytes())
+        gallery = random_gallery(engine, np.arange(people, dtype=np.int32))
+        path.write_bytes(gallery.to_bytes())
         begin = time.perf_counter()
         gallery = Gallery.open(path)
         opened = time.perf_counter() - begin
         searches, work = [], []
-        for face in _embeddings(chance, SEARCHES, dimension):
+        for face in embeddings(1, SEARCHES, dimension):
             begin, begin_work = time.perf_counter(), time.thread_time()
             gallery.search(face[np.newaxis])
             work.append(time.thread_time() - begin_work)
@@ -59,25 +60,6 @@ def _measured(engine: str, dimension: int, people: int) -> dict[str, float]:
         "search_median": statistics.median(searches),
         "search_cpu_min": min(work),  # without the waiting of a busy machine
     }
-
-
-def _made(engine: str, embeddings: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> Gallery:
-    people, empty = len(embeddings), Gallery.empty(engine)
-    return Gallery(
-        engine=engine,
-        names=tuple(f"person {n}" for n in range(people)),
-        person_index=np.arange(people, dtype=np.int32),
-        embeddings=embeddings,
-        photos=tuple(f"{n:032x}" for n in range(people)),
-        threshold=empty.threshold,
-        margin=empty.margin,
-    )
-
-
-def _embeddings(
-    chance: np.random.Generator, count: int, dimension: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    return chance.normal(0, dimension**-0.5, (count, dimension)).astype(np.float32)
 
 
 if __name__ == "__main__":

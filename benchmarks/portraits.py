@@ -1,30 +1,17 @@
-"""The two public-domain portraits that come inside wheels, and pictures made of them.
-
-Grace Hopper (matplotlib's sample data) and Eileen Collins (scikit-image's): see
-requirements/data.txt.
-"""
-
-import importlib.util
-from pathlib import Path
+"""Pictures made of the sample people's portraits."""
 
 from PIL import Image
 
-_FILES = {
-    "hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
-    "collins": ("skimage", "data/astronaut.png"),
-}
+from local.samples import portraits
+
+_NAMES = {"hopper": "Grace_Hopper", "collins": "Eileen_Collins"}
 _HEADS = {"hopper": (85, 60, 445, 420), "collins": (100, 0, 400, 300)}
 """Squares around head and shoulders."""
 
 
 def portrait(who: str) -> Image.Image:
     """``hopper`` or ``collins``, RGB, as the wheel has it."""
-    package, relative = _FILES[who]
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"{package} is not installed: requirements/data.txt")
-    with Image.open(Path(spec.origin).parent / relative) as image:
-        return image.convert("RGB")
+    return portraits.portrait(_NAMES[who])
 
 
 def head(who: str, side: int) -> Image.Image:

@@ -1,12 +1,15 @@
 """What forked children of one loaded engine cost and do: memory of their own, faces a second."""
 
-import os
+import multiprocessing
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import memory
+
+TIMEOUT = 600.0
+"""Seconds for all calls of a child."""
 
 
 @dataclass(frozen=True)
@@ -22,32 +25,25 @@ class Prefork:
 
 def measure(work: Callable[[], object], children: int = 2, calls: int = 20) -> Prefork:
     """Forks ``children`` that each do ``work`` ``calls`` times; call it with one thread only."""
-    started = time.monotonic()
-    pipes = [_fork(work, calls) for _ in range(children)]
-    try:
-        for _, done in pipes:
-            os.read(done, 1)
-        seconds = time.monotonic() - started
-        private = max(memory.private_mb(child) for child, _ in pipes)
-    finally:
-        for child, done in pipes:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(done)
-    return Prefork(children, private, children * calls / seconds)
+    context = multiprocessing.get_context("fork")
+    done = context.Barrier(children + 1, timeout=TIMEOUT)
 
-
-def _fork(work: Callable[[], object], calls: int) -> tuple[int, int]:
-    """The child's process id, and what can be read from once it is done; it then waits."""
-    done, tell = os.pipe()
-    child = os.fork()
-    if child:
-        os.close(tell)
-        return child, done
-    try:
+    def run() -> None:
         for _ in range(calls):
             work()
-        os.write(tell, b".")
+        done.wait()
         signal.pause()
+
+    started = time.monotonic()
+    forked = [context.Process(target=run) for _ in range(children)]
+    for child in forked:
+        child.start()
+    try:
+        done.wait()
+        seconds = time.monotonic() - started
+        private = max(memory.private_mb(child.pid) for child in forked)
     finally:
-        os._exit(1)  # never back into the parent's code
+        for child in forked:
+            child.kill()
+            child.join()
+    return Prefork(children, private, children * calls / seconds)

@@ -4,19 +4,22 @@ An argument says how many people there are, 100,000 otherwise; half of them have
 """
 
 import json
-import os
-import signal
+import multiprocessing
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks import memory
+from benchmarks.random_gallery import random_gallery
 from facerec_tasks.recognition.gallery import mapped
-from facerec_tasks.recognition.gallery.gallery import Gallery
 
 CHILDREN = 2
+TIMEOUT = 120.0
+"""Seconds for one search of each child."""
+_context = multiprocessing.get_context("fork")
 
 
 def main() -> None:
@@ -32,73 +35,50 @@ def private_mb_after_changes(folder: Path, sizes: list[int]) -> tuple[float, flo
     ``sizes`` are numbers of people, half of whom have two photos.
     """
     path = folder / "gallery"
-    _write(path, sizes[0])
-    pipes = [_fork(path) for _ in range(CHILDREN)]
+    _write_apart(path, sizes[0])
+    searched, changed = (_context.Barrier(CHILDREN + 1, timeout=TIMEOUT) for _ in range(2))
+    children = [
+        _context.Process(target=_search, args=(path, searched, changed)) for _ in range(CHILDREN)
+    ]
+    for child in children:
+        child.start()
     try:
-        _searched(pipes)
-        before = max(memory.private_mb(child) for child, *_ in pipes)
+        searched.wait()
+        before = max(memory.private_mb(child.pid) for child in children)
         for size in sizes[1:]:
-            _write(path, size)
-            for _, tell, _done in pipes:
-                os.write(tell, b".")
-            _searched(pipes)
-        return before, max(memory.private_mb(child) for child, *_ in pipes)
+            _write_apart(path, size)
+            changed.wait()
+            searched.wait()
+        return before, max(memory.private_mb(child.pid) for child in children)
     finally:
-        for child, tell, done in pipes:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            os.close(tell)
-            os.close(done)
+        for child in children:
+            child.kill()
+            child.join()
 
 
-def _searched(pipes: list[tuple[int, int, int]]) -> None:
-    for _, _tell, done in pipes:
-        if os.read(done, 1) != b".":
-            raise RuntimeError("a child ended")
+def _search(path: Path, searched: Any, changed: Any) -> None:
+    """A child opens and searches the gallery, and again whenever it has changed."""
+    while True:
+        gallery = mapped.open_file(path)
+        gallery.search(np.zeros((3, gallery.dimension), np.float32))
+        searched.wait()
+        changed.wait()
 
 
-def _write(path: Path, people: int) -> None:
+def _write_apart(path: Path, people: int) -> None:
     """In a process of its own, as another worker would."""
-    child = os.fork()
-    if not child:
-        path.with_suffix(".new").write_bytes(mapped.to_bytes(_made(people)))
-        path.with_suffix(".new").replace(path)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
+    writer = _context.Process(target=_write, args=(path, people))
+    writer.start()
+    writer.join()
+    if writer.exitcode:
         raise RuntimeError("the gallery could not be written")
 
 
-def _fork(path: Path) -> tuple[int, int, int]:
-    """A child that opens and searches the gallery, and again whenever it is told to."""
-    (heard, tell), (done, said) = os.pipe(), os.pipe()
-    child = os.fork()
-    if child:
-        os.close(heard)
-        os.close(said)
-        return child, tell, done
-    try:
-        while True:
-            gallery = mapped.open_file(path)
-            gallery.search(np.zeros((3, gallery.dimension), np.float32))
-            os.write(said, b".")
-            os.read(heard, 1)
-    finally:
-        os._exit(1)
-
-
-def _made(people: int) -> Gallery:
-    drawn, photos = np.random.default_rng(people), people + people // 2
-    person_index = np.arange(photos, dtype=np.int32) % people
-    empty = Gallery.empty("resnet128")
-    return Gallery(
-        engine=empty.engine,
-        names=tuple(f"person {n}" for n in range(people)),
-        person_index=person_index,
-        embeddings=drawn.normal(0, 0.1, (photos, empty.dimension)).astype(np.float32),
-        photos=tuple(f"{n:032x}-{n:08x}" for n in range(photos)),
-        threshold=empty.threshold,
-        margin=empty.margin,
-    )
+def _write(path: Path, people: int) -> None:
+    person_index = np.arange(people + people // 2, dtype=np.int32) % people
+    gallery = random_gallery("resnet128", person_index, seed=people)
+    path.with_suffix(".new").write_bytes(mapped.to_bytes(gallery))
+    path.with_suffix(".new").replace(path)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.identification.faces import look_at
+from benchmarks.identification.faces import look_at, people_in
 from cli.friendly_errors import friendly_errors
 from facerec_tasks.recognition.embedding.description import BUILT_IN
 from facerec_tasks.recognition.embedding.precision import FP32
-from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_of
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder
 from facerec_tasks.recognition.session import ModelMissing
 
 FOLDS = 10
@@ -162,7 +162,7 @@ def main(
     """Verification of the central faces of FOLDER/NAME/*.jpg, on LFW's --pairs or on pairs made."""
     with friendly_errors(NotAFolder, ModelMissing, ValueError, OSError):
         folder = folder / "people" if (folder / "people").is_dir() else folder
-        folds = read_pairs(pairs, folder) if pairs else make_pairs(_people(folder))
+        folds = read_pairs(pairs, folder) if pairs else make_pairs(people_in(folder))
         every = [pair for fold in folds for pair in fold]
         photos = [photo for pair in every for photo in (pair.one, pair.other)]
         faces = look_at(photos, models, engine, precision, jobs)
@@ -179,13 +179,6 @@ def main(
             "verification_standard_error": round(found.standard_error, 5),
         }
         click.echo(json.dumps({"engine": engine, "pairs": len(every), "figures": figures}))
-
-
-def _people(folder: Path) -> dict[str, list[Path]]:
-    people: dict[str, list[Path]] = {}
-    for name, photo in photos_of(folder):
-        people.setdefault(name, []).append(photo)
-    return people
 
 
 def _distance(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from benchmarks.identification import det_plot
-from benchmarks.identification.faces import FaceEmbeddings, look_at
+from benchmarks.identification.faces import FaceEmbeddings, look_at, people_in
 from benchmarks.identification.protocol import IdentificationRun, Plan, identify, plan, sizes
 from cli.commands.engine import described_file
 from cli.friendly_errors import friendly_errors
@@ -27,7 +27,7 @@ from facerec_tasks.recognition.embedding.precision import FP32
 from facerec_tasks.recognition.embedding.presets import PRESETS
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.operating_point import DEFAULT_TARGET_FPIR
-from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
+from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in
 from facerec_tasks.recognition.session import ModelMissing
 
 SIZES = (40, 400, 1600)
@@ -116,10 +116,8 @@ def _models(
 def _read(folder: Path) -> tuple[dict[str, list[Path]], list[Path]]:
     """People by name, and strangers where they have a folder of their own."""
     apart = (folder / "people").is_dir()
-    people: dict[str, list[Path]] = {}
-    for name, photo in photos_of(folder / "people" if apart else folder):
-        people.setdefault(name, []).append(photo)
     strangers = folder / "strangers"
+    people = people_in(folder / "people" if apart else folder)
     return people, photos_in(strangers) if apart and strangers.is_dir() else []
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from facerec_tasks.recognition.embedding.description import EmbedderDescription
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.gallery.photo_folder import photos_of
 from facerec_tasks.recognition.recognizer import DetectedFaces, Recognizer
 from facerec_tasks.recognition.rejection import Rejected
 
@@ -33,6 +34,14 @@ class FaceEmbeddings:
 NO_FACE = FaceEmbeddings(None, None)
 
 _recognizer: Recognizer | None = None
+
+
+def people_in(folder: Path) -> dict[str, list[Path]]:
+    """Photos by name, of ``NAME/*.jpg``; raises :class:`.photo_folder.NotAFolder`."""
+    people: dict[str, list[Path]] = {}
+    for name, photo in photos_of(folder):
+        people.setdefault(name, []).append(photo)
+    return people
 
 
 def look_at(

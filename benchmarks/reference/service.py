@@ -66,32 +66,28 @@ class Originals:
             return None if face is None else self._facenet(face[None])[0].tolist()
 
     def embed_dlib(self, chip: str) -> list[float]:
-        import dlib
-
-        root = Path(next(p for p in sys.path if (Path(p) / "face_recognition_models").is_dir()))
-        weights = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
-        network = dlib.face_recognition_model_v1(str(root / weights))
+        network = self._dlib_network()
         return list(network.compute_face_descriptor(np.asarray(_rgb(chip)), 0))
 
-    def milliseconds(self, picture: str, rounds: int) -> list[float]:
-        """Processor time from photo to embedding, each round; without the stand-in's share."""
-        image = _rgb(picture)
-        return [self._once(image) for _ in range(rounds)]
+    def _dlib_network(self) -> Any:
+        """Loaded when it is first needed."""
+        if self._dlib is None:
+            import dlib
+
+            root = Path(next(p for p in sys.path if (Path(p) / "face_recognition_models").is_dir()))
+            weights = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
+            self._dlib = dlib.face_recognition_model_v1(str(root / weights))
+        return self._dlib
 
     def milliseconds_from_file(self, picture: str, rounds: int) -> list[float]:
-        """The same with decoding."""
-        times = []
-        for _ in range(rounds):
-            started = time.process_time()
-            image = _rgb(picture)
-            times.append((time.process_time() - started) * 1e3 + self._once(image))
-        return times
+        """Processor time from file to embedding, each round; without the stand-in's share."""
+        return [self._once(picture) for _ in range(rounds)]
 
-    def _once(self, image: Image.Image) -> float:
+    def _once(self, picture: str) -> float:
         spared = torchvision_standin.seconds
         started = time.process_time()
         with torch.no_grad():
-            face = self._largest(image)
+            face = self._largest(_rgb(picture))
             if face is None:
                 raise ValueError("the original finds no face")
             self._facenet(face[None])
@@ -120,16 +116,11 @@ class Originals:
 
     def _dlib_faces(self, image: Image.Image, points: Any = None) -> list[np.ndarray]:
         """Embeddings of the faces with these points, or of those found."""
-        import dlib
-
-        if self._dlib is None:
-            root = Path(next(p for p in sys.path if (Path(p) / "face_recognition_models").is_dir()))
-            weights = "face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat"
-            self._dlib = dlib.face_recognition_model_v1(str(root / weights))
         if points is None:
             points = self._all.detect(image, landmarks=True)[2]
+        network = self._dlib_network()
         return [
-            np.array(self._dlib.compute_face_descriptor(alignment.chip(image, np.array(marks)), 0))
+            np.array(network.compute_face_descriptor(alignment.chip(image, np.array(marks)), 0))
             for marks in points
         ]
 
