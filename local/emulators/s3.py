@@ -62,7 +62,8 @@ def _permission(bucket: FakeBucket, action: str, resource: str) -> Any:
     told = [one for one in policy.get("Statement", ()) if "Condition" not in one]
     if not told:
         return PermissionResult.NEUTRAL
-    return IAMPolicy({**policy, "Statement": told}).is_action_permitted(action, resource)
+    enforced = json.dumps({**policy, "Statement": told})
+    return IAMPolicy(enforced).is_action_permitted(action, resource)
 
 
 def _with_version(told: Callable[..., Any]) -> Callable[..., Any]:

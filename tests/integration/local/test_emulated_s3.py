@@ -1,7 +1,12 @@
-"""Writers at once on the embedded S3."""
+"""Writers at once on the embedded S3, and policies of its buckets."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from botocore.exceptions import ClientError
+
+from facerec_tasks.aws import client
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
@@ -29,3 +34,18 @@ def test_of_conditional_writers_at_once_one_wins(resources: Settings) -> None:
 
     with ThreadPoolExecutor(WRITERS) as pool:
         assert sum(pool.map(write, range(10 * WRITERS))) == 10
+
+
+def test_a_policy_is_enforced_without_its_conditions(settings: Settings) -> None:
+    s3 = client(settings, "s3")
+    s3.create_bucket(Bucket="guarded")
+    s3.put_object(Bucket="guarded", Key="a", Body=b"a")
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject"}
+    tls = {"Bool": {"aws:SecureTransport": "false"}}
+    statements = [{**deny, "Resource": "arn:aws:s3:::guarded/*", "Condition": tls}]
+    s3.put_bucket_policy(Bucket="guarded", Policy=json.dumps({"Statement": statements}))
+    assert s3.get_object(Bucket="guarded", Key="a")["Body"].read() == b"a"
+    statements.append({**deny, "Resource": "arn:aws:s3:::guarded/a"})
+    s3.put_bucket_policy(Bucket="guarded", Policy=json.dumps({"Statement": statements}))
+    with pytest.raises(ClientError, match="Forbidden"):
+        s3.get_object(Bucket="guarded", Key="a")
