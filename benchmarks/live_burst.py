@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,10 +88,10 @@ class Watch(threading.Thread):
         return time.time(), states.count("running"), states.count("pending")
 
 
-def live_bursts(say: Callable[[str], None], profiles: Sequence[str] = PROFILES) -> list[LiveBurst]:
+def live_bursts(say: Callable[[str], None]) -> list[LiveBurst]:
     """One burst in each profile, each on a system of its own."""
     found = []
-    for profile in profiles:
+    for profile in PROFILES:
         say(f"live burst, profile {profile}: the whole system starts")
         with tempfile.TemporaryDirectory() as folder, _system(profile, Path(folder)) as web:
             found.append(_burst(profile, web, Path(folder)))

@@ -1,12 +1,11 @@
 """Memory of processes, as the kernel counts it."""
 
-import os
 from pathlib import Path
 
 
-def peak_mb(process: int | None = None) -> float:
+def peak_mb() -> float:
     """The most this process ever had in memory. ``ru_maxrss`` would count its parent's too."""
-    for line in Path(f"/proc/{process or os.getpid()}/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return round(int(line.split()[1]) / 1024, 1)
     raise OSError("the kernel tells no peak memory")

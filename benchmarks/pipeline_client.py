@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 LOOP = "boto3 loop"
 WARM_UP = 5
@@ -45,20 +46,15 @@ def one_after_another(call: Call, tasks: int) -> list[float]:
 def bursts(call: Call, rounds: int) -> list[float]:
     """Seconds each task took, 50 begun at once by 50 threads, again when all have their answer."""
     latencies: list[float] = []
+    barrier = threading.Barrier(AT_ONCE)
+
+    def run(number: int) -> float:
+        barrier.wait()
+        return _timed(call, number)
+
     for _ in range(rounds):
-        barrier = threading.Barrier(AT_ONCE)
-
-        def run(number: int, barrier: threading.Barrier = barrier) -> None:
-            barrier.wait()
-            latencies.append(_timed(call, number))
-
-        threads = [threading.Thread(target=run, args=(number,)) for number in range(AT_ONCE)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    if len(latencies) != rounds * AT_ONCE:
-        raise RuntimeError("tasks failed")
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            latencies += threads.map(run, range(AT_ONCE))
     return latencies
 
 

@@ -11,7 +11,7 @@ from celery_sqs.testing.server import HOST
 from facerec_tasks.settings import Settings
 from local.emulators import embedded_aws
 from local.processes.readiness import answers
-from local.processes.service import ServiceSpec, always
+from local.processes.service import ServiceSpec
 from local.processes.supervisor import ShutdownStep
 from webapp.http.listening import listen
 
@@ -121,6 +121,6 @@ def _spec(
     command: tuple[str, ...],
     environment: Mapping[str, str],
     folder: Path,
-    ready: Callable[[], bool] = always,
+    ready: Callable[[], bool] = lambda: True,
 ) -> ServiceSpec:
     return ServiceSpec(name, command, environment, folder / f"{name.replace(' ', '-')}.log", ready)

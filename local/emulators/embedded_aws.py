@@ -49,16 +49,14 @@ def command(
 
 
 @contextmanager
-def embedded_aws(
-    port: int = 0, *, pending: float = 2.0, stopping: float = 1.0, lag: float = 0.0
-) -> Iterator[str]:
+def embedded_aws(*, pending: float = 2.0, stopping: float = 1.0, lag: float = 0.0) -> Iterator[str]:
     """Runs one as a child process and gives its endpoint URL; it ends with the block or with us.
 
     ``pending`` and ``stopping`` are the seconds its EC2 instances stay in these states, ``lag``
     those until a change of EC2's is seen. Raises :class:`ConfigurationError` when it does not
     start.
     """
-    started = command(port, pending=pending, stopping=stopping, lag=lag)
+    started = command(0, pending=pending, stopping=stopping, lag=lag)
     child = Child(started, stdout=subprocess.PIPE)
     try:
         address = child.first_line(START_TIMEOUT)

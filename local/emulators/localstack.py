@@ -84,13 +84,13 @@ def install() -> Path:
 
 
 @contextmanager
-def localstack(port: int = 0, log: Path | None = None) -> Iterator[str]:
+def localstack(log: Path | None = None) -> Iterator[str]:
     """Runs LocalStack as a child process and gives its endpoint URL; it ends with the block.
 
     It writes a line for every call to ``log``. Raises :class:`Missing`, and
     :class:`ConfigurationError` when it does not start.
     """
-    python, port = install(), port or free_port()
+    python, port = install(), free_port()
     url = f"http://{HOST}:{port}"
     with tempfile.TemporaryDirectory(prefix="localstack-") as directory:
         log = log or Path(directory) / "log"

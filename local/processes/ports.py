@@ -5,10 +5,10 @@ import socket
 from collections.abc import Mapping
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port() -> int:
     """A port nobody listens on at this moment."""
-    with socket.socket(_family(host)) as probe:
-        probe.bind((host, 0))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
@@ -18,7 +18,7 @@ def is_taken(host: str, port: int) -> bool:
     Raises :class:`OSError` when the port cannot be used for another reason: no permission, an
     address that is not this machine's.
     """
-    with socket.socket(_family(host)) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         # As servers do: a closed connection that lingers does not take the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -45,7 +45,3 @@ def faults(wanted: Mapping[str, tuple[str, int]]) -> list[str]:
         except OSError as error:
             found.append(f"port {port} ({name}) on {host}: {error.strerror}")
     return found
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

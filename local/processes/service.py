@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.processes.child import Child
@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 10.0
 """Seconds between a death and the next start: doubled with each early death, up to this."""
+LAST_LINES = 15
+"""Of a log, that tell why a service died."""
 HEALTHY_AFTER = 5.0
 """Seconds of life after which a death counts as the first again."""
 
@@ -19,11 +21,6 @@ HEALTHY_AFTER = 5.0
 def restart_delay(early_deaths: int) -> float:
     """Seconds to wait before the next start after that number of deaths in a row."""
     return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** max(0, early_deaths - 1))
-
-
-def always() -> bool:
-    """For what is ready once it runs."""
-    return True
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class ServiceSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
-    ready: Callable[[], bool] = field(default=always)
+    ready: Callable[[], bool] = lambda: True
     """Whether it does its work; asked again and again while it starts."""
     pass_fds: tuple[int, ...] = ()
     """Listening sockets the command inherits: they outlive it, so no client is refused."""
@@ -108,10 +105,10 @@ class Service:
         if self._child:
             self._child.kill()
 
-    def last_lines(self, count: int = 15) -> str:
+    def last_lines(self) -> str:
         """The end of its log."""
         try:
             lines = self.spec.log.read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return ""
-        return "\n".join(lines[-count:])
+        return "\n".join(lines[-LAST_LINES:])
