@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from celery_sqs import _runtime
-from celery_sqs._aws.client import Account, CallFailed, error_code, is_no_such_queue, make_client
+from celery_sqs._aws.client import Account, CallFailed, is_forbidden, is_no_such_queue, make_client
 from celery_sqs._aws.publisher import BackgroundPublisher
 from celery_sqs._aws.queues import find_url
 from celery_sqs._aws.sender import Sender
@@ -88,7 +88,7 @@ class Session:
         try:
             find_url(self.sqs(), queue_name)
         except ClientError as error:
-            if "AccessDenied" not in error_code(error):
+            if not is_forbidden(error):
                 raise
         self._verified_until = time.monotonic() + VERIFIED_SECONDS
 

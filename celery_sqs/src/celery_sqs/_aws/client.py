@@ -169,6 +169,12 @@ def error_code(error: Exception) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def is_forbidden(error: Exception) -> bool:
+    """Whether AWS refused a call for lack of a permission."""
+    code = error_code(error)
+    return "AuthorizationError" in code or "AccessDenied" in code
+
+
 def is_no_such_queue(error: Exception) -> bool:
     """True when the call failed because the queue does not exist (any spelling AWS has used)."""
     code = error_code(error)

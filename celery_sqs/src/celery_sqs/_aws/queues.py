@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from celery_sqs._aws.client import error_code, is_no_such_queue
+from celery_sqs._aws.client import error_code, is_forbidden, is_no_such_queue
 from celery_sqs.errors import NoSuchQueue, PurgeInProgress
 
 if TYPE_CHECKING:
@@ -171,10 +171,6 @@ def ensure_request_queue(
     dead_letters = ensure_queue(
         client, dlq_name, attributes={"MessageRetentionPeriod": str(MAX_RETENTION)}
     )
-    redrive = {
-        "deadLetterTargetArn": queue_arn(client, dead_letters),
-        "maxReceiveCount": max_receive_count,
-    }
     return ensure_queue(
         client,
         name,
@@ -183,9 +179,15 @@ def ensure_request_queue(
             "VisibilityTimeout": str(visibility_timeout),
             "MessageRetentionPeriod": str(MAX_RETENTION),
             "ReceiveMessageWaitTimeSeconds": str(MAX_WAIT),
-            "RedrivePolicy": json.dumps(redrive),
+            "RedrivePolicy": redrive_policy(client, dead_letters, max_receive_count),
         },
     )
+
+
+def redrive_policy(client: "SQSClient", dead_letters: str, max_receive_count: int) -> str:
+    """For a queue whose dead-letter queue has that URL."""
+    arn = queue_arn(client, dead_letters)
+    return json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": max_receive_count})
 
 
 def counts(client: "SQSClient", name: str) -> Counts:
@@ -243,6 +245,16 @@ def delete_batch(client: "SQSClient", url: str, messages: "Sequence[MessageTypeD
 def read_tags(client: "SQSClient", url: str) -> dict[str, str]:
     """The queue's tags."""
     return dict(client.list_queue_tags(QueueUrl=url).get("Tags", {}))
+
+
+def readable_tags(client: "SQSClient", url: str) -> dict[str, str]:
+    """The same; nothing for a queue we may not look at, whose owner's id may begin with ours."""
+    try:
+        return read_tags(client, url)
+    except ClientError as error:
+        if is_forbidden(error):
+            return {}
+        raise
 
 
 def queue_urls(client: "SQSClient", prefix: str) -> Iterator[str]:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
 from celery.utils.log import get_logger
 
-from celery_sqs._aws.client import CallFailed, error_code
-from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, ensure_queue, read_tags
+from celery_sqs._aws.client import CallFailed
+from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, ensure_queue, readable_tags
 from celery_sqs._broker.fanout import Fanout, queue_arn, queue_policy
 from celery_sqs.errors import InvalidOptions
 
@@ -181,12 +180,7 @@ class AutoDeleteQueues:
 
     def _refuse_another_application(self, name: str, url: str, app: str) -> None:
         """Its commands would be obeyed here: one application's shutdown ended another's worker."""
-        try:
-            tags = read_tags(self._client(), url)
-        except ClientError as error:
-            if "AccessDenied" not in error_code(error):
-                raise
-            return
+        tags = readable_tags(self._client(), url)
         other, seen = tags.get(APP_TAG, app), tags.get(SEEN_TAG, "0")
         if other != app and seen.isdigit() and time.time() - int(seen) < ABANDONED_AFTER:
             raise InvalidOptions(

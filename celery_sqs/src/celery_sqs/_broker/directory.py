@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from celery.utils.log import get_logger
 
 from celery_sqs._aws import queues
-from celery_sqs._aws.client import CallFailed, error_code
+from celery_sqs._aws.client import CallFailed, is_forbidden
 from celery_sqs._broker.auto_delete import AutoDeleteQueues, is_control, is_event, is_reply
 from celery_sqs._broker.names import legal_name, process_queue_name, split_fifo
 from celery_sqs.errors import NoSuchQueue
@@ -171,8 +171,7 @@ class QueueDirectory:
             client, dead_letters, attributes=attributes, tags=self._given.get("queue_tags")
         )
         logger.info("created %s for what %s rejects", dead_letters, name)
-        arn = queues.queue_arn(client, url)
-        return json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": MAX_RECEIVES})
+        return queues.redrive_policy(client, url, MAX_RECEIVES)
 
     # Attributes
 
@@ -190,7 +189,7 @@ class QueueDirectory:
             )
             known = QueueAttributes.of(found.get("Attributes", {}))  # type: ignore[arg-type]
         except ClientError as error:
-            if "AccessDenied" not in error_code(error):
+            if not is_forbidden(error):
                 raise
             logger.info("%s may not be asked for its attributes", url)
         self._attributes[url] = (known, time.monotonic() + ATTRIBUTES_SECONDS)

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from celery.utils.log import get_logger
 
 from celery_sqs._aws.batching import split
-from celery_sqs._aws.client import CallFailed, error_code
+from celery_sqs._aws.client import CallFailed, error_code, is_forbidden
 from celery_sqs.errors import FanoutForbidden
 
 if TYPE_CHECKING:
@@ -146,12 +146,6 @@ class Fanout:
         if topic is None:
             raise FanoutForbidden(f"no permission to publish to {exchange} over SNS")
         return topic
-
-
-def is_forbidden(error: Exception) -> bool:
-    """Whether AWS refused a call for lack of a permission."""
-    code = error_code(error)
-    return "AuthorizationError" in code or "AccessDenied" in code
 
 
 def queue_arn(topic_arn: str, queue_name: str) -> str:

@@ -73,13 +73,6 @@ class Publisher:
         with translate_errors():
             session.fanout.publish(exchange, codec.dumps(message))
 
-    def _prepare(
-        self, queue: str, url: str, message: dict[str, Any], delay: int | None
-    ) -> Prepared:
-        fields = self._fields(queue, url, message, delay)
-        text = codec.encode(message, queue)
-        return self._fitting(queue, url, text, message, fields)
-
     def _fields(
         self, queue: str, url: str, message: dict[str, Any], delay: int | None
     ) -> dict[str, Any]:
@@ -110,10 +103,12 @@ class Publisher:
         retention = self._transport.directory.attributes(url).retention
         return eta.delay_seconds(headers, time.time(), retention, queue)
 
-    def _fitting(
-        self, queue: str, url: str, text: str, message: dict[str, Any], fields: dict[str, Any]
+    def _prepare(
+        self, queue: str, url: str, message: dict[str, Any], delay: int | None
     ) -> Prepared:
         """The text, or one that stands for it, that fits the queue with its attributes."""
+        fields = self._fields(queue, url, message, delay)
+        text = codec.encode(message, queue)
         size = codec.size(text, fields.get("MessageAttributes"))
         if size <= LEAST_LIMIT:
             return Prepared(text, fields)

@@ -6,11 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
 from celery_sqs import _runtime
-from celery_sqs._aws.client import Account, CallFailed, error_code, make_client
-from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, find_url, queue_urls, read_tags
+from celery_sqs._aws.client import Account, CallFailed, make_client
+from celery_sqs._aws.queues import ABANDONED_AFTER, SEEN_TAG, find_url, queue_urls, readable_tags
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -59,7 +57,7 @@ def cleanup(
     removed = []
     for url in tuple(queue_urls(sqs, prefix)):
         name = url.rsplit("/", 1)[1]
-        if name not in keep and is_abandoned(_tags(sqs, url), moment):
+        if name not in keep and is_abandoned(readable_tags(sqs, url), moment):
             sqs.delete_queue(QueueUrl=url)
             removed.append(name)
     gone = 0
@@ -68,16 +66,6 @@ def cleanup(
             sns.unsubscribe(SubscriptionArn=arn)
             gone += 1
     return CleanupReport(tuple(removed), gone)
-
-
-def _tags(sqs: "SQSClient", url: str) -> dict[str, str]:
-    """None for a queue we may not look at: its owner's id begins with ours."""
-    try:
-        return read_tags(sqs, url)
-    except ClientError as error:
-        if "AccessDenied" in error_code(error):
-            return {}
-        raise
 
 
 def _subscriptions(sns: "SNSClient", prefix: str) -> Iterator[tuple[str, str]]:

@@ -86,9 +86,7 @@ class PendingResults:
         :class:`.errors.ResultForgotten`.
         """
         with self._lock:
-            if task_id not in self._pending:
-                self._raise_if_forgotten(task_id)
-            pending = self._open(task_id)
+            pending = self._awaited(task_id)
             self._begin(pending)
         try:
             arrived = _wait(pending.arrived, timeout, interval, on_interval)
@@ -108,9 +106,7 @@ class PendingResults:
         Raises :class:`.errors.ResultForgotten`.
         """
         with self._lock:
-            if task_id not in self._pending:
-                self._raise_if_forgotten(task_id)
-            pending = self._open(task_id)
+            pending = self._awaited(task_id)
             pending.waiting += 1
             pending.callbacks.append(callback)
             if pending.arrived.is_set():
@@ -186,6 +182,11 @@ class PendingResults:
     def _open(self, task_id: str) -> PendingResult:
         self._past.pop(task_id, None)
         return self._pending.setdefault(task_id, PendingResult())
+
+    def _awaited(self, task_id: str) -> PendingResult:
+        if task_id not in self._pending:
+            self._raise_if_forgotten(task_id)
+        return self._open(task_id)
 
     def _close(self, task_id: str, kind: str | None = None) -> None:
         pending = self._pending.pop(task_id, None)

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery import states
 from celery.app import backends
@@ -16,13 +16,12 @@ from celery_sqs.errors import InvalidOptions
 Meta = dict[str, Any]
 
 
-class _Connected:
+class _Connected(NamedTuple):
     """The backend of one thread and process, and its driver."""
 
-    def __init__(self, backend: Any) -> None:
-        self.pid = os.getpid()
-        self.backend = backend
-        self.driver = driver_for(backend)
+    pid: int
+    backend: Any
+    driver: Driver | None
 
 
 class ResultStore:
@@ -54,7 +53,8 @@ class ResultStore:
     def _connected(self) -> _Connected:
         found: _Connected | None = getattr(self._local, "connected", None)
         if found is None or found.pid != os.getpid():
-            found = self._local.connected = _Connected(self._class(app=self._app, url=self._url))
+            backend = self._class(app=self._app, url=self._url)
+            found = self._local.connected = _Connected(os.getpid(), backend, driver_for(backend))
         return found
 
     @property

@@ -80,10 +80,7 @@ class SignalWakeup(bootsteps.StartStopStep):
     """
 
     requires = (Tasks,)
-
-    def __init__(self, c: Any, **kwargs: Any) -> None:
-        super().__init__(c, **kwargs)
-        self._sockets: tuple[socket.socket, socket.socket] | None = None
+    _sockets: tuple[socket.socket, socket.socket] | None = None
 
     def register_with_event_loop(self, c: Any, hub: Any) -> None:
         self.stop(c)
@@ -119,10 +116,7 @@ class SlowHeartbeat(bootsteps.StartStopStep):
     """
 
     requires = (Heart,)
-
-    def __init__(self, c: Any, **kwargs: Any) -> None:
-        super().__init__(c, **kwargs)
-        self._correcting = False
+    _correcting = False
 
     def create(self, c: Any) -> None:
         interval = (c.app.conf.broker_transport_options or {}).get("heartbeat_interval")
@@ -161,10 +155,7 @@ class WatchdogStep(bootsteps.StartStopStep):
     """The watchdog over this worker's receivers."""
 
     requires = (Tasks,)
-
-    def __init__(self, c: Any, **kwargs: Any) -> None:
-        super().__init__(c, **kwargs)
-        self._watchdog: Watchdog | None = None
+    _watchdog: Watchdog | None = None
 
     def start(self, c: Any) -> None:
         transport = c.connection.transport
