@@ -44,18 +44,11 @@ class Supervisor:
         self._endings = steps
         self._services: dict[str, Service] = {}
 
-    def start(self, spec: ServiceSpec) -> None:
+    def start(self, spec: ServiceSpec) -> Service:
         """Starts a service; :meth:`wait_ready` waits for it."""
         service = self._services[spec.name] = Service(spec)
         service.start()
-
-    def pid(self, name: str) -> int | None:
-        """The process of a service, also one that has just died."""
-        return self._services[name].pid
-
-    def has_ended(self, name: str) -> bool:
-        """Whether its process runs no more."""
-        return self._services[name].ended
+        return service
 
     def wait_ready(self, *names: str, timeout: float = START_TIMEOUT) -> None:
         """Returns when all of these are ready; raises :class:`ServiceFailed`."""

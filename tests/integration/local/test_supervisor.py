@@ -49,12 +49,6 @@ def failing(folder: Path, code: str) -> ServiceSpec:
     )
 
 
-def pid(supervisor: Supervisor, name: str) -> int:
-    found = supervisor.pid(name)
-    assert found
-    return found
-
-
 def test_services_end_in_the_order_of_the_endings(supervisor: Supervisor, tmp_path: Path) -> None:
     for name in ("workers", "web"):
         supervisor.start(polite(name, tmp_path))
@@ -66,14 +60,14 @@ def test_services_end_in_the_order_of_the_endings(supervisor: Supervisor, tmp_pa
 def test_a_service_that_is_killed_comes_back(
     supervisor: Supervisor, tmp_path: Path, eventually: Wait
 ) -> None:
-    supervisor.start(polite("web", tmp_path))
+    web = supervisor.start(polite("web", tmp_path))
     supervisor.wait_ready("web")
-    first = pid(supervisor, "web")
-    os.kill(first, signal.SIGKILL)
+    first = web.pid
+    web.signal(signal.SIGKILL)
 
     def back() -> bool:
         supervisor.restart()
-        return supervisor.pid("web") not in (first, None)
+        return web.pid != first
 
     eventually(back, within=5)
     supervisor.wait_ready("web")
@@ -93,10 +87,10 @@ def test_a_service_that_dies_at_once_is_started_ever_more_slowly(
 def test_exit_of_an_essential_service_is_reported(
     supervisor: Supervisor, tmp_path: Path, eventually: Wait
 ) -> None:
-    supervisor.start(polite("web", tmp_path))
+    web = supervisor.start(polite("web", tmp_path))
     supervisor.wait_ready("web")
-    os.kill(pid(supervisor, "web"), signal.SIGKILL)
-    eventually(lambda: supervisor.has_ended("web"))
+    web.signal(signal.SIGKILL)
+    eventually(lambda: web.ended)
     with pytest.raises(ServiceFailed, match="web ended with -9"):
         supervisor.restart(irreplaceable=("web",))
 

@@ -83,14 +83,6 @@ class Sender:
     def reset_after_fork(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[str, _SendQueue] = {}
-        self.calls = 0
-        """Batch calls made so far, without the SDK's own repetitions."""
-
-    @property
-    def waiting(self) -> int:
-        """Messages that wait for a call to be made."""
-        with self._lock:
-            return sum(len(queue.waiting) for queue in self._queues.values())
 
     def send(self, queue_url: str, body: str, **fields: Any) -> str:
         """Sends one message and returns its id once SQS has acknowledged this very message.
@@ -175,7 +167,6 @@ class Sender:
             self._queues.pop(queue_url, None)
 
     def _call(self, queue_url: str, batch: Sequence[Entry]) -> None:
-        self.calls += 1
         try:
             response = self._client(queue_url).send_message_batch(
                 QueueUrl=queue_url,

@@ -40,7 +40,6 @@ class ReceiverHealth:
     """Monotonic seconds when a poll last began or ended."""
     failures: int = 0
     """Polls that failed, none in between that did not."""
-    received: int = 0
     refused_since: float | None = None
     """Monotonic seconds since when AWS refuses the credentials of every poll."""
 
@@ -108,7 +107,6 @@ class Receiver(threading.Thread):
             return
         self.health.failures = 0
         self.health.refused_since = None
-        self.health.received += len(messages)
         self._idle = not messages
         self._alone = len(messages) == 1 < at_most
         self._note_progress()
