@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from ami_build.image import bundle
 from ami_build.image.bake_options import BakeFailed, BakeOptions, BakeResult
 from ami_build.image.registry import ID_TAG, Images, code_of, patiently, snapshots_of
+from ami_build.stack.bucket_owner import check_region
 from autoscale.ec2_errors import AWS_CALL_ERRORS, lacks_capacity
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
@@ -77,6 +78,7 @@ class Bake:
         Whatever a signal handler raises here once is met the same way; a second may not come.
         """
         began = time.monotonic()
+        check_region(self._settings)
         self._images.check_ours()
         source = bundle.version().described
         self._sweep()

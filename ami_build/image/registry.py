@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -19,6 +19,9 @@ from facerec_tasks.aws import client, translated
 from facerec_tasks.backoff import Backoff
 from facerec_tasks.errors import ConfigurationError, FacerecError, Unavailable
 from facerec_tasks.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +33,8 @@ PATIENCE = 60.0
 """Seconds for which a call that EC2 throttles is tried again."""
 SETTLE = 60.0
 """Seconds in which a name that was given up must be free, whatever listings say."""
+SNAPSHOT_DEADLINE, SNAPSHOT_PAUSE = 60.0, 2.0
+"""Seconds until a snapshot is free of the image that was deregistered, and between two tries."""
 REGISTERED = ("Architecture", "RootDeviceName", "VirtualizationType", "BootMode")
 """What an image takes over from another: the rest is its own or follows from the snapshot."""
 
@@ -66,6 +71,24 @@ def patiently(call: Callable[[], Result], patience: float = PATIENCE) -> Result:
             if time.monotonic() + pause > deadline:
                 raise
             time.sleep(pause)
+
+
+def delete_snapshot(ec2: "EC2Client", snapshot: str) -> None:
+    """Deletes it, or finds it gone. EC2 calls it in use for some seconds after its image is gone.
+
+    Raises :class:`ClientError` when it still is after :data:`SNAPSHOT_DEADLINE`.
+    """
+    deadline = time.monotonic() + SNAPSHOT_DEADLINE
+    while True:
+        try:
+            patiently(lambda: ec2.delete_snapshot(SnapshotId=snapshot))
+            return
+        except (FacerecError, ClientError) as error:
+            if code_of(error) == "InvalidSnapshot.NotFound":
+                return
+            if code_of(error) != "InvalidSnapshot.InUse" or time.monotonic() > deadline:
+                raise
+        time.sleep(SNAPSHOT_PAUSE)
 
 
 def code_of(error: BaseException) -> str:
@@ -188,10 +211,9 @@ class Images:
 
     def _delete(self, snapshot: str) -> None:
         try:
-            patiently(lambda: self._ec2.delete_snapshot(SnapshotId=snapshot))
+            delete_snapshot(self._ec2, snapshot)
         except (FacerecError, ClientError) as error:
-            if code_of(error) != "InvalidSnapshot.NotFound":
-                logger.warning("the snapshot %s is left: %s", snapshot, error)
+            logger.warning("the snapshot %s is left: %s", snapshot, error)
 
 
 def _kept(image: Mapping[str, Any]) -> Kept:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import Forbidden, NotFound
+from facerec_tasks.errors import ConfigurationError, Forbidden, NotFound
 from facerec_tasks.settings import Settings
 
 REGION_HEADER = "x-amz-bucket-region"
@@ -39,6 +39,19 @@ def bucket_owner(settings: Settings, bucket: str) -> BucketOwner:
             return BucketOwner(exists=True, region=_region(error.response))
         raise
     return BucketOwner(exists=True, region=_region(found) or settings.region)
+
+
+def check_region(settings: Settings) -> None:
+    """Raises :class:`ConfigurationError` where the system is in another region of this account.
+
+    S3 answers for its buckets from every region; machines, queues and topics would be made in the
+    wrong one.
+    """
+    there = bucket_owner(settings, settings.state_bucket).region
+    if there not in ("", settings.region):
+        raise ConfigurationError(
+            f"{settings.id} is in {there}, and this is {settings.region}: set AWS_REGION={there}"
+        )
 
 
 def _region(answer: object) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from ami_build.errors import PhotosRemain, StillEmptying, Stuck, TookTooLong
-from ami_build.image.registry import ID_TAG, snapshots_of
+from ami_build.image.registry import ID_TAG, delete_snapshot, snapshots_of
 from ami_build.stack.bucket_owner import bucket_owner
 from ami_build.stack.cloudformation import Progress, Stack, video_stack_names
 from autoscale.fleet import MEMBER_TAG
@@ -32,8 +32,6 @@ DEADLINE = 1800.0
 MACHINES_DEADLINE = 600.0
 """Seconds until EC2 has ended all machines; a security group in use cannot be deleted."""
 LOOK_EVERY = 2.0
-SNAPSHOT_DEADLINE = 60.0
-"""Seconds until a snapshot is free of the image that was deregistered."""
 MANY = 100_000
 """Objects of a bucket from which on S3's lifecycle empties it; fewer are deleted call by call."""
 DELETERS = 8
@@ -293,20 +291,7 @@ class Destroyer:
                 self._say(f"deleting image {image}")
                 self._ec2.deregister_image(ImageId=image)
             for snapshot in snapshots:
-                self._delete_snapshot(snapshot)
-
-    def _delete_snapshot(self, snapshot: str) -> None:
-        """EC2 calls it in use for some seconds after its image is gone."""
-        deadline = time.monotonic() + SNAPSHOT_DEADLINE
-        while True:
-            try:
-                _unless_gone(self._ec2.delete_snapshot, SnapshotId=snapshot)
-                return
-            except ClientError as error:
-                in_use = error.response["Error"]["Code"] == "InvalidSnapshot.InUse"
-                if not in_use or time.monotonic() > deadline:
-                    raise
-            time.sleep(LOOK_EVERY)
+                delete_snapshot(self._ec2, snapshot)
 
     def _remove_queues(self) -> None:
         """Those made at run time. Subscriptions go with their topics."""

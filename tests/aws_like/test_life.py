@@ -234,8 +234,9 @@ def wrong_region(operator: Operator, settings: Settings, elsewhere: str) -> None
     operator.go_to(elsewhere)
     told = operator.run("aws", "destroy", "--with-photos", "--confirm", settings.id)
     assert f"nothing of {settings.id}" in told
-    told = CliRunner().invoke(main, ["aws", "deploy", "--yes", "--no-wait"]).output
-    assert settings.region in told
+    for command in (["deploy", "--yes", "--no-wait"], ["bake", "--base-image", "ami-1"]):
+        told = CliRunner().invoke(main, ["aws", *command]).output
+        assert settings.region in told, told
     operator.go_to(settings.region)
     assert Stack(settings).find() is not None
     aws.client(settings, "s3").head_bucket(Bucket=settings.state_bucket)

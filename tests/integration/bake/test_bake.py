@@ -210,6 +210,16 @@ def test_a_base_image_with_another_root_disk_is_refused(resources: Settings) -> 
         bake(resources, base["ImageId"])
 
 
+def test_bake_outside_the_systems_region_is_refused(resources: Settings) -> None:
+    """S3 answers for the state bucket from everywhere; the machine would be in the wrong region."""
+    away = resources.model_copy(update={"id": f"away-{resources.id}"[:32].strip("-")})
+    aws.client(away, "s3").create_bucket(
+        Bucket=away.state_bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    with pytest.raises(ConfigurationError, match="AWS_REGION=eu-west-1"):
+        bake(away, "ami-1")
+
+
 def test_throttling_is_retried_in_every_call(
     resources: Settings,
     base_image: Callable[[], str],
