@@ -299,6 +299,16 @@ def test_a_bucket_that_is_no_stack_of_ours_is_named(settings: Settings) -> None:
     assert Stack(settings).find() is None
 
 
+def test_a_system_of_ours_in_another_region_is_named_with_its_region(settings: Settings) -> None:
+    """Not as what `facerec aws destroy` would remove: it is the live system."""
+    client(settings, "s3").create_bucket(
+        Bucket=settings.state_bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    with pytest.raises(BucketNameTaken, match="is yours, in eu-west-1") as refused:
+        Deployment(settings, lambda line: None).plan(DeployOptions())
+    assert "destroy" not in str(refused.value)
+
+
 def test_declined_change_set_creates_nothing(settings: Settings) -> None:
     told = CliRunner().invoke(aws, ["deploy"], input="n\n")
     assert told.exit_code == 1

@@ -8,6 +8,7 @@ from celery_sqs._broker.fanout import Fanout
 from click.testing import CliRunner
 
 from ami_build.errors import PhotosRemain
+from ami_build.image.registry import ID_TAG
 from ami_build.stack import destroy
 from ami_build.stack.cloudformation import Stack
 from ami_build.stack.deployment import Deployed
@@ -100,6 +101,28 @@ def test_destroy_leaves_nothing_and_another_system_untouched(
     again = CliRunner().invoke(aws, ["destroy"])
     assert again.exit_code == 0
     assert "nothing of" in again.output
+
+
+def test_buckets_in_another_region_are_neither_shown_nor_touched(
+    settings: Settings, private_endpoint: str
+) -> None:
+    """Names of buckets are global, and botocore follows S3 to another region by itself."""
+    s3 = client(settings, "s3")
+    videos = f"{settings.id}-input"
+    for bucket in (settings.in_bucket, settings.state_bucket, videos):
+        s3.create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        s3.put_object(Bucket=bucket, Key="gallery/current.gallery", Body=b"people")
+    tags = [{"Key": ID_TAG, "Value": settings.id}]
+    s3.put_bucket_tagging(Bucket=videos, Tagging={"TagSet": tags})  # type: ignore[typeddict-item]
+    assert Destroyer(settings, print).look().empty
+    told = CliRunner().invoke(aws, ["destroy", "--with-photos", "--confirm", settings.id])
+    assert f"nothing of {settings.id} is in" in told.output
+    assert settings.region in told.output
+    Destroyer(settings, print).remove(with_photos=True)
+    for bucket in (settings.in_bucket, settings.state_bucket, videos):
+        s3.head_object(Bucket=bucket, Key="gallery/current.gallery")
 
 
 VIDEO_STACK = """
