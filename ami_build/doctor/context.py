@@ -30,6 +30,11 @@ class DeploymentContext:
         return self.settings.id
 
     @property
+    def url_suffix(self) -> str:
+        """End of a service's name as a principal, as CloudFormation's ``AWS::URLSuffix``."""
+        return "amazonaws.com.cn" if self.partition == "aws-cn" else "amazonaws.com"
+
+    @property
     def image(self) -> str:
         """Id of the image the stack was given; empty for none."""
         return self.state.parameters.get("ImageId", "")

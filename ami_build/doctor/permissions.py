@@ -173,12 +173,12 @@ def _controller(p: DeploymentContext, template: str) -> Iterator[Need]:
     yield need(
         "use the key of disks", p.arn("kms", "key/0"), "kms:CreateGrant", "kms:Decrypt",
         "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext",
-        context={"kms:ViaService": f"ec2.{s.region}.amazonaws.com"},
+        context={"kms:ViaService": f"ec2.{s.region}.{p.url_suffix}"},
     )  # fmt: skip
     yield need(
         "give workers their role",
         p.arn("iam", f"role/{p.id}-app-tier-instance", regional=False), "iam:PassRole",
-        context={"iam:PassedToService": "ec2.amazonaws.com"},
+        context={"iam:PassedToService": f"ec2.{p.url_suffix}"},
     )  # fmt: skip
     spot = "role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
     yield need(

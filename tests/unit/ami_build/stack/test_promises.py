@@ -125,13 +125,28 @@ def test_videos_and_their_names_expire_where_that_is_asked_for(bucket: str) -> N
     assert found(RetentionDays="30") == {"": 30}
 
 
+@pytest.mark.parametrize("role", ["WebRole", "WorkerRole", "ControllerPolicy"])
+def test_roles_are_passed_to_ec2_under_its_name_in_china(role: str) -> None:
+    """https://docs.amazonaws.cn/en_us/aws/latest/userguide/iam.html"""
+    china = {"AWS::Partition": "aws-cn", "AWS::URLSuffix": "amazonaws.com.cn"}
+    for suffix, parameters in (("amazonaws.com", {}), ("amazonaws.com.cn", china)):
+        found = str(resolved(**parameters).resources[role])
+        principals = re.findall(r"ec2\.[\w.-]*amazonaws[\w.]*", found)
+        assert principals
+        assert all(name.endswith(suffix) for name in principals)
+
+
 def test_the_address_moves_to_a_web_instance_that_answers() -> None:
     assert RESOURCES["WebAddress"]["Properties"]["InstanceId"] == {"Ref": "WebInstance"}
 
 
 def test_disks_hold_the_image_and_are_its_root() -> None:
     assert TEMPLATE_["Parameters"]["RootVolumeGib"]["MinValue"] == DISK_GIB
-    machines = resolved().resources
-    templates = (machines["LaunchTemplate"]["LaunchTemplateData"], machines["WebInstance"])
+    machines, several = resolved().resources, resolved(WebInstances="2").resources
+    templates = (
+        machines["LaunchTemplate"]["LaunchTemplateData"],
+        machines["WebInstance"],
+        several["WebTemplate"]["LaunchTemplateData"],
+    )
     devices = [disk["DeviceName"] for one in templates for disk in one["BlockDeviceMappings"]]
     assert {*devices} == {ROOT_DEVICE}
