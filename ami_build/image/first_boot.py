@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import time
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 ATTEMPTS = 5
@@ -23,14 +24,14 @@ LOG_BYTES = 256 * 1024
 
 
 def transfer(method: str, url: str, data: bytes | None = None) -> bytes:
-    """One request, again after 1, 2, 4 … s. Raises :class:`OSError` when it never succeeds."""
+    """One request, again after 1, 2, 4 … s. Raises what the last one did."""
     for attempt in range(ATTEMPTS):
         try:
             request = urllib.request.Request(url, data, BYTES, method=method)  # noqa: S310
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
                 body: bytes = answer.read()
                 return body
-        except OSError as error:
+        except (OSError, HTTPException) as error:  # the latter: a body that ends too soon
             print(f"{method} failed: {error}", file=sys.stderr)
             if attempt == ATTEMPTS - 1:
                 raise

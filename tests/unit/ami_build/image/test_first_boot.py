@@ -35,6 +35,8 @@ class Bucket(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.objects: dict[str, bytes] = {}
+        self.faults: list[str] = []
+        """Of the next requests: ``busy`` is a 503, ``cut`` an answer that ends too soon."""
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -44,9 +46,12 @@ class Handler(BaseHTTPRequestHandler):
     server: Bucket
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        fault = self.server.faults.pop(0) if self.server.faults else ""
+        body = self.server.objects[self.path.strip("/")]
+        self.send_response(503 if fault == "busy" else 200)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(self.server.objects[self.path.strip("/")])
+        self.wfile.write(body[: len(body) // 2] if fault else body)
 
     def do_PUT(self) -> None:
         size = int(self.headers["Content-Length"])
@@ -120,6 +125,11 @@ def test_a_failure_of_the_script_is_reported_with_its_last_line(
 ) -> None:
     report = boot(sys.executable, bucket, tmp_path, "echo no room >&2; exit 3\n", OLD_TARFILE)
     assert (report["status"], "ended with 3: no room" in report["error"]) == ("failed", True)
+
+
+def test_a_download_that_fails_or_is_cut_is_tried_again(bucket: Bucket, tmp_path: Path) -> None:
+    bucket.faults = ["cut", "busy"]
+    assert boot(sys.executable, bucket, tmp_path, WORKS)["status"] == "ok"
 
 
 @pytest.mark.parametrize("script", ["first_boot.py", "bin/machine.py"])

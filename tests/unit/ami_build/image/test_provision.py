@@ -20,6 +20,15 @@ def test_nothing_is_installed_without_a_hash() -> None:
     assert all("--require-hashes" in command for command in installed if command not in ours)
 
 
+def test_pip_tries_downloads_again() -> None:
+    exports = "\n".join(re.findall(r"^export .*$", SCRIPT, re.MULTILINE))
+    said = subprocess.run(
+        ("bash", "-euc", f"scratch=/tmp\n{exports}\necho $PIP_RETRIES"),
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert int(said.stdout) >= 10
+
+
 def test_the_summary_says_what_was_installed(tmp_path: Path) -> None:
     """Of both wheels: with two it once failed, and with it every bake."""
     (code,) = re.findall(r"<<'PYTHON'\n(.*?)\nPYTHON\n", SCRIPT, re.DOTALL)
