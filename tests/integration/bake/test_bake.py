@@ -75,7 +75,8 @@ def test_the_machine_has_urls_for_one_hour_of_work_and_nothing_else(
     baked = bake(resources, base_image())
     (user_data,) = player.user_data
     assert len(user_data.encode()) < 16 * 1024
-    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in user_data.replace("Credential=embedded", "")
+    unnamed = user_data.replace(f"Credential={os.environ['AWS_ACCESS_KEY_ID']}", "")
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in unnamed
     (machine,) = player.machines()
     found = aws.client(resources, "ec2").describe_instances(InstanceIds=[machine])
     instance = found["Reservations"][0]["Instances"][0]
