@@ -62,31 +62,25 @@ def plan(running: Mapping[str, str], hosted: Mapping[str, bool]) -> WorkerChange
     )
 
 
-class Machines:
-    """The app-tier machines of the emulated EC2."""
+def running_machines(settings: Settings) -> dict[str, str]:
+    """App-tier machines that run on the emulated EC2: name by id; raises :class:`AwsError`.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def running(self) -> dict[str, str]:
-        """Name by id, for those that run; raises :class:`AwsError`.
-
-        A machine is ours by its fleet tag, or, when it has none, by its name.
-        """
-        ec2 = aws.client(self._settings, "ec2")
-        filters = [{"Name": "instance-state-name", "Values": ["running"]}]
-        found: dict[str, str] = {}
-        with aws.translated():
-            pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)  # type: ignore[arg-type]
-            for page in pages:
-                for instance in (i for r in page["Reservations"] for i in r["Instances"]):
-                    tags = {t["Key"]: t["Value"] for t in instance.get("Tags", [])}
-                    name = tags.get("Name", "")
-                    if tags.get(MEMBER_TAG, self._settings.id) != self._settings.id:
-                        continue
-                    if MEMBER_TAG in tags or name.startswith(NAME):
-                        found[instance["InstanceId"]] = name
-        return found
+    A machine is ours by its fleet tag, or, when it has none, by its name.
+    """
+    ec2 = aws.client(settings, "ec2")
+    filters = [{"Name": "instance-state-name", "Values": ["running"]}]
+    found: dict[str, str] = {}
+    with aws.translated():
+        pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)  # type: ignore[arg-type]
+        for page in pages:
+            for instance in (i for r in page["Reservations"] for i in r["Instances"]):
+                tags = {t["Key"]: t["Value"] for t in instance.get("Tags", [])}
+                name = tags.get("Name", "")
+                if tags.get(MEMBER_TAG, settings.id) != settings.id:
+                    continue
+                if MEMBER_TAG in tags or name.startswith(NAME):
+                    found[instance["InstanceId"]] = name
+    return found
 
 
 class Host:
@@ -119,9 +113,8 @@ class Host:
 class WorkerHost:
     """Keeps workers and machines in step. Use it in one thread, which lives as long as it."""
 
-    def __init__(self, settings: Settings, machines: Machines) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._machines = machines
         self._wipe()  # what a killed one left behind
         self._hosts: dict[str, Host] = {}
         self._next_start = 0.0
@@ -138,7 +131,7 @@ class WorkerHost:
         """One look at EC2, and what follows from it. Without an answer nothing changes."""
         self._collect()
         try:
-            running = self._machines.running()
+            running = running_machines(self._settings)
         except AwsError as error:
             if not self._failing:  # once, not twice a second
                 log.warning("EC2 does not answer, leaving all as it is: %s", error)
@@ -214,7 +207,7 @@ def main() -> None:
     logs.configure("worker-host")
     settings = get_settings()
     (settings.state_dir / "logs").mkdir(parents=True, exist_ok=True)
-    worker_host = WorkerHost(settings, Machines(settings))
+    worker_host = WorkerHost(settings)
     heartbeat = HeartbeatFile(settings.state_dir, "worker-host")
     try:
         end_on_signals()

@@ -14,7 +14,7 @@ from autoscale.simulation.traces import poisson
 from facerec_tasks.settings import Settings
 from local.processes.child import Child
 from local.processes.service import ServiceSpec
-from local.processes.worker_host import Machines, WorkerHost
+from local.processes.worker_host import WorkerHost, running_machines
 
 from .conftest import WebTier
 
@@ -39,7 +39,7 @@ class IdleHost(WorkerHost):
     """Machines whose process does nothing, all started at once."""
 
     def step(self) -> None:
-        for machine, name in self._machines.running().items():
+        for machine, name in running_machines(self._settings).items():
             if machine not in self._hosts:
                 self._boot(machine, name)
         super().step()
@@ -50,7 +50,7 @@ class IdleHost(WorkerHost):
 
 @pytest.fixture
 def hosted(resources: Settings) -> Iterator[IdleHost]:
-    host = IdleHost(resources, Machines(resources))
+    host = IdleHost(resources)
     yield host
     host.end(5.0)
 
