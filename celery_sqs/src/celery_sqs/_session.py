@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from celery_sqs import _runtime
-from celery_sqs._aws.client import Account, CallFailed, is_forbidden, is_no_such_queue, make_client
+from celery_sqs._aws.client import (
+    MAX_ATTEMPTS,
+    Account,
+    CallFailed,
+    is_forbidden,
+    is_no_such_queue,
+    make_client,
+)
 from celery_sqs._aws.publisher import BackgroundPublisher
 from celery_sqs._aws.queues import find_url
 from celery_sqs._aws.sender import Sender
@@ -56,16 +63,9 @@ class Session:
             self._send_replies, "sqs-replies"
         )
 
-    def sqs(self, queue_url: str = "") -> "SQSClient":
+    def sqs(self, queue_url: str = "", *, attempts: int = MAX_ATTEMPTS) -> "SQSClient":
         """The client of a queue."""
-        return make_client("sqs", self._accounts.get(queue_url, self.account))
-
-    def polling_client(self, queue_url: str) -> "SQSClient":
-        """For long polls: their loop tries again by itself, so a silent server costs one deadline.
-
-        With the usual three attempts it would take longer than the watchdog waits.
-        """
-        return make_client("sqs", self._accounts.get(queue_url, self.account), attempts=1)
+        return make_client("sqs", self._accounts.get(queue_url, self.account), attempts=attempts)
 
     def sns(self) -> "SNSClient":
         return make_client("sns", self.account)

@@ -165,6 +165,7 @@ def test_a_result_that_is_not_waited_for_delays_no_waiter(
 
 
 def test_a_wait_that_timed_out_is_not_counted_any_more(consumer: ResultConsumer, sqs: Sqs) -> None:
+    consumer.open("a")
     with pytest.raises(CeleryTimeoutError):
         consumer.wait("a", 0.05)
     assert consumer.health().waiting == 0
@@ -179,6 +180,7 @@ def test_while_many_wait_answers_gather(
 ) -> None:
     monkeypatch.setattr(module, "GATHER_EACH", 0.2)
     monkeypatch.setattr(module, "GATHER_MOST", 0.4)
+    consumer.start()
     threads = waiting(consumer, "a", "b", "c")
     eventually(lambda: consumer.health().waiting == 3)
     sqs.put("a\n1")

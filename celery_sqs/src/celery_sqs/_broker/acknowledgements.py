@@ -48,7 +48,7 @@ class Acknowledgement:
     """What goes to the dead-letter queue."""
 
 
-class Acknowledger:
+class Acknowledger(BatchProcessor[Key, Acknowledgement]):
     """The outgoing acknowledgements of one connection, or of one response queue. Thread-safe."""
 
     def __init__(
@@ -61,51 +61,36 @@ class Acknowledger:
         name: str = "sqs-acknowledger",
     ) -> None:
         """``client`` and ``dead_letter_url`` are asked with a queue URL; the latter may raise."""
+        super().__init__(self._acknowledge, name=name, retry_timeout=retry_timeout)
         self._client = client
         self._dead_letter_url = dead_letter_url
         self._linger = linger
-        self._batches: BatchProcessor[Key, Acknowledgement] = BatchProcessor(
-            self._flush, name=name, retry_timeout=retry_timeout
-        )
 
     def delete(self, url: str, receipt: str, on_done: Callable[[], None] | None = None) -> None:
         """The message was dealt with; ``on_done`` is called when SQS has deleted it."""
-        self._batches.add(
-            Key("delete", url), Acknowledgement(receipt), linger=self._linger, on_done=on_done
-        )
+        self.add(Key("delete", url), Acknowledgement(receipt), linger=self._linger, on_done=on_done)
 
     def change_visibility(self, url: str, receipt: str, seconds: int = 0) -> None:
         """Makes the message visible again after ``seconds``."""
-        self._batches.add(Key("visibility", url), Acknowledgement(receipt, seconds=seconds))
+        self.add(Key("visibility", url), Acknowledgement(receipt, seconds=seconds))
 
     def dead_letter(self, message: "HeldMessage") -> None:
         """The message goes to the dead-letter queue, and only then from its own."""
-        self._batches.add(
-            Key("dead_letter", message.url), Acknowledgement(message.receipt, message=message)
-        )
-
-    def flush(self) -> bool:
-        """Sends what is pending in the caller's thread; false when some of it was dropped."""
-        return self._batches.flush()
-
-    def close(self) -> None:
-        """Flushes and ends the thread."""
-        self._batches.close()
+        self.add(Key("dead_letter", message.url), Acknowledgement(message.receipt, message=message))
 
     def counts(self) -> dict[str, int]:
         """Messages deleted or otherwise acknowledged, those given up, and calls made."""
-        batches = self._batches
         return {
-            "deleted": batches.flushed,
-            "not_deleted": batches.failed,
-            "delete_calls": batches.calls,
+            "deleted": self.flushed,
+            "not_deleted": self.failed,
+            "delete_calls": self.calls,
         }
 
     def extend(self, url: str, receipts: Sequence[str], seconds: int) -> Failed:
         """Makes up to ten held messages stay invisible; in the caller's thread, may raise."""
         return self._set_visibility(url, [Acknowledgement(each, seconds) for each in receipts])
 
-    def _flush(self, key: Key, batch: Sequence[Acknowledgement]) -> Failed:
+    def _acknowledge(self, key: Key, batch: Sequence[Acknowledgement]) -> Failed:
         try:
             if key.kind == "dead_letter":
                 return self._dead_letter(key.url, batch)

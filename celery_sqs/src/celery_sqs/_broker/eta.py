@@ -33,7 +33,7 @@ def delay_seconds(headers: dict[str, Any], now: float, retention: int, queue: st
     Raises :class:`.errors.EtaTooLate`.
     """
     remaining = _remaining(headers.get("eta"), now)
-    if remaining is None or remaining <= HELD_SECONDS:
+    if remaining is None:
         return None
     if remaining >= retention:
         raise EtaTooLate(
@@ -50,12 +50,11 @@ def visibility_delay(body: str, now: float) -> int | None:
         remaining = _remaining(eta_of(json.loads(body)), now)
     except ValueError:
         return None
-    if remaining is None or remaining <= HELD_SECONDS:
-        return None
-    return min(MAX_HIDDEN, math.floor(remaining - EARLY_SECONDS))
+    return None if remaining is None else min(MAX_HIDDEN, math.floor(remaining - EARLY_SECONDS))
 
 
 def _remaining(eta: Any, now: float) -> float | None:
+    """Seconds until a task is due; None when a worker may hold it so long, or it is due at any."""
     if not isinstance(eta, str):
         return None
     try:
@@ -64,4 +63,5 @@ def _remaining(eta: Any, now: float) -> float | None:
         return None
     if due.tzinfo is None:
         due = due.replace(tzinfo=UTC)
-    return due.timestamp() - now
+    remaining = due.timestamp() - now
+    return remaining if remaining > HELD_SECONDS else None

@@ -34,7 +34,8 @@ class MessageReader:
         """One ReceiveMessage with a long poll; raises botocore's errors."""
         try:
             self._keep_alive(queue)
-            answer = self._transport.session.polling_client(url).receive_message(
+            # Once: who polls tries again, and three attempts take longer than the watchdog waits.
+            answer = self._transport.session.sqs(url, attempts=1).receive_message(
                 QueueUrl=url,
                 MaxNumberOfMessages=at_most,
                 WaitTimeSeconds=wait,

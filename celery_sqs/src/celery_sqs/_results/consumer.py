@@ -116,10 +116,6 @@ class ResultConsumer(PendingResults):
         self.start()
         super().open(task_id)
 
-    def wait(self, *args: object, **kwargs: object) -> str:
-        self.start()
-        return super().wait(*args, **kwargs)  # type: ignore[arg-type]
-
     def health(self) -> ConsumerHealth:
         """How the consumer does at this moment."""
         last = self._last_poll

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery_sqs import _runtime
-from celery_sqs._aws.batching import FLUSH_SECONDS, BatchProcessor, failed_entries
+from celery_sqs._aws.batching import BatchProcessor, failed_entries
 from celery_sqs._aws.client import Account, CallFailed, is_no_such_queue, is_refusal, make_client
 from celery_sqs._aws.queues import queue_url
 from celery_sqs.errors import NoSuchQueue
@@ -55,33 +55,31 @@ class Result:
     """Seconds it may wait for others to share its call."""
 
 
-class ResultSender:
+class ResultSender(BatchProcessor[Destination, Result]):
     """Sends the results of this worker from a thread, those of one queue together. Thread-safe."""
 
     def __init__(self, retry_timeout: float = RETRY_TIMEOUT) -> None:
+        super().__init__(self._send, name="sqs-result-sender", retry_timeout=retry_timeout)
         self.counters: Counter[str] = Counter()
         """``sent`` and ``not_sent``."""
         self._lock = threading.Lock()
         self._urls: dict[Destination, str] = {}
         self._sent: OrderedDict[str, list[Callable[[], None]] | None] = OrderedDict()
         """By delivery: what waits for its result to be sent; None when it was."""
-        self._batches: BatchProcessor[Destination, Result] = BatchProcessor(
-            self._send, name="sqs-result-sender", retry_timeout=retry_timeout
-        )
 
     def send(self, result: Result) -> None:
         """Queues a result. Of several results of one delivery the first counts."""
         size = len(result.body.encode())
         receipt = result.receipt
         if receipt is None:
-            self._batches.add(result.destination, result, size=size, linger=result.linger)
+            self.add(result.destination, result, size=size, linger=result.linger)
             return
         with self._lock:
             if receipt in self._sent:
                 return
             self._sent[receipt] = []
         done = partial(self._on_done, receipt)
-        self._batches.add(result.destination, result, size=size, linger=result.linger, on_done=done)
+        self.add(result.destination, result, size=size, linger=result.linger, on_done=done)
 
     def after(self, receipt: str, call: Callable[[], None]) -> None:
         """Calls ``call`` when the result of this delivery was sent or given up; or now.
@@ -94,10 +92,6 @@ class ResultSender:
                 waiting.append(call)
                 return
         call()
-
-    def flush(self, timeout: float = FLUSH_SECONDS) -> bool:
-        """Sends all in the caller's thread; false when some of it could not be."""
-        return self._batches.flush(timeout)
 
     def close_at_exit(self) -> None:
         self.flush()
