@@ -77,9 +77,11 @@ def _web(p: DeploymentContext) -> Iterator[Need]:
     yield need("store photos", f"{photos}/test_00.jpg", "s3:PutObject")
     yield need("show past photos", f"{photos}/test_00.jpg", "s3:GetObjectVersion")
     yield need("see that the bucket is versioned", photos, "s3:GetBucketVersioning")
-    for kind in ("results", "accepted", "idempotency", "keys", "gallery", "controller", "video"):
+    for kind in (
+        "results", "history", "accepted", "idempotency", "keys", "gallery", "controller", "video",
+    ):  # fmt: skip
         yield need(f"read {kind}", f"{state}/{kind}/x", "s3:GetObject")
-    for kind in ("accepted", "idempotency", "uploads", "results"):
+    for kind in ("history", "accepted", "idempotency", "uploads", "results"):
         yield need(f"write {kind}", f"{state}/{kind}/x", "s3:PutObject")
     yield need("forget marks", f"{state}/accepted/x", "s3:DeleteObject")
     yield need("erase uploads", f"{state}/uploads/x", "s3:DeleteObjectVersion")
@@ -218,12 +220,13 @@ def _worker(p: DeploymentContext) -> Iterator[Need]:
     yield need("write names", f"{names}/test_00", "s3:PutObject", "s3:GetObject")
     for bucket in (photos, names, state):
         yield need("tell missing from forbidden", bucket, "s3:ListBucket")
-    for kind in ("results", "attempts", "gallery", "video"):
+    for kind in ("results", "history", "unknown", "attempts", "gallery", "video"):
         yield need(f"keep {kind}", f"{state}/{kind}/x", "s3:GetObject", "s3:PutObject")
     for kind in ("attempts", "video"):
         yield need(f"clear {kind}", f"{state}/{kind}/x", "s3:DeleteObject")
     yield need("read uploads", f"{state}/uploads/x", "s3:GetObject")
-    yield need("forget people", f"{state}/gallery/x", "s3:DeleteObjectVersion")
+    for kind in ("gallery", "results", "history", "unknown"):
+        yield need(f"forget people in {kind}", f"{state}/{kind}/x", "s3:DeleteObjectVersion")
     yield need("find old versions", state, "s3:ListBucketVersions")
     yield need(
         "take tasks", p.arn("sqs", s.request_queue), "sqs:GetQueueUrl", "sqs:GetQueueAttributes",

@@ -1,5 +1,6 @@
 """`facerec aws doctor` against a stack in order, and against one with things broken by hand."""
 
+import itertools
 import json
 import os
 import sys
@@ -7,11 +8,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 
 import pytest
 from click.testing import CliRunner
 
-from ami_build.doctor.context import load
+from ami_build.doctor.context import DeploymentContext, load
 from ami_build.doctor.permissions import ROLES, needs
 from ami_build.doctor.runner import run_checks
 from ami_build.image.registry import Images
@@ -22,8 +24,10 @@ from facerec_tasks.aws import client
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
+from local.emulators.iam import decide
 from local.processes.child import Child
 from tests.integration.ami_build.conftest import CALLERS, EMAIL, System, make_image
+from tests.integration.ami_build.test_policies import document_of
 
 on_embedded_aws = pytest.mark.skipif(
     "FACEREC_TEST_ENDPOINT" in os.environ,
@@ -115,27 +119,50 @@ def test_doctor_finds_exactly_what_was_broken_by_hand(
 def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System) -> None:
     """The needs that doctor asks about are all that the template allows, action by action."""
     deployment = load(system.settings)
-    iam = client(system.settings, "iam")
-    template = client(system.settings, "ec2").describe_launch_templates(
-        LaunchTemplateNames=[f"{deployment.id}-app-tier"]
-    )["LaunchTemplates"][0]["LaunchTemplateId"]
+    wanted = needs(deployment, launch_template(deployment))
     for process in ROLES:
-        arn = deployment.arn("iam", f"policy/{deployment.id}-{process}", regional=False)
-        document = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"][
-            "Document"
-        ]
+        document = document_of(deployment, process)
         allowed = {
-            action
-            for statement in document["Statement"]  # type: ignore[index]
+            (action, pattern)
+            for statement in document["Statement"]
             for action in _each(statement["Action"])
+            for pattern in _each(statement["Resource"])
         }
-        assert not [action for action in allowed if "*" in action]
-        wanted = needs(deployment, template)
-        used = {a for need in wanted if need.process == process for a in need.actions}
-        assert allowed == used, process
+        assert not [action for action, _ in allowed if "*" in action]
+        used = [(a, n.resource) for n in wanted if n.process == process for a in n.actions]
+        assert {action for action, _ in allowed} == {action for action, _ in used}, process
+        superfluous = [
+            (action, pattern)
+            for action, pattern in allowed
+            if not any(action == a and fnmatchcase(r, pattern) for a, r in used)
+        ]
+        assert superfluous == [], process
         plain = json.dumps(document, separators=(",", ":"))
         longest = len(plain) + plain.count(deployment.id) * (MAX_ID - len(deployment.id))
         assert longest < MAX_POLICY, process
+
+
+def launch_template(deployment: DeploymentContext) -> str:
+    found = deployment.ec2.describe_launch_templates(
+        LaunchTemplateNames=[f"{deployment.id}-app-tier"]
+    )
+    return found["LaunchTemplates"][0]["LaunchTemplateId"]
+
+
+@on_embedded_aws
+def test_every_condition_of_a_policy_counts(system: System) -> None:
+    """With another tag, launch template, service or namespace the same call is denied."""
+    deployment = load(system.settings)
+    documents = {process: document_of(deployment, process) for process in ROLES}
+    conditional = [n for n in needs(deployment, launch_template(deployment)) if n.context]
+    assert len(conditional) > 15
+    for need in conditional:
+        context = {key.lower(): [value] for key, value in need.context.items()}
+        for action, key in itertools.product(need.actions, context):
+            policies = [documents[need.process]]
+            assert decide(policies, action, need.resource, context) == "allowed", need
+            other = decide(policies, action, need.resource, {**context, key: ["another"]})
+            assert other == "implicitDeny", f"{action} on {need.resource}: {key}"
 
 
 def _each(value: str | list[str]) -> list[str]:
