@@ -3,12 +3,14 @@
 Every call of a role is held against the role's policy (:class:`Recorder`). EC2 has its documented
 request rates; of every service one call in :data:`THROTTLED_ONE_IN` is throttled in that service's
 own words. A bucket is in one region and answers 301 to requests signed for another. The name of a
-deleted queue is refused for 60 s, and a queue with too many messages in flight gives no more.
+deleted queue is refused for 60 s, and a queue with too many messages in flight gives no more. The
+name of a stack begins with a letter.
 
 EC2's eventual consistency is the emulator's own: ``embedded_aws(lag=…)``.
 """
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -36,6 +38,8 @@ RATES = {
 READS, CHANGES = (100, 20), (50, 5)
 """EC2's requests at once and a second:
 https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html"""
+STACK_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]*|arn:[-a-zA-Z0-9:/._+]*")
+"""https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_CreateStack.html"""
 NOT_THROTTLED = ("monitoring", "budgets")
 """Of the person who deploys only, in protocols that this proxy does not speak."""
 
@@ -68,6 +72,7 @@ class StrictAws(Recorder):
             or (service == "s3" and self._elsewhere(request, region))
             or (service == "sqs" and self._too_soon(action, region, body))
             or (action == "ReceiveMessage" and self._too_many(request, body))
+            or (service == "cloudformation" and _no_stack_name(body))
         )
         if refusal:
             return answer(request, *refusal)
@@ -173,6 +178,20 @@ class StrictAws(Recorder):
             self.signals.append(fields["UniqueId"])
             xml = b"<SignalResourceResponse><ResponseMetadata/></SignalResourceResponse>"
             answer(request, 200, xml, {"Content-Type": "text/xml"})
+
+
+def _no_stack_name(body: bytes) -> tuple[int, bytes, dict[str, str]] | None:
+    """As CloudFormation words it: aws/aws-sam-cli#4979."""
+    (name,) = parse_qs(body.decode()).get("StackName", [""])
+    if not name or STACK_NAME.fullmatch(name):
+        return None
+    words = (
+        f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy constraint: "
+        f"Member must satisfy regular expression pattern: {STACK_NAME.pattern}"
+    )
+    error = f"<Code>ValidationError</Code><Message>{words}</Message>"
+    text = f"<ErrorResponse><Error>{error}</Error><RequestId>1</RequestId></ErrorResponse>"
+    return 400, text.encode(), {"Content-Type": "text/xml"}
 
 
 def _action(service: str, request: BaseHTTPRequestHandler, body: bytes) -> str:

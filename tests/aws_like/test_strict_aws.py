@@ -9,9 +9,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from celery_sqs._broker.translation import translate_errors
 from celery_sqs.errors import BrokerUnavailable
+from celery_sqs.testing import isolated
 
-from facerec_tasks.aws import translated
+from ami_build.stack.destroy import Destroyer
+from facerec_tasks.aws import more_attempts, translated
 from facerec_tasks.errors import Unavailable
+from facerec_tasks.settings import Settings
 from local.emulators.embedded_aws import embedded_aws
 from tests.aws_like import strict_aws
 from tests.aws_like.strict_aws import StrictAws
@@ -89,6 +92,25 @@ def test_a_queue_with_too_many_messages_in_flight_gives_no_more(
     assert "Messages" not in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
     sqs.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
     assert sqs.receive_message(QueueUrl=url)["Messages"]
+
+
+def test_a_stack_whose_name_begins_with_a_digit_is_an_error(strict: StrictAws) -> None:
+    """It is not said to be missing, which would be as good to whoever looks for it."""
+    with pytest.raises(ClientError, match="failed to satisfy constraint"):
+        client(strict, "cloudformation").describe_stacks(StackName="4k-lab-video")
+    with pytest.raises(ClientError, match="does not exist"):
+        client(strict, "cloudformation").describe_stacks(StackName="facerec-4k-lab-video")
+
+
+@pytest.mark.parametrize("id_", ["4k-lab", "q", "x" * 32])
+def test_nothing_of_an_id_is_found_where_there_is_nothing(
+    strict: StrictAws, id_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in isolated({}, strict.url).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(id=id_, endpoint_url=strict.url)
+    with more_attempts():
+        assert Destroyer(settings, print).look().empty
 
 
 def launch_refused_for(ec2: Any) -> str:
