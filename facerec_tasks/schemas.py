@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from facerec_tasks.video.timeline import PersonInVideo
 
 Outcome = Literal["named", "unknown", "no-face", "rejected", "poison", "cancelled"]
-OUTCOMES: frozenset[str] = frozenset(get_args(Outcome))
 MAX_INLINE_RESULT = 200_000
 """Bytes of an answer that still travels; a longer one is read from its record."""
 CANDIDATES, MOST_CANDIDATES = 3, 10
@@ -79,8 +80,10 @@ class VideoInfo:
     seconds: float
     """Time of the last frame."""
     frame_rate: float | None
-    frames_analyzed: int
-    """Frames that were looked at."""
+    frames_analyzed: Annotated[
+        int, Field(validation_alias=AliasChoices("frames_analyzed", "looks"))
+    ]
+    """Frames that were looked at; ``looks`` in records of release 0.1."""
     complete: bool
     """False: it is cut short or damaged, and what could be read was looked at."""
     sheet: str
@@ -156,47 +159,23 @@ class Answer:
         return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
+    def from_dict(cls, fields: dict[str, Any]) -> "Answer":
         """Raises :class:`ValueError` for anything :meth:`to_dict` could not have made.
 
         Fields this version does not know are ignored, so that a newer worker can answer.
         """
-        known = {k: v for k, v in fields.items() if k in cls.__dataclass_fields__}
-        if known.get("outcome") not in OUTCOMES:
-            raise ValueError(f"not an answer: outcome {known.get('outcome')!r}")
-        faces = tuple(_face(f) for f in known.pop("faces", ()))
-        history = tuple(known.pop("history", ()))
-        people = tuple(PersonInVideo.from_dict(p) for p in known.pop("people", ()))
         try:
-            video = _video_info(known.pop("video", None))
-            without = {"version": None}  # a value left out in JSON
-            return cls(**without | known, faces=faces, people=people, video=video, history=history)
-        except TypeError as error:
+            return _answer.validate_python({"version": None} | fields)  # left out of the JSON
+        except ValidationError as error:
             raise ValueError(f"not an answer: {error}") from error
 
     @classmethod
-    def from_json(cls, data: bytes) -> Self:
+    def from_json(cls, data: bytes) -> "Answer":
+        """As :meth:`from_dict`."""
         fields = json.loads(data)
         if not isinstance(fields, dict):
             raise ValueError("not an answer: no JSON object")
         return cls.from_dict(fields)
 
 
-def _video_info(fields: dict[str, Any] | None) -> VideoInfo | None:
-    if fields is None:
-        return None
-    if "looks" in fields:  # the name of this field in records of release 0.1
-        fields = {"frames_analyzed": fields["looks"], **fields}
-    return VideoInfo(**{k: v for k, v in fields.items() if k in VideoInfo.__dataclass_fields__})
-
-
-def _candidate(fields: dict[str, Any]) -> Candidate:
-    return Candidate(**{k: v for k, v in fields.items() if k in Candidate.__dataclass_fields__})
-
-
-def _face(fields: dict[str, Any]) -> Face:
-    known = {k: v for k, v in fields.items() if k in Face.__dataclass_fields__}
-    known["box"] = tuple(known["box"])
-    known["landmarks"] = tuple((x, y) for x, y in known["landmarks"])
-    known["candidates"] = tuple(_candidate(c) for c in known.get("candidates", ()))
-    return Face(**known)
+_answer = TypeAdapter(Answer)

@@ -22,8 +22,7 @@ from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError, FacerecError, NotFound
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from facerec_tasks.settings import Settings, get_settings
-from facerec_tasks.video.errors import DecoderCrashed
-from facerec_tasks.video.reader import Frame, VideoReader
+from facerec_tasks.video.reader import DecoderCrashed, Frame, VideoReader
 from serverless import limits
 from serverless.buckets import VideoBuckets
 from serverless.frames import FrameRejection, SplitVideo, StoredFrame, frame_key

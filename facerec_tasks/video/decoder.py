@@ -5,7 +5,6 @@ it has no environment, cannot open another file or a socket, cannot write a file
 memory and time. FFmpeg gets one reader by name, never a path or an address.
 """
 
-import json
 import math
 import os
 import resource
@@ -14,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -28,9 +26,17 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
-from facerec_tasks.video.decoder_protocol import CUT, FOLLOWS, FRAME, HEAD, RecordKind, pack
+from facerec_tasks.video.decoder_protocol import (
+    CUT,
+    FOLLOWS,
+    FRAME,
+    HEAD,
+    DecodeJob,
+    RecordKind,
+    pack,
+)
 from facerec_tasks.video.limits import VideoLimits
-from facerec_tasks.video.sampling import FramePosition, FrameSampler, Sampling
+from facerec_tasks.video.sampling import FrameSampler
 from facerec_tasks.video.upright import (
     display_matrix,
     display_size,
@@ -58,29 +64,6 @@ PLAUSIBLE = 4000
 BUFFER = 1 << 20
 DAMAGED_IN_A_ROW = 1000
 """Packets in a row that cannot be decoded before the rest is given up."""
-
-
-@dataclass(frozen=True)
-class DecodeJob:
-    """What the process is asked for, as it comes on the command line."""
-
-    fd: int
-    demuxer: str
-    size: int
-    after: FramePosition | None
-    limits: VideoLimits
-    sampling: Sampling
-
-    @classmethod
-    def from_json(cls, text: str) -> "DecodeJob":
-        fields = json.loads(text)
-        after = fields.pop("after")
-        return cls(
-            limits=VideoLimits(**fields.pop("limits")),
-            sampling=Sampling(**fields.pop("sampling")),
-            after=FramePosition(**after) if after else None,
-            **fields,
-        )
 
 
 def main(text: str) -> None:

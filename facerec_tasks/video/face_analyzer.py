@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from pydantic import PlainSerializer, PlainValidator
 
 from facerec_tasks.recognition.detection.detector import Detection
-from facerec_tasks.recognition.embedding.metrics import Embeddings, decoded, encoded
+from facerec_tasks.recognition.embedding.metrics import Embeddings, EncodedEmbedding
 from facerec_tasks.recognition.gallery.gallery import Gallery
 
 MARGIN = 0.5
@@ -36,9 +36,8 @@ def _from_png(text: str) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"))
 
 
-# As text without loss, so that who goes on from a checkpoint comes to the same end.
 EncodedPicture = Annotated[NDArray[np.uint8], PlainValidator(_from_png), PlainSerializer(_to_png)]
-EncodedEmbedding = Annotated[Embeddings, PlainValidator(decoded), PlainSerializer(encoded)]
+"""In JSON without loss, so that who goes on from a checkpoint comes to the same end."""
 
 
 class FaceAnalyzer(Protocol):

@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Base64Bytes
 
 from facerec_tasks.recognition.detection.detector import MIN_VISIBLE
-from facerec_tasks.recognition.embedding.metrics import Embeddings
+from facerec_tasks.recognition.embedding.metrics import Embeddings, EncodedEmbedding
 from facerec_tasks.recognition.gallery.gallery import Gallery
-from facerec_tasks.video.face_analyzer import EncodedEmbedding, FaceAnalyzer
+from facerec_tasks.video.face_analyzer import FaceAnalyzer
 from facerec_tasks.video.timeline import PersonInVideo, Span, merged, together
 from facerec_tasks.video.tracker import Track
 

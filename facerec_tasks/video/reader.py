@@ -13,7 +13,6 @@ that process dies, stalls or grows, the video is rejected; whoever reads it live
 
 import contextlib
 import fcntl
-import json
 import os
 import select
 import signal
@@ -21,10 +20,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -38,10 +36,10 @@ from facerec_tasks.video.decoder_protocol import (
     FRAME,
     HEAD,
     MAX_JSON,
+    DecodeJob,
     RecordKind,
     unpack,
 )
-from facerec_tasks.video.errors import DecoderCrashed
 from facerec_tasks.video.limits import DEFAULT_VIDEO_LIMITS, VideoLimits
 from facerec_tasks.video.sampling import FramePosition, Sampling
 
@@ -51,6 +49,13 @@ CRASH_SIGNALS = frozenset(
 """Signals that say: the file made the decoder do something impossible."""
 PIPE = 1 << 20
 """Bytes between the two processes: half a frame, so that one decodes while the other looks."""
+
+
+class DecoderCrashed(Exception):
+    """Raised when the decoder's process was killed from outside or cannot be started: try again.
+
+    A fault of the video itself is :class:`Rejected`.
+    """
 
 
 @dataclass(frozen=True)
@@ -124,35 +129,25 @@ class VideoReader:
     ) -> None:
         """``after``: go on behind the last frame an earlier reading handed out."""
         self._limits = limits
-        self._end: VideoEnd | None = None
+        self.end: VideoEnd | None = None
+        """Once all frames were read."""
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             container = _judged(file, size, limits)
-            self._process = _started(file, container, size, after, sampling or Sampling(), limits)
+            sampling = sampling or Sampling()
+            self._process = _started(
+                DecodeJob(file.fileno(), container.demuxer, size, after, limits, sampling)
+            )
         try:
             self.metadata = self._read_facts(container, size)
         except BaseException:
             self.close()
             raise
 
-    @property
-    def decoder_pid(self) -> int:
-        """Of the decoder's process."""
-        return self._process.pid
-
-    @property
-    def end(self) -> VideoEnd | None:
-        return self._end
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -164,12 +159,12 @@ class VideoReader:
         self._process.wait()
 
     def __iter__(self) -> Iterator[Frame]:
-        while self._end is None:
+        while self.end is None:
             kind, payload = self._record()
             if kind is RecordKind.FRAME:
                 yield self._frame(payload)
             elif kind is RecordKind.END:
-                self._end = _built(VideoEnd, unpack(payload))
+                self.end = _built(VideoEnd, unpack(payload))
 
     def _read_facts(self, container: Container, size: int) -> VideoMetadata:
         kind, payload = self._record()
@@ -245,30 +240,15 @@ def _judged(file: FileIO, size: int, limits: VideoLimits) -> Container:
     return container
 
 
-def _started(
-    file: FileIO,
-    container: Container,
-    size: int,
-    after: FramePosition | None,
-    sampling: Sampling,
-    limits: VideoLimits,
-) -> subprocess.Popen[bytes]:
-    job = {
-        "fd": file.fileno(),
-        "demuxer": container.demuxer,
-        "size": size,
-        "after": asdict(after) if after else None,
-        "limits": asdict(limits),
-        "sampling": asdict(sampling),
-    }
+def _started(job: DecodeJob) -> subprocess.Popen[bytes]:
     try:
         process = subprocess.Popen(
-            [sys.executable, "-s", "-P", "-m", "facerec_tasks.video.decoder", json.dumps(job)],
+            [sys.executable, "-s", "-P", "-m", "facerec_tasks.video.decoder", job.to_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=_environment(),
-            pass_fds=(file.fileno(),),
+            pass_fds=(job.fd,),
             bufsize=0,
             start_new_session=True,  # the terminal's Ctrl-C is its reader's to answer
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 SAME = 0.75
 """Seconds between two spans of a person that make one."""
@@ -46,22 +46,6 @@ class PersonInVideo:
             **({"crop": self.crop} if self.crop else {}),
             **({"person_id": self.person_id} if self.person_id else {}),
         }
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Raises :class:`ValueError` for what :meth:`to_dict` cannot have made."""
-        try:
-            return cls(
-                name=fields["name"],
-                known=fields["known"],
-                confidence=fields["confidence"],
-                spans=tuple((begin, end) for begin, end in fields["spans"]),
-                frames=fields["frames"],
-                crop=fields.get("crop"),
-                person_id=fields.get("person_id"),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a person of a video: {error}") from error
 
 
 def merged(spans: Sequence[Span], apart: float = SAME) -> tuple[Span, ...]:

@@ -5,11 +5,13 @@ from a preset (:mod:`.presets`). A gallery that was made with such a network car
 description.
 """
 
+import json
 import math
 import re
-from dataclasses import asdict, dataclass, fields
-from types import UnionType
-from typing import Any, Literal, Self, get_args, get_origin
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from facerec_tasks.recognition.embedding.score_model import ScoreModel
 
@@ -36,10 +38,6 @@ ARCFACE_TEMPLATE: tuple[Point, ...] = (
 
 class DescriptionError(ValueError):
     """Raised for a description that no embedder can have; says what is wrong."""
-
-
-class UnknownEmbedder(DescriptionError):
-    """Raised for the name of an embedder that does not come with the product."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,6 @@ class EmbedderDescription:
             (self._numbers_are_finite(), "a number is not finite, or too large"),
             (self.scale > 0 and self.threshold > 0, "scale and threshold are positive"),
             (min(self.margin, self.alike, self.unlike) >= 0, "a distance is negative"),
-            (self.color in get_args(Color), "color is rgb or bgr"),
-            (self.metric in get_args(Metric), "metric is euclidean or cosine"),
             (self.sha256 is None or bool(_SHA256.fullmatch(self.sha256)), "not a SHA-256"),
             (len(self.license) <= 200 and self.license.isprintable(), "the license is one line"),
         ):
@@ -113,47 +109,22 @@ class EmbedderDescription:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, given: Any) -> Self:
+    def from_dict(cls, given: Any) -> "EmbedderDescription":
         """Raises :class:`DescriptionError` for anything :meth:`to_dict` could not have made.
 
         Fields this version does not know are ignored.
         """
         try:
-            values = _typed(cls, given)
-            values["scores"] = ScoreModel(**_typed(ScoreModel, given["scores"]))
-            if values["template"] is not None:
-                values["template"] = tuple((float(x), float(y)) for x, y in values["template"])
-            return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DescriptionError(f"not a description of an embedder: {error}") from error
+            return _description.validate_json(json.dumps(given), strict=True)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"]))
+            raise DescriptionError(
+                f"not a description of an embedder: {place} {fault['msg']}"
+            ) from error
 
 
-def _typed(kind: Any, given: Any) -> dict[str, Any]:
-    """The fields of a dataclass in ``given``, numbers and texts where they belong."""
-    if not isinstance(given, dict):
-        raise TypeError("no JSON object")
-    found = {}
-    for field in fields(kind):
-        if field.name in given:
-            found[field.name] = _checked(field.name, field.type, given[field.name])
-    return found
-
-
-_PLAIN: dict[Any, Any] = {float: (int, float), int: int, str: str, bool: bool}
-
-
-def _checked(name: str, kind: Any, value: Any) -> Any:
-    choices = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    if value is None and type(None) in choices:
-        return None
-    wanted = next(c for c in choices if c is not type(None))
-    if get_origin(wanted) is Literal:
-        wanted = str
-    expected = _PLAIN.get(wanted, object)
-    if not isinstance(value, expected) or (isinstance(value, bool) and wanted is not bool):
-        raise TypeError(f"{name} is {value!r:.40}")
-    return value
-
+_description = TypeAdapter(EmbedderDescription)
 
 RESNET128 = EmbedderDescription(
     name="resnet128",
@@ -197,9 +168,9 @@ BUILT_IN = {description.name: description for description in (RESNET128, FACENET
 
 
 def built_in(name: Any) -> EmbedderDescription:
-    """Raises :class:`UnknownEmbedder`."""
+    """Raises :class:`DescriptionError` for a name that does not come with the product."""
     if not isinstance(name, str) or name not in BUILT_IN:
-        raise UnknownEmbedder(
+        raise DescriptionError(
             f"no engine is called {name!r:.50}; there are {', '.join(BUILT_IN)}, and what "
             "`facerec engine add` added"
         )

@@ -40,24 +40,13 @@ class Embedder:
         fits = (
             len(inputs) == 1
             and len(shape) == 4
-            and all(
-                not isinstance(found, int) or found == wanted
-                for found, wanted in zip(shape[1:], (3, side, side), strict=True)
-            )
+            and all(map(_is_or_free, shape[1:], (3, side, side)))
             and _is_or_free(outputs[0].shape[-1] if outputs[0].shape else 0, description.dimension)
         )
         if not fits:
             raise session.ModelMissing(f"{network}.onnx in {models_dir} is another network")
         self._input, self._output = inputs[0].name, outputs[0].name
         self._batch = shape[0] if isinstance(shape[0], int) else None
-
-    @property
-    def name(self) -> str:
-        return self.description.name
-
-    @property
-    def dimension(self) -> int:
-        return self.description.dimension
 
     @property
     def most_of_photo(self) -> float:
@@ -100,7 +89,8 @@ class Embedder:
             self._embed(np.stack(chips[start : start + BATCH]))
             for start in range(0, len(chips), BATCH)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, self.dimension), np.float32)
+        none = np.empty((0, self.description.dimension), np.float32)
+        return np.concatenate([none, *parts])
 
     def embed_unmirrored(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """n x dimension for n x side x side x 3, as the network alone computes it."""
@@ -141,7 +131,7 @@ class Embedder:
 
     def _points(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         points: NDArray[np.float32] = self._session.run([self._output], {self._input: x})[0]
-        return points.reshape(len(x), self.dimension)
+        return points.reshape(len(x), self.description.dimension)
 
 
 def _is_or_free(found: object, wanted: int) -> bool:

@@ -2,9 +2,11 @@
 
 import base64
 import math
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator
 
 from facerec_tasks.recognition.gallery.header import GalleryError
 
@@ -51,9 +53,15 @@ def encoded(embedding: Embeddings, kind: str = "<f4") -> str:
     return base64.b64encode(embedding.astype(kind).tobytes()).decode()
 
 
-def decoded(text: str, kind: str = "<f4") -> Embeddings:
+def decoded(text: Any, kind: str = "<f4") -> Embeddings:
     """Inverse of :func:`encoded`, flat; raises :class:`ValueError`."""
+    if not isinstance(text, str):
+        raise ValueError("numbers are written as text")
     return np.frombuffer(base64.b64decode(text), kind).astype(np.float32)
+
+
+EncodedEmbedding = Annotated[Embeddings, PlainValidator(decoded), PlainSerializer(encoded)]
+"""Of one face, as text in JSON."""
 
 
 def means_of(photos: Block) -> Block | None:

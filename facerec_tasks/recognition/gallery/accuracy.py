@@ -67,14 +67,14 @@ class Confusion:
     distance: float
 
 
-def leave_one_out(gallery: Gallery, *, most: int = 2000, seed: int = 0) -> Trials:
+def leave_one_out(gallery: Gallery, *, most: int = 2000) -> Trials:
     """Searches for each of the gallery's photos, or ``most`` of them drawn at random.
 
     The photo is left out when its own person is looked for, and its person for everybody else.
     """
     rows = np.arange(len(gallery.photos))
     if len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+        rows = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
     return _tried(gallery, gallery.embeddings[rows], rows)
 
 
@@ -83,14 +83,10 @@ def search_strangers(gallery: Gallery, strangers: Embeddings) -> Trials:
     return _tried(gallery, strangers, np.full(len(strangers), -1))
 
 
-def concatenated(one: Trials, other: Trials) -> Trials:
-    """Both, one after the other; of the same gallery."""
-    return Trials(
-        *(
-            np.concatenate([getattr(one, name), getattr(other, name)])
-            for name in Trials.__dataclass_fields__
-        )
-    )
+def concatenated(*trials: Trials) -> Trials:
+    """All, one after the other; of the same gallery."""
+    columns = zip(*(vars(one).values() for one in trials), strict=True)
+    return Trials(*map(np.concatenate, columns))
 
 
 def rates(trials: Trials, threshold: float, margin: float) -> Rates:
@@ -108,9 +104,9 @@ def rates(trials: Trials, threshold: float, margin: float) -> Rates:
     )
 
 
-def of_some(gallery: Gallery, people: int, seed: int = 0) -> Gallery:
+def of_some(gallery: Gallery, people: int) -> Gallery:
     """A gallery of some of the people, drawn at random, with the same rule."""
-    drawn = np.random.default_rng(seed).permutation(len(gallery))[:people]
+    drawn = np.random.default_rng(0).permutation(len(gallery))[:people]
     rows = np.flatnonzero(np.isin(gallery.person_index, drawn))
     return gallery.selected(rows, gallery.person_index)
 
@@ -154,13 +150,10 @@ def _tried(gallery: Gallery, probes: Embeddings, rows: NDArray[np.intp]) -> Tria
         none: Any = np.zeros(0)
         return Trials(none.astype(np.intp), none, none, none, none.astype(np.intp))
     everybody = _Everybody(gallery)
-    whole: Trials | None = None
-    for start in range(0, len(probes), CHUNK):
-        chosen = slice(start, start + CHUNK)
-        chunk = _tried_at_once(everybody, probes[chosen], rows[chosen])
-        whole = chunk if whole is None else concatenated(whole, chunk)
-    assert whole is not None
-    return whole
+    chunks = (slice(start, start + CHUNK) for start in range(0, len(probes), CHUNK))
+    return concatenated(
+        *(_tried_at_once(everybody, probes[chunk], rows[chunk]) for chunk in chunks)
+    )
 
 
 def _tried_at_once(everybody: "_Everybody", probes: Embeddings, rows: NDArray[np.intp]) -> Trials:

@@ -12,7 +12,7 @@ MOST_SEARCHES = 1000
 """Photos searched for, drawn at random: bounds the time an edit takes."""
 
 
-def calibrated(gallery: Gallery, most: int = MOST_SEARCHES) -> Gallery:
+def calibrated(gallery: Gallery) -> Gallery:
     """The gallery with its threshold where the target FPIR has it; unchanged without a target."""
     target = gallery.target_fpir
     if target is None:
@@ -22,17 +22,17 @@ def calibrated(gallery: Gallery, most: int = MOST_SEARCHES) -> Gallery:
         target,
         gallery.effective_people,
         gallery.margin,
-        own_searches(gallery, most),
+        own_searches(gallery),
     )
     return replace(gallery, impostor_shift=moved, searched=gallery.blocks).at_target()
 
 
-def own_searches(gallery: Gallery, most: int = MOST_SEARCHES) -> operating_point.Searches:
+def own_searches(gallery: Gallery) -> operating_point.Searches:
     """Everybody searched for with themselves left out.
 
     Without pairs of people so near to each other that they are one person under two names.
     """
-    trials = accuracy.leave_one_out(gallery, most=most)
+    trials = accuracy.leave_one_out(gallery, most=MOST_SEARCHES)
     same = operating_point.enrolled_twice(gallery.embedder.scores, len(gallery))
     kept = np.isfinite(trials.first) & (trials.first > same)
     person_index = gallery.person_index[trials.rows[kept]]

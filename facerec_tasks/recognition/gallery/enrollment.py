@@ -75,6 +75,9 @@ class Sample:
         return hashlib.sha256(self.photo).hexdigest()[:32]
 
 
+_CUT_OFF = Refused(Reason.CUT_OFF, "the picture's edge cuts the face")
+
+
 class Enroller:
     """Looks at photos that are to be enrolled, with the engine their gallery asks for."""
 
@@ -115,7 +118,7 @@ class Enroller:
         if strict and (refused := poor(found, nth)):
             return refused
         if found.detections[nth].visible < MIN_VISIBLE:
-            return _cut_off()
+            return _CUT_OFF
         made_by = self._recognizer.gallery.made_by
         return Sample(photo, found.embeddings[nth], made_by, box_of(found, nth))
 
@@ -154,17 +157,23 @@ class Batch:
         if self._strict and (somebody := conflict(sample, person, self.gallery)):
             return somebody
         self.samples.setdefault(person, []).append(sample)
-        self._enrol(person, sample)
+        record = FaceRecord(new_id(), sample.digest, sample.box)
+        row = sample.embedding[np.newaxis]
+        self.gallery = with_faces(self.gallery, person, self._names, row, [record])
         return None
 
-    def _enrol(self, person: str, sample: Sample) -> None:
-        row = sample.embedding[np.newaxis]
-        record = FaceRecord(new_id(), sample.digest, sample.box)
-        if person in self._names and person not in self.gallery.ids:
-            name = self._names[person]
-            self.gallery = self.gallery.with_new_person(person, name, row, [record])
-        else:
-            self.gallery = self.gallery.with_person(person, row, (), [record])
+
+def with_faces(
+    gallery: Gallery,
+    person: str,
+    names: Mapping[str, str],
+    embeddings: Embeddings,
+    records: Sequence[FaceRecord],
+) -> Gallery:
+    """The person with further faces; ``names`` as for :class:`Batch`."""
+    if person in names and person not in gallery.ids:
+        return gallery.with_new_person(person, names[person], embeddings, records)
+    return gallery.with_person(person, embeddings, (), records)
 
 
 def conflict(sample: Sample, person: str, gallery: Gallery) -> Refused | None:
@@ -229,9 +238,7 @@ def sharpness(picture: Image.Image, box: tuple[float, float, float, float]) -> f
     The measure is that of Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
     2000; the division keeps a dark photo from being taken for a blurred one.
     """
-    left, top, right, bottom = (max(0, round(edge)) for edge in box)
-    edges = left, top, min(right, picture.width), min(bottom, picture.height)
-    face = picture.crop(edges).convert("L")
+    face = cropped(picture, box).convert("L")
     small = face.resize((_SHARPNESS_SIZE, _SHARPNESS_SIZE), Image.Resampling.BILINEAR)
     gray = np.asarray(small, np.float32)
     laplacian = (
@@ -240,36 +247,36 @@ def sharpness(picture: Image.Image, box: tuple[float, float, float, float]) -> f
     return float(laplacian.var() / max(gray.var(), 1.0))
 
 
+def cropped(picture: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """What of a box, in pixels, is on the picture; a side may be 0."""
+    left, top, right, bottom = (max(0, round(edge)) for edge in box)
+    right, bottom = min(right, picture.width), min(bottom, picture.height)
+    return picture.crop((left, top, max(left, right), max(top, bottom)))
+
+
 def _unclear(faces: Sequence[Detection], whole: Sequence[int]) -> Refused | None:
     """``whole``: which of ``faces`` the picture's edge does not cut, in their order."""
     if not faces:
         return Refused(Reason.NO_FACE, "there is no face on it")
     if not whole:
-        return _cut_off()
+        return _CUT_OFF
     least = RIVAL * faces[whole[0]].visible_area
     if any(face.visible_area >= least for nth, face in enumerate(faces) if nth != whole[0]):
         return Refused(Reason.SEVERAL_FACES, "there are several faces of like size on it")
     return None
 
 
-def _cut_off() -> Refused:
-    return Refused(Reason.CUT_OFF, "the picture's edge cuts the face")
-
-
 def poor(found: DetectedFaces, nth: int) -> Refused | None:
     """Why a face is not good enough to know somebody by."""
-    if found.detections[nth].visible < WHOLE:
-        return _cut_off()
-    return _poor(found.detail, found.detections[nth])
-
-
-def _poor(picture: Image.Image, face: Detection) -> Refused | None:
+    face = found.detections[nth]
+    if face.visible < WHOLE:
+        return _CUT_OFF
     left, top, right, bottom = face.box
     side = min(right - left, bottom - top)
     if side < MIN_FACE:
         return Refused(
             Reason.TOO_SMALL, f"the face is {side:.0f} pixels wide, {MIN_FACE:.0f} are needed"
         )
-    if sharpness(picture, face.box) < MIN_SHARPNESS:
+    if sharpness(found.detail, face.box) < MIN_SHARPNESS:
         return Refused(Reason.BLURRED, "the face is blurred")
     return None

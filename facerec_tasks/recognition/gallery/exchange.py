@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
-from facerec_tasks.recognition.embedding.metrics import Embeddings, decoded, encoded
+from facerec_tasks.recognition.embedding.metrics import EncodedEmbedding
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, GalleryError
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 
@@ -23,13 +24,27 @@ MAX_LINE = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
-class ImportedPerson:
+class _Face:
+    id: str
+    embedding: EncodedEmbedding
+    photo: str | None = None
+    box: FaceBox | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
     """One line."""
 
     id: str
     name: str
-    faces: tuple[FaceRecord, ...]
-    embeddings: Embeddings
+    faces: tuple[_Face, ...]
+
+    def __post_init__(self) -> None:
+        if len({face.embedding.shape for face in self.faces}) != 1:
+            raise ValueError("no faces, or embeddings of several lengths")
+
+
+_person = TypeAdapter(_Person)
 
 
 def exported(gallery: Gallery) -> Iterator[str]:
@@ -37,8 +52,9 @@ def exported(gallery: Gallery) -> Iterator[str]:
     yield json.dumps(_heading(gallery))
     for index, (id_, name) in enumerate(zip(gallery.ids, gallery.names, strict=True)):
         rows = np.flatnonzero(gallery.person_index == index).tolist()
-        faces = [_face(gallery.faces[row], gallery.embeddings[row]) for row in rows]
-        yield json.dumps({"id": id_, "name": name, "faces": faces}, ensure_ascii=False)
+        faces = ((gallery.faces[row], gallery.embeddings[row]) for row in rows)
+        listed = tuple(_Face(face.id, numbers, face.photo, face.box) for face, numbers in faces)
+        yield _person.dump_json(_Person(id_, name, listed)).decode()
 
 
 def imported(gallery: Gallery, lines: Iterable[str]) -> Gallery:
@@ -48,25 +64,29 @@ def imported(gallery: Gallery, lines: Iterable[str]) -> Gallery:
     :class:`GalleryError` for lines that cannot be.
     """
     reading = iter(lines)
-    _check_heading(gallery, _parsed(next(reading, ""), 1))
+    _check_heading(gallery, next(reading, ""))
     for number, line in enumerate(reading, 2):
         if line.strip():
-            gallery = _with(gallery, _person(_parsed(line, number), number))
+            try:
+                person = _person.validate_json(line[:MAX_LINE])
+            except ValidationError as error:
+                raise GalleryError(f"line {number} is no person: {error!s:.200}") from error
+            gallery = _with(gallery, person)
     return gallery
 
 
-def _with(gallery: Gallery, person: ImportedPerson) -> Gallery:
+def _with(gallery: Gallery, person: _Person) -> Gallery:
     there, photos = {face.id for face in gallery.faces}, set(gallery.photos)
-    rows = [row for row, face in enumerate(person.faces) if face.id not in there]
-    if not rows:
+    new = [face for face in person.faces if face.id not in there]
+    if not new:
         return gallery
+    embeddings = np.stack([face.embedding for face in new])
     faces = [
-        FaceRecord(face.id, face.photo if face.photo in photos else "", face.box)
-        for face in (person.faces[row] for row in rows)
+        FaceRecord(face.id, face.photo if face.photo in photos else "", face.box) for face in new
     ]
     if person.id in gallery.ids:
-        return gallery.with_person(person.id, person.embeddings[rows], (), faces)
-    return gallery.with_new_person(person.id, person.name, person.embeddings[rows], faces)
+        return gallery.with_person(person.id, embeddings, (), faces)
+    return gallery.with_new_person(person.id, person.name, embeddings, faces)
 
 
 def _heading(gallery: Gallery) -> dict[str, Any]:
@@ -79,44 +99,15 @@ def _heading(gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def _check_heading(gallery: Gallery, found: dict[str, Any]) -> None:
+def _check_heading(gallery: Gallery, line: str) -> None:
+    try:
+        found = json.loads(line[:MAX_LINE])
+    except (ValueError, RecursionError):
+        found = None
+    found = found if isinstance(found, dict) else {}
     if (found.get("format"), found.get("version")) != (FORMAT, VERSION):
         raise GalleryError(f"line 1 is not of a {FORMAT} file of version {VERSION}")
     given = {name: found.get(name) for name in ("engine", "precision", "dimension")}
     mine = {name: _heading(gallery)[name] for name in given}
     if given != mine:
         raise EngineMismatch(f"these people are of {given}, the collection is of {mine}")
-
-
-def _parsed(line: str, number: int) -> dict[str, Any]:
-    try:
-        found = json.loads(line[:MAX_LINE])
-    except (ValueError, RecursionError) as error:
-        raise GalleryError(f"line {number} is no JSON") from error
-    if not isinstance(found, dict):
-        raise GalleryError(f"line {number} is no JSON object")
-    return found
-
-
-def _person(found: dict[str, Any], number: int) -> ImportedPerson:
-    try:
-        faces = [
-            FaceRecord(f["id"], f.get("photo") or "", _box(f.get("box"))) for f in found["faces"]
-        ]
-        embeddings = np.stack([decoded(f["embedding"]) for f in found["faces"]])
-        return ImportedPerson(found["id"], found["name"], tuple(faces), embeddings)
-    except (KeyError, TypeError, ValueError) as error:
-        raise GalleryError(f"line {number} is no person: {error!r:.200}") from error
-
-
-def _box(found: Any) -> FaceBox | None:
-    return None if found is None else FaceBox(*(float(number) for number in found))
-
-
-def _face(record: FaceRecord, embedding: Embeddings) -> dict[str, Any]:
-    return {
-        "id": record.id,
-        "photo": record.photo,
-        "box": record.box and list(record.box),
-        "embedding": encoded(embedding),
-    }

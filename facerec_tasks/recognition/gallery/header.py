@@ -31,13 +31,8 @@ class GalleryError(ValueError):
     """Raised for a gallery that cannot be what it says it is, and for an edit that cannot be."""
 
 
-@dataclass(frozen=True)
-class Identities:
-    """People and faces of a file, in its order."""
-
-    people: tuple[tuple[str, str], ...]
-    """Id and name."""
-    faces: tuple[FaceRecord, ...]
+Who = tuple[Sequence[tuple[str, str]], Sequence[FaceRecord]]
+"""Ids and names of people, and their faces, in the order of a file."""
 
 
 def read_header(data: bytes | mmap.mmap) -> tuple[dict[str, Any], int]:
@@ -62,29 +57,26 @@ def count_faces(header: dict[str, Any]) -> int:
     return len(_listed(header, "faces" if "faces" in header else "photos"))
 
 
-def identities(header: dict[str, Any], owners: Sequence[int]) -> Identities:
+def identities(header: dict[str, Any], owners: Sequence[int]) -> Who:
     """Who is in a file of either format; ``owners`` is each face's person.
 
     Raises :class:`GalleryError`.
     """
     try:
-        if "faces" not in header:
-            return _identities_1(header, owners)
-        people = tuple(_texts(2, one) for one in _listed(header, "people"))
-        faces = tuple(_face(*one) for one in _listed(header, "faces"))
+        people, faces = _listed_people(header, owners)
+        return people, tuple(_face(*one) for one in faces)
     except (TypeError, ValueError, IndexError) as error:
         raise GalleryError(f"not a gallery: {error!r} in its header") from error
-    return Identities(tuple((one[0], one[1]) for one in people), faces)
 
 
-def _identities_1(header: dict[str, Any], owners: Sequence[int]) -> Identities:
-    names, photos = _texts(None, _listed(header, "names")), _texts(None, _listed(header, "photos"))
+def _identities_1(header: dict[str, Any], owners: Sequence[int]) -> Who:
+    names, photos = _listed(header, "names"), _listed(header, "photos")
+    if not all(isinstance(text, str) for text in (*names, *photos)):
+        raise ValueError("a name or id is not text")
     ids = identifiers.person_ids(names)
     faces = identifiers.face_ids(ids, owners, photos)
-    return Identities(
-        tuple(zip(ids, names, strict=True)),
-        tuple(FaceRecord(id_, photo) for id_, photo in zip(faces, photos, strict=True)),
-    )
+    records = [FaceRecord(id_, photo) for id_, photo in zip(faces, photos, strict=True)]
+    return list(zip(ids, names, strict=True)), records
 
 
 def listed_faces(faces: Sequence[FaceRecord]) -> list[tuple[str, str, tuple[float, ...] | None]]:
@@ -170,8 +162,7 @@ def _listed_people(
 ) -> tuple[Sequence[tuple[str, str]], Sequence[Any]]:
     """Ids and names, and the faces as they are listed."""
     if "faces" not in header:
-        who = identities(header, owners)
-        return who.people, who.faces
+        return _identities_1(header, owners)
     people = _listed(header, "people")
     faces = _listed(header, "faces")
     if not all(type(one) is list and list(map(type, one)) == [str, str] for one in people):
@@ -216,14 +207,6 @@ def _face(id_: Any, photo: Any, box: Any) -> FaceRecord:
     if not (-10 <= left <= 10 >= top >= -10 <= width <= 10 >= height >= -10 <= score <= 10):
         raise ValueError("a box is not on its photo")
     return FaceRecord(id_, photo, FaceBox(left, top, width, height, score))
-
-
-def _texts(count: int | None, values: Any) -> tuple[str, ...]:
-    if count is not None and len(values) != count:
-        raise ValueError(f"{count} texts are expected")
-    if isinstance(values, str) or not all(isinstance(value, str) for value in values):
-        raise ValueError("a name or id is not text")
-    return tuple(values)
 
 
 def _listed(header: dict[str, Any], member: str) -> list[Any]:

@@ -32,7 +32,7 @@ from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
 from facerec_tasks.recognition.gallery.id_array import FaceArray, IdArray
 from facerec_tasks.recognition.gallery.lazy_sequence import LazySequence
-from facerec_tasks.recognition.gallery.serialization import operating_fields
+from facerec_tasks.recognition.gallery.serialization import rule_of_header, rule_to_header
 
 MAGIC = b"FACEREC-MAPPED-2"
 
@@ -101,13 +101,7 @@ def to_bytes(gallery: Gallery) -> bytes:
         for array, kind in zip(found, _ARRAYS.values(), strict=True)
     ]
     header = {
-        "engine": gallery.engine,
-        "precision": gallery.precision,
-        "threshold": gallery.threshold,
-        "margin": gallery.margin,
-        "target_fpir": gallery.target_fpir,
-        "impostor_shift": gallery.impostor_shift,
-        "embedder": gallery.description.to_dict() if gallery.description else None,
+        **rule_to_header(gallery),
         "created_at": gallery.created_at,
         "shapes": [array.shape for array in arrays],
     }
@@ -128,7 +122,6 @@ def open_file(path: Path) -> Gallery:
     means = Block(arrays["means"], arrays["mean_person_index"], arrays["mean_squares"])
     photo_ids = StringArray(arrays["photo_ends"], arrays["photos"])
     return Gallery(
-        engine=header["engine"],
         names=StringArray(arrays["name_ends"], arrays["names"]),
         ids=IdArray(arrays["ids"]),
         faces=FaceArray(IdArray(arrays["face_ids"]), photo_ids, arrays["boxes"]),
@@ -136,10 +129,7 @@ def open_file(path: Path) -> Gallery:
         person_index=photos.person_index,
         embeddings=photos.rows,
         photos=photo_ids,
-        threshold=header["threshold"],
-        margin=header["margin"],
-        precision=header["precision"],
-        **operating_fields(header),
+        **rule_of_header(header),
         searched=(photos, means) if len(means.rows) else (photos,),
     )
 

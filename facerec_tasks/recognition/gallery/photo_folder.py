@@ -57,18 +57,18 @@ class PhotoFolder:
         skipped: list[Skipped] = []
         for entry in _visible(folder):
             if not entry.is_dir():
-                skipped.append(_skip(entry, SkipReason.NO_PERSON, "NAME/photo.jpg is expected"))
+                skipped.append(Skipped(entry, SkipReason.NO_PERSON, "NAME/photo.jpg is expected"))
                 continue
             try:
                 name = checked_name(entry.name)
             except GalleryError as error:
-                skipped.append(_skip(entry, SkipReason.NAME, str(error)))
+                skipped.append(Skipped(entry, SkipReason.NAME, str(error)))
                 continue
             found, left = _sorted_out(entry)
             photos += [(name, photo) for photo in found]
             skipped += left
             if not found:
-                skipped.append(_skip(entry, SkipReason.EMPTY, "there is no photo in it"))
+                skipped.append(Skipped(entry, SkipReason.EMPTY, "there is no photo in it"))
         return cls(tuple(photos), tuple(skipped))
 
 
@@ -97,23 +97,19 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[Skipped]]:
 
 def _not_a_photo(path: Path) -> Skipped | None:
     if path.is_dir():
-        return _skip(path, SkipReason.NESTED, "folders in a person's folder are not looked at")
+        return Skipped(path, SkipReason.NESTED, "folders in a person's folder are not looked at")
     if not path.is_file():
-        return _skip(path, SkipReason.UNREADABLE, "it is no file")
+        return Skipped(path, SkipReason.UNREADABLE, "it is no file")
     try:
         with path.open("rb") as file:
             found = sniff(file.read(SNIFFED))
     except OSError as error:
-        return _skip(path, SkipReason.UNREADABLE, error.strerror or "it cannot be read")
+        return Skipped(path, SkipReason.UNREADABLE, error.strerror or "it cannot be read")
     if found is None:
-        return _skip(path, SkipReason.NOT_A_PICTURE, "it is no picture")
+        return Skipped(path, SkipReason.NOT_A_PICTURE, "it is no picture")
     if not found.is_read:
-        return _skip(path, SkipReason.UNSUPPORTED_FORMAT, f"{found.name} is not read")
+        return Skipped(path, SkipReason.UNSUPPORTED_FORMAT, f"{found.name} is not read")
     return None
-
-
-def _skip(path: Path, reason: SkipReason, message: str) -> Skipped:
-    return Skipped(path, reason, message)
 
 
 def _visible(folder: Path) -> Iterator[Path]:

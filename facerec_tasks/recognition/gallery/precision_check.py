@@ -12,6 +12,7 @@ import numpy as np
 
 from facerec_tasks.recognition.gallery import accuracy
 from facerec_tasks.recognition.gallery.gallery import Gallery
+from facerec_tasks.recognition.gallery.grouping import distances
 
 MOST_LOST = 0.01
 """Of any share below: what another precision may cost."""
@@ -95,10 +96,8 @@ def _verification(gallery: Gallery, threshold: float) -> float:
     if len(rows) > MOST_PHOTOS:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST_PHOTOS, replace=False))
     one, other = np.triu_indices(len(rows), 1)
-    points, person_index = gallery.embeddings[rows], gallery.person_index[rows]
-    squares = np.einsum("ij,ij->i", points, points)
-    squared = squares[:, np.newaxis] + squares - 2 * (points @ points.T)
-    within = squared[one, other] <= threshold**2
+    person_index = gallery.person_index[rows]
+    within = distances(gallery.embeddings[rows])[one, other] <= threshold
     same = person_index[one] == person_index[other]
     if not same.any() or same.all():
         return math.nan

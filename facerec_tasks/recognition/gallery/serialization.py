@@ -51,14 +51,8 @@ def to_bytes(gallery: "Gallery", version: int) -> bytes:
     if version == 1 and len(set(gallery.names)) != len(gallery.names):
         raise AmbiguousName("several people have one name, which format 1 cannot hold")
     header = {
-        "engine": gallery.engine,
-        "precision": gallery.precision,
         "dimension": gallery.dimension,
-        "threshold": gallery.threshold,
-        "margin": gallery.margin,
-        "target_fpir": gallery.target_fpir,
-        "impostor_shift": gallery.impostor_shift,
-        **({"embedder": gallery.description.to_dict()} if gallery.description else {}),
+        **rule_to_header(gallery),
         **_identities(gallery, version),
     }
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
@@ -87,31 +81,37 @@ def from_bytes(kind: type[GalleryType], data: bytes | mmap.mmap) -> GalleryType:
         if not isinstance(dimension, int) or len(data) != begin + 4 * rows * dimension:
             raise GalleryError("not a gallery: its length is not what its header says")
         person_index = np.frombuffer(data, "<i4", rows, start)
-        who = identities(header, person_index.tolist())
+        people, faces = identities(header, person_index.tolist())
         return kind(
-            engine=header["engine"],
-            names=tuple(name for _, name in who.people),
-            ids=tuple(id_ for id_, _ in who.people),
+            names=tuple(name for _, name in people),
+            ids=tuple(id_ for id_, _ in people),
             person_index=person_index,
             embeddings=np.frombuffer(data, "<f4", -1, begin).reshape(rows, dimension)
             if rows
             else np.zeros((0, dimension), np.float32),
-            photos=tuple(face.photo for face in who.faces),
-            faces=who.faces,
+            photos=tuple(face.photo for face in faces),
+            faces=faces,
             created_at=header.get("created_at"),
-            threshold=header["threshold"],
-            margin=header["margin"],
-            precision=header["precision"],
-            **operating_fields(header),
+            **rule_of_header(header),
         )
     except (KeyError, TypeError) as error:
         raise GalleryError(f"not a gallery: {error!r} in its header") from error
 
 
-def operating_fields(header: dict[str, Any]) -> dict[str, Any]:
-    """Of a header, what older files do not have; raises :class:`GalleryError`.
+def rule_to_header(gallery: "Gallery") -> dict[str, Any]:
+    """What made the embeddings, and what names a face."""
+    own = {"embedder": gallery.description.to_dict()} if gallery.description else {}
+    return {name: getattr(gallery, name) for name in _RULE} | own
 
-    In these the threshold was the embedder's own unless somebody set another: then it follows now.
+
+_RULE = ("engine", "precision", "threshold", "margin", "target_fpir", "impostor_shift")
+
+
+def rule_of_header(header: dict[str, Any]) -> dict[str, Any]:
+    """Inverse of :func:`rule_to_header`; raises :class:`GalleryError` and :class:`KeyError`.
+
+    In files without a target the threshold was the embedder's own unless somebody set another: then
+    it follows now.
     """
     try:
         described = header.get("embedder")
@@ -125,6 +125,7 @@ def operating_fields(header: dict[str, Any]) -> dict[str, Any]:
     except DescriptionError as error:
         raise GalleryError(f"not a gallery: {error}") from error
     return {
+        **{name: header[name] for name in ("engine", "precision", "threshold", "margin")},
         "target_fpir": target,
         "impostor_shift": header.get("impostor_shift", 0.0),
         "description": own,
