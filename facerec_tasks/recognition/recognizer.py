@@ -27,7 +27,7 @@ from facerec_tasks.recognition.face_finder import (
 from facerec_tasks.recognition.gallery.gallery import EngineMismatch, Gallery, Match
 from facerec_tasks.recognition.gallery.matching import CANDIDATES, NearestPerson
 from facerec_tasks.recognition.images import decoding
-from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS
+from facerec_tasks.recognition.images.limits import LIMITS
 from facerec_tasks.recognition.images.picture import Picture
 
 CUT_OFF = "cut-off"
@@ -110,13 +110,11 @@ class Recognizer:
         if (gallery.embedder, gallery.precision) != (embedder.description, embedder.precision):
             raise EngineMismatch(
                 f"the gallery holds embeddings of {gallery.engine} {gallery.precision}, the engine "
-                f"is {embedder.name} {embedder.precision}: switch its people with `facerec people "
-                "engine` or `facerec people precision`"
+                f"is {embedder.description.name} {embedder.precision}: switch its people with "
+                "`facerec people engine` or `facerec people precision`"
             )
-        self._detector = detector
+        self.detector, self.embedder, self.gallery = detector, embedder, gallery
         self._finder = FaceFinder(detector)
-        self._embedder = embedder
-        self._gallery = gallery
 
     @classmethod
     def load(cls, models_dir: Path, gallery: Gallery, min_score: float = MIN_SCORE) -> Self:
@@ -131,23 +129,14 @@ class Recognizer:
             gallery,
         )
 
-    @property
-    def gallery(self) -> Gallery:
-        return self._gallery
-
-    @property
-    def detector(self) -> Detector:
-        """Another engine finds faces with the same."""
-        return self._detector
-
     def fits(self, gallery: Gallery) -> bool:
         """Whether that gallery can be searched with this engine."""
-        mine = (self._embedder.description, self._embedder.precision)
+        mine = (self.embedder.description, self.embedder.precision)
         return mine == (gallery.embedder, gallery.precision)
 
     def with_gallery(self, gallery: Gallery) -> Self:
         """The same engine with another gallery; raises :class:`EngineMismatch`."""
-        return type(self)(self._detector, self._embedder, gallery)
+        return type(self)(self.detector, self.embedder, gallery)
 
     def recognize(self, data: bytes, candidates: int = CANDIDATES) -> Recognition:
         """Every face in the photo with its name and the nearest people.
@@ -159,12 +148,12 @@ class Recognizer:
     def identify(self, found: DetectedFaces, candidates: int = CANDIDATES) -> Recognition:
         """The faces of a photo with their names."""
         picture = found.picture
-        matches = self._gallery.search(found.embeddings, candidates) if found.detections else []
+        matches = self.gallery.search(found.embeddings, candidates) if found.detections else []
         return Recognition(
             tuple(map(_named, found.in_original(), matches)),
             picture.width,
             picture.height,
-            self._embedder.name,
+            self.embedder.description.name,
             found.left_out,
             picture.frame,
         )
@@ -175,21 +164,21 @@ class Recognizer:
         Of a document or an animation it is the first page or frame with a face, of a few.
         """
         picture = decoding.decode(data)
-        found = self._finder.find(picture, self._embedder.most_of_photo)
+        found = self._finder.find(picture, self.embedder.most_of_photo)
         if not found.detections:
             picture, found = self._on_another_frame(data, picture, found)
-        detail = upright_detail(picture, found, self._embedder.face_side)
+        detail = upright_detail(picture, found, self.embedder.face_side)
         rows, columns = np.rot90(picture.rgb, found.quarters).shape[:2]
         scale = detail.width / columns, detail.height / rows
         faces = tuple(face.transformed(scale) for face in found.detections)
-        embeddings = self._embedder.embed(detail, faces)
+        embeddings = self.embedder.embed(detail, faces)
         return DetectedFaces(picture, detail, faces, embeddings, found.quarters, found.left_out)
 
     def _on_another_frame(
         self, data: bytes, picture: Picture, found: FoundFaces
     ) -> tuple[Picture, FoundFaces]:
         for frame in decoding.further_frames(data):
-            if faces := self._detector.detect(frame.rgb):
+            if faces := self.detector.detect(frame.rgb):
                 return frame, FoundFaces(tuple(faces))
         return picture, found
 
@@ -198,19 +187,13 @@ class Recognizer:
 
         Those of a picture of more than 1,280 pixels are looked for in a smaller copy.
         """
-        small = reduced(Image.fromarray(rgb), DEFAULT_IMAGE_LIMITS.longest_side)
+        small = reduced(Image.fromarray(rgb), LIMITS.longest_side)
         scale = rgb.shape[1] / small.shape[1], rgb.shape[0] / small.shape[0]
-        return [face.transformed(scale) for face in self._detector.detect(small)]
+        return [face.transformed(scale) for face in self.detector.detect(small)]
 
     def embed(self, rgb: NDArray[np.uint8], detections: Sequence[Detection]) -> NDArray[np.float32]:
         """One row for each detection."""
-        return self._embedder.embed(rgb, detections)
-
-    def chips(
-        self, picture: Image.Image, detections: Sequence[Detection]
-    ) -> list[NDArray[np.uint8]]:
-        """What the embedder looks at of each detection, aligned: side x side x 3."""
-        return self._embedder.chips(picture, detections)
+        return self.embedder.embed(rgb, detections)
 
 
 def _named(face: Detection, match: Match) -> RecognizedFace:

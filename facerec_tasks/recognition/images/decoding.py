@@ -5,10 +5,11 @@ photo is shrunk while it is decoded, so that neither memory nor time grows with 
 claims.
 """
 
+import functools
+import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -17,18 +18,17 @@ from PIL import AvifImagePlugin, Image
 from facerec_tasks.recognition.images import (
     color,
     decode_cost,
-    heif,
     jpeg,
     orientation,
     sniff,
     tiff,
 )
-from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS, ImageLimits
+from facerec_tasks.recognition.images.limits import LIMITS
 from facerec_tasks.recognition.images.picture import Picture
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 
 # Pillow refuses twice this by itself; what is allowed is decided here, before anything is loaded.
-Image.MAX_IMAGE_PIXELS = DEFAULT_IMAGE_LIMITS.max_jpeg_pixels
+Image.MAX_IMAGE_PIXELS = LIMITS.max_jpeg_pixels
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the machine's processors are the other workers'
 
 CONVERTED_SIDE = 2560
@@ -39,21 +39,21 @@ MIN_OF_CUT_JPEG = 0.5
 T = TypeVar("T")
 
 
-def decode(data: bytes, limits: ImageLimits = DEFAULT_IMAGE_LIMITS) -> Picture:
+def decode(data: bytes) -> Picture:
     """The picture in ``data``, of several the first. Raises :class:`Rejected`, and nothing else."""
-    kind = _check_bytes(data, limits)
-    return _guarded(lambda: _decode(kind, data, limits))
+    kind = _check_bytes(data)
+    return _guarded(lambda: _decode(kind, data))
 
 
-def further_frames(data: bytes, limits: ImageLimits = DEFAULT_IMAGE_LIMITS) -> Iterator[Picture]:
+def further_frames(data: bytes) -> Iterator[Picture]:
     """Pages of a document, or frames of an animation, after the first: a few, in their order.
 
     ``data`` was decoded before. Ends at the first that cannot be decoded.
     """
-    kind = _check_bytes(data, limits)
+    kind = _check_bytes(data)
     if kind not in _SEVERAL:
         return
-    frames = _frames(kind, data, limits)
+    frames = _frames(kind, data)
     while True:
         try:
             picture = _guarded(lambda: next(frames, None))
@@ -81,16 +81,16 @@ def _guarded(work: Callable[[], T]) -> T:
         ) from error
 
 
-def _check_bytes(data: bytes, limits: ImageLimits) -> str:
+def _check_bytes(data: bytes) -> str:
     """The format's name in Pillow."""
     if not data:
         raise Rejected(RejectionCode.EMPTY, "The file is empty.")
-    if len(data) > limits.max_bytes:
-        raise Rejected(RejectionCode.TOO_LARGE, f"The file has more than {limits.max_bytes} bytes.")
+    if len(data) > LIMITS.max_bytes:
+        raise Rejected(RejectionCode.TOO_LARGE, f"The file has more than {LIMITS.max_bytes} bytes.")
     found = sniff.sniff(data)
     if found is None:
         raise Rejected(RejectionCode.NOT_A_PICTURE, "The file is not a picture.")
-    if not found.is_read or (found is sniff.HEIF and not heif.is_available()):
+    if not found.is_read or (found is sniff.HEIF and not _reads_heif()):
         raise Rejected(
             RejectionCode.UNSUPPORTED_FORMAT,
             f"{found.name} is not read here; {sniff.READABLE} are.",
@@ -100,43 +100,60 @@ def _check_bytes(data: bytes, limits: ImageLimits) -> str:
     return found.name
 
 
+@functools.cache
+def _reads_heif() -> bool:
+    """Registers HEIC and HEIF, the format of iPhones, with Pillow on the first call.
+
+    libheif (``pillow-heif``) is optional: the Lambda functions, which read JPEG only, do without.
+    """
+    if importlib.util.find_spec("pillow_heif") is None:
+        return False
+    import pillow_heif
+
+    pillow_heif.register_heif_opener(
+        thumbnails=False,
+        depth_images=False,
+        aux_images=False,
+        decode_threads=1,  # the machine's processors are the other workers'
+    )
+    return True
+
+
 def _costly() -> Rejected:
     return Rejected(RejectionCode.TOO_MANY_PIXELS, "The picture is too costly to decode.")
 
 
-def _decode(kind: str, data: bytes, limits: ImageLimits) -> Picture:
+def _decode(kind: str, data: bytes) -> Picture:
     if kind == "JPEG":
-        return _decode_jpeg(data, limits)
+        return _decode_jpeg(data)
     if kind == "TIFF" and (planes := tiff.deep_planes(data)):
-        return _finished(_merged(planes, limits), 1, limits)
+        return _finished(_merged(planes), 1)
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
-        return _loaded(image, data, limits)
+        return _loaded(image, data)
 
 
-def _loaded(
-    image: Image.Image, data: bytes, limits: ImageLimits, *, copied: bool = False
-) -> Picture:
+def _loaded(image: Image.Image, data: bytes, *, copied: bool = False) -> Picture:
     """The current frame of an opened picture; ``copied``: another one is loaded later."""
     if image.info.get("compression") in _FAXES:
         raise Rejected(RejectionCode.UNSUPPORTED_FORMAT, "A fax is no photo.")
-    _check_pixels(image, data, limits)
+    _check_pixels(image, data)
     is_negative, turn = _is_negative(image), _orientation(image)
     image.load()
     if is_negative:
         image = _positive(image)
     elif copied:
         image = image.copy()
-    return _finished(image, turn, limits)
+    return _finished(image, turn)
 
 
-def _finished(image: Image.Image, turn: int, limits: ImageLimits, frame: int = 0) -> Picture:
+def _finished(image: Image.Image, turn: int) -> Picture:
     """Upright and shrunk; of a picture that is shrunk the whole one is kept for its details."""
     size = image.size if turn < 5 else image.size[::-1]
-    small = _upright(color.to_rgb(color.shrunk(image, limits.longest_side)), turn)
+    small = _upright(color.to_rgb(color.shrunk(image, LIMITS.longest_side)), turn)
     detail = None
-    if max(image.size) > limits.longest_side:
-        detail = partial(_whole, image, turn)
-    return Picture(np.ascontiguousarray(small), *size, frame=frame, load_detail=detail)
+    if max(image.size) > LIMITS.longest_side:
+        detail = functools.partial(_whole, image, turn)
+    return Picture(np.ascontiguousarray(small), *size, load_detail=detail)
 
 
 def _whole(image: Image.Image, turn: int, longest: int) -> Image.Image:
@@ -175,23 +192,23 @@ def _xmp(image: Image.Image) -> bytes:
 # --- JPEG ---------------------------------------------------------------------------------------
 
 
-def _decode_jpeg(data: bytes, limits: ImageLimits) -> Picture:
+def _decode_jpeg(data: bytes) -> Picture:
     photo = jpeg.parse(data)
     if photo is None:
         raise _costly()
     turn = orientation.of_metadata(photo.exif, photo.xmp)
     with _opened_jpeg(photo) as image:
-        _check_pixels(image, photo.bare, limits)
+        _check_pixels(image, photo.bare)
         size = image.size
-        image.draft("RGB", (limits.longest_side, limits.longest_side))
+        image.draft("RGB", (LIMITS.longest_side, LIMITS.longest_side))
         image.load()
         if not photo.is_complete:
             _check_rows(image)
-        small = color.to_rgb(color.shrunk(image, limits.longest_side))
+        small = color.to_rgb(color.shrunk(image, LIMITS.longest_side))
     upright = size if turn < 5 else size[::-1]
     detail = None
-    if max(size) > limits.longest_side:
-        detail = partial(_jpeg_detail, photo, turn, limits.max_detail_pixels)
+    if max(size) > LIMITS.longest_side:
+        detail = functools.partial(_jpeg_detail, photo, turn, LIMITS.max_detail_pixels)
     return Picture(np.ascontiguousarray(_upright(small, turn)), *upright, load_detail=detail)
 
 
@@ -231,12 +248,12 @@ _FAXES = {"tiff_ccitt", "group3", "group4", "tiff_raw_16"}
 each: two megabytes took 15 s and left 300 MB in the log."""
 
 
-def _merged(planes: list[bytes], limits: ImageLimits) -> Image.Image:
+def _merged(planes: list[bytes]) -> Image.Image:
     """16-bit planes of red, green and blue as one picture of eight bits."""
     bands = []
     for plane in planes:
         with Image.open(io.BytesIO(plane), formats=["TIFF"]) as image:
-            _check_pixels(image, plane, limits, bands=len(planes))
+            _check_pixels(image, plane, bands=len(planes))
             values = np.asarray(image, np.uint16)
         bands.append(Image.fromarray((values >> 8).astype(np.uint8)))
     return Image.merge("RGB", bands)
@@ -255,20 +272,18 @@ def _positive(image: Image.Image) -> Image.Image:
 # --- limits -------------------------------------------------------------------------------------
 
 
-def _check_pixels(
-    image: Image.Image, data: bytes, limits: ImageLimits, bands: int | None = None
-) -> None:
+def _check_pixels(image: Image.Image, data: bytes, bands: int | None = None) -> None:
     pixels = max(image.width * image.height, _tile_pixels(image))
     if image.format == "JPEG":
-        fits = _fits_jpeg(pixels, data, limits)
+        fits = _fits_jpeg(pixels, data)
     elif image.format == "WEBP":
-        fits = pixels <= limits.max_webp_pixels
+        fits = pixels <= LIMITS.max_webp_pixels
     elif image.format in ("HEIF", "AVIF"):
-        fits = pixels <= limits.max_heif_pixels
+        fits = pixels <= LIMITS.max_heif_pixels
     else:
         samples = bands or len(image.getbands())
         octets = pixels * samples * (2 if _depth(image, data) > 8 else 1)
-        fits = pixels <= limits.max_pixels and octets <= limits.max_raw_bytes
+        fits = pixels <= LIMITS.max_pixels and octets <= LIMITS.max_raw_bytes
     if not fits:
         raise Rejected(
             RejectionCode.TOO_MANY_PIXELS, f"{image.width} x {image.height} pixels are too many."
@@ -281,11 +296,11 @@ def _tile_pixels(image: Image.Image) -> int:
     return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
 
 
-def _fits_jpeg(pixels: int, data: bytes, limits: ImageLimits) -> bool:
+def _fits_jpeg(pixels: int, data: bytes) -> bool:
     scans = jpeg.scans(data)
     if scans < 2 and not jpeg.is_held(data):
-        return pixels <= limits.max_jpeg_pixels
-    return pixels <= min(limits.max_scanned_pixels, limits.max_scan_work // max(scans, 1))
+        return pixels <= LIMITS.max_jpeg_pixels
+    return pixels <= min(LIMITS.max_scanned_pixels, LIMITS.max_scan_work // max(scans, 1))
 
 
 def _depth(image: Image.Image, data: bytes) -> int:
@@ -307,21 +322,21 @@ _PAGED = {"TIFF", "HEIF"}
 alike, so the distance between the ones looked at doubles."""
 
 
-def _frames(kind: str, data: bytes, limits: ImageLimits) -> Iterator[Picture]:
+def _frames(kind: str, data: bytes) -> Iterator[Picture]:
     reachable = decode_cost.frames(kind, data)
     pixels, looked = 0, 0
     with Image.open(io.BytesIO(data), formats=[kind]) as image:
         number = 1
-        while looked < limits.max_frames and number < reachable:
+        while looked < LIMITS.max_frames and number < reachable:
             try:
                 image.seek(number)
             except EOFError:
                 return
             pixels += image.width * image.height * (1 if kind in _PAGED else max(1, number // 2))
-            if pixels > limits.max_frame_pixels:
+            if pixels > LIMITS.max_frame_pixels:
                 return
             if image.info.get("compression") not in _FAXES:
-                picture = _loaded(image, data, limits, copied=True)
+                picture = _loaded(image, data, copied=True)
                 picture.frame = number
                 yield picture
             looked += 1

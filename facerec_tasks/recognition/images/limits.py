@@ -33,4 +33,4 @@ class ImageLimits:
     """Of those frames together."""
 
 
-DEFAULT_IMAGE_LIMITS = ImageLimits()
+LIMITS = ImageLimits()

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from facerec_tasks.recognition.images import decoding, heif
-from facerec_tasks.recognition.images.limits import DEFAULT_IMAGE_LIMITS, ImageLimits
+from facerec_tasks.recognition.images import decoding
 from facerec_tasks.recognition.rejection import Rejected, RejectionCode
 from tests.unit.recognition.images.pictures import PHOTO, animation, deep_planar_tiff, encoded
 
@@ -25,9 +24,12 @@ GRAY = np.asarray(PHOTO.convert("L").convert("RGB")).astype(int)
 ORIENTATION = 0x0112
 
 
-def code_of(data: bytes, limits: ImageLimits = DEFAULT_IMAGE_LIMITS) -> RejectionCode:
+Limit = Callable[..., None]
+
+
+def code_of(data: bytes) -> RejectionCode:
     with pytest.raises(Rejected) as caught:
-        decoding.decode(data, limits)
+        decoding.decode(data)
     return caught.value.code
 
 
@@ -55,7 +57,7 @@ def test_reads_bigtiff() -> None:
 
 
 def test_heif_is_refused_where_its_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heif, "is_available", lambda: False)
+    monkeypatch.setattr(decoding, "_reads_heif", lambda: False)
     assert code_of(encoded(PHOTO, "HEIF")) == RejectionCode.UNSUPPORTED_FORMAT
 
 
@@ -149,11 +151,12 @@ def test_a_thin_line_stays_a_picture() -> None:
 # --- refusals -----------------------------------------------------------------------------------
 
 
-def test_refuses_what_is_no_picture() -> None:
+def test_refuses_what_is_no_picture(limit: Limit) -> None:
     assert code_of(b"") == RejectionCode.EMPTY
     assert code_of(b"hello") == RejectionCode.NOT_A_PICTURE
     assert code_of(b"\0" * 100) == RejectionCode.NOT_A_PICTURE
-    assert code_of(b"x" * 101, ImageLimits(max_bytes=100)) == RejectionCode.TOO_LARGE
+    limit(max_bytes=100)
+    assert code_of(b"x" * 101) == RejectionCode.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -236,9 +239,10 @@ def test_detail_is_the_upright_picture_as_large_as_wanted(kind: str, orientation
         assert np.abs(again - RGB).mean() < 5
 
 
-def test_detail_keeps_to_its_limit() -> None:
+def test_detail_keeps_to_its_limit(limit: Limit) -> None:
     data = encoded(PHOTO.resize((4000, 3200)), "JPEG")
-    picture = decoding.decode(data, ImageLimits(max_detail_pixels=4_000_000))
+    limit(max_detail_pixels=4_000_000)
+    picture = decoding.decode(data)
     assert picture.detail(4000).size == (2000, 1600)
 
 
@@ -300,27 +304,28 @@ def test_refuses_a_jpeg_of_a_thousand_scans() -> None:
     assert decoding.decode(_progressive(300, 1000)).width == 300
 
 
-def test_refuses_a_large_picture_whose_coefficients_are_all_kept() -> None:
+def test_refuses_a_large_picture_whose_coefficients_are_all_kept(limit: Limit) -> None:
     """Progressive in a single scan, or one color of three in the first: a gigabyte at 13,000."""
-    limits = ImageLimits(max_scanned_pixels=199 * 199)
     whole = encoded(PHOTO.resize((200, 200)), "JPEG")
-    assert decoding.decode(whole, limits).width == 200
     progressive = encoded(PHOTO.resize((200, 200)), "JPEG", progressive=True)
     first = progressive.index(b"\xff\xda")
     second = progressive.index(b"\xff\xda", first + 1)
     start = whole.index(b"\xff\xda")
     one_color = b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 0, 63, 0)
-    for held in (progressive[:second] + b"\xff\xd9", whole[:start] + one_color + whole[start:]):
-        assert code_of(held, limits) == RejectionCode.TOO_MANY_PIXELS
-        assert decoding.decode(held).width == 200
+    held = (progressive[:second] + b"\xff\xd9", whole[:start] + one_color + whole[start:])
+    assert [decoding.decode(data).width for data in held] == [200, 200]
+    limit(max_scanned_pixels=199 * 199)
+    assert decoding.decode(whole).width == 200
+    assert [code_of(data) for data in held] == [RejectionCode.TOO_MANY_PIXELS] * 2
 
 
-def test_a_thumbnail_in_the_metadata_is_no_scan() -> None:
+def test_a_thumbnail_in_the_metadata_is_no_scan(limit: Limit) -> None:
     data, thumbnail = (encoded(PHOTO.resize((side, side)), "JPEG") for side in (200, 8))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
     data = data[:2] + segment + data[2:]
     assert data.count(b"\xff\xda") > 1
-    assert decoding.decode(data, ImageLimits(max_scanned_pixels=1)).width == 200
+    limit(max_scanned_pixels=1)
+    assert decoding.decode(data).width == 200
 
 
 def test_a_run_of_fill_bytes_costs_no_time() -> None:

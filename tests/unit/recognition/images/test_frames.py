@@ -2,13 +2,13 @@
 
 import struct
 import time
+from collections.abc import Callable
 
 import pillow_heif
 import pytest
 from PIL import Image
 
 from facerec_tasks.recognition.images import decoding
-from facerec_tasks.recognition.images.limits import ImageLimits
 from tests.unit.recognition.images.pictures import PHOTO, animation, encoded
 
 pillow_heif.register_heif_opener()  # writes the tests' own files; the product only reads
@@ -26,10 +26,12 @@ def test_further_frames(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SEVERAL)
-def test_further_frames_keep_to_their_limits(kind: str) -> None:
+def test_further_frames_keep_to_their_limits(kind: str, limit: Callable[..., None]) -> None:
     data = animation(kind, 6)
-    assert len(list(decoding.further_frames(data, ImageLimits(max_frames=2)))) == 2
-    assert list(decoding.further_frames(data, ImageLimits(max_frame_pixels=1000))) == []
+    limit(max_frames=2)
+    assert len(list(decoding.further_frames(data))) == 2
+    limit(max_frame_pixels=1000)
+    assert list(decoding.further_frames(data)) == []
 
 
 def test_a_single_picture_has_no_further_frames() -> None:
