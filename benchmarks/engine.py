@@ -164,10 +164,8 @@ def int8_network(work: Path) -> str:
     """Makes an int8 network beside the one in fp32; returns the precision it is called by."""
     fp32 = Recognizer.load(work, Gallery.empty("resnet128"))
     heads = [portraits.head(who, side) for who in _WHO for side in range(100, 250, 25)]
-    seen = [
-        (np.asarray(head), fp32.detect_and_embed(_encoded(head)).detections[:1]) for head in heads
-    ]
-    chips = [chip for rgb, faces in seen for chip in fp32.chips(rgb, faces)]
+    seen = [(head, fp32.detect_and_embed(_encoded(head)).detections[:1]) for head in heads]
+    chips = [chip for head, faces in seen for chip in fp32.embedder.chips(head, faces)]
     network = quantization.quantized(work, np.array(chips))
     name = precision.of_network(network)
     (work / f"{precision.network_name('resnet128', name)}.onnx").write_bytes(network)

@@ -20,8 +20,4 @@ def _one_log_format(**_: Any) -> None:
 @worker_process_init.connect
 def _trace(**_: Any) -> None:
     if tracing.configure("worker"):
-        worker_process_shutdown.connect(_send_traces)
-
-
-def _send_traces(**_: Any) -> None:
-    tracing.flush()
+        worker_process_shutdown.connect(tracing.flush)

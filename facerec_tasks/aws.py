@@ -10,7 +10,6 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     ConnectionError,
     HTTPClientError,
@@ -168,8 +167,6 @@ def translated() -> Iterator[None]:
         raise Forbidden(f"{error}, and no `facerec up` runs in this folder") from error
     except (ConnectionError, HTTPClientError, IncompleteReadError) as error:
         raise Unavailable(str(error)) from error
-    except BotoCoreError:
-        raise
 
 
 def _translation(error: ClientError) -> Exception:

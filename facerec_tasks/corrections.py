@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from facerec_tasks.schemas import Answer, Candidate, Face
 from facerec_tasks.video.timeline import PersonInVideo
@@ -46,39 +47,32 @@ def _retold(answer: Answer) -> Answer:
 def _face_with(face: Face, people: Mapping[str, NewIdentity]) -> Face:
     candidates: list[Candidate] = []
     for candidate in face.candidates:
-        new = _of(candidate.person_id, people)
-        if new and (new[0] is None or all(c.person_id != new[0] for c in candidates)):
-            candidates.append(_renamed(candidate, new))
-    changed = replace(face, candidates=tuple(candidates))
+        new = _named(candidate, people)
+        if new and (new.person_id is None or all(c.person_id != new.person_id for c in candidates)):
+            candidates.append(new)
     if candidates != list(face.candidates):
         runner_up = candidates[1] if len(candidates) > 1 else None
-        changed = replace(
-            changed,
+        face = replace(
+            face,
+            candidates=tuple(candidates),
             runner_up=runner_up.name if runner_up else None,
             runner_up_distance=runner_up.distance if runner_up else None,
         )
-    if face.person_id is None or face.person_id not in people:
-        return changed
-    new = people[face.person_id]
-    if new is None:
-        return replace(changed, name=UNKNOWN, person_id=None, confidence=None, distance=None)
-    return replace(changed, name=new[1], person_id=new[0])
-
-
-def _of(
-    person: str | None, people: Mapping[str, NewIdentity]
-) -> tuple[str | None, str | None] | None:
-    return people.get(person, (person, None)) if person else (person, None)
-
-
-def _renamed(candidate: Candidate, new: tuple[str | None, str | None]) -> Candidate:
-    return candidate if new[1] is None else replace(candidate, person_id=new[0], name=new[1])
+    return _named(face, people) or replace(
+        face, name=UNKNOWN, person_id=None, confidence=None, distance=None
+    )
 
 
 def _person_with(person: PersonInVideo, people: Mapping[str, NewIdentity]) -> PersonInVideo:
-    if person.person_id is None or person.person_id not in people:
-        return person
-    new = people[person.person_id]
-    if new is None:
-        return replace(person, name=UNKNOWN, known=False, person_id=None)
-    return replace(person, name=new[1], person_id=new[0])
+    return _named(person, people) or replace(person, name=UNKNOWN, known=False, person_id=None)
+
+
+_One = TypeVar("_One", Candidate, Face, PersonInVideo)
+
+
+def _named(one: _One, people: Mapping[str, NewIdentity]) -> _One | None:
+    """As somebody else, unchanged if it is none of the people, or None if it is nobody any more."""
+    if one.person_id is None or one.person_id not in people:
+        return one
+    new = people[one.person_id]
+    return replace(one, person_id=new[0], name=new[1]) if new else None

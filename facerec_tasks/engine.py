@@ -51,9 +51,8 @@ class Engine:
             max_bytes=settings.max_video_bytes, max_seconds=60 * settings.max_video_minutes
         )
         self._folder = settings.state_dir / "gallery"
-        self.source = GallerySource(state, self._folder)
-        self._sources = {DEFAULT: self.source}
-        self._loaded = self._model_files.recognizer(self.source.current())
+        self._sources: dict[str, GallerySource] = {}
+        self._loaded = self._model_files.recognizer(self.source_of(DEFAULT).current())
         self._recognizers = {DEFAULT: self._loaded}
 
     def __call__(self, photo: bytes) -> dict[str, Any]:
@@ -123,7 +122,7 @@ class Engine:
 
         Raises :class:`AwsError` and :class:`GalleryError`.
         """
-        self.source.refresh()
+        self.source_of(DEFAULT).refresh()
         for folder in (self._folder / COLLECTIONS).glob("*"):
             with contextlib.suppress(NoSuchCollection):  # it is deleted, and so is the copy now
                 self.source_of(folder.name).refresh()

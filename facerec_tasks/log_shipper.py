@@ -258,7 +258,9 @@ class Shipper:
         pause = FIRST_PAUSE
         while not self._stopping:
             begun = self._read_to
-            with subprocess.Popen(self._following(), stdout=subprocess.PIPE) as journalctl:
+            with subprocess.Popen(
+                self._command("--follow", "--no-tail"), stdout=subprocess.PIPE
+            ) as journalctl:
                 self._journalctl = journalctl
                 if self._stopping:
                     journalctl.terminate()
@@ -286,15 +288,12 @@ class Shipper:
             self._journalctl = journalctl
             self._follow(journalctl)
 
-    def _following(self) -> Sequence[str]:
-        return (*self._command(), "--follow", "--no-tail")
-
-    def _command(self) -> Sequence[str]:
+    def _command(self, *more: str) -> Sequence[str]:
         return (
             "journalctl", "--all", "--quiet", "--output=json",
             "--output-fields=MESSAGE,UNIT,_SYSTEMD_UNIT",
             *(f"--unit=facerec-{name}.service" for name in UNITS),
-            *([f"--after-cursor={self._read_to}"] if self._read_to else []),
+            *([f"--after-cursor={self._read_to}"] if self._read_to else []), *more,
         )  # fmt: skip
 
     def _follow(self, journalctl: "subprocess.Popen[bytes]") -> None:

@@ -14,7 +14,9 @@ _PLAIN = re.compile(r"[!#-<>-~]+")
 """Needs no quotes in ``name=value``."""
 
 
-class _Formatter(logging.Formatter):
+class _TextFormatter(logging.Formatter):
+    """``time level role request_id logger message``."""
+
     def __init__(self, role: str) -> None:
         super().__init__()
         self._role = role
@@ -66,16 +68,11 @@ def _quoted(value: object) -> str:
     return text if _PLAIN.fullmatch(text) else json.dumps(text)
 
 
-def formatter(role: str) -> logging.Formatter:
-    """``time level role request_id logger message``."""
-    return _Formatter(role)
-
-
-def configure(role: str, level: int = logging.INFO, *, as_json: bool = False) -> None:
+def configure(role: str, *, as_json: bool = False) -> None:
     """Sends this process's log lines to standard error in the one format of the system."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(role) if as_json else formatter(role))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter((_JsonFormatter if as_json else _TextFormatter)(role))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     # No line shows these, and looking them up costs as much as the rest of a line.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for noisy in ("botocore", "urllib3", "boto3", "s3transfer"):

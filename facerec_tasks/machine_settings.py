@@ -19,35 +19,25 @@ from facerec_tasks.atomic_file import write_atomically
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import ConfigurationError, FacerecError
 from facerec_tasks.logs import configure
-from facerec_tasks.settings import Settings, get_settings
+from facerec_tasks.settings import Settings, faults, get_settings
 
 log = logging.getLogger(__name__)
 
 ROLES = ("worker", "web", "controller", "flower")
 ROLES_OF = {
-    "FACEREC_MAX_INSTANCES": ("controller",),
-    "FACEREC_SCALING_PROFILE": ("controller",),
-    "FACEREC_SLO": ("controller",),
-    "FACEREC_FLEET_MODE": ("controller",),
-    "FACEREC_SPOT": ("controller",),
-    "FACEREC_BOOT": ("controller",),
-    "FACEREC_BOOT_WORST": ("controller",),
-    "FACEREC_WEB_URLS": ("controller",),
-    "FACEREC_INSTANCE_TYPES": ("controller",),
-    "FACEREC_SUBNETS": ("controller",),
-    "FACEREC_MIN_INSTANCES": ("controller",),
-    "FACEREC_MIN_INSTANCES_SCHEDULE": ("controller",),
-    "FACEREC_METRICS_PORT": ("controller",),
-    "FACEREC_MAX_WAITING": ("web",),
-    "FACEREC_RATE_LIMIT": ("web",),
-    "FACEREC_RATE_BURST": ("web",),
-    "FACEREC_MAX_FILES": ("web",),
-    "FACEREC_DRAIN_TIMEOUT": ("web",),
-    "FACEREC_RETENTION_DAYS": ("web", "worker"),
-    "FACEREC_GROUP_UNKNOWN_FACES": ("web", "worker"),
-    "FACEREC_CONCURRENCY": ("worker",),
-    "FACEREC_MAX_STARTS": ("worker",),
-}
+    f"FACEREC_{name}": roles
+    for roles, names in {
+        ("controller",): (
+            "MAX_INSTANCES", "MIN_INSTANCES", "SCALING_PROFILE", "SLO", "FLEET_MODE", "SPOT",
+            "BOOT", "BOOT_WORST", "WEB_URLS", "INSTANCE_TYPES", "SUBNETS",
+            "MIN_INSTANCES_SCHEDULE", "METRICS_PORT",
+        ),
+        ("web",): ("MAX_WAITING", "RATE_LIMIT", "RATE_BURST", "MAX_FILES", "DRAIN_TIMEOUT"),
+        ("web", "worker"): ("RETENTION_DAYS", "GROUP_UNKNOWN_FACES"),
+        ("worker",): ("CONCURRENCY", "MAX_STARTS"),
+    }.items()
+    for name in names
+}  # fmt: skip
 """Roles that read a setting; every role reads what is not here."""
 OF_THE_MACHINE = frozenset(
     f"FACEREC_{name}"
@@ -66,11 +56,11 @@ def parse(text: str) -> dict[str, str]:
     """Settings by name; raises :class:`ConfigurationError` naming every fault."""
     words = text.split()
     found = {m[1]: m[2] for m in map(_WORD.fullmatch, words) if m}
-    faults = [f"{word!r} is not FACEREC_NAME=value" for word in words if not _WORD.fullmatch(word)]
-    faults += [f"{name} is no setting of a deployed system" for name in found if not settable(name)]
-    faults += _invalid(found)
-    if faults:
-        raise ConfigurationError("; ".join(faults))
+    wrong = [f"{word!r} is not FACEREC_NAME=value" for word in words if not _WORD.fullmatch(word)]
+    wrong += [f"{name} is no setting of a deployed system" for name in found if not settable(name)]
+    wrong += _invalid(found)
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
     return found
 
 
@@ -86,7 +76,7 @@ def _invalid(found: Mapping[str, str]) -> list[str]:
     try:
         Settings(**fields)  # type: ignore[arg-type]
     except pydantic.ValidationError as error:
-        return [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        return faults(error)
     return []
 
 

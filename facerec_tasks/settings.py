@@ -229,30 +229,22 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _relations(self) -> Self:
-        faults = [
-            fault
-            for fault, present in (
-                (
-                    "FACEREC_TASK_TIME_LIMIT must be below FACEREC_ANSWER_TIMEOUT",
-                    self.task_time_limit >= self.answer_timeout,
-                ),
-                (
-                    "FACEREC_VIDEO_TIME_LIMIT must be above FACEREC_VIDEO_SLICE",
-                    self.video_time_limit <= self.video_slice,
-                ),
-                (
-                    "FACEREC_MIN_INSTANCES must not be above FACEREC_MAX_INSTANCES",
-                    self.min_instances > self.max_instances,
-                ),
-                (
-                    "FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate",
-                    self.spot and self.fleet_mode != "terminate",
-                ),
-            )
-            if present
-        ]
-        if faults:
-            raise ValueError("; ".join(faults))
+        faults = {
+            "FACEREC_TASK_TIME_LIMIT must be below FACEREC_ANSWER_TIMEOUT": (
+                self.task_time_limit >= self.answer_timeout
+            ),
+            "FACEREC_VIDEO_TIME_LIMIT must be above FACEREC_VIDEO_SLICE": (
+                self.video_time_limit <= self.video_slice
+            ),
+            "FACEREC_MIN_INSTANCES must not be above FACEREC_MAX_INSTANCES": (
+                self.min_instances > self.max_instances
+            ),
+            "FACEREC_SPOT needs FACEREC_FLEET_MODE=terminate": (
+                self.spot and self.fleet_mode != "terminate"
+            ),
+        }
+        if any(faults.values()):
+            raise ValueError("; ".join(fault for fault, present in faults.items() if present))
         return self
 
     @field_validator(

@@ -61,19 +61,10 @@ def _instrument(role: str, exporter: str) -> None:
     class OwnRequests(Sampler):
         """No trace of its own for a call to AWS that serves no request, such as a long poll."""
 
-        def should_sample(
-            self,
-            parent_context: Any,
-            trace_id: int,
-            name: str,
-            kind: Any = None,
-            attributes: Any = None,
-            links: Any = None,
-            trace_state: Any = None,
-        ) -> SamplingResult:
-            chosen = ALWAYS_OFF if kind == trace.SpanKind.CLIENT else ALWAYS_ON
-            given = (parent_context, trace_id, name, kind, attributes, links, trace_state)
-            return chosen.should_sample(*given)
+        def should_sample(self, *given: Any, **named: Any) -> SamplingResult:
+            """By name from :class:`ParentBased`, as ``kind``."""
+            chosen = ALWAYS_OFF if named["kind"] == trace.SpanKind.CLIENT else ALWAYS_ON
+            return chosen.should_sample(*given, **named)
 
         def get_description(self) -> str:
             return "OwnRequests"
@@ -87,7 +78,7 @@ def _instrument(role: str, exporter: str) -> None:
     BotocoreInstrumentor().instrument()  # type: ignore[no-untyped-call]
 
 
-def flush() -> None:
+def flush(**_: Any) -> None:
     """Sends what has not been sent; for processes that end without Python's own exit."""
     from opentelemetry import trace
 

@@ -1,5 +1,6 @@
 """``facerec engine``: the networks faces are embedded with."""
 
+import hashlib
 import json
 import tempfile
 from dataclasses import replace
@@ -112,7 +113,7 @@ def remove(name: str) -> None:
     """Erase an engine that was added and is not in use."""
     with friendly_errors(DescriptionError, OSError):
         state = StateBucket(get_settings())
-        if any(used.engine == name for used in Collections(state).engines()):
+        if any(used == name for used, _ in Collections(state).engines()):
             raise DescriptionError(f"{name} is in use: change that with `facerec people engine`")
         Engines(state).remove(name)
     click.echo(f"removed {name}")
@@ -132,7 +133,7 @@ def described_file(file: Path, preset: str, name: str) -> tuple[EmbedderDescript
             file = _of_dlib(file, Path(folder) / "network.onnx")
         shape, network = network_inspection.inspect(file, begun.side)
     fitted = scaled(begun, shape.side or begun.side)
-    digest = network_inspection.sha256_of(network)
+    digest = hashlib.sha256(network).hexdigest()
     return replace(fitted, name=name, dimension=shape.dimension, sha256=digest), network
 
 

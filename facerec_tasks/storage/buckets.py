@@ -1,14 +1,11 @@
 """The three buckets: photos in, names out, and the state of everything else."""
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import ConfigurationError, NotFound
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.state_bucket import StateBucket
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 CHUNK = 1 << 20
 """Bytes of a download that are held at once."""
@@ -20,10 +17,6 @@ class PhotoBucket:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    @property
-    def _s3(self) -> "S3Client":
-        return client(self._settings, "s3")  # looked up each time: a forked child gets its own
-
     def put(self, key: str, data: bytes | BinaryIO, content_type: str) -> str:
         """Stores a photo or video and returns its version id; a file is streamed.
 
@@ -31,7 +24,7 @@ class PhotoBucket:
         somebody else's photo to whoever uploads the same name a moment later.
         """
         with translated():
-            stored = self._s3.put_object(
+            stored = client(self._settings, "s3").put_object(
                 Bucket=self._settings.in_bucket, Key=key, Body=data, ContentType=content_type
             )
         version = stored.get("VersionId")
@@ -60,7 +53,9 @@ class PhotoBucket:
 
     def _open(self, key: str, version: str | None) -> Any:
         chosen: dict[str, Any] = {"VersionId": version} if version else {}
-        return self._s3.get_object(Bucket=self._settings.in_bucket, Key=key, **chosen)
+        return client(self._settings, "s3").get_object(
+            Bucket=self._settings.in_bucket, Key=key, **chosen
+        )
 
 
 class NameBucket:
@@ -68,10 +63,6 @@ class NameBucket:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-
-    @property
-    def _s3(self) -> "S3Client":
-        return client(self._settings, "s3")
 
     def put(
         self, key: str, name: str, task_id: str, finished_at: float, *, keep_newer: bool = False
@@ -84,7 +75,7 @@ class NameBucket:
         if keep_newer and self._finished_at(key) >= finished_at:
             return
         with translated():
-            self._s3.put_object(
+            client(self._settings, "s3").put_object(
                 Bucket=self._settings.out_bucket,
                 Key=key,
                 Body=name.encode(),
@@ -95,7 +86,9 @@ class NameBucket:
     def _finished_at(self, key: str) -> float:
         try:
             with translated():
-                found = self._s3.head_object(Bucket=self._settings.out_bucket, Key=key)
+                found = client(self._settings, "s3").head_object(
+                    Bucket=self._settings.out_bucket, Key=key
+                )
         except NotFound:
             return float("-inf")
         return float(found["Metadata"].get("finished-at", "-inf"))

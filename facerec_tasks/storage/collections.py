@@ -27,14 +27,6 @@ class CollectionExists(GalleryError):
 
 
 @dataclass(frozen=True)
-class UsedEngine:
-    """What made the embeddings of a collection."""
-
-    engine: str
-    precision: str
-
-
-@dataclass(frozen=True)
 class CollectionKeys:
     """Keys of a collection's objects in the state bucket."""
 
@@ -66,13 +58,13 @@ class Collections:
         found = (name.removeprefix(below) for name in self._state.names(below))
         return (DEFAULT, *sorted(n.removesuffix(end) for n in found if n.endswith(end)))
 
-    def engines(self) -> Iterator["UsedEngine"]:
-        """What made the embeddings of each; raises :class:`GalleryError`."""
+    def engines(self) -> Iterator[tuple[str, str]]:
+        """Engine and precision of each; raises :class:`GalleryError`."""
         for name in self.names():
             stored = self._state.find(keys_of(name).gallery)
             if stored is not None:
                 header, _ = read_header(stored.data)
-                yield UsedEngine(str(header.get("engine")), str(header.get("precision")))
+                yield str(header.get("engine")), str(header.get("precision"))
 
     def create(self, collection: str, gallery: bytes) -> None:
         """With a gallery of nobody; raises :class:`CollectionExists`."""

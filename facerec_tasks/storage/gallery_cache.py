@@ -34,14 +34,7 @@ log = logging.getLogger(__name__)
 class GallerySource:
     """Where a worker takes its gallery from. Safe to use before and after a fork."""
 
-    def __init__(
-        self,
-        state: StateBucket,
-        folder: Path,
-        *,
-        collection: str = DEFAULT,
-        check_every: float = CHECK_EVERY,
-    ) -> None:
+    def __init__(self, state: StateBucket, folder: Path, *, collection: str = DEFAULT) -> None:
         """``folder`` is the machine's; a collection by name has one of its own in it.
 
         Raises :class:`NoSuchCollection` for what is no name of one.
@@ -50,7 +43,6 @@ class GallerySource:
         self._collection = collection
         self._key = keys_of(collection).gallery
         self._folder = folder if collection == DEFAULT else folder / COLLECTIONS / collection
-        self._check_every = check_every
         self._checked = False
         self._mapped: tuple[tuple[int, int], Gallery] | None = None
 
@@ -163,7 +155,7 @@ class GallerySource:
             age = time.time() - self._etag_path.stat().st_mtime
         except FileNotFoundError:
             return True
-        return not 0 <= age < self._check_every  # a clock set back makes it due as well
+        return not 0 <= age < CHECK_EVERY  # a clock set back makes it due as well
 
     def _newest(self) -> Gallery:
         found = self.path.stat()

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 
 from facerec_tasks.corrections import with_people
 from facerec_tasks.errors import AwsError
@@ -232,7 +232,7 @@ class _Index:
         """In the order of the records; those that are deleted meanwhile are left out."""
         for key, of_hour in groupby(records, key=lambda one: segment_of(_task_id(one))):
             segment = self._segments.get(key) or self._load(key)
-            for batch in _batches(of_hour):
+            while batch := list(islice(of_hour, _AT_ONCE)):
                 missing = [one for one in batch if not _is_current(segment, one)]
                 for entry in self._pool.map(self._read, missing):
                     if entry is not None:
@@ -264,10 +264,7 @@ class _Index:
         lines = [list(vars(entry).values()) for entry in segment.entries.values()]
         data = json.dumps(lines, ensure_ascii=False, separators=(",", ":")).encode()
         try:
-            if segment.stored is None:
-                self.state.put(segment.key, data, if_absent=True)
-            else:
-                self.state.put(segment.key, data, if_match=segment.stored.etag)
+            self.state.put_over(segment.key, data, segment.stored)
             if self.erase_old_versions:
                 self.state.erase_old_versions(segment.key)
         except AwsError:  # another reader wrote it, or S3 is busy: the records are still there
@@ -302,13 +299,3 @@ def _task_id(record: ObjectInfo) -> str:
 def segment_of(task_id: str) -> str:
     """Key of the index's part that an answer is in."""
     return layout.history(datetime.fromtimestamp(accepted_at(task_id), UTC))
-
-
-def _batches(records: Iterable[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
-    batch: list[ObjectInfo] = []
-    for one in records:
-        batch.append(one)
-        if len(batch) == _AT_ONCE:
-            yield batch
-            batch = []
-    yield batch

@@ -61,7 +61,7 @@ class ModelFiles:
 
         A new one may belong to a change of precision under way on another machine.
         """
-        used = {_stored(one.engine, one.precision) for one in Collections(self._state).engines()}
+        used = {_stored(*one) for one in Collections(self._state).engines()}
         oldest = datetime.now(UTC) - ORPHAN_AGE
         for entry in list(self._state.list(layout.GALLERY_NETWORKS)):
             if entry.name not in used and entry.modified < oldest:
@@ -83,9 +83,9 @@ class ModelFiles:
     def _added(self, described: EmbedderDescription, sha256: str) -> Path:
         folder = self._fetched / sha256
         path = folder / _file(described.name, precision.FP32)
-        if not path.is_file() or _sha256(path.read_bytes()) != sha256:
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             stored = self._state.find(layout.engine_network(described.name, sha256))
-            if stored is None or _sha256(stored.data) != sha256:
+            if stored is None or hashlib.sha256(stored.data).hexdigest() != sha256:
                 raise ModelMissing(
                     f"the network of the engine {described.name} is not in the state bucket; "
                     "add it again: facerec engine add"
@@ -101,10 +101,6 @@ class ModelFiles:
                 "run: facerec people precision fp32"
             )
         write_atomically(path, stored.data)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _is_whole(path: Path, name: str) -> bool:

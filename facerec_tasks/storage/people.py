@@ -25,7 +25,7 @@ from facerec_tasks.errors import AwsError, NotFound, PreconditionFailed
 from facerec_tasks.recognition.embedding.metrics import Embeddings
 from facerec_tasks.recognition.gallery import edits, identifiers
 from facerec_tasks.recognition.gallery.calibration import calibrated
-from facerec_tasks.recognition.gallery.enrollment import Sample, check_made_by
+from facerec_tasks.recognition.gallery.enrollment import Sample, check_made_by, with_faces
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError, NoSuchPerson
 from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 from facerec_tasks.storage.collections import DEFAULT, NoSuchCollection, keys_of
@@ -109,40 +109,16 @@ class People:
 
         Raises :class:`NoSuchPerson`.
         """
-        found = False
-
-        def without(gallery: Gallery) -> Gallery:
-            nonlocal found
-            try:
-                gallery = gallery.without_person(person)
-            except NoSuchPerson:
-                if not found:
-                    raise
-                return gallery  # gone with an earlier attempt, whose answer was lost
-            found = True
-            return gallery
-
-        return self._forget(without)
+        return self._forget(_once(lambda gallery: gallery.without_person(person), NoSuchPerson))
 
     def remove_faces(self, faces: Collection[str]) -> Gallery:
         """Forgets single faces, and the photos of which none is left.
 
         Raises :class:`.NoSuchFace`.
         """
-        found = False
-
-        def without(gallery: Gallery) -> Gallery:
-            nonlocal found
-            try:
-                gallery = edits.without_faces(gallery, faces)
-            except edits.NoSuchFace:
-                if not found:
-                    raise
-                return gallery
-            found = True
-            return gallery
-
-        return self._forget(without)
+        return self._forget(
+            _once(lambda gallery: edits.without_faces(gallery, faces), edits.NoSuchFace)
+        )
 
     def rename(self, person: str, new: str, *, unique: bool = True) -> Gallery:
         """Raises :class:`NoSuchPerson`, and with ``unique`` ``NameTaken`` when another has it."""
@@ -239,7 +215,7 @@ class People:
                 after = calibrated(after)
             written = after.to_bytes()
             try:
-                self._known = self._write(written, stored), after
+                self._known = self._state.put_over(self._keys.gallery, written, stored), after
                 return after
             except (PreconditionFailed, NotFound):  # changed, or removed, since it was read
                 if time.monotonic() > deadline:
@@ -273,10 +249,6 @@ class People:
         if not History(self._state).replace_people(people):
             log.warning("older answers still hold the ids of people who are gone")
 
-    def _write(self, data: bytes, read: Stored | None) -> str:
-        condition = {"if_match": read.etag} if read else {}
-        return self._state.put(self._keys.gallery, data, **condition, if_absent=not read)
-
     def _sweep(self, gallery: Gallery) -> None:
         oldest = datetime.now(UTC) - ORPHAN_AGE
         mentioned, photos = set(gallery.photos), self._keys.photos
@@ -304,6 +276,23 @@ class People:
         with ThreadPoolExecutor(max_workers=8) as pool:
             for _ in pool.map(action, photo_ids):
                 pass
+
+
+def _once(remove: Edit, gone: type[Exception]) -> Edit:
+    """``remove``, also when it has been done by an earlier attempt whose answer was lost."""
+    done = False
+
+    def removed(gallery: Gallery) -> Gallery:
+        nonlocal done
+        try:
+            gallery = remove(gallery)
+        except gone:
+            if not done:
+                raise
+        done = True
+        return gallery
+
+    return removed
 
 
 def _moves_threshold(before: Gallery, after: Gallery) -> bool:
@@ -351,17 +340,5 @@ def _with(gallery: Gallery, fresh: Sequence[_NewFace], names: Mapping[str, str])
                 check_made_by(face.sample, gallery)
             embeddings = np.stack([face.sample.embedding for face in chosen])
             records = [face.record for face in chosen]
-            gallery = _with_person(gallery, person, names, embeddings, records)
+            gallery = with_faces(gallery, person, names, embeddings, records)
     return gallery
-
-
-def _with_person(
-    gallery: Gallery,
-    person: str,
-    names: Mapping[str, str],
-    embeddings: Embeddings,
-    records: Sequence[FaceRecord],
-) -> Gallery:
-    if person in names and person not in gallery.ids:
-        return gallery.with_new_person(person, names[person], embeddings, records)
-    return gallery.with_person(person, embeddings, (), records)

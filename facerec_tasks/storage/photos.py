@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import Unavailable
@@ -19,9 +19,6 @@ from facerec_tasks.storage import layout
 from facerec_tasks.storage.history import segment_of
 from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.task_ids import sorts_by_time
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 MAX_DELETE = 1000
 """Objects of one call: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
@@ -75,10 +72,6 @@ class Photos:
         self._settings = settings
         self._state = StateBucket(settings)
 
-    @property
-    def _s3(self) -> "S3Client":
-        return client(self._settings, "s3")
-
     def photos(self, prefix: str = "") -> Iterator[ObjectVersion]:
         """The photos as they are now, by name; older versions and marks are left out."""
         versions = self._versions(self._settings.in_bucket, prefix)
@@ -93,7 +86,9 @@ class Photos:
 
     def _name(self, stem: str) -> str:
         with translated():
-            found = self._s3.get_object(Bucket=self._settings.out_bucket, Key=stem)
+            found = client(self._settings, "s3").get_object(
+                Bucket=self._settings.out_bucket, Key=stem
+            )
             return found["Body"].read().decode()
 
     def purge(self, choice: Selection, *, dry: bool = False) -> PurgeReport:
@@ -128,16 +123,19 @@ class Photos:
 
     def _known(self, prefix: str) -> set[tuple[str, str]]:
         """Key and version of the photos that the records of a kind are about."""
+        found = ((fields.get("key"), fields.get("version")) for _, fields in self._read(prefix))
+        return {(key, version) for key, version in found if key and version}
 
-        def read(name: str) -> tuple[str, str] | None:
+    def _read(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Names and fields of the records of a kind; no fields of one that is gone meanwhile."""
+
+        def fields(name: str) -> dict[str, Any]:
             stored = self._state.find(name)
-            fields = json.loads(stored.data) if stored else {}
-            key, version = fields.get("key"), fields.get("version")
-            return (key, version) if key and version else None
+            return json.loads(stored.data) if stored else {}
 
+        names = self._state.names(prefix)
         with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(read, [entry.name for entry in self._state.list(prefix)])
-            return {one for one in found if one}
+            yield from zip(names, pool.map(fields, names), strict=True)
 
     def _records(self, choice: Selection) -> frozenset[str]:
         """Keys of the records about photos of the chosen names."""
@@ -161,15 +159,11 @@ class Photos:
 
     def _about(self, prefix: str, choice: Selection) -> set[tuple[str, str]]:
         """Name and task id of the records of a kind that are about chosen photos."""
-
-        def read(name: str) -> tuple[str, str] | None:
-            stored = self._state.find(name)
-            fields = json.loads(stored.data) if stored else {}
-            return (name, fields["task_id"]) if fields.get("key") in choice.names else None
-
-        with ThreadPoolExecutor(READERS) as pool:
-            found = pool.map(read, [entry.name for entry in self._state.list(prefix)])
-            return {one for one in found if one}
+        return {
+            (name, fields["task_id"])
+            for name, fields in self._read(prefix)
+            if fields.get("key") in choice.names
+        }
 
     def _remove(
         self, bucket: str, prefix: str, names: frozenset[str], choice: Selection, dry: bool
@@ -185,7 +179,7 @@ class Photos:
     def _delete(self, bucket: str, versions: Iterable[ObjectVersion]) -> None:
         objects = [{"Key": version.key, "VersionId": version.id} for version in versions]
         with translated():
-            done = self._s3.delete_objects(
+            done = client(self._settings, "s3").delete_objects(
                 Bucket=bucket,
                 Delete={"Objects": objects, "Quiet": True},  # type: ignore[typeddict-item]
             )
@@ -194,8 +188,10 @@ class Photos:
 
     def _versions(self, bucket: str, prefix: str) -> Iterator[ObjectVersion]:
         with translated():
-            pages = self._s3.get_paginator("list_object_versions").paginate(
-                Bucket=bucket, Prefix=prefix
+            pages = (
+                client(self._settings, "s3")
+                .get_paginator("list_object_versions")
+                .paginate(Bucket=bucket, Prefix=prefix)
             )
             for page in pages:
                 for v in page.get("Versions", ()):

@@ -11,6 +11,7 @@ from facerec_tasks.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class StateBucket:
             )
         return str(stored["ETag"])
 
+    def put_over(self, name: str, data: bytes, read: Stored | None) -> str:
+        """Stores an object in the place of what was read, or of none; else as :meth:`put`."""
+        return self.put(name, data, if_match=read.etag if read else None, if_absent=read is None)
+
     def previous(self, name: str) -> Stored | None:
         """What an object was before its last change; None when that is not kept."""
         key = self._prefix + name
@@ -133,13 +138,11 @@ class StateBucket:
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
             for page in pages:
-                for found in page.get("Contents", ()):
-                    yield ObjectInfo(
-                        found["Key"].removeprefix(self._prefix),
-                        found["Size"],
-                        found["LastModified"],
-                        found["ETag"],
-                    )
+                yield from map(self._info, page.get("Contents", ()))
+
+    def _info(self, listed: "ObjectTypeDef") -> ObjectInfo:
+        name = listed["Key"].removeprefix(self._prefix)
+        return ObjectInfo(name, listed["Size"], listed["LastModified"], listed["ETag"])
 
     def span(self, prefix: str, after: str, until: str) -> tuple[Sequence[ObjectInfo], bool]:
         """The first thousand objects whose name goes on from ``prefix`` with more than ``after``
@@ -150,15 +153,7 @@ class StateBucket:
                 Prefix=self._prefix + prefix,
                 StartAfter=self._prefix + prefix + after,
             )
-        found = [
-            ObjectInfo(
-                one["Key"].removeprefix(self._prefix),
-                one["Size"],
-                one["LastModified"],
-                one["ETag"],
-            )
-            for one in page.get("Contents", ())
-        ]
+        found = [self._info(one) for one in page.get("Contents", ())]
         within = [one for one in found if one.name <= prefix + until]
         return within, len(within) < len(found) or not page.get("IsTruncated")
 

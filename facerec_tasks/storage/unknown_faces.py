@@ -5,13 +5,13 @@ hold the embeddings of unknown faces that are good enough. A face is named by th
 photo and its place among that answer's faces.
 """
 
-import json
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.recognition.embedding.description import EmbedderDescription
@@ -59,6 +59,9 @@ class _Groups:
     newest: str
     """Task id of the newest answer that was looked at; empty at first."""
     faces: tuple[UnknownFace, ...]
+
+
+_groups = TypeAdapter(_Groups)
 
 
 class UnknownFaces:
@@ -125,12 +128,9 @@ class UnknownFaces:
         return (entry.task_id for entry in page.entries)
 
     def _write(self, groups: _Groups, stored: Stored | None) -> None:
-        data = json.dumps(asdict(groups)).encode()
+        data = _groups.dump_json(groups)
         try:
-            if stored is None:
-                self._state.put(layout.UNKNOWN_GROUPS, data, if_absent=True)
-            else:
-                self._state.put(layout.UNKNOWN_GROUPS, data, if_match=stored.etag)
+            self._state.put_over(layout.UNKNOWN_GROUPS, data, stored)
         except PreconditionFailed:  # another worker looked: whoever asks next sees both
             self._state.erase(layout.UNKNOWN_GROUPS)
 
@@ -139,16 +139,9 @@ def _decoded(stored: Stored | None) -> _Groups:
     if stored is None:
         return _Groups("", ())
     try:
-        found = json.loads(stored.data)
-        faces = tuple(_with_box(UnknownFace(**fields)) for fields in found["faces"])
-        return _Groups(str(found["newest"]), faces)
-    except (ValueError, TypeError, KeyError):  # of another release: made again
+        return _groups.validate_json(stored.data)
+    except ValidationError:  # of another release: made again
         return _Groups("", ())
-
-
-def _with_box(face: UnknownFace) -> UnknownFace:
-    left, top, width, height = face.box
-    return replace(face, box=(left, top, width, height))
 
 
 def _faces_of(answer: Answer, engine: str) -> Iterator[UnknownFace]:

@@ -16,6 +16,7 @@ from facerec_tasks.recognition.gallery.enrollment import (
     Reason,
     Refused,
     Sample,
+    cropped,
     sharpness,
 )
 from facerec_tasks.recognition.gallery.face_search import FaceMatch, nearest_faces, similarity
@@ -251,11 +252,9 @@ def _face(seen: DetectedFaces, nth: int, face: Detection) -> Value:
 def _quality(seen: DetectedFaces, nth: int) -> dict[str, float]:
     """0 to 100 each."""
     picture, box = seen.detail, seen.detections[nth].box
-    left, top, right, bottom = (max(0, round(edge)) for edge in box)
-    right, bottom = min(right, picture.width), min(bottom, picture.height)
-    if left >= right or top >= bottom:
+    face = np.asarray(cropped(picture, box))
+    if not face.size:
         return {"brightness": 0.0, "sharpness": 0.0}
-    face = np.asarray(picture.crop((left, top, right, bottom)))
     return {
         "brightness": round(float(face.mean()) / 2.55, 1),
         "sharpness": round(min(100.0, 100 * sharpness(picture, box) / SHARP), 1),

@@ -76,11 +76,8 @@ class IdempotentTask:
     def _record(self, answer: Answer) -> Answer:
         recorded = results().create(answer)
         if self._again:
-            self._clear_starts()
+            attempts().clear(self._id)
         return recorded
-
-    def _clear_starts(self) -> None:
-        attempts().clear(self._id)
 
     def _show(self, answer: Answer) -> Answer:
         """Writes the name where people look for it; a repeated delivery overwrites nobody newer."""

@@ -1,6 +1,7 @@
 """Tasks about faces nobody knows: groups of them, and who somebody says they are."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from facerec_tasks.recognition.gallery.enrollment import (
 )
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.records import FaceBox
-from facerec_tasks.schemas import UNKNOWN_KIND, Answer
+from facerec_tasks.schemas import UNKNOWN_KIND
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.unknown_faces import UnknownFace, UnknownFaces
 from facerec_tasks.tasks.engine_task import Value, engine_task
@@ -51,21 +52,15 @@ def group_unknown() -> Value:
 @engine_task
 def name_group(group: str, person: str, new_name: str = "") -> Value:
     """Enrolls the best faces of a group as a person, who is made with ``new_name``."""
-    unknown = UnknownFaces(state())
-    faces = unknown.group(group)
-    if not faces:
-        raise NoSuchFace("no such group of unknown faces")
+    faces = _group(group)
     return _enrolled(faces, _best(faces), person, new_name)
 
 
 @engine_task
 def dismiss_group(group: str) -> Value:
     """Erases the numbers of a group's faces: nobody asks for them again."""
-    unknown = UnknownFaces(state())
-    faces = unknown.group(group)
-    if not faces:
-        raise NoSuchFace("no such group of unknown faces")
-    unknown.forget(faces)
+    faces = _group(group)
+    UnknownFaces(state()).forget(faces)
     return {"id": group, "faces": len(faces)}
 
 
@@ -79,6 +74,13 @@ def confirm_face(task_id: str, number: int, person: str, new_name: str = "") -> 
     return _enrolled([face], [face], person, new_name)
 
 
+def _group(group: str) -> list[UnknownFace]:
+    faces = UnknownFaces(state()).group(group)
+    if not faces:
+        raise NoSuchFace("no such group of unknown faces")
+    return faces
+
+
 def _enrolled(
     faces: Sequence[UnknownFace], best: Sequence[UnknownFace], person: str, new_name: str
 ) -> Value:
@@ -89,10 +91,8 @@ def _enrolled(
     if not new_name:
         gallery.index(person)  # raises NoSuchPerson
     samples, refused = _samples(best, gallery, person)
-    if new_name and not samples:
-        return {"code": "no-photo-taken", "detail": "no photo was taken", "refused": refused}
     taken = [sample for sample in samples if new_name or _adds(sample, gallery, person)]
-    if refused and not samples:
+    if not samples and (new_name or refused):
         return {"code": "no-photo-taken", "detail": "no photo was taken", "refused": refused}
     before = len(gallery.faces)
     if taken:
@@ -100,17 +100,11 @@ def _enrolled(
         source.refresh()
     who = described(gallery, person)
     for face in faces:
-        _name(face, who["id"], who["name"])
+        name = partial(with_named_face, number=face.number, person_id=who["id"], name=who["name"])
+        results().correct(face.task_id, name)
     UnknownFaces(state()).forget(list(faces))
     enrolled = len(gallery.faces) - before
     return {**who, "enrolled": enrolled, "answers": len(faces), "refused": refused}
-
-
-def _name(face: UnknownFace, person_id: str, name: str) -> None:
-    def named(answer: Answer) -> Answer:
-        return with_named_face(answer, face.number, person_id, name)
-
-    results().correct(face.task_id, named)
 
 
 def _samples(

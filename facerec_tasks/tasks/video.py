@@ -26,7 +26,7 @@ from facerec_tasks.shutdown import stopping
 from facerec_tasks.storage.video_cache import VideoCache
 from facerec_tasks.storage.videos import VideoStore
 from facerec_tasks.tasks.idempotent import IdempotentTask
-from facerec_tasks.tasks.worker_context import engine, results, storage
+from facerec_tasks.tasks.worker_context import attempts, engine, results, storage
 from facerec_tasks.video.timeline import PersonInVideo
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class VideoTask(IdempotentTask):
     def _continue_in_new_run(self) -> Ignore:
         """Another run is on its way; this message has done its work."""
         if self._again:
-            self._clear_starts()
+            attempts().clear(self._id)
             self._started = False
         arguments = (self.key, self._version)
         signature = self._task.signature_from_request(self._task.request, arguments, {})

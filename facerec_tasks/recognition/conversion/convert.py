@@ -147,12 +147,7 @@ def _ensure_one(out: Path, network: Network, weights: Path | None) -> Path | Non
             f"{source} is not the file it should be: its SHA-256 is {digest}, not {network.sha256}"
             + ("; give --sha256 if you trust it" if weights else "")
         )
-    try:
-        model = network.write(data).model(wanted)
-    except (AttributeError, IndexError, KeyError, TypeError, ValidationError) as error:
-        # What a checkpoint of another network runs into first.
-        raise CheckpointError(f"{source} holds another network: {error!r}") from error
-    write_atomically(path, model.SerializeToString())
+    write_atomically(path, _written(network, data, wanted, str(source)))
     return path
 
 
@@ -162,11 +157,17 @@ def resnet128_of(weights: bytes) -> bytes:
     Raises :class:`CheckpointError`.
     """
     digest = hashlib.sha256(weights).hexdigest()
+    return _written(EMBEDDERS["resnet128"], weights, {"source_sha256": digest}, "it")
+
+
+def _written(network: Network, weights: bytes, metadata: dict[str, str], source: str) -> bytes:
     try:
-        model = networks.resnet128(read_dlib(weights)).model({"source_sha256": digest})
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, ValidationError) as error:
-        raise CheckpointError(f"it holds another network: {error!r}") from error
-    return bytes(model.SerializeToString())
+        return bytes(network.write(weights).model(metadata).SerializeToString())
+    except CheckpointError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError, ValidationError) as error:
+        # What a checkpoint of another network runs into first.
+        raise CheckpointError(f"{source} holds another network: {error!r}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -6,7 +6,6 @@ beside it is opened), walks the graph, loads it in ONNX Runtime and runs it once
 of JSON; whatever else happens to it is an :class:`UnusableNetwork`.
 """
 
-import hashlib
 import json
 import resource
 import subprocess
@@ -68,10 +67,6 @@ def inspect(path: Path, side: int) -> tuple[NetworkShape, bytes]:
     if "refused" in answer:
         raise UnusableNetwork(f"{path}: {str(answer['refused'])[:300]}")
     return NetworkShape(**answer), data
-
-
-def sha256_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _answer(output: bytes) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ machines of a fleet would see two different faces.
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from facerec_tasks.recognition.embedding import precision
 from facerec_tasks.recognition.embedding.alignment import CHIP
 from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.embedder import Embedder
-from facerec_tasks.recognition.gallery.enrollment import Enroller, Sample
+from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.photo_folder import photos_of
 from facerec_tasks.recognition.gallery.precision_check import Accuracy
@@ -94,20 +94,14 @@ def _largest(recognizer: Recognizer, photo: bytes) -> list[NDArray[np.uint8]]:
         seen = recognizer.detect_and_embed(photo)
     except Rejected:
         return []
-    return recognizer.chips(seen.detail, seen.detections[:1])
+    return recognizer.embedder.chips(seen.detail, seen.detections[:1])
 
 
 def _gallery(recognizer: Recognizer, photos: list[tuple[str, Path]]) -> Gallery:
-    enroller, found = Enroller(recognizer), dict[str, list[Sample]]()
+    batch = Batch(Enroller(recognizer), recognizer.gallery, strict=False)
     for name, path in photos:
-        sample = enroller.examine(path.read_bytes(), strict=False)
-        if isinstance(sample, Sample):
-            found.setdefault(name, []).append(sample)
-    gallery = recognizer.gallery
-    for name, samples in found.items():
-        embeddings = np.stack([sample.embedding for sample in samples])
-        gallery = gallery.with_person(name, embeddings, [sample.digest for sample in samples])
-    return gallery
+        batch.add(name, path.read_bytes())
+    return batch.gallery
 
 
 def quantized(models_dir: Path, faces: NDArray[np.uint8]) -> bytes:
@@ -156,12 +150,8 @@ class _Mirrored:
     """Each face with its mirror image, as ``CalibrationDataReader`` wants them."""
 
     def __init__(self, faces: NDArray[np.uint8]) -> None:
-        self._pairs = self._all(faces)
-
-    @staticmethod
-    def _all(faces: NDArray[np.uint8]) -> Iterator[dict[str, Any]]:
-        for face in faces.transpose(0, 3, 1, 2).astype(np.float32):
-            yield {"x": np.stack([face, face[:, :, ::-1]])}
+        self._left = iter(faces.transpose(0, 3, 1, 2).astype(np.float32))
 
     def get_next(self) -> dict[str, Any] | None:
-        return next(self._pairs, None)
+        face = next(self._left, None)
+        return None if face is None else {"x": np.stack([face, face[:, :, ::-1]])}

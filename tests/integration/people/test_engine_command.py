@@ -111,7 +111,7 @@ def test_engine_change_reembeds_everybody_and_workers_follow(
     gallery = known.gallery()
     assert (gallery.engine, gallery.dimension, len(gallery)) == ("small-net", 48, 2)
     assert gallery.target_fpir == 0.01
-    running.source.refresh()
+    running.source_of("default").refresh()
     answer = running(portraits.portraits()[0].path.read_bytes())
     assert (answer["engine"], answer["name"]) == ("small-net", portraits.portraits()[0].name)
     assert "in use" in run("remove", "small-net").stderr
@@ -120,7 +120,7 @@ def test_engine_change_reembeds_everybody_and_workers_follow(
     back = known.gallery()
     assert np.allclose(back.embeddings, Gallery.from_bytes(before).embeddings, atol=1e-5)
     assert back.threshold == Gallery.from_bytes(before).threshold
-    running.source.refresh()
+    running.source_of("default").refresh()
     assert running(portraits.sample_photo().data)["name"] == "Grace_Hopper"
 
 

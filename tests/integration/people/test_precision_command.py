@@ -95,7 +95,7 @@ def test_switches_all_embeddings_and_back(
         f"{layout.GALLERY_NETWORKS}resnet128-{eighth.precision}.onnx"
     ]
 
-    engine.source.refresh()
+    engine.source_of("default").refresh()
     assert engine(PHOTO)["name"] == "Grace"
     assert engine.current().gallery.precision == eighth.precision
     added = ["add", "New", str(portraits.portraits()[1].path), "--force"]
@@ -226,7 +226,7 @@ def test_worker_without_the_network_requeues_photos(
     whole = storage.get(file)
     assert whole
     storage.put(file, whole.data[:-1])
-    engine.source.refresh()
+    engine.source_of("default").refresh()
     with pytest.raises(ConfigurationError, match="not in the state bucket"):
         engine(PHOTO)
     storage.put(file, whole.data)

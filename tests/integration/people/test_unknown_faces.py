@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from facerec_tasks.recognition.embedding.description import RESNET128
-from facerec_tasks.schemas import Answer, Face
+from facerec_tasks.recognition.embedding.metrics import encoded
+from facerec_tasks.schemas import UNKNOWN_KIND, Answer, Face
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.photos import Photos, Selection
 from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.state_bucket import StateBucket
-from facerec_tasks.storage.unknown_faces import UnknownFaces, encoded
+from facerec_tasks.storage.unknown_faces import UnknownFaces
 from facerec_tasks.task_ids import new_task_id
 
 Seen = Callable[..., str]
@@ -24,7 +25,7 @@ PEOPLE = np.eye(128, dtype=np.float32)
 def seen(state: StateBucket) -> Seen:
     def add(person: int | None, *, ago: float = 0.0, side: float = 50.0) -> str:
         """A photo of a person, or of a face that is not good enough."""
-        embedding = None if person is None else encoded(PEOPLE[person])
+        embedding = None if person is None else encoded(PEOPLE[person], UNKNOWN_KIND)
         box = (10.0, 10.0, 10 + side, 10 + side)
         face = Face("unknown", box, ((1, 1),) * 5, 0.99, embedding=embedding)
         made = Answer(
