@@ -59,8 +59,8 @@ test-install: $(VENV)/.dev models ## what is installed in an empty environment: 
 
 test-aws-like: $(VENV)/.dev models ## AWS as documented: the whole life of a system, names, updates, roles
 	@$(BIN)/pytest -n 2 -m soak tests/aws_like
-	@$(BIN)/pytest -n 2 tests/unit/ami_build tests/unit/storage tests/unit/test_machine_settings.py tests/unit/autoscale/test_ec2_errors.py \
-		tests/integration/ami_build tests/integration/bake
+	@$(BIN)/pytest -n 2 tests/unit/ami_build tests/unit/storage tests/unit/test_machine_settings.py \
+		tests/unit/autoscale/test_ec2_errors.py tests/integration/ami_build tests/integration/bake
 
 test-image: $(VENV)/.dev models ## the machine image, built and booted in containers (needs Docker)
 	@$(BIN)/pytest -m image tests/system/image -s
