@@ -93,3 +93,15 @@ def test_names_in_the_documentation_are_those_of_the_code() -> None:
             except (ImportError, AttributeError) as error:
                 unknown.append(f"{page.relative_to(ROOT)}: {name}: {error}")
     assert unknown == []
+
+
+def test_tests_in_the_documentation_exist() -> None:
+    """A link whose text is the name of a test leads to the file that has it."""
+    missing, found = [], 0
+    for page in PAGES:
+        for name, path in re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", page.read_text()):
+            found += 1
+            if f"def {name}(" not in (page.parent / path).read_text():
+                missing.append(f"{page.relative_to(ROOT)}: {name}")
+    assert missing == []
+    assert found > 40
