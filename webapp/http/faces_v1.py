@@ -6,14 +6,14 @@ from functools import partial
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.operation import PHOTO, UPLOAD, Operation, photos
-from webapp.http.parameters import Real, Whole
+from webapp.http.parameters import real, whole
 from webapp.http.responses import Rendered
 from webapp.http.schemas import Compared, Detected, Embedded, Searched
 from webapp.http.worker_views import WorkerViews
 
-LIMIT = Whole("limit", "Candidates of each face.", 3, 1, 10)
-THRESHOLD = Real("threshold", "Largest distance of a candidate.", 4.0)
-QUALITY = Real("quality", "Least sharpness of a face that is searched for.", 100.0)
+LIMIT = whole("limit", "Candidates of each face.", 3, 1, 10)
+THRESHOLD = real("threshold", "Largest distance of a candidate.", 4.0)
+QUALITY = real("quality", "Least sharpness of a face that is searched for.", 100.0)
 _PROBLEMS = (*UPLOAD, 404)
 _one_photo = partial(Operation, problems=_PROBLEMS, form={forms.FIELD: PHOTO}, is_raw=True)
 

@@ -7,19 +7,19 @@ from facerec_tasks.storage.history import BEGINNING, DAY, HistoryQuery
 from facerec_tasks.task_ids import sorts_by_time
 from webapp.http.errors import Problem
 from webapp.http.operation import READ, Operation
-from webapp.http.parameters import Flag, Moment, Text, Whole
+from webapp.http.parameters import flag, moment, text, whole
 from webapp.http.responses import Photo, Rendered
 from webapp.http.schemas import HistoryDocument
 from webapp.services.history import HistoryService
 
-ON = Moment("day", "Only of this day, UTC.", "date")
-SINCE = Moment("since", "Only photos accepted then or later.")
-UNTIL = Moment("until", "Only photos accepted before.")
-PERSON = Text("person", "Only who has this id, or alone bears this name.")
-FILE = Text("file", "Only file names that contain this.")
-UNKNOWN = Flag("unknown", "1: only photos with faces nobody is named for.", default=False)
-LIMIT = Whole("limit", "Entries of a page.", 50, 1, 500)
-CURSOR = Text("cursor", "The ``cursor`` of the page before.")
+ON = moment("day", "Only of this day, UTC.", "date")
+SINCE = moment("since", "Only photos accepted then or later.")
+UNTIL = moment("until", "Only photos accepted before.")
+PERSON = text("person", "Only who has this id, or alone bears this name.")
+FILE = text("file", "Only file names that contain this.")
+UNKNOWN = flag("unknown", "1: only photos with faces nobody is named for.", default=False)
+LIMIT = whole("limit", "Entries of a page.", 50, 1, 500)
+CURSOR = text("cursor", "The ``cursor`` of the page before.")
 PARAMETERS = (ON, SINCE, UNTIL, PERSON, FILE, UNKNOWN, LIMIT, CURSOR)
 
 

@@ -80,7 +80,7 @@ def _described(
     parameters: list[Schema] = [
         *({"name": n, "in": "path", "required": True, "schema": PATHS[n]} for n in names),
         *(
-            {"name": p.name, "in": "query", "description": p.description, "schema": p.schema()}
+            {"name": p.name, "in": "query", "description": p.description, "schema": p.schema}
             for p in operation.parameters
         ),
         *(

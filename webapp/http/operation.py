@@ -33,7 +33,7 @@ class Operation:
     id: str
     problems: tuple[int, ...]
     """Statuses of the problems it may answer."""
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[Parameter[Any], ...] = ()
     headers: tuple[tuple[str, str, str], ...] = ()
     """Name, description and pattern."""
     form: Schema | None = None

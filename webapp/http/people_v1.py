@@ -10,7 +10,7 @@ from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.errors import Problem
 from webapp.http.operation import CHANGE, ID, NAME, PHOTO, READ, UPLOAD, Operation, photos
-from webapp.http.parameters import FORCE, Text, Whole
+from webapp.http.parameters import FORCE, text, whole
 from webapp.http.people_pages import page_of
 from webapp.http.responses import Created, NoContent, Photo, Rendered
 from webapp.http.schemas import (
@@ -30,9 +30,9 @@ MAX_PHOTOS = 20
 """Photos of one enrollment: more would not be looked at within a task's time limit."""
 VERDICT = {"enum": list(get_args(Verdict))}
 
-LIMIT = Whole("limit", "People of a page.", 100, 1, 1000)
-AFTER = Text("after", "The token ``next`` of the page before.")
-NAME_CONTAINS = Text("name", "Only people whose name contains this.")
+LIMIT = whole("limit", "People of a page.", 100, 1, 1000)
+AFTER = text("after", "The token ``next`` of the page before.")
+NAME_CONTAINS = text("name", "Only people whose name contains this.")
 _PHOTOS = {forms.FIELD: photos(MAX_PHOTOS)}
 
 

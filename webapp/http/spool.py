@@ -2,13 +2,12 @@
 
 import asyncio
 import errno
-import io
 import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,9 +80,9 @@ class Spool:
         with self._lock:
             self._in_memory -= count
 
-    def file(self) -> IO[bytes]:
-        """Raises :class:`OSError`."""
-        return tempfile.TemporaryFile(dir=self._folder)
+    def file(self) -> tempfile.SpooledTemporaryFile[bytes]:
+        """In memory until it is rolled over to the disk."""
+        return tempfile.SpooledTemporaryFile(dir=str(self._folder))
 
 
 class Body:
@@ -96,9 +95,8 @@ class Body:
         self._max = max_bytes
         self._reserved = 0
         self._memory = 0
-        self._chunks: list[bytes] = []
-        self._file: IO[bytes] | None = None
-        self._stream = io.BytesIO()
+        self._in_memory = True
+        self._file = spool.file()
         self.size = 0
         self._lock = threading.Lock()
         if expected:
@@ -148,47 +146,41 @@ class Body:
         return not message.get("more_body", False)
 
     def _store(self, chunk: bytes) -> None:
-        small = self._file is None and self.size <= IN_MEMORY
-        if small and self._spool.take_memory(len(chunk)):
-            self._memory += len(chunk)
-            self._chunks.append(chunk)
-            return
-        try:
-            if self._file is None:
-                self._file = self._spool.file()
-                self._file.writelines(self._chunks)
-                self._forget_chunks()
+        small = self._in_memory and self.size <= IN_MEMORY
+        self._in_memory = small and self._spool.take_memory(len(chunk))
+        with _room_for_it():
+            if self._in_memory:
+                self._memory += len(chunk)
+            else:
+                self._file.rollover()
+                self._give_memory()
             self._file.write(chunk)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise retry_later("storage-full", "no room to receive this upload") from error
-            raise
 
-    def _forget_chunks(self) -> None:
-        self._chunks.clear()
+    def _give_memory(self) -> None:
         self._spool.give_memory(self._memory)
         self._memory = 0
 
     def open(self) -> IO[bytes]:
         """The bytes from the beginning; raises :class:`Problem` when the disk is full."""
-        if self._file is None:
-            self._stream = io.BytesIO(b"".join(self._chunks))
-            self._chunks.clear()
-            return self._stream
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise retry_later("storage-full", "no room to receive this upload") from error
-        self._file.seek(0)
+        with _room_for_it():
+            self._file.seek(0)
         return self._file
 
     def close(self) -> None:
         with self._lock:
-            if self._file is not None:
-                with suppress(OSError):
-                    self._file.close()
-                self._file = None
-            self._stream.close()  # the request refers to it until it is answered
-            self._forget_chunks()
+            with suppress(OSError):
+                self._file.close()  # the request refers to it until it is answered
+            self._give_memory()
             self._spool.release(self._client, self._reserved)
             self._reserved = 0
+
+
+@contextmanager
+def _room_for_it() -> Iterator[None]:
+    """Raises :class:`Problem` for a disk that is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise retry_later("storage-full", "no room to receive this upload") from error
+        raise

@@ -18,14 +18,14 @@ from facerec_tasks.settings import Settings
 from webapp.http import errors, forms
 from webapp.http.errors import Problem, ProblemDetails
 from webapp.http.operation import ANY, READ, UPLOAD, Operation, photos
-from webapp.http.parameters import CANDIDATES_OF_FACE, Flag
+from webapp.http.parameters import CANDIDATES_OF_FACE, flag
 from webapp.http.rendering import document, show, url_prefix
 from webapp.http.responses import AcceptedResponse, JpegBody, LinesBody, Rendered
 from webapp.http.schemas import TASK_ID, AnswerDocument, Cancelled, Pending
 from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
 
-WAIT = Flag("wait", "0: answer 202 at once, with the address of the result.", default=True)
+WAIT = flag("wait", "0: answer 202 at once, with the address of the result.", default=True)
 _TASK_ID = re.compile(TASK_ID)
 PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")

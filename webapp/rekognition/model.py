@@ -1,123 +1,82 @@
 """Rekognition's own description of its operations, as botocore carries it: checks what comes in."""
 
 import base64
-import binascii
-import re
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import botocore.session
-from botocore.model import OperationModel, Shape
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from webapp.rekognition.errors import RekognitionError, invalid
 
-
-@cache
-def operation(name: str) -> OperationModel:
-    """Raises :class:`RekognitionError` for an operation there is not."""
-    model = botocore.session.get_session().get_service_model("rekognition")
-    if name not in model.operation_names:
-        raise RekognitionError("UnknownOperationException", f"no operation {name[:100]!r}")
-    return model.operation_model(name)
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+_MOST = 1 << 53
+"""Of a number without a bound of its own."""
 
 
-def parameters(name: str, given: Any) -> dict[str, Any]:
+def parameters(operation: str, given: Any) -> dict[str, Any]:
     """The parameters of an operation, checked against its model; blobs are decoded.
 
     Members the model does not know are dropped. Raises :class:`RekognitionError`.
     """
-    shape = operation(name).input_shape
-    if shape is None:
-        return {}
-    checked: dict[str, Any] = _checked(shape, given, "request")
-    return checked
-
-
-def _checked(shape: Shape, value: Any, where: str) -> Any:
-    check = _CHECKS.get(shape.type_name)
-    if check is None:
-        raise invalid(f"{where}: {shape.type_name} is not taken here")
-    return check(shape, value, where)
-
-
-def _structure(shape: Any, value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise invalid(f"{where} is no structure")
-    missing = [name for name in shape.required_members if value.get(name) is None]
-    if missing:
-        raise invalid(f"{where}: {', '.join(missing)} is missing")
-    return {
-        name: _checked(member, value[name], f"{where}.{name}")
-        for name, member in shape.members.items()
-        if value.get(name) is not None
-    }
-
-
-def _list(shape: Any, value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise invalid(f"{where} is no list")
-    _check_size(shape, len(value), where)
-    return [_checked(shape.member, one, f"{where}[{n}]") for n, one in enumerate(value)]
-
-
-def _map(shape: Any, value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise invalid(f"{where} is no map")
-    _check_size(shape, len(value), where)
-    return {str(name): _checked(shape.value, one, where) for name, one in value.items()}
-
-
-def _string(shape: Any, value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise invalid(f"{where} is no string")
-    _check_size(shape, len(value), where)
-    pattern = shape.metadata.get("pattern")
-    if pattern and not re.fullmatch(pattern, value):
-        raise invalid(f"{where} does not satisfy the pattern {pattern}")
-    if shape.enum and value not in shape.enum:
-        raise invalid(f"{where} is none of {', '.join(shape.enum)}")
-    return value
-
-
-def _number(shape: Any, value: Any, where: str) -> float:
-    whole = shape.type_name in ("integer", "long")
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-        raise invalid(f"{where} is no number")
-    if not abs(value) < 1 << 53:  # not so of NaN
-        raise invalid(f"{where} is out of range")
-    _check_size(shape, value, where)
-    return value
-
-
-def _blob(shape: Any, value: Any, where: str) -> bytes:
-    if not isinstance(value, str):
-        raise invalid(f"{where} is no base64")
     try:
-        data = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid(f"{where} is no base64") from error
-    if len(data) > shape.metadata.get("max", len(data)):
-        raise RekognitionError("ImageTooLargeException", f"{where} has more than 5 MB")
-    _check_size(shape, len(data), where)
-    return data
+        return _input_of(operation).model_validate(given).model_dump(exclude_none=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"])) or "request"
+        if fault["type"] == "bytes_too_long":
+            raise RekognitionError(
+                "ImageTooLargeException", f"{where} has more than 5 MB"
+            ) from error
+        raise invalid(f"{where}: {fault['msg']}") from error
 
 
-def _check_size(shape: Shape, size: float, where: str) -> None:
+@cache
+def _input_of(operation: str) -> type[BaseModel]:
+    service = botocore.session.get_session().get_service_model("rekognition")
+    return _structure(service.operation_model(operation).input_shape)
+
+
+def _structure(shape: Any) -> type[BaseModel]:
+    members: dict[str, Any] = {
+        name: (_type(member), ...)
+        if name in shape.required_members
+        else (_type(member) | None, None)
+        for name, member in shape.members.items()
+    }
+    return create_model(shape.name, __config__=_STRICT, **members)
+
+
+def _type(shape: Any) -> Any:
+    """A type of pydantic's with the bounds, the pattern and the values of a shape."""
+    made = _TYPES[shape.type_name](shape)
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if least is not None and size < least:
-        raise invalid(f"{where} is below its minimum, {least}")
-    if most is not None and size > most:
-        raise invalid(f"{where} is above its maximum, {most}")
+    if made in (int, float):
+        return Annotated[made, Field(ge=least, le=_MOST if most is None else most)]
+    bounded: Any = Annotated[made, Field(min_length=least, max_length=most)]
+    return Annotated[bounded, BeforeValidator(_decoded)] if made is bytes else bounded
 
 
-_CHECKS = {
+def _string(shape: Any) -> Any:
+    if shape.enum:
+        return Literal[tuple(shape.enum)]
+    pattern = shape.metadata.get("pattern")
+    return Annotated[str, Field(pattern=f"^(?:{pattern})$" if pattern else None)]
+
+
+def _decoded(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("not base64")
+    return base64.b64decode(value, validate=True)
+
+
+_TYPES: dict[str, Callable[[Any], Any]] = {
     "structure": _structure,
-    "list": _list,
-    "map": _map,
+    "list": lambda shape: list[_type(shape.member)],  # type: ignore[misc]
+    "map": lambda shape: dict[str, _type(shape.value)],  # type: ignore[misc]
     "string": _string,
-    "integer": _number,
-    "long": _number,
-    "float": _number,
-    "double": _number,
-    "blob": _blob,
+    "integer": lambda _: int,
+    "float": lambda _: float,
+    "blob": lambda _: bytes,
 }

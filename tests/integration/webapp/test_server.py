@@ -1,12 +1,11 @@
 """The HTTP server with a small application: decisions, slow clients, limits, the drain."""
 
-import io
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 import urllib3
@@ -107,11 +106,8 @@ def test_spool_is_bounded_in_total_and_per_client(eventually: Callable[..., None
 
 
 def test_full_disk_is_507_and_small_photos_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(io.BytesIO):
-        def write(self, _: Any) -> int:
-            raise OSError(28, "No space left on device")
-
-        def writelines(self, _: Any) -> None:
+    class Full(tempfile.SpooledTemporaryFile):  # type: ignore[type-arg]
+        def rollover(self) -> None:
             raise OSError(28, "No space left on device")
 
     with serving() as web:
