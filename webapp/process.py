@@ -8,7 +8,7 @@ from facerec_tasks.settings import Settings
 from webapp.http.application import WebApplication
 from webapp.http.connection import ConnectionTable
 from webapp.http.request_head import is_in
-from webapp.http.server import WebServer, allow_files, in_thread, thread_pool
+from webapp.http.server import WebServer, allow_files, in_thread
 from webapp.pages.sampler import MAX_STREAMS
 from webapp.services.task_client import TaskClient
 
@@ -44,22 +44,20 @@ class WebProcess:
         sys.setswitchinterval(SWITCH_INTERVAL)
         allow_files(settings.max_connections + ADMIN_CONNECTIONS)
         application = WebApplication(settings, task_client)
-        threads = thread_pool(settings.max_waiting + SPARE_THREADS + MAX_STREAMS)
-        admin_threads = thread_pool(ADMIN_THREADS + MAX_STREAMS)
+        refused = application.access_log.refused
         table = ConnectionTable(
             settings.max_connections,
             settings.max_connections_per_address,
             is_exempt=lambda address: is_in(address, settings.trusted_proxies),
+            refused=refused,
         )
-        admin_table = ConnectionTable(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS)
-        for one in (table, admin_table):
-            one.refused = application.access_log.refused
-        self._task_client = task_client
+        frontend = application.frontend(settings.max_waiting + SPARE_THREADS + MAX_STREAMS)
         self._public = WebServer(
-            application.frontend(threads), public, table, settings.drain_timeout
+            frontend, public, table, settings.drain_timeout, draining=task_client.stop
         )
-        self._public.draining = task_client.stop
-        self._admin = WebServer(application.admin_frontend(admin_threads), admin, admin_table, 0.0)
+        admin_table = ConnectionTable(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS, refused=refused)
+        admin_frontend = application.frontend(ADMIN_THREADS + MAX_STREAMS, admin=True)
+        self._admin = WebServer(admin_frontend, admin, admin_table, 0.0)
 
     def serve(self) -> None:
         """Returns after :meth:`stop` and the drain. The admin port answers until the end."""

@@ -2,24 +2,19 @@
 
 import json
 import logging
-import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from facerec_tasks import logs, tracing
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
-from webapp.http import errors, operations, rendering, request_head
+from webapp.http import errors, operations, rendering
 from webapp.http.access import Access
 from webapp.http.access_log import AccessLog
-from webapp.http.errors import Problem
-from webapp.http.frontend import Exchange, Frontend
+from webapp.http.frontend import Frontend
 from webapp.http.gate import Gate
 from webapp.http.operations import OperatorRoutes
-from webapp.http.refusals import SECURITY_HEADERS
 from webapp.http.request_head import RequestHead
 from webapp.http.routes import add_routes
 from webapp.http.spool import Spool
@@ -77,7 +72,7 @@ class WebApplication:
         )
         access.warn()
         urls = self.flask.url_map
-        self.gate = Gate(
+        self._gate = Gate(
             settings,
             access,
             urls,
@@ -88,21 +83,15 @@ class WebApplication:
             ),
         )
         self._admin_gate = Gate(settings, access, urls, routes, admin=True)
-        self.flask.before_request(self._begin)
-        self.flask.after_request(self._end)
+        self.flask.before_request(_begin)
+        self.flask.after_request(_end)
         self.flask.register_error_handler(Exception, _failed)
         if tracing.configure("web"):
             _trace(self.flask)
 
-    def frontend(self, threads: ThreadPoolExecutor) -> Frontend:
-        """The ASGI application of the public port."""
-        return self._frontend(self.gate, threads)
-
-    def admin_frontend(self, threads: ThreadPoolExecutor) -> Frontend:
-        """The ASGI application of the operators' port."""
-        return self._frontend(self._admin_gate, threads)
-
-    def _frontend(self, gate: Gate, threads: ThreadPoolExecutor) -> Frontend:
+    def frontend(self, threads: int, *, admin: bool = False) -> Frontend:
+        """The ASGI application of the public port, or of the operators', with that many threads at
+        most. They are started when needed, one for each request that waits."""
         in_flight = self._task_client.in_flight
 
         def report(_: RequestHead) -> tuple[str, bytes]:
@@ -110,9 +99,9 @@ class WebApplication:
 
         return Frontend(
             self.flask,
-            gate,
+            self._admin_gate if admin else self._gate,
             self.spool,
-            threads,
+            ThreadPoolExecutor(threads, thread_name_prefix="request"),
             self.access_log.observe,
             direct={
                 "/healthz": operations.alive,
@@ -123,47 +112,25 @@ class WebApplication:
             prefix=self._settings.url_prefix,
         )
 
-    # Around each request that reaches Flask
 
-    def _begin(self) -> None:
-        environ = request.environ
-        g.began = time.monotonic()
-        rendering.url_prefix.set(request.script_root)
-        admission = environ.get("facerec.admission")
-        if admission is None:  # another WSGI server, or a test: nothing was decided before
-            head = request_head.of_environ(environ)
-            given = head.headers.get("x-request-id", "")
-            valid = rendering.REQUEST_ID.fullmatch(given)
-            logs.request_id.set(given if valid else uuid.uuid4().hex)
-            admission = self.gate.admit(head)
-        else:
-            logs.request_id.set(environ["facerec.request_id"])
-        g.client = admission.key_id
+def _begin() -> None:
+    rendering.url_prefix.set(request.script_root)
+    logs.request_id.set(request.environ["facerec.request_id"])
+    g.client = request.environ["facerec.admission"].key_id
 
-    def _end(self, response: Response) -> Response:
-        response.headers["X-Request-ID"] = logs.request_id.get()
-        if "task_id" in g:
-            response.headers["X-Task-ID"] = g.task_id
-        request.environ["facerec.outcome"] = g.get("outcome", "ok")
-        if "facerec.admission" not in request.environ:  # else the frontend does both, faster
-            for name, value in SECURITY_HEADERS.items():
-                response.headers.setdefault(name, value)
-            self._observe(response)
-        return response
 
-    def _observe(self, response: Response) -> None:
-        head = request_head.of_environ(request.environ)
-        exchange = Exchange(head, logs.request_id.get(), g.began)
-        exchange.rule = request.url_rule.rule if request.url_rule else "none"
-        exchange.status, exchange.outcome = response.status_code, g.get("outcome", "ok")
-        exchange.key_id = g.get("client", "")
-        self.access_log.observe(exchange)
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = logs.request_id.get()
+    if "task_id" in g:
+        response.headers["X-Task-ID"] = g.task_id
+    request.environ["facerec.outcome"] = g.get("outcome", "ok")
+    return response
 
 
 def _failed(error: Exception) -> Response:
     if isinstance(error, ClientGone):
         return Response(status=CLIENT_GONE)
-    found = errors.of_exception(error) or _of_flask(error)
+    found = errors.of_exception(error)
     if found.status >= 500:
         log.warning("%s: %s", found.code, error)
     return rendering.problem(found)
@@ -173,13 +140,3 @@ def _trace(app: Flask) -> None:
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
 
     FlaskInstrumentor.instrument_app(app, excluded_urls=UNTRACED)  # type: ignore[no-untyped-call]
-
-
-def _of_flask(error: Exception) -> Problem:
-    if isinstance(error, RequestEntityTooLarge):
-        return Problem("too-large", "the request has more bytes, or more fields, than allowed")
-    if isinstance(error, HTTPException):
-        code = {404: "not-found", 405: "method-not-allowed"}.get(error.code or 500, "bad-request")
-        headers = {k: v for k, v in error.get_headers() if k == "Allow"}
-        return Problem(code, (error.description or code).splitlines()[0].rstrip("."), headers)
-    return errors.internal(error)

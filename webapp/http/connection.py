@@ -41,11 +41,14 @@ class ConnectionTable:
         per_address: int,
         *,
         is_exempt: Callable[[str], bool] = lambda _: False,
+        refused: Callable[[Problem, str, float], None] = lambda *_: None,
         head_timeout: float = HEAD_TIMEOUT,
     ) -> None:
+        """``refused`` is called for each request that never reaches the application."""
         self._limit = limit
         self._per_address = per_address
         self._is_exempt = is_exempt
+        self.refused = refused
         self._head_timeout = head_timeout
         self.draining = False
         """Set when the server stops: each connection ends with its next response."""
@@ -54,8 +57,6 @@ class ConnectionTable:
         # Each ordered by the time of entry, so the longest idle one comes first.
         self._idle: OrderedDict[Connection, float] = OrderedDict()
         self._receiving: OrderedDict[Connection, float] = OrderedDict()
-        self.refused: Callable[[Problem, str, float], None] = lambda *_: None
-        """Called for each request that never reaches the application."""
 
     def __len__(self) -> int:
         return self._count

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NotRequired, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
 from facerec_tasks.schemas import Answer
@@ -154,14 +155,8 @@ def of_answer(answer: Answer) -> Problem | None:
     return Problem(code, answer.detail or code, more=more)
 
 
-def internal(error: Exception) -> Problem:
-    """A bug of ours: told in the log, not to the client."""
-    log.error("a bug", exc_info=error)
-    return Problem("internal", "something is wrong on our side")
-
-
-def of_exception(error: Exception) -> Problem | None:
-    """The problem an expected exception stands for; none for a bug of ours."""
+def of_exception(error: Exception) -> Problem:
+    """The problem an exception stands for. A bug of ours is told in the log, not to the client."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, UploadRejected):
@@ -178,4 +173,15 @@ def of_exception(error: Exception) -> Problem | None:
         return retry_later("not-set-up", str(error))
     if isinstance(error, AwsError):
         return retry_later("aws-unavailable", "the photo was not accepted; try again")
-    return None
+    if isinstance(error, HTTPException):
+        return _of_flask(error)
+    log.error("a bug", exc_info=error)
+    return Problem("internal", "something is wrong on our side")
+
+
+def _of_flask(error: HTTPException) -> Problem:
+    if isinstance(error, RequestEntityTooLarge):
+        return Problem("too-large", "the request has more bytes, or more fields, than allowed")
+    code = {404: "not-found", 405: "method-not-allowed"}.get(error.code or 500, "bad-request")
+    headers = {k: v for k, v in error.get_headers() if k == "Allow"}
+    return Problem(code, (error.description or code).splitlines()[0].rstrip("."), headers)

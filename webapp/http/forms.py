@@ -1,14 +1,11 @@
 """What comes in a request: files, names, ids, and when to let go of the bytes."""
 
-from collections.abc import Callable
-
 from flask import request
 from werkzeug.datastructures import FileStorage
 
 from facerec_tasks.recognition.gallery.identifiers import is_id
 from webapp.http.errors import Problem
 from webapp.http.uploads import Upload, accept, accept_video
-from webapp.services.task_client import never_gone
 
 FIELD = "inputFile"
 MAX_NAME_BYTES = 400
@@ -86,12 +83,4 @@ def drop_body() -> None:
     for _, file in request.files.items(multi=True):
         file.close()
     request.__dict__.pop("files", None)
-    body = request.environ.get("facerec.body")
-    if body is not None:
-        body.close()
-
-
-def client_gone() -> Callable[[], bool]:
-    """Returns whether the client has closed its connection; always ``False`` on other servers."""
-    gone: Callable[[], bool] = request.environ.get("facerec.client_gone", never_gone)
-    return gone
+    request.environ["facerec.body"].close()

@@ -94,7 +94,7 @@ class Frontend:
         except EOFError:
             exchange.status, exchange.outcome = 499, "client-gone"
         except Exception as error:  # noqa: BLE001 - each becomes a response
-            found = errors.of_exception(error) or errors.internal(error)
+            found = errors.of_exception(error)
             await self._refuse(found, exchange, connection, send)
         finally:
             if body is not None:

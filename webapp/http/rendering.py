@@ -22,19 +22,21 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def show(answer: Answer, candidates: int = CANDIDATES) -> Rendered[AnswerDocument]:
-    """The answer to a photo or video; raises the :class:`Problem` a refused one is.
+    """The answer to a photo or video, see :func:`document`."""
+    body = document(answer, candidates)
+    g.outcome = answer.outcome
+    return Rendered(body, body["text"])
+
+
+def document(answer: Answer, candidates: int = CANDIDATES) -> AnswerDocument:
+    """What programs get: the members of the type, no others. Raises the :class:`Problem` a refused
+    photo is.
 
     ``candidates``: how many people are listed for each face.
     """
     refusal = errors.of_answer(answer)
     if refusal is not None:
         raise refusal
-    g.outcome = answer.outcome
-    return Rendered(document(answer, candidates), f"{stem(answer.key)}:{answer.text}")
-
-
-def document(answer: Answer, candidates: int = CANDIDATES) -> AnswerDocument:
-    """What programs get: the members of the type, no others."""
     name = stem(answer.key)
     faces = tuple(replace(face, candidates=face.candidates[:candidates]) for face in answer.faces)
     answer = replace(answer, faces=faces).shown

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Any
 
 Network = IPv4Network | IPv6Network
 FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "x-forwarded-host")
@@ -88,18 +87,6 @@ def of_request(
         prefix=prefix,
         forwarded=not by_proxy and any(name in headers for name in FORWARDING_HEADERS),
     )
-
-
-def of_environ(environ: Mapping[str, Any]) -> RequestHead:
-    """Of a WSGI request that did not come through our own server."""
-    headers = {
-        key.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
-        for key, value in environ.items()
-        if key.startswith("HTTP_") or key in ("CONTENT_TYPE", "CONTENT_LENGTH")
-    }
-    headers = {name: value for name, value in headers.items() if value}
-    path = str(environ.get("PATH_INFO", "/")).encode("latin-1").decode("utf-8", "replace")
-    return of_request(str(environ["REQUEST_METHOD"]), path, headers, environ.get("REMOTE_ADDR"))
 
 
 def is_in(address: str, networks: Sequence[Network]) -> bool:

@@ -9,7 +9,6 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,15 +29,21 @@ class WebServer(uvicorn.Server):
     """One listening socket. :meth:`run_until_stopped` returns after :meth:`stop` and the drain."""
 
     def __init__(
-        self, frontend: Any, listening: socket.socket, table: ConnectionTable, drain_timeout: float
+        self,
+        frontend: Any,
+        listening: socket.socket,
+        table: ConnectionTable,
+        drain_timeout: float,
+        *,
+        draining: Callable[[], None] = lambda: None,
     ) -> None:
+        """``draining`` is called in the event loop when no more connections are accepted."""
         self._listening = listening
         self.address: tuple[str, int] = listening.getsockname()[:2]
         """Host and port."""
         self._table = table
         self._drain_timeout = drain_timeout
-        self.draining: Callable[[], None] = lambda: None
-        """Called in the event loop when no more connections are accepted."""
+        self._draining = draining
         super().__init__(
             uvicorn.Config(
                 frontend,
@@ -83,7 +88,7 @@ class WebServer(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._listening.close()
-        self.draining()
+        self._draining()
         self._table.draining = True
         for connection in self._connections:
             if not connection.is_fresh:
@@ -120,11 +125,6 @@ def in_thread(server: WebServer) -> threading.Thread:
     thread = threading.Thread(target=server.run_until_stopped, name="admin-server", daemon=True)
     thread.start()
     return thread
-
-
-def thread_pool(most: int) -> ThreadPoolExecutor:
-    """Threads are started when needed, one for each request that waits."""
-    return ThreadPoolExecutor(most, thread_name_prefix="request")
 
 
 def allow_files(connections: int) -> None:

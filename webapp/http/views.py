@@ -2,12 +2,10 @@
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import Any, cast
 
 from flask import g, request
@@ -16,14 +14,16 @@ from werkzeug.datastructures import FileStorage
 from facerec_tasks import logs
 from facerec_tasks.settings import Settings
 from webapp.http import errors, forms
-from webapp.http.errors import Problem, ProblemDetails
+from webapp.http.errors import Problem
 from webapp.http.operation import ANY, READ, UPLOAD, Operation, photos
 from webapp.http.parameters import CANDIDATES_OF_FACE, flag
 from webapp.http.rendering import document, show, url_prefix
 from webapp.http.responses import AcceptedResponse, JpegBody, LinesBody, Rendered
 from webapp.http.schemas import TASK_ID, AnswerDocument, Cancelled, Pending
+from webapp.http.worker_views import waiting
 from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
 from webapp.services.task_client import ClientGone, TaskClient
+from webapp.services.worker_requests import Wait
 
 WAIT = flag("wait", "0: answer 202 at once, with the address of the result.", default=True)
 _TASK_ID = re.compile(TASK_ID)
@@ -31,15 +31,6 @@ PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _RETRY_AFTER = "2"
 _SOME = (*ANY, 404, 500)
-
-
-@dataclass(frozen=True)
-class _FormPhoto:
-    """One photo of several: accepted, or already refused."""
-
-    index: int
-    accepted: Accepted | None = None
-    problem: Problem | None = None
 
 
 class PhotoViews:
@@ -73,23 +64,20 @@ class PhotoViews:
         A video that takes longer than the request waits is answered 504 with the id of its result.
         Several photos are answered in lines of JSON, each as soon as it is known.
         """
-        deadline = time.monotonic() + self._settings.answer_timeout
-        wait, candidates = WAIT(), CANDIDATES_OF_FACE()
-        if self._task_client.refuses_work:
-            raise errors.retry_later("stopping", "this process stops; try again")
+        is_awaited, candidates = WAIT(), CANDIDATES_OF_FACE()
         with ExitStack() as places:
-            places.enter_context(self._task_client.admission_slot())
+            wait = places.enter_context(waiting(self._settings, self._task_client))
             with self._task_client.upload_slot():
                 files = forms.files(self._settings.max_files)
                 if len(files) > 1:
-                    return self._many(files, wait, deadline, places, candidates)
+                    return self._many(files, wait if is_awaited else None, places, candidates)
                 accepted = self._accept(files[0], _idempotency_key())
                 forms.drop_body()
             g.task_id = accepted.task_id
-            if wait:
-                answer = self._recognition.wait(accepted, deadline, forms.client_gone())
-                return show(answer, candidates)
-        return self._pending(accepted)
+            if is_awaited:
+                return show(self._recognition.wait(accepted, wait.deadline, wait.gone), candidates)
+        self._recognition.leave(accepted)
+        return _not_yet(accepted.task_id)
 
     @Operation(
         "result",
@@ -147,89 +135,64 @@ class PhotoViews:
         upload = forms.read_any(file, settings.max_upload_bytes, settings.max_video_upload_bytes)
         return self._recognition.accept(upload, idempotency_key)
 
-    def _pending(self, accepted: Accepted) -> AcceptedResponse[Pending]:
-        self._recognition.leave(accepted)
-        return _not_yet(accepted.task_id)
-
     # Several
 
     def _many(
-        self,
-        files: list[FileStorage],
-        wait: bool,
-        deadline: float,
-        places: ExitStack,
-        candidates: int,
+        self, files: list[FileStorage], wait: Wait | None, places: ExitStack, candidates: int
     ) -> LinesBody:
-        """Takes a place for each photo, stores all, and answers while the answers come."""
+        """Takes a place for each photo, stores all, and answers while the answers come, or at once
+        without ``wait``."""
         for _ in files[1:]:
             places.enter_context(self._task_client.admission_slot())
-        turns = [self._turn(*one) for one in enumerate(files)]
+        key = _idempotency_key()
+        photos = [
+            self._accept_one(file, f"{key}/{index}" if key else None)
+            for index, file in enumerate(files)
+        ]
         forms.drop_body()
-        lines = self._lines(turns, wait, deadline, forms.client_gone(), candidates)
-        response = LinesBody(lines, headers={"X-Accel-Buffering": "no"})
+        response = LinesBody(
+            self._lines(photos, wait, candidates), headers={"X-Accel-Buffering": "no"}
+        )
         # Kept until the response is closed, also when the client leaves before it begins.
         response.call_on_close(places.pop_all().close)
         return response
 
-    def _turn(self, index: int, file: FileStorage) -> _FormPhoto:
-        key = _idempotency_key()
+    def _accept_one(self, file: FileStorage, idempotency_key: str | None) -> Accepted | Problem:
         try:
-            return _FormPhoto(index, self._accept(file, f"{key}/{index}" if key else None))
+            return self._accept(file, idempotency_key)
         except Exception as error:  # noqa: BLE001 - one photo's fault, or ours, is not the others'
-            return _FormPhoto(index, problem=errors.of_exception(error) or errors.internal(error))
+            return errors.of_exception(error)
 
     def _lines(
-        self,
-        turns: list[_FormPhoto],
-        wait: bool,
-        deadline: float,
-        gone: Callable[[], bool],
-        candidates: int,
+        self, photos: list[Accepted | Problem], wait: Wait | None, candidates: int
     ) -> Iterator[bytes]:
-        def answer(turn: _FormPhoto) -> dict[str, Any]:
-            return self._line(turn, wait, deadline, gone, candidates)
+        def line(index: int, photo: Accepted | Problem) -> bytes:
+            found = {"index": index, **self._answer(photo, wait, candidates)}
+            return json.dumps(found, separators=(",", ":")).encode() + b"\n"
 
-        with ThreadPoolExecutor(len(turns)) as pool:
-            lines = [pool.submit(copy_context().run, answer, turn) for turn in turns]
+        with ThreadPoolExecutor(len(photos)) as pool:
+            lines = [
+                pool.submit(copy_context().run, line, index, photo)
+                for index, photo in enumerate(photos)
+            ]
             for done in as_completed(lines):
-                yield json.dumps(done.result(), separators=(",", ":")).encode() + b"\n"
+                yield done.result()
 
-    def _line(
-        self,
-        turn: _FormPhoto,
-        wait: bool,
-        deadline: float,
-        gone: Callable[[], bool],
-        candidates: int,
-    ) -> dict[str, Any]:
+    def _answer(
+        self, photo: Accepted | Problem, wait: Wait | None, candidates: int
+    ) -> Mapping[str, object]:
         try:
-            return {"index": turn.index, **self._answered(turn, wait, deadline, gone, candidates)}
+            if isinstance(photo, Problem):
+                raise photo
+            if wait is None:
+                self._recognition.leave(photo)
+                return _pending_document(photo.task_id)
+            answer = self._recognition.wait(photo, wait.deadline, wait.gone)
+            return document(answer, candidates)
         except ClientGone:
             return {}
         except Exception as error:  # noqa: BLE001 - as above
-            found = errors.of_exception(error) or errors.internal(error)
-            refused: ProblemDetails = found.document(logs.request_id.get())
-            return {"index": turn.index, **refused}
-
-    def _answered(
-        self,
-        turn: _FormPhoto,
-        wait: bool,
-        deadline: float,
-        gone: Callable[[], bool],
-        candidates: int,
-    ) -> AnswerDocument | Pending:
-        if turn.problem or turn.accepted is None:
-            raise turn.problem or Problem("internal", "neither accepted nor refused")
-        if not wait:
-            self._recognition.leave(turn.accepted)
-            return _pending_document(turn.accepted.task_id)
-        answer = self._recognition.wait(turn.accepted, deadline, gone)
-        refusal = errors.of_answer(answer)
-        if refusal is not None:
-            raise refusal
-        return document(answer, candidates)
+            return errors.of_exception(error).document(logs.request_id.get())
 
 
 def _unknown() -> Problem:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
+from flask import request
+
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
@@ -54,7 +56,7 @@ def waiting(
     if task_client.refuses_work:
         raise stopping()
     with task_client.admission_slot():
-        yield Wait(deadline, forms.client_gone(), collection)
+        yield Wait(deadline, request.environ["facerec.client_gone"], collection)
 
 
 def full(task_client: TaskClient) -> Problem | None:

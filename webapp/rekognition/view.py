@@ -110,7 +110,7 @@ def is_rekognition() -> bool:
 def refusal(error: Exception) -> Response:
     """An error as Rekognition's clients read it."""
     if not isinstance(error, RekognitionError):
-        problem = errors.of_exception(error) or errors.internal(error)
+        problem = errors.of_exception(error)
         g.outcome = problem.code
         error = of_problem(problem)
     response = _shown(error.body(), error.status)

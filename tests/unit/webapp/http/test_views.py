@@ -6,10 +6,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
 
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
+from tests.unit.webapp.asgi_client import AsgiClient
 from webapp.http.application import WebApplication
 from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
@@ -35,8 +35,8 @@ def task_client(settings: Settings) -> TaskClient:
 
 
 @pytest.fixture
-def client(settings: Settings, task_client: TaskClient) -> FlaskClient:
-    return WebApplication(settings, task_client).flask.test_client()
+def client(settings: Settings, task_client: TaskClient) -> AsgiClient:
+    return AsgiClient(WebApplication(settings, task_client))
 
 
 def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str, object]:
@@ -56,7 +56,7 @@ def form(data: bytes, name: str = "a.jpg", field: str = "inputFile") -> dict[str
     ],
 )
 def test_problem_is_text_or_json(
-    client: FlaskClient, body: dict[str, object], status: int, code: str
+    client: AsgiClient, body: dict[str, object], status: int, code: str
 ) -> None:
     text = client.post("/", data=body, content_type="multipart/form-data")
     assert (text.status_code, text.mimetype) == (status, "text/plain")
@@ -65,7 +65,7 @@ def test_problem_is_text_or_json(
 
 
 @pytest.mark.parametrize("accepts", ["application/json", "application/problem+json"])
-def test_json_client_gets_problem_document(client: FlaskClient, accepts: str) -> None:
+def test_json_client_gets_problem_document(client: AsgiClient, accepts: str) -> None:
     answer = client.post("/", headers={"Accept": accepts, "X-Request-ID": "mine-1"})
     assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
     problem = json.loads(answer.data)
@@ -73,7 +73,7 @@ def test_json_client_gets_problem_document(client: FlaskClient, accepts: str) ->
     assert problem["instance"] == "urn:request:mine-1"
 
 
-def test_full_admission_slots_answer_503(client: FlaskClient, task_client: TaskClient) -> None:
+def test_full_admission_slots_answer_503(client: AsgiClient, task_client: TaskClient) -> None:
     with task_client.admission_slot():
         answer = client.post("/", data=form(b"\xff\xd8\xff"))
     assert answer.status_code == 503
@@ -82,7 +82,7 @@ def test_full_admission_slots_answer_503(client: FlaskClient, task_client: TaskC
     assert client.post("/", data=form(b"")).status_code == 400  # the place is free again
 
 
-def test_draining_process_refuses_photos(client: FlaskClient, task_client: TaskClient) -> None:
+def test_draining_process_refuses_photos(client: AsgiClient, task_client: TaskClient) -> None:
     task_client.stop()
     answer = client.post("/", data=form(b"\xff\xd8\xff"))
     assert (answer.status_code, answer.text.split(":")[0]) == (503, "stopping")
@@ -94,13 +94,13 @@ def test_draining_process_refuses_photos(client: FlaskClient, task_client: TaskC
     [("GET", "/nowhere", 404), ("PUT", "/", 405), ("GET", "/results/../etc", 404)],
 )
 def test_unknown_routes_are_problems(
-    client: FlaskClient, method: str, path: str, status: int
+    client: AsgiClient, method: str, path: str, status: int
 ) -> None:
     answer = client.open(path, method=method, headers={"Accept": "application/json"})
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
 
 
-def test_method_not_allowed_sets_allow(client: FlaskClient) -> None:
+def test_method_not_allowed_sets_allow(client: AsgiClient) -> None:
     assert "POST" in client.put("/").headers["Allow"]
 
 
@@ -108,13 +108,13 @@ def test_method_not_allowed_sets_allow(client: FlaskClient) -> None:
     ("given", "kept"),
     [("abc-1.2_3", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("ä", False)],
 )
-def test_valid_request_id_is_kept(client: FlaskClient, given: str, kept: bool) -> None:
+def test_valid_request_id_is_kept(client: AsgiClient, given: str, kept: bool) -> None:
     answered = client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"]
     assert (answered == given) is kept
     assert answered
 
 
-def test_log_lines_have_request_id(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_have_request_id(client: AsgiClient, caplog: pytest.LogCaptureFixture) -> None:
     seen: list[str] = []
     caplog.handler.addFilter(lambda record: seen.append(request_id.get()) or True)  # type: ignore[func-returns-value]
     with caplog.at_level(logging.INFO):
@@ -123,7 +123,7 @@ def test_log_lines_have_request_id(client: FlaskClient, caplog: pytest.LogCaptur
 
 
 def test_access_log_has_no_person_name(
-    client: FlaskClient, caplog: pytest.LogCaptureFixture
+    client: AsgiClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         client.post("/", data=form(b"secret bytes", name="secret name.jpg"))
@@ -132,19 +132,19 @@ def test_access_log_has_no_person_name(
     assert "secret" not in caplog.text
 
 
-def test_requests_in_flight_are_served(client: FlaskClient, task_client: TaskClient) -> None:
+def test_requests_in_flight_are_served(client: AsgiClient, task_client: TaskClient) -> None:
     task_client.in_flight.accept("a")
     report = client.get("/internal/in-flight").json
     assert report["outstanding"] == 1
     assert report["processes"][0]["outstanding"] == 1
 
 
-def test_metrics_count_problem_codes(client: FlaskClient) -> None:
+def test_metrics_count_problem_codes(client: AsgiClient) -> None:
     client.post("/", data=form(b"hello"))
     assert 'outcome="not-a-picture",route="/",status="415"} 1.0' in client.get("/metrics").text
 
 
-def test_security_headers_on_every_response(client: FlaskClient) -> None:
+def test_security_headers_on_every_response(client: AsgiClient) -> None:
     for answer in (client.get("/healthz"), client.post("/"), client.get("/nowhere")):
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
