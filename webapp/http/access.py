@@ -5,8 +5,6 @@ import logging
 import math
 import time
 
-from flask import request
-
 from facerec_tasks.settings import Settings
 from webapp.http.errors import Problem
 from webapp.http.rate_limits import RateLimiter
@@ -71,32 +69,19 @@ class Access:
         self._limit(key.id if key else address, now)
         if key is None:
             raise Problem("key-missing", "send an API key: Authorization: Bearer …", _CHALLENGE)
-        if scope not in key.scopes:
-            raise Problem("scope-missing", f"this key is not good for {scope}")
+        check_scope(key, scope)
         return key
 
     def refuse_unknown(self, *, known: bool, address: str) -> None:
-        """Of a request with an AWS signature by none of our keys, before its body is read: raises
-        :class:`Problem` where a key is needed. ``known`` is whether it names any."""
+        """Of a request with an AWS signature by none of our keys: raises :class:`Problem` where a
+        key is needed. ``known`` is whether it names any."""
         if self.needs_key:
             self._limit(address, time.monotonic(), GUESS_COST if known else 1)
             raise Problem("key-unknown" if known else "key-missing", "no such access key")
 
-    def admit_signed(self, scope: str, key: ApiKey | None, *, known: bool) -> ApiKey | None:
-        """As :meth:`admit`, of a request with an AWS signature that is still to be verified.
-
-        ``key`` is the one it names, ``known`` whether it names any.
-        """
-        address, now = request.remote_addr or "", time.monotonic()
-        if key is None and not self.needs_key:
-            return None
-        if key is None:
-            self.penalize(address)
-            raise Problem("key-unknown" if known else "key-missing", "no such access key")
-        self._limit(key.id, now)
-        if scope not in key.scopes:
-            raise Problem("scope-missing", f"this key is not good for {scope}")
-        return key
+    def limit_signed(self, key: ApiKey) -> None:
+        """Counts a request that names a key; raises :class:`Problem` when there were too many."""
+        self._limit(key.id, time.monotonic())
 
     def penalize(self, address: str) -> None:
         """Counts a wrong key or signature; raises :class:`Problem` when there were too many."""
@@ -115,6 +100,12 @@ class Access:
         if wait > 0:
             seconds = str(math.ceil(wait))
             raise Problem("rate-limited", "too many requests", {"Retry-After": seconds})
+
+
+def check_scope(key: ApiKey, scope: str) -> None:
+    """Raises :class:`Problem` for a key that is not good for it."""
+    if scope not in key.scopes:
+        raise Problem("scope-missing", f"this key is not good for {scope}")
 
 
 def is_loopback(host: str) -> bool:

@@ -51,8 +51,8 @@ class AccessLog:
         )
         logs.request_id.reset(context)
 
-    def refused(self, problem: Problem, address: str, took: float) -> None:
+    def refused(self, problem: Problem, address: str) -> None:
         """A request that could not be understood, or did not come in time."""
-        self._metrics.request("none", problem.status, problem.code, took)
+        self._metrics.request("none", problem.status, problem.code, 0.0)
         fields = {"client": address, "outcome": problem.code}
         log.info("refused: %s", problem.line.strip(), extra={"fields": fields})

@@ -41,7 +41,7 @@ class ConnectionTable:
         per_address: int,
         *,
         is_exempt: Callable[[str], bool] = lambda _: False,
-        refused: Callable[[Problem, str, float], None] = lambda *_: None,
+        refused: Callable[[Problem, str], None] = lambda *_: None,
         head_timeout: float = HEAD_TIMEOUT,
     ) -> None:
         """``refused`` is called for each request that never reaches the application."""
@@ -239,7 +239,7 @@ class Connection(HttpToolsProtocol):
         lines += [f"date: {email.utils.formatdate(usegmt=True)}", "connection: close", "", ""]
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
             self.transport.write("\r\n".join(lines).encode("latin-1") + body)
-            self.table.refused(problem, self.address, 0.0)
+            self.table.refused(problem, self.address)
         self.linger()
 
     def linger(self) -> None:

@@ -127,15 +127,14 @@ class Frontend:
 
     async def _send_direct(self, direct: Direct, exchange: Exchange, send: Any) -> None:
         kind, body = direct(exchange.head)
-        exchange.status, exchange.sent = 200, len(body)
         headers = [
-            (b"content-type", kind.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", exchange.request_id.encode()),
-            *_SECURITY_HEADERS,
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            ("X-Request-ID", exchange.request_id),
+            *SECURITY_HEADERS.items(),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        exchange.status, exchange.sent = 200, len(body)
+        await _send(send, 200, headers, body)
 
     async def _refuse(
         self, problem: Problem, exchange: Exchange, connection: Connection, send: Any
@@ -147,9 +146,7 @@ class Frontend:
         accept = exchange.head.headers.get("accept", "")
         status, headers, body = refusal_response(problem, accept, exchange.request_id)
         exchange.sent = len(body)
-        encoded = _encoded(headers)
-        await send({"type": "http.response.start", "status": status, "headers": encoded})
-        await send({"type": "http.response.body", "body": body})
+        await _send(send, status, headers, body)
 
     async def _respond(
         self,
@@ -170,6 +167,11 @@ class Frontend:
             await send(call.start)
             await send({"type": "http.response.body", "body": rest})
             exchange.sent = len(rest)
+
+
+async def _send(send: Any, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
+    await send({"type": "http.response.body", "body": body})
 
 
 class _WsgiCall:

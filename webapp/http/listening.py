@@ -31,14 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
     """Raises :class:`OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     address = "127.0.0.1" if host == "localhost" else host
-    made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((address, port))
-        made.listen(BACKLOG)
-    except BaseException:
-        made.close()
-        raise
+    made = socket.create_server((address, port), family=family, backlog=BACKLOG)
     made.setblocking(False)
     return made
 

@@ -1,14 +1,16 @@
 """Who may ask: the signature of a request, against our keys."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from flask import g, request
 
-from webapp.http.access import Access
+from webapp.http.access import Access, check_scope
 from webapp.http.errors import Problem
 from webapp.http.request_head import RequestHead
 from webapp.rekognition import signature
-from webapp.rekognition.signature import BadSignature
+from webapp.rekognition.signature import BadSignature, Signature
 from webapp.services.keys import ApiKey, ApiKeys
 
 
@@ -23,36 +25,38 @@ class SignedAccess:
     def expect(self, head: RequestHead, scope: str) -> None:
         """Decides, before the body has come, all but the signature's value, which covers the body.
         Raises :class:`Problem`."""
-        signed = signature.parse(head.headers.get("authorization", ""))
-        named = head.access_key_id if signed else None
-        key = self._keys.find_pair(named) if named else None
+        signed, key = self._named(head.headers.get("authorization", ""))
         if signed is None or key is None:
             return self._access.refuse_unknown(known=signed is not None, address=head.client)
-        try:
+        with self._penalty(head.client):
             signature.verify_head(signed, head.headers, datetime.now(UTC))
-        except BadSignature as error:
-            self._access.penalize(head.client)
-            raise Problem("bad-signature", str(error)) from error
-        if scope not in key.scopes:
-            raise Problem("scope-missing", f"this key is not good for {scope}")
-        return None
+        return check_scope(key, scope)
 
     def authorize(self, scope: str, body: bytes) -> ApiKey | None:
         """The key this request is signed with; raises :class:`Problem`."""
-        signed = signature.parse(request.headers.get("Authorization", ""))
-        key = self._keys.find_pair(signed.access_key_id) if signed else None
-        admitted = self._access.admit_signed(scope, key, known=signed is not None)
-        if signed and key:
-            try:
-                self._verify(signed, key, body)
-            except BadSignature as error:
-                self._access.penalize(request.remote_addr or "")
-                raise Problem("bad-signature", str(error)) from error
-        g.client = key.id if key else ""
-        return admitted
-
-    @staticmethod
-    def _verify(signed: signature.Signature, key: ApiKey, body: bytes) -> None:
+        signed, key = self._named(request.headers.get("Authorization", ""))
+        address = request.remote_addr or ""
+        if signed is None or key is None:
+            self._access.refuse_unknown(known=signed is not None, address=address)
+            return None
+        self._access.limit_signed(key)
+        check_scope(key, scope)
         headers = {name.lower(): value for name, value in request.headers.items()}
         now = datetime.now(UTC)
-        signature.verify(signed, key.secret, request.method, request.url, headers, body, now)
+        with self._penalty(address):
+            signature.verify(signed, key.secret, request.method, request.url, headers, body, now)
+        g.client = key.id
+        return key
+
+    def _named(self, authorization: str) -> tuple[Signature | None, ApiKey | None]:
+        signed = signature.parse(authorization)
+        return signed, self._keys.find_pair(signed.access_key_id) if signed else None
+
+    @contextmanager
+    def _penalty(self, address: str) -> Iterator[None]:
+        """Raises :class:`Problem` for a bad signature, which counts as many requests."""
+        try:
+            yield
+        except BadSignature as error:
+            self._access.penalize(address)
+            raise Problem("bad-signature", str(error)) from error

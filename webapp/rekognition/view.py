@@ -17,6 +17,7 @@ from facerec_tasks import logs
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import errors, forms
+from webapp.http.gate import REKOGNITION_TARGET
 from webapp.http.worker_views import waiting
 from webapp.rekognition import model
 from webapp.rekognition.errors import CONTENT_TYPE, RekognitionError, of_problem
@@ -25,8 +26,6 @@ from webapp.services.keys import ApiKey
 from webapp.services.task_client import ClientGone, TaskClient
 
 log = logging.getLogger(__name__)
-
-TARGET = "RekognitionService."
 
 IMAGES = ("Image", "SourceImage", "TargetImage")
 
@@ -52,7 +51,7 @@ class RekognitionView:
 
     def scope_of(self, target: str) -> str:
         """The scope a key needs; that of changes for an operation there is not."""
-        found = self._table.get(target.removeprefix(TARGET))
+        found = self._table.get(target.removeprefix(REKOGNITION_TARGET))
         return found[1] if found else "people:write"
 
     def or_else(self, view: Callable[[], Response]) -> Callable[[], Response]:
@@ -60,7 +59,8 @@ class RekognitionView:
 
         @functools.wraps(view)
         def either() -> Response:
-            return self.answer() if is_rekognition() else view()
+            target = request.headers.get("X-Amz-Target", "")
+            return self.answer() if target.startswith(REKOGNITION_TARGET) else view()
 
         return either
 
@@ -86,7 +86,7 @@ class RekognitionView:
 
     def _request(self) -> tuple[str, dict[str, Any]]:
         """Name and checked parameters of the operation, of one who may ask for it."""
-        name = request.headers.get("X-Amz-Target", "").removeprefix(TARGET)
+        name = request.headers.get("X-Amz-Target", "").removeprefix(REKOGNITION_TARGET)
         body = request.get_data(cache=False)
         key = self._authorize(self.scope_of(name), body)
         if name not in self._table:
@@ -99,12 +99,6 @@ class RekognitionView:
                 "AccessDeniedException", f"this key is not good for collection {collection}"
             )
         return name, given
-
-
-def is_rekognition() -> bool:
-    """Whether this request is one of Rekognition's."""
-    target = request.headers.get("X-Amz-Target", "")
-    return request.method == "POST" and request.path == "/" and target.startswith(TARGET)
 
 
 def refusal(error: Exception) -> Response:
