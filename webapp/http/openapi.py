@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from werkzeug.routing import Rule
 
 from webapp.http.errors import STATUS, ProblemDetails
-from webapp.http.operation import COLLECTION, ID, NAME, PHOTO, Operation, Schema, operation_of
+from webapp.http.operation import COLLECTION, ID, NAME, PHOTO, Operation, Schema
 from webapp.http.responses import IMAGES, JSON, TEXT, AcceptedResponse
 from webapp.http.schemas import TASK_ID
 from webapp.http.views import PICTURE
@@ -41,8 +41,8 @@ def document(app: Flask) -> Schema:
     paths: Schema = {}
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        operation = operation_of(view)
-        if operation is not None:
+        operation: Operation | None = getattr(view, "operation", None)
+        if operation is not None:  # neither a page nor a figure for machines
             path = "".join(f"{{{text}}}" if varies else text for varies, text in _parts(rule))
             (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
             paths.setdefault(path, {})[method.lower()] = _described(operation, view, rule, bodies)

@@ -52,9 +52,3 @@ class Operation:
         """Decorates the view that answers it."""
         view.__dict__["operation"] = self
         return view
-
-
-def operation_of(view: Callable[..., Any]) -> Operation | None:
-    """None for a page, or a figure for machines."""
-    found: Operation | None = getattr(view, "operation", None)
-    return found

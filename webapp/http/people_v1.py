@@ -1,5 +1,6 @@
 """People by id, in any collection: ``/v1/people/…`` and ``/v1/collections/<name>/people/…``."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import get_args
 
 from flask import request
@@ -10,8 +11,8 @@ from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.errors import Problem
 from webapp.http.operation import CHANGE, ID, NAME, PHOTO, READ, UPLOAD, Operation, photos
+from webapp.http.paging import page_of
 from webapp.http.parameters import FORCE, text, whole
-from webapp.http.people_pages import page_of
 from webapp.http.responses import Created, NoContent, Photo, Rendered
 from webapp.http.schemas import (
     Enrolled,
@@ -46,11 +47,13 @@ class PeopleV1(WorkerViews):
         wanted = NAME_CONTAINS()
         if wanted is not None:
             known = tuple(p for p in known if wanted.casefold() in p.name.casefold())
-        page = page_of(known, LIMIT(), AFTER())
-        body: PeoplePage = {"people": [_summary(person) for person in page.people]}
-        if page.next:
-            body["next"] = page.next
-        text = "".join(f"{p.id}\t{p.name}\t{len(p.faces)}\n" for p in page.people)
+        token = AFTER()
+        after = None if token is None else _position(token)
+        people, last = page_of(known, LIMIT(), after, key=lambda p: (p.name, p.id))
+        body: PeoplePage = {"people": [_summary(person) for person in people]}
+        if last:
+            body["next"] = urlsafe_b64encode(f"{last.name}\n{last.id}".encode()).decode()
+        text = "".join(f"{p.id}\t{p.name}\t{len(p.faces)}\n" for p in people)
         return Rendered(body, text)
 
     @Operation(
@@ -171,6 +174,15 @@ class PeopleV1(WorkerViews):
         with self._waiting(collection) as wait:
             done = self._workers.undo(wait)
         return Rendered(done, f"{done['people']} people\n")
+
+
+def _position(token: str) -> tuple[str, str]:
+    """Name and id of the last person of the page before."""
+    try:
+        name, _, id_ = urlsafe_b64decode(token).decode().rpartition("\n")
+    except ValueError as error:
+        raise Problem("bad-request", "after is a token of the page before") from error
+    return name, id_
 
 
 def added(done: Enrolled) -> str:

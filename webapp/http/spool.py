@@ -96,11 +96,11 @@ class Body:
         self._reserved = 0
         self._memory = 0
         self._in_memory = True
-        self._file = spool.file()
         self.size = 0
         self._lock = threading.Lock()
         if expected:
             self._reserve(expected)
+        self._file = spool.file()
 
     def _reserve(self, count: int) -> None:
         wanted = count * (DISK_FACTOR if count > IN_MEMORY else 1)

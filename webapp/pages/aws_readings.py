@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
+from celery_sqs import queues
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import AwsError
 from facerec_tasks.settings import Settings
@@ -26,7 +28,7 @@ class AwsReading:
     """Messages in the dead-letter queue."""
     machines: dict[str, int] | None = None
     """How many are in each of EC2's states."""
-    faults: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = ()
 
     @property
     def at_rest(self) -> bool:
@@ -47,38 +49,26 @@ class AwsReader:
 
     def take(self, now: float) -> AwsReading:
         """Three calls to AWS; never raises what AWS refuses."""
+        found: dict[str, Any] = {}
         faults: list[str] = []
-        visible: int | None = None
-        in_flight: int | None = None
-        dead: int | None = None
-        machines: dict[str, int] | None = None
         try:
-            visible, in_flight = self._counts(self._settings.request_queue)
-            dead = sum(self._counts(self._settings.dead_letter_queue))
+            held = self._counts(self._settings.request_queue)
+            found |= {"visible": held.visible, "in_flight": held.in_flight}
+            found["dead"] = self._counts(self._settings.dead_letter_queue).total
         except AwsError as error:
             faults.append(f"The queue cannot be counted now: {error}")
         try:
-            machines = self._machines()
+            found["machines"] = self._machines()
         except AwsError as error:
             faults.append(f"The machines are the controller's last word, EC2 refused ours: {error}")
-        return AwsReading(now, visible, in_flight, dead, machines, tuple(faults))
+        return AwsReading(now, **found, faults=tuple(faults))
 
-    def _counts(self, queue: str) -> tuple[int, int]:
+    def _counts(self, queue: str) -> queues.Counts:
         sqs = client(self._settings, "sqs")
         with translated():
             if queue not in self._urls:
                 self._urls[queue] = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-            found = sqs.get_queue_attributes(
-                QueueUrl=self._urls[queue],
-                AttributeNames=[
-                    "ApproximateNumberOfMessages",
-                    "ApproximateNumberOfMessagesNotVisible",
-                ],
-            )["Attributes"]
-        return (
-            int(found["ApproximateNumberOfMessages"]),
-            int(found["ApproximateNumberOfMessagesNotVisible"]),
-        )
+            return queues.counts_of(sqs, self._urls[queue])
 
     def _machines(self) -> dict[str, int]:
         ec2 = client(self._settings, "ec2")

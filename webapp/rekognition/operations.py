@@ -1,12 +1,12 @@
 """Rekognition's operations on collections and faces, answered by our own services."""
 
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from facerec_tasks.recognition.gallery.records import FaceRecord, PersonRecord
 from facerec_tasks.settings import Settings
+from webapp.http.paging import page_of
 from webapp.http.uploads import accept
 from webapp.rekognition import shapes
 from webapp.rekognition.errors import RekognitionError, invalid
@@ -209,15 +209,11 @@ def _limits(given: Structure) -> tuple[int, float]:
     return given.get("MaxFaces", MAX_FACES), given.get("FaceMatchThreshold", THRESHOLD)
 
 
-def _page(sorted_ids: list[str], given: Structure) -> tuple[list[str], dict[str, Any]]:
-    """A page after ``NextToken``, the last id of the page before, which may be gone since."""
-    begin = 0
-    if "NextToken" in given:
-        begin = bisect_right(sorted_ids, given["NextToken"])
+def _page(sorted_ids: list[str], given: Structure) -> tuple[Sequence[str], dict[str, Any]]:
+    """A page after ``NextToken``, the last id of the page before."""
     limit = given.get("MaxResults") or PAGE
-    chosen = sorted_ids[begin : begin + limit]
-    more = begin + limit < len(sorted_ids)
-    return chosen, {"NextToken": chosen[-1]} if more else {}
+    chosen, last = page_of(sorted_ids, limit, given.get("NextToken"), key=str)
+    return chosen, {"NextToken": last} if last else {}
 
 
 def _record(face: str, person: PersonRecord) -> FaceRecord:

@@ -44,7 +44,7 @@ def detail(seen: Members, picture: Members) -> Structure:
     """``FaceDetail`` and ``ComparedFace`` of a face on a photo."""
     width, height = picture["width"], picture["height"]
     return {
-        "BoundingBox": bounding_box(seen, picture),
+        "BoundingBox": _box(FaceBox.of_pixels(seen["box"], seen["score"], width, height)),
         "Confidence": _percent(seen["score"]),
         "Landmarks": [
             {"Type": kind, "X": round(x / width, 6), "Y": round(y / height, 6)}
@@ -55,11 +55,6 @@ def detail(seen: Members, picture: Members) -> Structure:
             "Sharpness": seen["quality"]["sharpness"],
         },
     }
-
-
-def bounding_box(seen: Members, picture: Members) -> Structure:
-    """``BoundingBox`` of a face on a photo."""
-    return _box(FaceBox.of_pixels(seen["box"], seen["score"], picture["width"], picture["height"]))
 
 
 def reason(ours: str) -> str:
