@@ -44,8 +44,7 @@ def _serve(settings: Settings) -> int:
     """Raises :class:`OSError` when an address or the state directory cannot be used."""
     # Imported here: the application reads the settings when it is imported.
     from webapp.http.listening import sockets
-    from webapp.http.malloc import tune_malloc
-    from webapp.process import WebProcess
+    from webapp.process import WebProcess, tune_malloc
     from webapp.services.in_flight import InFlight
     from webapp.services.metrics import WebMetrics
     from webapp.services.task_client import TaskClient

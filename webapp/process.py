@@ -1,5 +1,6 @@
 """The web process: two servers, their threads, and the way down."""
 
+import ctypes
 import gc
 import socket
 import sys
@@ -19,9 +20,26 @@ ADMIN_CONNECTIONS = 256
 SWITCH_INTERVAL = 0.001
 """Seconds after which a busy thread lets the event loops run; Python's default of 5 ms makes a
 report of the requests in flight wait for a dozen uploads in turn."""
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
+"""https://man7.org/linux/man-pages/man3/mallopt.3.html"""
+LARGE = 64 * 1024
+"""Bytes of a block that is given back at once; most photos are larger."""
+ARENAS = 2
+"""A thousand threads would otherwise spread what they free over eight heaps per core."""
 COLLECTION_THRESHOLDS = (10_000, 20, 50)
 """Python's cyclic garbage collector stops all threads while it looks at old objects: 100 ms with
 400 uploads waiting. It shall do so rarely; waiting requests are no garbage."""
+
+
+def tune_malloc() -> None:
+    """Makes glibc give large blocks back; to be called before threads start.
+
+    Without it, 1,000 uploads of 100 KB that wait keep 100 MB that nobody uses.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE)
+        mallopt(M_ARENA_MAX, ARENAS)
 
 
 def tune_collector() -> None:

@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import math
 import time
+from collections.abc import Callable
 
 from facerec_tasks.settings import Settings
 from webapp.http.errors import Problem
@@ -44,15 +45,11 @@ class Access:
         """Whether clients beyond this machine are expected."""
         return not self._local or self._proxied
 
-    def prefetch_needed(self, token: str | None, pair: str | None = None) -> bool:
-        """Whether :meth:`admit` would read the keys from S3 now."""
-        if self._mode == "open":
-            return False
-        return self._keys.is_stale(token, pair)
-
-    def prefetch(self, token: str | None, pair: str | None = None) -> None:
-        """Reads the keys, in a thread that may block; raises an ``AwsError``."""
-        self._keys.refresh(token, pair)
+    def prefetch(self, token: str | None, pair: str | None) -> Callable[[], None] | None:
+        """What reads the keys, in a thread that may block and raising an ``AwsError``; None when
+        :meth:`admit` would not read them from S3 now."""
+        is_stale = self._mode != "open" and self._keys.is_stale(token, pair)
+        return self._keys.refresh if is_stale else None
 
     def admit(
         self, scope: str | None, token: str | None, address: str, now: float

@@ -11,10 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+from werkzeug.wsgi import ClosingIterator
 
 from facerec_tasks.errors import AwsError
 from webapp.http import errors, request_head
@@ -111,10 +114,10 @@ class Frontend:
         )
 
     async def _admit(self, head: RequestHead, exchange: Exchange) -> Admission:
-        if self._gate.prefetch_needed(head):
-            loop = asyncio.get_running_loop()
+        prefetch = self._gate.prefetch(head)
+        if prefetch is not None:
             try:
-                await loop.run_in_executor(self._threads, self._gate.prefetch, head)
+                await asyncio.get_running_loop().run_in_executor(self._threads, prefetch)
             except AwsError:
                 log.warning("API keys cannot be read now")  # the gate decides what needs them
         try:
@@ -174,52 +177,40 @@ async def _send(send: Any, status: int, headers: list[tuple[str, str]], body: by
     await send({"type": "http.response.body", "body": body})
 
 
+@dataclass
 class _WsgiCall:
     """Flask's answer to one request, made in a thread."""
 
-    def __init__(
-        self,
-        wsgi: Any,
-        environ: dict[str, Any],
-        send: Any,
-        loop: asyncio.AbstractEventLoop,
-        connection: Connection,
-    ) -> None:
-        self._wsgi = wsgi
-        self._environ = environ
-        self._send = send
-        self._loop = loop
-        self._connection = connection
-        self.status = 0
-        self.sent = 0
-        self.start: dict[str, Any] = {}
-        self._has_length = False
+    wsgi: Any
+    environ: dict[str, Any]
+    send: Any
+    loop: asyncio.AbstractEventLoop
+    connection: Connection
+    status: int = 0
+    sent: int = 0
+    start: dict[str, Any] = field(default_factory=dict)
+    has_length: bool = False
 
     def run(self) -> bytes | None:
         """The whole body, or ``None`` when its pieces have been sent as they came."""
-        found: Iterable[bytes] = self._wsgi(self._environ, self._start_response)
-        try:
-            if self._has_length or self.status in (204, 304):
+        with closing(ClosingIterator(self.wsgi(self.environ, self._start_response))) as found:
+            if self.has_length or self.status in (204, 304):
                 return b"".join(found)
             self._stream(found)
             return None
-        finally:
-            close = getattr(found, "close", None)
-            if close is not None:
-                close()
 
     def _start_response(self, status: str, headers: list[tuple[str, str]], *_: Any) -> None:
         self.status = int(status.split(" ", 1)[0])
         encoded = _encoded(headers)
         names = {name for name, _ in encoded}
-        self._has_length = b"content-length" in names
+        self.has_length = b"content-length" in names
         encoded += [header for header in _SECURITY_HEADERS if header[0] not in names]
         self.start = {"type": "http.response.start", "status": self.status, "headers": encoded}
 
     def _stream(self, pieces: Iterable[bytes]) -> None:
         self._wait(self.start)
         for piece in pieces:
-            if self._connection.is_gone:
+            if self.connection.is_gone:
                 return
             if piece:
                 self.sent += len(piece)
@@ -228,7 +219,7 @@ class _WsgiCall:
 
     def _wait(self, message: dict[str, Any]) -> None:
         """Sends from this thread; slow clients slow it down."""
-        asyncio.run_coroutine_threadsafe(self._send(message), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self.send(message), self.loop).result()
 
 
 def _environ(

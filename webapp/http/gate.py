@@ -111,11 +111,9 @@ class Gate:
         except Problem:
             return "none"
 
-    def prefetch_needed(self, head: RequestHead) -> bool:
-        return not self._admin and self._access.prefetch_needed(head.token, head.access_key_id)
-
-    def prefetch(self, head: RequestHead) -> None:
-        self._access.prefetch(head.token, head.access_key_id)
+    def prefetch(self, head: RequestHead) -> Callable[[], None] | None:
+        """As :meth:`.Access.prefetch`."""
+        return None if self._admin else self._access.prefetch(head.token, head.access_key_id)
 
     def _route(self, head: RequestHead) -> tuple[Rule, Route, str]:
         known = self._fixed.get((head.path, head.method))

@@ -4,6 +4,7 @@ import json
 import uuid
 
 from webapp.http.errors import Problem
+from webapp.http.responses import wants_json
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -22,7 +23,7 @@ def refusal_response(
     identifier = request_id or uuid.uuid4().hex
     if problem.foreign is not None:
         kind, body = problem.foreign
-    elif "json" in accept:
+    elif wants_json(accept):
         kind = "application/problem+json"
         body = json.dumps(problem.document(identifier)).encode()
     else:

@@ -5,13 +5,14 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import cast
 
-from flask import Response, g
+from flask import Response, g, request
 
 from facerec_tasks import logs
 from facerec_tasks.schemas import CANDIDATES, Answer
 from facerec_tasks.storage import layout
 from webapp.http import errors
 from webapp.http.errors import Problem
+from webapp.http.refusals import refusal_response
 from webapp.http.responses import Rendered
 from webapp.http.schemas import AnswerDocument, SeenPerson
 from webapp.http.uploads import stem
@@ -60,9 +61,6 @@ def _address(name: str) -> str:
 def problem(found: Problem) -> Response:
     """A problem document or one plain line."""
     g.outcome = found.code
-    response = Rendered(found.document(logs.request_id.get()), found.line)
-    response.status_code = found.status
-    if response.mimetype == "application/json":
-        response.content_type = "application/problem+json"
-    response.headers.update(found.headers)
-    return response
+    accept = request.headers.get("Accept", "")
+    status, headers, body = refusal_response(found, accept, logs.request_id.get())
+    return Response(body, status, headers)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
 from flask import Response, current_app, request
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from facerec_tasks.recognition.images.sniff import sniff
 
@@ -21,7 +23,7 @@ class Rendered(Response, Generic[Body]):
     """What it may be, as ``Content-Type`` says it."""
 
     def __init__(self, body: Body, text: str) -> None:
-        if wants_json():
+        if wants_json(request.headers.get("Accept", "")):
             super().__init__(current_app.json.dumps(body) + "\n", content_type=JSON)
         else:
             super().__init__(text, content_type=f"{TEXT}; charset=utf-8")
@@ -84,8 +86,9 @@ class Photo(Response):
         super().__init__(photo, content_type=media_type or "application/octet-stream")
 
 
-def wants_json() -> bool:
-    """By ``Accept``; text unless JSON is preferred."""
-    if "application/problem+json" in request.accept_mimetypes.values():
+def wants_json(accept: str) -> bool:
+    """By the header ``Accept``; text unless JSON is preferred."""
+    accepted = parse_accept_header(accept, MIMEAccept)
+    if "application/problem+json" in accepted.values():
         return True
-    return request.accept_mimetypes.best_match([TEXT, JSON], default=TEXT) == JSON
+    return accepted.best_match([TEXT, JSON], default=TEXT) == JSON

@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, TypeAdapter
 
 from facerec_tasks.errors import AwsError, PreconditionFailed
 from facerec_tasks.storage import layout
@@ -37,6 +39,10 @@ UNKNOWN_REFRESH = 1.0
 EDIT_ATTEMPTS = 10
 
 
+def _current_names(scopes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(DEPRECATED_SCOPES.get(scope, scope) for scope in scopes)
+
+
 @dataclass(frozen=True)
 class ApiKey:
     """A key as it is stored."""
@@ -45,7 +51,7 @@ class ApiKey:
     digest: str
     """SHA-256 of the secret, hexadecimal."""
     label: str
-    scopes: tuple[str, ...]
+    scopes: Annotated[tuple[str, ...], AfterValidator(_current_names)]
     created_at: float
     """Unix seconds."""
     collections: tuple[str, ...] = ()
@@ -131,14 +137,9 @@ class ApiKeys:
         unknown_pair = pair is not None and not any(key.id == pair for key in self._known)
         return unknown_pair or (token is not None and match(self._known, token) is None)
 
-    def refresh(self, token: str | None, pair: str | None = None) -> None:
+    def refresh(self) -> None:
         """Reads what is stale; raises when S3 is away and none was ever read."""
-        if pair is not None:
-            self.find_pair(pair)
-        elif token is None:
-            self._current(REFRESH)
-        else:
-            self.find(token)
+        self._current(UNKNOWN_REFRESH)
 
     def all(self) -> tuple[ApiKey, ...]:
         """The keys as they are now."""
@@ -189,10 +190,6 @@ class ApiKeys:
                 return
 
 
-def _current_names(scopes: Iterable[str]) -> tuple[str, ...]:
-    return tuple(DEPRECATED_SCOPES.get(scope, scope) for scope in scopes)
-
-
 def _encoded(key: ApiKey) -> dict[str, Any]:
     """Older versions read the keys too: what they do not know is left out where it is empty."""
     found = asdict(key)
@@ -200,15 +197,7 @@ def _encoded(key: ApiKey) -> dict[str, Any]:
 
 
 def _decoded(stored: Stored | None) -> tuple[ApiKey, ...]:
-    if stored is None:
-        return ()
-    return tuple(
-        ApiKey(
-            **{
-                **one,
-                "scopes": _current_names(one["scopes"]),
-                "collections": tuple(one.get("collections", ())),
-            }
-        )
-        for one in json.loads(stored.data)
-    )
+    return _keys.validate_json(stored.data) if stored else ()
+
+
+_keys = TypeAdapter(tuple[ApiKey, ...])
