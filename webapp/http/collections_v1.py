@@ -16,7 +16,7 @@ class CollectionsV1(WorkerViews):
     @Operation("listCollections", READ)
     def listing(self) -> Rendered[CollectionNames]:
         """``GET /v1/collections``: the names of all collections, the default one first."""
-        names = self._enrolled.collections()
+        names = self.enrolled.collections()
         body: CollectionNames = {"collections": [{"name": name} for name in names]}
         return Rendered(body, "".join(f"{name}\n" for name in names))
 
@@ -25,7 +25,7 @@ class CollectionsV1(WorkerViews):
         """``POST /v1/collections``: make a collection."""
         with self._waiting() as wait:
             name = checked_collection(request.form.get("name", ""))
-            self._workers.create_collection(name, wait)
+            self.workers.create_collection(name, wait)
         response = Created(*self._shown(name))
         response.headers["Location"] = f"/v1/collections/{name}"
         return response
@@ -42,11 +42,11 @@ class CollectionsV1(WorkerViews):
             raise Problem("bad-request", "the default collection cannot be deleted")
         with self._waiting() as wait:
             name = checked_collection(collection, "no-such-collection")
-            self._workers.delete_collection(name, wait)
+            self.workers.delete_collection(name, wait)
         return NoContent()
 
     def _shown(self, name: str) -> tuple[Collection, str]:
-        info = self._enrolled.info(name)
+        info = self.enrolled.info(name)
         people, faces = len(info.people), info.count_faces()
         body: Collection = {"name": name, "engine": info.engine, "people": people, "faces": faces}
         if info.created_at is not None:

@@ -103,18 +103,16 @@ class ConnectionTable:
 
     def sweep(self, now: float) -> None:
         """Ends what has been too slow or idle for too long; costs nothing for the others."""
-        while self._receiving:
-            connection, since = next(iter(self._receiving.items()))
-            if now - since <= self._head_timeout:
-                break
-            del self._receiving[connection]
-            connection.time_out()
-        while self._idle:
-            connection, since = next(iter(self._idle.items()))
-            if now - since <= IDLE_TIMEOUT:
-                break
-            del self._idle[connection]
-            connection.close()
+        for table, timeout, end in (
+            (self._receiving, self._head_timeout, Connection.time_out),
+            (self._idle, IDLE_TIMEOUT, Connection.close),
+        ):
+            while table:
+                connection, since = next(iter(table.items()))
+                if now - since <= timeout:
+                    break
+                del table[connection]
+                end(connection)
 
 
 class Connection(HttpToolsProtocol):

@@ -85,7 +85,8 @@ STATUS: dict[str, int] = {
 """Every code and the HTTP status it is answered with."""
 
 RETRY_AFTER = 5
-"""Seconds a client is asked to wait when AWS or this process cannot take a photo now."""
+"""Seconds a client is asked to wait when AWS or this process cannot take a photo now; about what a
+worker needs from launch to its first answer."""
 
 
 class ProblemDetails(TypedDict):

@@ -26,21 +26,21 @@ class FacesV1(WorkerViews):
         """``POST /v1/search?limit=&threshold=&quality=``: who is on this photo, with candidates?"""
         limit, threshold, quality = LIMIT(), THRESHOLD(), QUALITY() or 0.0
         with self._waiting(collection) as wait, self._photo() as photo:
-            found = self._workers.search(photo, limit, threshold, quality, wait)
+            found = self.workers.search(photo, limit, threshold, quality, wait)
         return Rendered(found, "".join(f"{face['name']}\n" for face in found["faces"]))
 
     @_one_photo("detect")
     def detect(self) -> Rendered[Detected]:
         """``POST /v1/detect``: the faces of a photo; nothing is kept."""
         with self._waiting() as wait, self._photo() as photo:
-            found = self._workers.detect(photo, wait)
+            found = self.workers.detect(photo, wait)
         return Rendered(found, f"{len(found['faces'])} faces\n")
 
     @_one_photo("embed")
     def embed(self) -> Rendered[Embedded]:
         """``POST /v1/embed``: the faces of a photo with their embeddings."""
         with self._waiting() as wait, self._photo() as photo:
-            found = self._workers.embed(photo, wait)
+            found = self.workers.embed(photo, wait)
         return Rendered(found, "".join(f"{face['embedding']}\n" for face in found["faces"]))
 
     @Operation("compare", _PROBLEMS, form={forms.FIELD: photos(2, 2)})
@@ -50,12 +50,12 @@ class FacesV1(WorkerViews):
         A face of the second within ``threshold`` is one person's with it.
         """
         with self._waiting() as wait, ExitStack() as uploads:
-            with self._task_client.upload_slot():
+            with self.task_client.upload_slot():
                 source, target = (
-                    uploads.enter_context(self._workers.uploaded(photo.data))
-                    for photo in forms.photos(2, self._settings.max_upload_bytes, least=2)
+                    uploads.enter_context(self.workers.uploaded(photo.data))
+                    for photo in forms.photos(2, self.settings.max_upload_bytes, least=2)
                 )
-            found = self._workers.compare(source, target, wait)
+            found = self.workers.compare(source, target, wait)
         same = [face["distance"] <= found["threshold"] for face in found["target"]["faces"]]
         found["outcome"] = "same" if any(same) else "different" if same else "no-face"
         return Rendered(found, found["outcome"])

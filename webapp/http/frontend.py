@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -53,29 +53,18 @@ class Exchange:
 Observer = Callable[[Exchange], None]
 
 
+@dataclass(frozen=True)
 class Frontend:
     """One per listening socket."""
 
-    def __init__(
-        self,
-        wsgi: Any,
-        gate: Gate,
-        spool: Spool,
-        threads: ThreadPoolExecutor,
-        observe: Observer,
-        *,
-        direct: dict[str, Direct] | None = None,
-        trusted: tuple[IPv4Network | IPv6Network, ...] = (),
-        prefix: str = "",
-    ) -> None:
-        self._wsgi = wsgi
-        self._gate = gate
-        self._spool = spool
-        self._threads = threads
-        self._observe = observe
-        self._direct = direct or {}
-        self._trusted = trusted
-        self._prefix = prefix
+    wsgi: Any
+    gate: Gate
+    spool: Spool
+    threads: ThreadPoolExecutor
+    observe: Observer
+    direct: Mapping[str, Direct]
+    trusted: tuple[IPv4Network | IPv6Network, ...] = ()
+    prefix: str = ""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         head = self._head(scope)
@@ -86,11 +75,11 @@ class Frontend:
         body: Body | None = None
         try:
             admission = await self._admit(head, exchange)
-            direct = self._direct.get(admission.rule)
+            direct = self.direct.get(admission.rule)
             if direct is not None and head.method == "GET":
                 await self._send_direct(direct, exchange, send)
                 return
-            body = Body(self._spool, head.client, head.content_length, admission.max_body)
+            body = Body(self.spool, head.client, head.content_length, admission.max_body)
             await body.receive(receive)
             exchange.received = body.size
             await self._respond(scope, send, exchange, admission, body, connection)
@@ -102,7 +91,7 @@ class Frontend:
         finally:
             if body is not None:
                 body.close()
-            self._observe(exchange)
+            self.observe(exchange)
 
     def _head(self, scope: Any) -> RequestHead:
         headers = request_head.joined(
@@ -110,20 +99,20 @@ class Frontend:
         )
         peer = scope["client"][0] if scope["client"] else None
         return request_head.of_request(
-            scope["method"], scope["path"], headers, peer, self._trusted, self._prefix
+            scope["method"], scope["path"], headers, peer, self.trusted, self.prefix
         )
 
     async def _admit(self, head: RequestHead, exchange: Exchange) -> Admission:
-        prefetch = self._gate.prefetch(head)
+        prefetch = self.gate.prefetch(head)
         if prefetch is not None:
             try:
-                await asyncio.get_running_loop().run_in_executor(self._threads, prefetch)
+                await asyncio.get_running_loop().run_in_executor(self.threads, prefetch)
             except AwsError:
                 log.warning("API keys cannot be read now")  # the gate decides what needs them
         try:
-            admission = self._gate.admit(head)
+            admission = self.gate.admit(head)
         except Problem:
-            exchange.rule = self._gate.rule_of(head)
+            exchange.rule = self.gate.rule_of(head)
             raise
         exchange.rule, exchange.key_id = admission.rule, admission.key_id
         return admission
@@ -161,9 +150,9 @@ class Frontend:
         connection: Connection,
     ) -> None:
         environ = _environ(scope, exchange, body, connection, admission)
-        call = _WsgiCall(self._wsgi, environ, send, asyncio.get_running_loop(), connection)
+        call = _WsgiCall(self.wsgi, environ, send, asyncio.get_running_loop(), connection)
         loop = asyncio.get_running_loop()
-        rest = await loop.run_in_executor(self._threads, call.run)
+        rest = await loop.run_in_executor(self.threads, call.run)
         exchange.status, exchange.sent = call.status, call.sent
         exchange.outcome = environ.get("facerec.outcome", "ok")
         if rest is not None and not connection.is_gone:

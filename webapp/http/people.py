@@ -36,7 +36,7 @@ class PeopleViews(WorkerViews):
     @_operation("people", (*ANY, 500))
     def listing(self) -> Rendered[PeopleList]:
         """``GET /people``: everybody, with the number of photos."""
-        known = self._enrolled.all()
+        known = self.enrolled.all()
         body: list[PersonSummary] = [
             {"id": p.id, "name": p.name, "photos": len(p.faces)} for p in known
         ]
@@ -50,18 +50,18 @@ class PeopleViews(WorkerViews):
         """``POST /people``: enroll photos of a person, who may be new."""
         strict = not FORCE()
         with self._waiting() as wait:
-            with self._task_client.upload_slot():
+            with self.task_client.upload_slot():
                 name = forms.name()
-                files = forms.photos(MAX_PHOTOS, self._settings.max_upload_bytes)
+                files = forms.photos(MAX_PHOTOS, self.settings.max_upload_bytes)
             person, new_name = (new_id(), name) if is_id(name) else (name, "")
-            done = self._workers.enrol(person, files, strict, wait, new_name)
+            done = self.workers.enrol(person, files, strict, wait, new_name)
         return _deprecated(Created(done, added(done)))
 
     @_operation("forget", CHANGE)
     def forget(self, name: str) -> NoContent:
         """``DELETE /people/<name>``: erase a person: embeddings, photos, and every old version."""
         with self._waiting() as wait:
-            self._workers.forget(self._named(name).id, wait)
+            self.workers.forget(self._named(name).id, wait)
         return _deprecated(NoContent())
 
     @_operation("rename", CHANGE, form={"name": NAME})
@@ -69,7 +69,7 @@ class PeopleViews(WorkerViews):
         """``PATCH /people/<name>``: give a person another name, that nobody has."""
         with self._waiting() as wait:
             new = forms.name()
-            done = self._workers.rename(self._named(name).id, new, wait, unique=True)
+            done = self.workers.rename(self._named(name).id, new, wait, unique=True)
         return _deprecated(Rendered(done, f"{done['name']}\n"))
 
     @_operation("photo", (*READ, 405))  # 405: a number below 0 is part of the name
@@ -78,20 +78,20 @@ class PeopleViews(WorkerViews):
         faces = self._named(name).faces
         if number >= len(faces):
             raise Problem("not-found", "no such photo")
-        return _deprecated(Photo(self._enrolled.photo(faces[number])))
+        return _deprecated(Photo(self.enrolled.photo(faces[number])))
 
     @_operation("verify", (*UPLOAD, 404), form={forms.FIELD: PHOTO}, text=VERDICT)
     def verify(self, name: str) -> Rendered[Verified]:
         """``POST /people/<name>/verify``: is the largest face of a photo that person's?"""
         with self._waiting() as wait:
-            with self._task_client.upload_slot():
-                (photo,) = forms.photos(1, self._settings.max_upload_bytes)
-            found = self._workers.verify(self._named(name).id, photo, wait)
+            with self.task_client.upload_slot():
+                (photo,) = forms.photos(1, self.settings.max_upload_bytes)
+            found = self.workers.verify(self._named(name).id, photo, wait)
         return _deprecated(Rendered(found, found["outcome"]))
 
     def _named(self, name: str) -> PersonRecord:
         spelled = unicodedata.normalize("NFC", forms.checked_name(name))
-        return self._enrolled.named(spelled)
+        return self.enrolled.named(spelled)
 
 
 def _deprecated(response: R) -> R:

@@ -43,7 +43,7 @@ class PeopleV1(WorkerViews):
     @Operation("listPeople", READ, parameters=(LIMIT, AFTER, NAME_CONTAINS))
     def listing(self, collection: str = DEFAULT) -> Rendered[PeoplePage]:
         """``GET /v1/people?limit=&after=&name=``: people by name, in pages."""
-        known = self._enrolled.all(collection)
+        known = self.enrolled.all(collection)
         wanted = NAME_CONTAINS()
         if wanted is not None:
             known = tuple(p for p in known if wanted.casefold() in p.name.casefold())
@@ -70,11 +70,11 @@ class PeopleV1(WorkerViews):
         """
         strict = not FORCE()
         with self._waiting(collection) as wait:
-            with self._task_client.upload_slot():
+            with self.task_client.upload_slot():
                 name = forms.name()
                 person = forms.person_id(request.form.get("id") or new_id())
-                files = forms.photos(MAX_PHOTOS, self._settings.max_upload_bytes)
-            done = self._workers.enrol(person, files, strict, wait, name)
+                files = forms.photos(MAX_PHOTOS, self.settings.max_upload_bytes)
+            done = self.workers.enrol(person, files, strict, wait, name)
         response = Created(done, f"{done['id']}\t{done['name']}\n")
         response.headers["Location"] = _address(collection, person)
         return response
@@ -82,7 +82,7 @@ class PeopleV1(WorkerViews):
     @Operation("showPerson", READ)
     def show(self, person: str, collection: str = DEFAULT) -> Rendered[Person]:
         """``GET /v1/people/<id>``: name and enrolled faces."""
-        found = self._enrolled.one(person, collection)
+        found = self.enrolled.one(person, collection)
         faces = [_face(face) for face in found.faces]
         text = "".join(f"{face.id}\n" for face in found.faces)
         return Rendered({"id": found.id, "name": found.name, "faces": faces}, text)
@@ -92,14 +92,14 @@ class PeopleV1(WorkerViews):
         """``PATCH /v1/people/<id>``: give a person another name; others may have it too."""
         with self._waiting(collection) as wait:
             new = forms.name()
-            done = self._workers.rename(forms.person_id(person), new, wait)
+            done = self.workers.rename(forms.person_id(person), new, wait)
         return Rendered(done, f"{done['name']}\n")
 
     @Operation("forgetPerson", CHANGE)
     def forget(self, person: str, collection: str = DEFAULT) -> NoContent:
         """``DELETE /v1/people/<id>``: erase a person: embeddings, photos, and every old version."""
         with self._waiting(collection) as wait:
-            self._workers.forget(forms.person_id(person), wait)
+            self.workers.forget(forms.person_id(person), wait)
         return NoContent()
 
     @Operation("enrolFaces", (*UPLOAD, 404), parameters=(FORCE,), form=_PHOTOS)
@@ -107,9 +107,9 @@ class PeopleV1(WorkerViews):
         """``POST /v1/people/<id>/faces``: enroll further photos of a person."""
         strict = not FORCE()
         with self._waiting(collection) as wait:
-            with self._task_client.upload_slot():
-                files = forms.photos(MAX_PHOTOS, self._settings.max_upload_bytes)
-            done = self._workers.enrol(forms.person_id(person), files, strict, wait)
+            with self.task_client.upload_slot():
+                files = forms.photos(MAX_PHOTOS, self.settings.max_upload_bytes)
+            done = self.workers.enrol(forms.person_id(person), files, strict, wait)
         return Created(done, added(done))
 
     @Operation("mergePeople", CHANGE, form={"other": ID})
@@ -119,16 +119,16 @@ class PeopleV1(WorkerViews):
             other = forms.person_id(request.form.get("other", ""))
             if other == person:
                 raise Problem("bad-request", "a person cannot be merged with themselves")
-            done = self._workers.merge(forms.person_id(person), other, wait)
+            done = self.workers.merge(forms.person_id(person), other, wait)
         return Rendered(done, f"{done['name']}\t{done['photos']}\n")
 
     @Operation("verifyPerson", (*UPLOAD, 404), form={forms.FIELD: PHOTO}, is_raw=True, text=VERDICT)
     def verify(self, person: str, collection: str = DEFAULT) -> Rendered[Verified]:
         """``POST /v1/people/<id>/verify``: is the largest face of a photo that person's?"""
         with self._waiting(collection) as wait:
-            with self._task_client.upload_slot():
-                photo = forms.one_photo(self._settings.max_upload_bytes)
-            found = self._workers.verify(forms.person_id(person), photo, wait)
+            with self.task_client.upload_slot():
+                photo = forms.one_photo(self.settings.max_upload_bytes)
+            found = self.workers.verify(forms.person_id(person), photo, wait)
         return Rendered(found, found["outcome"])
 
     # Faces
@@ -136,25 +136,25 @@ class PeopleV1(WorkerViews):
     @Operation("showFace", READ)
     def face(self, person: str, face: str, collection: str = DEFAULT) -> Rendered[EnrolledFace]:
         """``GET /v1/people/<id>/faces/<id>``: where on its photo a face is."""
-        found = self._enrolled.face(person, face, collection)
+        found = self.enrolled.face(person, face, collection)
         return Rendered(_face(found), f"{found.id}\n")
 
     @Operation("facePhoto", READ)
     def photo(self, person: str, face: str, collection: str = DEFAULT) -> Photo:
         """``GET /v1/people/<id>/faces/<id>/photo``: the photo a face was enrolled from."""
-        found = self._enrolled.face(person, face, collection)
-        return Photo(self._enrolled.photo(found, collection))
+        found = self.enrolled.face(person, face, collection)
+        return Photo(self.enrolled.photo(found, collection))
 
     @Operation("moveFace", CHANGE, form={"person": ID, "name": NAME}, optional=("person", "name"))
     def move(self, person: str, face: str, collection: str = DEFAULT) -> Rendered[PersonSummary]:
         """``PATCH /v1/people/<id>/faces/<id>``: give a face to ``person``, or to a new ``name``."""
         with self._waiting(collection) as wait:
-            self._enrolled.face(person, face, collection)
+            self.enrolled.face(person, face, collection)
             if owner := request.form.get("person"):
-                done = self._workers.move([face], forms.person_id(owner), wait)
+                done = self.workers.move([face], forms.person_id(owner), wait)
             else:
                 name = forms.name()
-                done = self._workers.split([face], name, wait)
+                done = self.workers.split([face], name, wait)
         return Rendered(done, f"{done['id']}\t{done['name']}\n")
 
     @Operation("forgetFace", CHANGE)
@@ -164,15 +164,15 @@ class PeopleV1(WorkerViews):
         A person whose last face goes is gone too.
         """
         with self._waiting(collection) as wait:
-            self._enrolled.face(person, face, collection)
-            self._workers.forget_faces([face], wait)
+            self.enrolled.face(person, face, collection)
+            self.workers.forget_faces([face], wait)
         return NoContent()
 
     @Operation("undo", CHANGE)
     def undo(self, collection: str = DEFAULT) -> Rendered[Undone]:
         """``POST /v1/undo``: undo the last change, unless it removed anybody."""
         with self._waiting(collection) as wait:
-            done = self._workers.undo(wait)
+            done = self.workers.undo(wait)
         return Rendered(done, f"{done['people']} people\n")
 
 

@@ -29,7 +29,7 @@ class UnknownV1(WorkerViews):
     def listing(self) -> Rendered[UnknownGroups]:
         """``GET /v1/unknown``: groups of faces that may be one person each."""
         with self._waiting() as wait:
-            found = self._workers.unknown_groups(wait)
+            found = self.workers.unknown_groups(wait)
         lines = (f"{g['id']}\t{g['photos']} photos\n" for g in found["groups"])
         return Rendered(found, "".join(lines))
 
@@ -38,14 +38,14 @@ class UnknownV1(WorkerViews):
         """``POST /v1/unknown/<group>``: it is ``person``, by id, or a new one called ``name``."""
         person, name = _who()
         with self._waiting() as wait:
-            done = self._workers.name_group(_group(group), person, name, wait)
+            done = self.workers.name_group(_group(group), person, name, wait)
         return Rendered(done, f"{done['id']}\t{done['name']}\n")
 
     @Operation("dismissGroup", _PROBLEMS)
     def dismiss(self, group: str) -> NoContent:
         """``DELETE /v1/unknown/<group>``: the numbers of these faces are erased."""
         with self._waiting() as wait:
-            self._workers.dismiss_group(_group(group), wait)
+            self.workers.dismiss_group(_group(group), wait)
         return NoContent()
 
     @_who_is_it("nameFace")
@@ -59,7 +59,7 @@ class UnknownV1(WorkerViews):
             raise Problem("not-found", "no such face in a past answer")
         person, name = _who()
         with self._waiting() as wait:
-            done = self._workers.name_face(task, number, person, name, wait)
+            done = self.workers.name_face(task, number, person, name, wait)
         return Rendered(done, f"{done['id']}\t{done['name']}\n")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any, cast
 
 from flask import g, request
@@ -33,15 +34,13 @@ _RETRY_AFTER = "2"
 _SOME = (*ANY, 404, 500)
 
 
+@dataclass(frozen=True)
 class PhotoViews:
     """The views of photos and of their results."""
 
-    def __init__(
-        self, settings: Settings, recognition: RecognitionService, task_client: TaskClient
-    ) -> None:
-        self._settings = settings
-        self._recognition = recognition
-        self._task_client = task_client
+    settings: Settings
+    recognition: RecognitionService
+    task_client: TaskClient
 
     @Operation(
         "recognize",
@@ -66,25 +65,20 @@ class PhotoViews:
         """
         is_awaited, candidates = WAIT(), CANDIDATES_OF_FACE()
         with ExitStack() as places:
-            wait = places.enter_context(waiting(self._settings, self._task_client))
-            with self._task_client.upload_slot():
-                files = forms.files(self._settings.max_files)
+            wait = places.enter_context(waiting(self.settings, self.task_client))
+            with self.task_client.upload_slot():
+                files = forms.files(self.settings.max_files)
                 if len(files) > 1:
                     return self._many(files, wait if is_awaited else None, places, candidates)
                 accepted = self._accept(files[0], _idempotency_key())
                 forms.drop_body()
             g.task_id = accepted.task_id
             if is_awaited:
-                return show(self._recognition.wait(accepted, wait.deadline, wait.gone), candidates)
-        self._recognition.leave(accepted)
+                return show(self.recognition.wait(accepted, wait.deadline, wait.gone), candidates)
+        self.recognition.leave(accepted)
         return _not_yet(accepted.task_id)
 
-    @Operation(
-        "result",
-        (*READ, 410, 415, 422),
-        parameters=(CANDIDATES_OF_FACE,),
-        has_task=True,
-    )
+    @Operation("result", (*READ, 410, 415, 422), parameters=(CANDIDATES_OF_FACE,), has_task=True)
     def result(self, task_id: str) -> Rendered[AnswerDocument] | AcceptedResponse[Pending]:
         """``GET /results/<id>``: the answer of a task; 202 while it is to come.
 
@@ -95,11 +89,11 @@ class PhotoViews:
             raise Problem("result-unknown", "not the id of a task")
         candidates = CANDIDATES_OF_FACE()
         g.task_id = task_id
-        answer = self._recognition.result(task_id)
+        answer = self.recognition.result(task_id)
         if answer is not None:
             return show(answer, candidates)
-        if self._recognition.expects(task_id):
-            return _not_yet(task_id, self._recognition.progress(task_id))
+        if self.recognition.expects(task_id):
+            return _not_yet(task_id, self.recognition.progress(task_id))
         raise _unknown()
 
     @Operation("cancel", (*_SOME, 409), text={"const": "cancelled"}, has_task=True)
@@ -112,7 +106,7 @@ class PhotoViews:
             raise _unknown()
         g.task_id = task_id
         try:
-            if not self._recognition.cancel(task_id):
+            if not self.recognition.cancel(task_id):
                 raise _unknown()
         except AnsweredAlready as error:
             raise Problem("answered-already", "there is an answer already") from error
@@ -123,7 +117,7 @@ class PhotoViews:
         """``GET /results/<id>/<n>.jpg`` and ``/sheet.jpg``: somebody in a video, or everybody."""
         if not _TASK_ID.fullmatch(task_id) or not PICTURE.fullmatch(picture):
             raise _unknown()
-        found = self._recognition.picture(task_id, picture)
+        found = self.recognition.picture(task_id, picture)
         if found is None:
             raise _unknown()
         return JpegBody(found)
@@ -131,9 +125,9 @@ class PhotoViews:
     # One photo
 
     def _accept(self, file: FileStorage, idempotency_key: str | None) -> Accepted:
-        settings = self._settings
+        settings = self.settings
         upload = forms.read_any(file, settings.max_upload_bytes, settings.max_video_upload_bytes)
-        return self._recognition.accept(upload, idempotency_key)
+        return self.recognition.accept(upload, idempotency_key)
 
     # Several
 
@@ -143,7 +137,7 @@ class PhotoViews:
         """Takes a place for each photo, stores all, and answers while the answers come, or at once
         without ``wait``."""
         for _ in files[1:]:
-            places.enter_context(self._task_client.admission_slot())
+            places.enter_context(self.task_client.admission_slot())
         key = _idempotency_key()
         photos = [
             self._accept_one(file, f"{key}/{index}" if key else None)
@@ -185,9 +179,9 @@ class PhotoViews:
             if isinstance(photo, Problem):
                 raise photo
             if wait is None:
-                self._recognition.leave(photo)
+                self.recognition.leave(photo)
                 return _pending_document(photo.task_id)
-            answer = self._recognition.wait(photo, wait.deadline, wait.gone)
+            answer = self.recognition.wait(photo, wait.deadline, wait.gone)
             return document(answer, candidates)
         except ClientGone:
             return {}

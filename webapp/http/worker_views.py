@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 
 from flask import request
 
@@ -11,35 +12,29 @@ from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.errors import Problem, retry_later
 from webapp.services.enrolled_people import EnrolledPeople
-from webapp.services.task_client import RETRY_AFTER, TaskClient
+from webapp.services.task_client import TaskClient
 from webapp.services.worker_requests import Source, Wait, WorkerRequests
 
 
+@dataclass(frozen=True)
 class WorkerViews:
     """Views whose requests are answered by workers."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        enrolled: EnrolledPeople,
-        workers: WorkerRequests,
-        task_client: TaskClient,
-    ) -> None:
-        self._settings = settings
-        self._enrolled = enrolled
-        self._workers = workers
-        self._task_client = task_client
+    settings: Settings
+    enrolled: EnrolledPeople
+    workers: WorkerRequests
+    task_client: TaskClient
 
     def _waiting(self, collection: str = DEFAULT) -> AbstractContextManager[Wait]:
-        return waiting(self._settings, self._task_client, collection)
+        return waiting(self.settings, self.task_client, collection)
 
     @contextmanager
     def _photo(self) -> Iterator[Source]:
         """The only photo of the request, where workers find it; its bytes are let go of."""
         with ExitStack() as uploads:
-            with self._task_client.upload_slot():
-                data = forms.one_photo(self._settings.max_upload_bytes).data
-                source = uploads.enter_context(self._workers.uploaded(data))
+            with self.task_client.upload_slot():
+                data = forms.one_photo(self.settings.max_upload_bytes).data
+                source = uploads.enter_context(self.workers.uploaded(data))
                 del data
             yield source
 
@@ -64,7 +59,7 @@ def full(task_client: TaskClient) -> Problem | None:
     if task_client.refuses_work:
         return stopping()
     if not task_client.has_free_slot:
-        return retry_later("overloaded", "too many requests wait", RETRY_AFTER)
+        return retry_later("overloaded", "too many requests wait")
     return None
 
 

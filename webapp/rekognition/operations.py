@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from facerec_tasks.recognition.gallery.records import FaceRecord, PersonRecord
@@ -25,18 +26,13 @@ ACCOUNT = "000000000000"
 Operation = Callable[[Structure, Wait], Structure]
 
 
+@dataclass(frozen=True)
 class Operations:
     """One method per operation: parameters of botocore's model in, its output shape out."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        enrolled: EnrolledPeople,
-        workers: WorkerRequests,
-    ) -> None:
-        self._settings = settings
-        self._enrolled = enrolled
-        self._workers = workers
+    settings: Settings
+    enrolled: EnrolledPeople
+    workers: WorkerRequests
 
     def table(self) -> dict[str, tuple[Operation, str]]:
         """By name: the operation, and the scope a key needs for it."""
@@ -57,7 +53,7 @@ class Operations:
     # Collections
 
     def create_collection(self, given: Structure, wait: Wait) -> Structure:
-        self._workers.create_collection(given["CollectionId"], wait)
+        self.workers.create_collection(given["CollectionId"], wait)
         return {
             "StatusCode": 200,
             "CollectionArn": self._arn(given["CollectionId"]),
@@ -65,13 +61,13 @@ class Operations:
         }
 
     def list_collections(self, given: Structure, wait: Wait) -> Structure:
-        names = sorted(self._enrolled.collections())
+        names = sorted(self.enrolled.collections())
         chosen, token = _page(names, given)
         versions = [shapes.MODEL_VERSION] * len(chosen)
         return {"CollectionIds": chosen, "FaceModelVersions": versions, **token}
 
     def describe_collection(self, given: Structure, wait: Wait) -> Structure:
-        info = self._enrolled.info(given["CollectionId"])
+        info = self.enrolled.info(given["CollectionId"])
         created = {} if info.created_at is None else {"CreationTimestamp": info.created_at}
         return {
             "FaceCount": info.count_faces(),
@@ -82,13 +78,13 @@ class Operations:
         }
 
     def delete_collection(self, given: Structure, wait: Wait) -> Structure:
-        self._workers.delete_collection(given["CollectionId"], wait)
+        self.workers.delete_collection(given["CollectionId"], wait)
         return {"StatusCode": 200}
 
     # Enrolled faces
 
     def index_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._workers.index(
+        found = self.workers.index(
             given["Image"],
             given.get("ExternalImageId", ""),
             given.get("MaxFaces"),
@@ -116,7 +112,7 @@ class Operations:
         }
 
     def list_faces(self, given: Structure, wait: Wait) -> Structure:
-        owners = self._enrolled.info(given["CollectionId"]).owners
+        owners = self.enrolled.info(given["CollectionId"]).owners
         ids = [
             id_
             for id_, person in owners.items()
@@ -128,13 +124,13 @@ class Operations:
         return {"Faces": faces, "FaceModelVersion": shapes.MODEL_VERSION, **token}
 
     def delete_faces(self, given: Structure, wait: Wait) -> Structure:
-        done = self._workers.forget_faces(given["FaceIds"], wait)
+        done = self.workers.forget_faces(given["FaceIds"], wait)
         missing = [{"FaceId": id_, "Reasons": ["FACE_NOT_FOUND"]} for id_ in done["missing"]]
         found: Structure = {"DeletedFaces": done["forgotten"]}
         return found | ({"UnsuccessfulFaceDeletions": missing} if missing else {})
 
     def search_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._workers.search_by_face(given["FaceId"], *_limits(given), wait)
+        found = self.workers.search_by_face(given["FaceId"], *_limits(given), wait)
         return {
             "SearchedFaceId": given["FaceId"],
             "FaceMatches": [shapes.match(one) for one in found["matches"]],
@@ -142,7 +138,7 @@ class Operations:
         }
 
     def search_faces_by_image(self, given: Structure, wait: Wait) -> Structure:
-        found = self._workers.search_faces(given["Image"], *_limits(given), wait)
+        found = self.workers.search_faces(given["Image"], *_limits(given), wait)
         if not found["faces"]:
             raise invalid(NO_FACES)
         largest = shapes.detail(found["faces"][0], found)
@@ -156,7 +152,7 @@ class Operations:
     # Photos that are not kept
 
     def compare_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._workers.compare(given["SourceImage"], given["TargetImage"], wait)
+        found = self.workers.compare(given["SourceImage"], given["TargetImage"], wait)
         if not found["target"]["faces"]:
             raise invalid(NO_FACES)
         least = given.get("SimilarityThreshold", THRESHOLD)
@@ -178,7 +174,7 @@ class Operations:
         }
 
     def detect_faces(self, given: Structure, wait: Wait) -> Structure:
-        found = self._workers.detect(given["Image"], wait)
+        found = self.workers.detect(given["Image"], wait)
         return {"FaceDetails": [shapes.detail(seen, found) for seen in found["faces"]]}
 
     # Their parts
@@ -191,18 +187,18 @@ class Operations:
         if ("Bytes" in image) == ("S3Object" in image):
             raise invalid("an image is Bytes or an S3Object")
         if "Bytes" in image:
-            data = accept("photo", image.pop("Bytes"), self._settings.max_upload_bytes).data
-            return self._workers.uploaded(data)
+            data = accept("photo", image.pop("Bytes"), self.settings.max_upload_bytes).data
+            return self.workers.uploaded(data)
         stored = image["S3Object"]
-        if stored.get("Bucket") != self._settings.in_bucket or not stored.get("Name"):
+        if stored.get("Bucket") != self.settings.in_bucket or not stored.get("Name"):
             raise RekognitionError(
                 "InvalidS3ObjectException",
-                f"S3 objects are read from the bucket {self._settings.in_bucket} only",
+                f"S3 objects are read from the bucket {self.settings.in_bucket} only",
             )
         return nullcontext(stored_photo(stored["Name"], stored.get("Version")))
 
     def _arn(self, collection: str) -> str:
-        return f"aws:rekognition:{self._settings.region}:{ACCOUNT}:collection/{collection}"
+        return f"aws:rekognition:{self.settings.region}:{ACCOUNT}:collection/{collection}"
 
 
 def _limits(given: Structure) -> tuple[int, float]:

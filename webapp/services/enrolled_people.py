@@ -2,7 +2,6 @@
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery.header import GalleryInfo, info
@@ -15,18 +14,13 @@ MOST_KEPT = 16
 """Collections whose people one process keeps in memory."""
 
 
-@dataclass(frozen=True)
-class _Kept:
-    etag: str
-    info: GalleryInfo
-
-
 class EnrolledPeople:
     """One per process; safe to use from many threads. Problems come as :class:`Problem`."""
 
     def __init__(self, state: StateBucket) -> None:
         self._state = state
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[str, GalleryInfo]] = OrderedDict()
+        """ETag and people."""
         self._lock = threading.Lock()
 
     def collections(self) -> tuple[str, ...]:
@@ -43,7 +37,7 @@ class EnrolledPeople:
             kept = self._kept.get(collection)
             try:
                 stored = self._state.get(
-                    keys_of(collection).gallery, if_none_match=kept.etag if kept else None
+                    keys_of(collection).gallery, if_none_match=kept[0] if kept else None
                 )
             except NoSuchCollection as error:
                 raise Problem("no-such-collection", str(error)) from error
@@ -53,12 +47,12 @@ class EnrolledPeople:
                     raise Problem("no-such-collection", "no collection has this name") from None
                 return GalleryInfo("", "", None, ())
             if stored is not None:
-                kept = self._kept[collection] = _Kept(stored.etag, info(stored.data))
+                kept = self._kept[collection] = stored.etag, info(stored.data)
             assert kept is not None  # S3 says "not modified" only of an ETag we named
             self._kept.move_to_end(collection)
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
-            return kept.info
+            return kept[1]
 
     def one(self, person: str, collection: str = DEFAULT) -> PersonRecord:
         """The person with that id; raises ``no-such-person``."""

@@ -16,8 +16,8 @@ class InFlight:
         self._epoch = uuid.uuid4().hex
         self._started_at = time.time()
         self._accepted = 0
-        self._open: dict[str, float] = {}
-        self._videos: set[str] = set()
+        self._open: dict[str, tuple[float, bool]] = {}
+        """When each task was accepted, and whether it is a video's."""
         self.recent = RecentAnswers()
         """How long answers took, from acceptance on."""
         self._lock = threading.Lock()
@@ -26,18 +26,14 @@ class InFlight:
         """SQS has acknowledged the task's message."""
         with self._lock:
             self._accepted += 1
-            if video:
-                self._videos.add(task_id)
-            self._open[task_id] = time.time()
+            self._open[task_id] = time.time(), video
 
     def answer(self, task_id: str) -> None:
         """The task's answer is known. A second time is no harm."""
         now = time.time()
         with self._lock:
-            accepted_at = self._open.pop(task_id, None)
-            video = task_id in self._videos
-            self._videos.discard(task_id)
-        if accepted_at is not None and not video:  # how long photos take is what is promised
+            accepted_at, is_video = self._open.pop(task_id, (now, True))
+        if not is_video:  # how long photos take is what is promised
             self.recent.add(now, now - accepted_at)
 
     def holds(self, task_id: str) -> bool:
@@ -53,8 +49,9 @@ class InFlight:
     def process_report(self) -> ProcessReport:
         """This moment's figures."""
         with self._lock:
-            outstanding, videos = len(self._open), len(self._videos)
-            oldest = next(iter(self._open.values()), None)
+            outstanding = len(self._open)
+            videos = sum(is_video for _, is_video in self._open.values())
+            oldest, _ = next(iter(self._open.values()), (None, False))
             accepted = self._accepted
         return ProcessReport(
             process=self._process,

@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -37,42 +37,35 @@ class WebMetrics:
 
         self._directory = directory
         own = self._own = CollectorRegistry()
-        self.requests = Counter(
-            "facerec_requests", "Requests answered", ["route", "status", "outcome"], registry=own
+        counter = partial(Counter, registry=own)
+        histogram = partial(Histogram, buckets=SECONDS, registry=own)
+        gauge = partial(Gauge, multiprocess_mode="livesum", registry=own)
+        self.requests = counter(
+            "facerec_requests", "Requests answered", ["route", "status", "outcome"]
         )
-        self.request_seconds = Histogram(
-            "facerec_request_seconds", "From the whole request to its answer", ["route"],
-            buckets=SECONDS, registry=own,
-        )  # fmt: skip
-        self._stages = Histogram(
-            "facerec_stage_seconds", "Stages: upload_slot, store, send, answer", ["stage"],
-            buckets=SECONDS, registry=own,
-        )  # fmt: skip
-        self.waiting = Gauge(
-            "facerec_waiting", "Photos with a place", multiprocess_mode="livesum", registry=own
+        self.request_seconds = histogram(
+            "facerec_request_seconds", "From the whole request to its answer", ["route"]
         )
-        self._in_flight = Gauge(
-            "facerec_requests_in_flight", "Accepted and not answered",
-            multiprocess_mode="livesum", registry=own,
-        )  # fmt: skip
-        self._outstanding_old_name = Gauge(
-            "facerec_ledger_outstanding", "Deprecated: facerec_requests_in_flight",
-            multiprocess_mode="livesum", registry=own,
-        )  # fmt: skip
-        self.accepted = Counter("facerec_accepted", "Tasks SQS has acknowledged", registry=own)
-        self._receiving = Gauge(
-            "facerec_receivers_healthy", "Processes that receive answers",
-            multiprocess_mode="livesum", registry=own,
-        )  # fmt: skip
-        self._poll_age = Gauge(
-            "facerec_receiver_poll_age_seconds", "Since the last poll of the slowest process",
-            multiprocess_mode="livemax", registry=own,
-        )  # fmt: skip
-        self._answers = Counter(
-            "facerec_receiver_events", "What the receiver of answers did", ["kind"], registry=own
+        self._stages = histogram(
+            "facerec_stage_seconds", "Stages: upload_slot, store, send, answer", ["stage"]
         )
-        self._aws_calls = Counter(
-            "facerec_aws_calls", "Calls to AWS", ["service", "operation", "status"], registry=own
+        self.waiting = gauge("facerec_waiting", "Photos with a place")
+        self._in_flight = gauge("facerec_requests_in_flight", "Accepted and not answered")
+        self._outstanding_old_name = gauge(
+            "facerec_ledger_outstanding", "Deprecated: facerec_requests_in_flight"
+        )
+        self.accepted = counter("facerec_accepted", "Tasks SQS has acknowledged")
+        self._receiving = gauge("facerec_receivers_healthy", "Processes that receive answers")
+        self._poll_age = gauge(
+            "facerec_receiver_poll_age_seconds",
+            "Since the last poll of the slowest process",
+            multiprocess_mode="livemax",
+        )
+        self._answers = counter(
+            "facerec_receiver_events", "What the receiver of answers did", ["kind"]
+        )
+        self._aws_calls = counter(
+            "facerec_aws_calls", "Calls to AWS", ["service", "operation", "status"]
         )
         self._seen: dict[str, int] = {}
         # Looking the labels up again for each request costs as much as counting it.

@@ -23,13 +23,12 @@ from facerec_tasks.aws import translated
 from facerec_tasks.errors import AnswerLate, Overloaded, Unavailable
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
+from webapp.http.errors import RETRY_AFTER
 from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER = 5
-"""Seconds; about what a worker needs from launch to its first answer."""
 UPLOAD_SLOTS = 12
 """Uploads read, stored and published at once: bounds memory, and the threads that compete with
 the one that receives. In a burst of 1,000 the in-flight report

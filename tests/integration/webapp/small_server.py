@@ -114,7 +114,7 @@ def serving(
     seen: list[Exchange] = []
     threads = ThreadPoolExecutor(8)
     frontend = Frontend(
-        app, gate, spool, threads, seen.append, direct=direct,
+        app, gate, spool, threads, seen.append, direct or {},
         trusted=chosen.trusted_proxies, prefix=chosen.url_prefix,
     )  # fmt: skip
     table = ConnectionTable(limit, per_address, head_timeout=head_timeout)
