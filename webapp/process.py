@@ -4,12 +4,13 @@ import ctypes
 import gc
 import socket
 import sys
+import threading
 
 from facerec_tasks.settings import Settings
 from webapp.http.application import WebApplication
 from webapp.http.connection import ConnectionTable
 from webapp.http.request_head import is_in
-from webapp.http.server import WebServer, allow_files, in_thread
+from webapp.http.server import WebServer, allow_files
 from webapp.pages.sampler import MAX_STREAMS
 from webapp.services.task_client import TaskClient
 
@@ -79,7 +80,11 @@ class WebProcess:
 
     def serve(self) -> None:
         """Returns after :meth:`stop` and the drain. The admin port answers until the end."""
-        thread = in_thread(self._admin)
+        # With an event loop of its own: a full public side delays nothing there.
+        thread = threading.Thread(
+            target=self._admin.run_until_stopped, name="admin-server", daemon=True
+        )
+        thread.start()
         self._public.run_until_stopped()
         self._admin.stop()
         thread.join(timeout=1.0)

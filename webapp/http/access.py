@@ -62,7 +62,10 @@ class Access:
             if self.is_public:
                 self._limit(address, now)
             return None
-        key = self._known(token, address, now) if token else None
+        key = self._keys.find(token) if token else None
+        if token and key is None:
+            self._limit(address, now, GUESS_COST)
+            raise Problem("key-unknown", "no such API key", _CHALLENGE)
         self._limit(key.id if key else address, now)
         if key is None:
             raise Problem("key-missing", "send an API key: Authorization: Bearer …", _CHALLENGE)
@@ -84,13 +87,6 @@ class Access:
         """Counts a wrong key or signature; raises :class:`Problem` when there were too many."""
         if self.needs_key:
             self._limit(address, time.monotonic(), GUESS_COST)
-
-    def _known(self, token: str, address: str, now: float) -> ApiKey:
-        key = self._keys.find(token)
-        if key is None:
-            self._limit(address, now, GUESS_COST)
-            raise Problem("key-unknown", "no such API key", _CHALLENGE)
-        return key
 
     def _limit(self, client: str, now: float, cost: int = 1) -> None:
         wait = self._rates.take(client, now, cost)

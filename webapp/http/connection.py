@@ -17,7 +17,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webapp.http.errors import Problem
-from webapp.http.refusals import refusal_response
+from webapp.http.rendering import refusal_response
 
 MAX_HEAD = 32 * 1024
 """Bytes of request line and headers."""

@@ -24,8 +24,7 @@ from webapp.http import errors, request_head
 from webapp.http.connection import Connection
 from webapp.http.errors import Problem
 from webapp.http.gate import Admission, Gate
-from webapp.http.refusals import SECURITY_HEADERS, refusal_response
-from webapp.http.rendering import REQUEST_ID
+from webapp.http.rendering import REQUEST_ID, SECURITY_HEADERS, refusal_response
 from webapp.http.request_head import RequestHead
 from webapp.http.spool import Body, Spool
 

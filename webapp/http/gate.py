@@ -78,7 +78,7 @@ class Gate:
         self._is_full = is_full
         self._expect_signed = expect_signed
         self._admin = admin
-        self._hosts = {host.lower() for host in settings.public_hosts} | {_machine_name()}
+        self._hosts = {host.lower() for host in (*settings.public_hosts, socket.gethostname())}
 
     def admit(self, head: RequestHead) -> Admission:
         """Raises :class:`Problem` or, when the keys cannot be read, an ``AwsError``."""
@@ -214,7 +214,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _machine_name() -> str:
-    return socket.gethostname().lower()

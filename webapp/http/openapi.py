@@ -4,7 +4,8 @@ Of a view it takes the docstring, the kinds of its responses and the types of th
 (:mod:`.schemas`, :mod:`.responses`), and its :class:`.Operation`. Schemas of types are pydantic's.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,8 @@ from webapp.http.schemas import TASK_ID
 from webapp.http.views import PICTURE
 
 VERSION = "1.0.0"
+VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")
+"""What varies in the pattern of a route."""
 STRING: Schema = {"type": "string"}
 PATHS: dict[str, Schema] = {
     "task_id": STRING | {"pattern": f"^{TASK_ID}$"},
@@ -43,7 +46,7 @@ def document(app: Flask) -> Schema:
         view = app.view_functions[rule.endpoint]
         operation: Operation | None = getattr(view, "operation", None)
         if operation is not None:  # neither a page nor a figure for machines
-            path = "".join(f"{{{text}}}" if varies else text for varies, text in _parts(rule))
+            path = VARIABLE.sub(r"{\1}", rule.rule)
             (method,) = (rule.methods or set()) - {"HEAD", "OPTIONS"}
             paths.setdefault(path, {})[method.lower()] = _described(operation, view, rule, bodies)
     return {
@@ -66,19 +69,15 @@ def document(app: Flask) -> Schema:
     }
 
 
-def _parts(rule: Rule) -> Iterator[tuple[bool, str]]:
-    """The text of a path; whether it is the name of what varies."""
-    for n, part in enumerate(rule.rule.replace(">", "<").split("<")):
-        yield bool(n % 2), part.rpartition(":")[2]
-
-
 def _described(
     operation: Operation, view: Callable[..., Any], rule: Rule, bodies: dict[str, type]
 ) -> Schema:
-    names = [text for varies, text in _parts(rule) if varies]
     summary, _, description = _prose(view).partition("\n\n")
     parameters: list[Schema] = [
-        *({"name": n, "in": "path", "required": True, "schema": PATHS[n]} for n in names),
+        *(
+            {"name": n, "in": "path", "required": True, "schema": PATHS[n]}
+            for n in VARIABLE.findall(rule.rule)
+        ),
         *(
             {"name": p.name, "in": "query", "description": p.description, "schema": p.schema}
             for p in operation.parameters
@@ -88,8 +87,10 @@ def _described(
             for n, d, p in operation.headers
         ),
     ]
+    # Else it is an operation of the default collection, too, with the same id.
+    is_of_each = rule.rule.startswith("/v1/collections/<collection>/")
     made: Schema = {
-        "operationId": operation.id + ("InCollection" if _is_of_each(rule) else ""),
+        "operationId": operation.id + ("InCollection" if is_of_each else ""),
         "summary": " ".join(summary.split()),
         "responses": _responses(operation, view, bodies) | _problems(operation),
     }
@@ -100,11 +101,6 @@ def _described(
     if operation.form:
         made["requestBody"] = _form(operation, operation.form)
     return made | ({"deprecated": True} if operation.deprecated else {})
-
-
-def _is_of_each(rule: Rule) -> bool:
-    """Whether it is an operation of the default collection, too."""
-    return rule.rule.startswith("/v1/collections/<collection>/")
 
 
 def _prose(view: Callable[..., Any]) -> str:

@@ -1,6 +1,8 @@
 """Answers and problems as text or JSON, whichever the client asked for."""
 
+import json
 import re
+import uuid
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import cast
@@ -12,13 +14,20 @@ from facerec_tasks.schemas import CANDIDATES, Answer
 from facerec_tasks.storage import layout
 from webapp.http import errors
 from webapp.http.errors import Problem
-from webapp.http.refusals import refusal_response
-from webapp.http.responses import Rendered
+from webapp.http.responses import Rendered, wants_json
 from webapp.http.schemas import AnswerDocument, SeenPerson
 from webapp.http.uploads import stem
 
 url_prefix: ContextVar[str] = ContextVar("url_prefix", default="")
 """Path below which a proxy publishes the service; valid while a response is streamed, too."""
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every response that does not set its own."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -56,6 +65,28 @@ def _with_address(person: SeenPerson) -> SeenPerson:
 def _address(name: str) -> str:
     """Where the web tier shows a picture of ``video/<task id>/``."""
     return f"{url_prefix.get()}/results/{name.removeprefix(layout.VIDEO)}"
+
+
+def refusal_response(
+    problem: Problem, accept: str, request_id: str | None = None
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Status, headers and body; ``accept`` is the client's ``Accept`` header."""
+    identifier = request_id or uuid.uuid4().hex
+    if problem.foreign is not None:
+        kind, body = problem.foreign
+    elif wants_json(accept):
+        kind = "application/problem+json"
+        body = json.dumps(problem.document(identifier)).encode()
+    else:
+        kind, body = "text/plain; charset=utf-8", problem.line.encode()
+    headers = {
+        "Content-Type": kind,
+        "Content-Length": str(len(body)),
+        "X-Request-ID": identifier,
+        **SECURITY_HEADERS,
+        **problem.headers,
+    }
+    return problem.status, list(headers.items()), body
 
 
 def problem(found: Problem) -> Response:

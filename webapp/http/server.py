@@ -7,7 +7,6 @@ import asyncio
 import logging
 import resource
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -117,14 +116,6 @@ class WebServer(uvicorn.Server):
     @property
     def _active(self) -> int:
         return sum(connection.is_active for connection in self._connections)
-
-
-def in_thread(server: WebServer) -> threading.Thread:
-    """Serves in a daemon thread with an event loop of its own: a full public side delays nothing
-    here."""
-    thread = threading.Thread(target=server.run_until_stopped, name="admin-server", daemon=True)
-    thread.start()
-    return thread
 
 
 def allow_files(connections: int) -> None:

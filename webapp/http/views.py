@@ -30,6 +30,11 @@ WAIT = flag("wait", "0: answer 202 at once, with the address of the result.", de
 _TASK_ID = re.compile(TASK_ID)
 PICTURE = re.compile(r"([0-9]{1,4}|sheet)\.jpg")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_IDEMPOTENCY_HEADER = (
+    "Idempotency-Key",
+    "The same key with the same photo is one photo.",
+    f"^{_IDEMPOTENCY_KEY.pattern}$",
+)
 _RETRY_AFTER = "2"
 _SOME = (*ANY, 404, 500)
 
@@ -46,13 +51,7 @@ class PhotoViews:
         "recognize",
         UPLOAD,
         parameters=(WAIT, CANDIDATES_OF_FACE),
-        headers=(
-            (
-                "Idempotency-Key",
-                "The same key with the same photo is one photo.",
-                f"^{_IDEMPOTENCY_KEY.pattern}$",
-            ),
-        ),
+        headers=(_IDEMPOTENCY_HEADER,),
         form={forms.FIELD: photos(100)},
         text={"type": "string", "pattern": "^.+:.+$"},
         has_task=True,

@@ -91,23 +91,16 @@ class Operations:
             given.get("QualityFilter", "AUTO") != "NONE",
             wait,
         )
-        taken = [seen for seen in found["faces"] if "face_id" in seen]
-        others = [seen for seen in found["faces"] if "face_id" not in seen]
+        indexed, others = [], []
+        for seen in found["faces"]:
+            detail = shapes.detail(seen, found)
+            if "face_id" in seen:
+                indexed.append({"Face": shapes.indexed_face(seen, found), "FaceDetail": detail})
+            else:
+                others.append({"Reasons": [shapes.reason(seen["reason"])], "FaceDetail": detail})
         return {
-            "FaceRecords": [
-                {
-                    "Face": shapes.indexed_face(seen, found),
-                    "FaceDetail": shapes.detail(seen, found),
-                }
-                for seen in taken
-            ],
-            "UnindexedFaces": [
-                {
-                    "Reasons": [shapes.reason(seen["reason"])],
-                    "FaceDetail": shapes.detail(seen, found),
-                }
-                for seen in others
-            ],
+            "FaceRecords": indexed,
+            "UnindexedFaces": others,
             "FaceModelVersion": shapes.MODEL_VERSION,
         }
 

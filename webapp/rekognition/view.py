@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Response, g, request
@@ -34,24 +34,18 @@ Authorize = Callable[[str, bytes], ApiKey | None]
 :class:`Problem`."""
 
 
+@dataclass(frozen=True)
 class RekognitionView:
     """All operations; the last word on who may ask is ``authorize``'s."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        operations: Operations,
-        task_client: TaskClient,
-        authorize: Authorize,
-    ) -> None:
-        self._settings = settings
-        self._operations, self._table = operations, operations.table()
-        self._task_client = task_client
-        self._authorize = authorize
+    settings: Settings
+    operations: Operations
+    task_client: TaskClient
+    authorize: Authorize
 
     def scope_of(self, target: str) -> str:
         """The scope a key needs; that of changes for an operation there is not."""
-        found = self._table.get(target.removeprefix(REKOGNITION_TARGET))
+        found = self.operations.table().get(target.removeprefix(REKOGNITION_TARGET))
         return found[1] if found else "people:write"
 
     def or_else(self, view: Callable[[], Response]) -> Callable[[], Response]:
@@ -74,22 +68,22 @@ class RekognitionView:
             return refusal(error)
 
     def _answered(self) -> dict[str, Any]:
-        with waiting(self._settings, self._task_client) as wait, ExitStack() as photos:
-            with self._task_client.upload_slot():
+        with waiting(self.settings, self.task_client) as wait, ExitStack() as photos:
+            with self.task_client.upload_slot():
                 name, given = self._request()
                 for member in given.keys() & set(IMAGES):
-                    given[member] = photos.enter_context(self._operations.photo(given[member]))
+                    given[member] = photos.enter_context(self.operations.photo(given[member]))
             if collection := given.get("CollectionId"):
                 wait = replace(wait, collection=collection)
-            operation, _ = self._table[name]
+            operation, _ = self.operations.table()[name]
             return operation(given, wait)
 
     def _request(self) -> tuple[str, dict[str, Any]]:
         """Name and checked parameters of the operation, of one who may ask for it."""
         name = request.headers.get("X-Amz-Target", "").removeprefix(REKOGNITION_TARGET)
         body = request.get_data(cache=False)
-        key = self._authorize(self.scope_of(name), body)
-        if name not in self._table:
+        key = self.authorize(self.scope_of(name), body)
+        if name not in self.operations.table():
             raise RekognitionError("UnknownOperationException", f"{name[:100]} is not served here")
         given = model.parameters(name, _json(body))
         forms.drop_body()
