@@ -15,8 +15,6 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from facerec_tasks.errors import AnswerLate, AwsError, ConfigurationError, Overloaded
 from facerec_tasks.schemas import Answer
 from webapp.http.schemas import Refusal
-from webapp.http.uploads import UploadRejected
-from webapp.services.idempotency import InProgress, KeyReused
 
 log = logging.getLogger(__name__)
 
@@ -160,12 +158,6 @@ def of_exception(error: Exception) -> Problem:
     """The problem an exception stands for. A bug of ours is told in the log, not to the client."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, UploadRejected):
-        return Problem(error.code, error.detail)
-    if isinstance(error, InProgress):
-        return retry_later("in-progress", "the same request is being answered", 2)
-    if isinstance(error, KeyReused):
-        return Problem("key-reused", "this Idempotency-Key came with another photo before")
     if isinstance(error, Overloaded):
         return retry_later("overloaded", str(error), error.retry_after)
     if isinstance(error, AnswerLate):

@@ -23,12 +23,12 @@ def files(max_files: int) -> list[FileStorage]:
 
 
 def read(file: FileStorage, max_bytes: int) -> Upload:
-    """The photo, judged; raises :class:`webapp.http.uploads.UploadRejected`."""
+    """The photo, judged; raises :class:`Problem`."""
     return accept(file.filename or "", file.read(), max_bytes)
 
 
 def read_any(file: FileStorage, max_photo_bytes: int, max_video_bytes: int) -> Upload:
-    """The photo or video, judged; raises :class:`webapp.http.uploads.UploadRejected`."""
+    """The photo or video, judged; raises :class:`Problem`."""
     video = accept_video(file.filename or "", file.stream, max_video_bytes)  # type: ignore[arg-type]
     return video or read(file, max_photo_bytes)
 
@@ -36,7 +36,7 @@ def read_any(file: FileStorage, max_photo_bytes: int, max_video_bytes: int) -> U
 def one_photo(max_bytes: int) -> Upload:
     """The only photo of a request: of the form, or its whole body if that is ``image/*``.
 
-    Raises :class:`Problem` and :class:`webapp.http.uploads.UploadRejected`.
+    Raises :class:`Problem`.
     """
     if request.mimetype.startswith("image/"):
         photo = accept("photo", request.get_data(cache=False), max_bytes)
@@ -47,7 +47,7 @@ def one_photo(max_bytes: int) -> Upload:
 
 
 def photos(most: int, max_bytes: int, least: int = 1) -> list[Upload]:
-    """The photos of the form, judged; raises :class:`Problem` and ``UploadRejected``."""
+    """The photos of the form, judged; raises :class:`Problem`."""
     found = [read(file, max_bytes) for file in files(most)]
     drop_body()
     if len(found) < least:

@@ -1,6 +1,6 @@
 """Uploads, judged before anything is stored: size, kind, and a file name that is safe as an S3 key.
 
-Pure: no Flask, no AWS. A rejection is an :class:`UploadRejected`.
+Pure: no Flask, no AWS. A rejection is a :class:`Problem`.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from facerec_tasks.recognition.images.sniff import READABLE, sniff
 from facerec_tasks.video import container
+from webapp.http.errors import Problem
 
 MAX_NAME_BYTES = 255
 """Bytes of UTF-8 in a key: what file systems allow, so no real file's name is ever shortened. The
@@ -23,15 +24,6 @@ PIECE = 1 << 20
 
 _FORBIDDEN = frozenset('/\\:"<>|?*')
 """Paths, and what stands for something else in answers (``stem:name``), headers and shells."""
-
-
-class UploadRejected(Exception):
-    """An upload that is not stored; ``code`` is of the closed list in :mod:`webapp.http.errors`."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -66,21 +58,21 @@ class Upload:
 
 
 def accept(file_name: str, data: bytes, max_bytes: int) -> Upload:
-    """The upload as it will be stored; raises :class:`UploadRejected`."""
+    """The upload as it will be stored; raises :class:`Problem`."""
     if not data:
-        raise UploadRejected("empty", "the file is empty")
+        raise Problem("empty", "the file is empty")
     if len(data) > max_bytes:
-        raise UploadRejected("too-large", f"the photo has more than {max_bytes} bytes")
+        raise Problem("too-large", f"the photo has more than {max_bytes} bytes")
     found = sniff(data)
     if found is None:
-        raise UploadRejected("not-a-picture", f"send {READABLE}, or a video")
+        raise Problem("not-a-picture", f"send {READABLE}, or a video")
     if found.media_type is None:
-        raise UploadRejected("unsupported-format", f"{found.name} is not read: send {READABLE}")
+        raise Problem("unsupported-format", f"{found.name} is not read: send {READABLE}")
     return Upload(key=clean_name(file_name), content_type=found.media_type, data=data)
 
 
 def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | None:
-    """A video as it will be stored; none for what is none. Raises :class:`UploadRejected`."""
+    """A video as it will be stored; none for what is none. Raises :class:`Problem`."""
     head = file.read(container.NEEDED)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -88,7 +80,7 @@ def accept_video(file_name: str, file: BinaryIO, max_bytes: int) -> Upload | Non
     if found is None or sniff(head) is not None:  # an animated GIF is taken as the photo it is, too
         return None
     if size > max_bytes:
-        raise UploadRejected("too-large", f"the video has more than {max_bytes} bytes")
+        raise Problem("too-large", f"the video has more than {max_bytes} bytes")
     return Upload(key=clean_name(file_name), content_type=found.media_type, file=file)
 
 
@@ -119,9 +111,6 @@ def _with_digest(kept: str, original: str) -> str:
     path = PurePosixPath(kept)
     extension = path.suffix if len(path.suffix.encode()) <= MAX_EXTENSION_BYTES else ""
     room = MAX_NAME_BYTES - len((mark + extension).encode())
-    return _shortened(kept.removesuffix(extension), room) + mark + extension
-
-
-def _shortened(text: str, max_bytes: int) -> str:
-    """The longest beginning that fits, never cut inside a character."""
-    return text.encode()[:max_bytes].decode("utf-8", "ignore")
+    # The longest beginning that fits, never cut inside a character.
+    shortened = kept.removesuffix(extension).encode()[:room].decode("utf-8", "ignore")
+    return shortened + mark + extension

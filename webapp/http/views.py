@@ -22,9 +22,8 @@ from webapp.http.rendering import document, show, url_prefix
 from webapp.http.responses import AcceptedResponse, JpegBody, LinesBody, Rendered
 from webapp.http.schemas import TASK_ID, AnswerDocument, Cancelled, Pending
 from webapp.http.worker_views import waiting
-from webapp.services.recognition import Accepted, AnsweredAlready, RecognitionService
-from webapp.services.task_client import ClientGone, TaskClient
-from webapp.services.worker_requests import Wait
+from webapp.services.recognition import Accepted, RecognitionService
+from webapp.services.task_client import ClientGone, TaskClient, Wait
 
 WAIT = flag("wait", "0: answer 202 at once, with the address of the result.", default=True)
 _TASK_ID = re.compile(TASK_ID)
@@ -73,7 +72,7 @@ class PhotoViews:
                 forms.drop_body()
             g.task_id = accepted.task_id
             if is_awaited:
-                return show(self.recognition.wait(accepted, wait.deadline, wait.gone), candidates)
+                return show(self.recognition.wait(accepted, wait), candidates)
         self.recognition.leave(accepted)
         return _not_yet(accepted.task_id)
 
@@ -104,11 +103,7 @@ class PhotoViews:
         if not _TASK_ID.fullmatch(task_id):
             raise _unknown()
         g.task_id = task_id
-        try:
-            if not self.recognition.cancel(task_id):
-                raise _unknown()
-        except AnsweredAlready as error:
-            raise Problem("answered-already", "there is an answer already") from error
+        self.recognition.cancel(task_id)
         return Rendered({"task_id": task_id, "outcome": "cancelled"}, "cancelled")
 
     @Operation("picture", _SOME)
@@ -180,7 +175,7 @@ class PhotoViews:
             if wait is None:
                 self.recognition.leave(photo)
                 return _pending_document(photo.task_id)
-            answer = self.recognition.wait(photo, wait.deadline, wait.gone)
+            answer = self.recognition.wait(photo, wait)
             return document(answer, candidates)
         except ClientGone:
             return {}

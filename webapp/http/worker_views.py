@@ -12,8 +12,8 @@ from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.errors import Problem, retry_later
 from webapp.services.enrolled_people import EnrolledPeople
-from webapp.services.task_client import TaskClient
-from webapp.services.worker_requests import Source, Wait, WorkerRequests
+from webapp.services.task_client import TaskClient, Wait
+from webapp.services.worker_requests import Source, WorkerRequests
 
 
 @dataclass(frozen=True)

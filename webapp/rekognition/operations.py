@@ -13,7 +13,8 @@ from webapp.rekognition import shapes
 from webapp.rekognition.errors import RekognitionError, invalid
 from webapp.rekognition.shapes import Structure
 from webapp.services.enrolled_people import EnrolledPeople
-from webapp.services.worker_requests import Source, Wait, WorkerRequests, stored_photo
+from webapp.services.task_client import Wait
+from webapp.services.worker_requests import Source, WorkerRequests, stored_photo
 
 PAGE = 1000
 MAX_FACES = 80
@@ -173,7 +174,7 @@ class Operations:
     # Their parts
 
     def photo(self, image: Structure) -> AbstractContextManager[Source]:
-        """An ``Image`` where workers find it; raises :class:`RekognitionError`, ``UploadRejected``.
+        """An ``Image`` where workers find it; raises :class:`RekognitionError`, :class:`Problem`.
 
         Operations are given this in the place of the image.
         """

@@ -13,18 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from facerec_tasks.errors import PreconditionFailed
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
+from webapp.http.errors import Problem, retry_later
 
 CLAIM_SECONDS = 45.0
 """Seconds after which a claim without a stored photo is taken for that of a dead process: above
 what a PUT takes with all its attempts (3 times 11 s), below the 90 s that the page tries again."""
 
 
-class InProgress(Exception):
-    """Raised when a request with the same idempotency key is being answered at this moment."""
-
-
-class KeyReused(Exception):
-    """Raised when an idempotency key comes again with another photo."""
+def in_progress() -> Problem:
+    """Of a request that is being answered at this moment."""
+    return retry_later("in-progress", "the same request is being answered", 2)
 
 
 @dataclass(frozen=True)
@@ -70,19 +68,19 @@ class IdempotencyStore:
         self._state.put(_name(key), _encoded(record))
 
     def take_over(self, key: str, now: float) -> IdempotencyRecord:
-        """Claims a key whose holder died before it stored the photo; raises :class:`InProgress`
+        """Claims a key whose holder died before it stored the photo; raises :func:`in_progress`
         when the holder may live, or another request took it over."""
         found = self._state.find(_name(key))
         record = _decoded(found.data) if found else None
         if found is None or record is None or record.version is not None:
-            raise InProgress
+            raise in_progress()
         if now - record.claimed_at < CLAIM_SECONDS:
-            raise InProgress
+            raise in_progress()
         taken = replace(record, claimed_at=now)
         try:
             self._state.put(_name(key), _encoded(taken), if_match=found.etag)
         except PreconditionFailed as error:
-            raise InProgress from error
+            raise in_progress() from error
         return taken
 
 

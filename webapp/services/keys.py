@@ -117,11 +117,9 @@ class ApiKeys:
 
     def find_pair(self, id_: str) -> ApiKey | None:
         """The access key pair of that id; whoever asks has yet to check a signature with it."""
-        for max_age in (REFRESH, UNKNOWN_REFRESH):
-            for key in self._current(max_age):
-                if key.id == id_ and key.secret:
-                    return key
-        return None
+        ages = (REFRESH, UNKNOWN_REFRESH)
+        keys = (key for age in ages for key in self._current(age))
+        return next((key for key in keys if key.id == id_ and key.secret), None)
 
     def exist(self) -> bool:
         """Whether there is any key; raises when S3 is away and none was ever read."""

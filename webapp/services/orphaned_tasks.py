@@ -1,4 +1,4 @@
-"""Tasks nobody waits for any more, followed until they are answered: the in_flight stays exact.
+"""Tasks that no request waits for, followed until they are answered: what is in flight stays exact.
 
 They come from requests that did not want to wait, that gave up at their deadline, or whose client
 went away. Their answers still arrive at this process's response queue; the record is looked at
@@ -21,7 +21,7 @@ ROUND = 1.0
 FIRST_LOOK = 30.0
 """Seconds until the record of a task is looked at; doubles each time."""
 GIVE_UP = 6 * 3600.0
-"""Seconds after which a task is dropped from the in_flight; the queue's own count still has it."""
+"""Seconds after which a task is in flight no more; the queue's own count still has it."""
 
 
 @dataclass

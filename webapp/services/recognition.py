@@ -1,12 +1,11 @@
 """From an upload to its answer: the only module of the web tier that knows its way.
 
-S3 is the truth, the response queue is the task_client: the photo is stored, the task is sent, the
-request waits for the task_client and looks at the record itself half-way and once more at the end.
+S3 is the truth, the response queue only tells when to look: the photo is stored, the task is sent,
+the request waits for its result and looks at the record itself half-way and once more at the end.
 """
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,25 +20,21 @@ from facerec_tasks.storage.results import Results
 from facerec_tasks.storage.videos import VideoStore
 from facerec_tasks.task_ids import new_task_id
 from facerec_tasks.tasks import recognize, recognize_video
+from webapp.http.errors import Problem
 from webapp.http.uploads import Upload
 from webapp.services.idempotency import (
     IdempotencyRecord,
     IdempotencyStore,
-    InProgress,
-    KeyReused,
     fingerprint,
+    in_progress,
 )
 from webapp.services.orphaned_tasks import OrphanedTasks
-from webapp.services.task_client import SentTask, TaskClient, never_gone
+from webapp.services.task_client import SentTask, TaskClient, Wait
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between two looks at the record once the response queue is lost."""
-
-
-class AnsweredAlready(Exception):
-    """Raised when a task is to be cancelled that has its answer."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +66,16 @@ class RecognitionService:
         """Stores the photo and sends its task; when this returns, the photo is never lost.
 
         Raises :class:`facerec_tasks.errors.AwsError` or ``ConfigurationError``: not accepted; and
-        :class:`InProgress` or :class:`KeyReused`.
+        :class:`Problem` for another request with that idempotency key.
         """
         if idempotency_key is not None:
             return self._accept_once(upload, idempotency_key)
         return self._send(upload.key, self._store(upload), new_task_id(), upload.is_video)
 
     def _store(self, upload: Upload) -> str:
+        content = upload.data if upload.file is None else upload.file
         with self._task_client.metrics.stage("store"):
-            if upload.file is not None:
-                return self._storage.photos.put(upload.key, upload.file, upload.content_type)
-            return self._storage.photos.put(upload.key, upload.data, upload.content_type)
+            return self._storage.photos.put(upload.key, content, upload.content_type)
 
     def _accept_once(self, upload: Upload, idempotency_key: str) -> Accepted:
         digest = fingerprint(upload.key, upload.chunks())
@@ -94,7 +88,7 @@ class RecognitionService:
             if record == mine:
                 return self._store_and_send(upload, idempotency_key, mine)
         if record.fingerprint != digest:
-            raise KeyReused
+            raise Problem("key-reused", "this Idempotency-Key came with another photo before")
         if record.version is None:
             taken = self._idempotency.take_over(idempotency_key, time.time())
             return self._store_and_send(upload, idempotency_key, taken)
@@ -116,7 +110,7 @@ class RecognitionService:
             sent = SentTask(record.task_id, followed)
             return Accepted(record.task_id, record.key, sent, record.video)
         if self._task_client.in_flight.holds(record.task_id):
-            raise InProgress
+            raise in_progress()
         return self._send(record.key, version, record.task_id, record.video)
 
     def _send(self, key: str, version: str, task_id: str, video: bool) -> Accepted:
@@ -130,20 +124,17 @@ class RecognitionService:
 
     # Waiting
 
-    def wait(
-        self, accepted: Accepted, deadline: float, gone: Callable[[], bool] = never_gone
-    ) -> Answer:
+    def wait(self, accepted: Accepted, wait: Wait) -> Answer:
         """The answer. A lost result message costs time, never the answer.
 
-        ``deadline`` is in monotonic seconds; ``gone`` tells whether the client hung up. Raises
-        :class:`AnswerLate` and ``ClientGone``: the task goes on and stays in the in_flight.
+        Raises :class:`AnswerLate` and ``ClientGone``: the task goes on and stays in flight.
         """
         if accepted.answer is not None:
             return accepted.answer
         assert accepted.sent is not None
         try:
             with self._task_client.metrics.stage("answer"):
-                answer = self._awaited(accepted.sent, deadline, gone)
+                answer = self._awaited(accepted.sent, wait)
         except BaseException:  # whatever ends the wait, the task goes on
             self.leave(accepted)
             raise
@@ -155,8 +146,8 @@ class RecognitionService:
         return answer
 
     def leave(self, accepted: Accepted) -> None:
-        """Nobody waits for this task: it is followed for the in_flight's sake, and a mark says that
-        its answer is still to come, to whichever process is asked."""
+        """Follows a task that no request waits for: it stays in flight, and a mark says that its
+        answer is still to come, to whichever process is asked."""
         if accepted.sent is None:
             return
         self._orphaned.follow(accepted.task_id, accepted.sent.result)
@@ -175,11 +166,11 @@ class RecognitionService:
         except AwsError as error:
             log.warning("mark of %s not removed: %s", task_id, error)
 
-    def _awaited(self, sent: SentTask, deadline: float, gone: Callable[[], bool]) -> Answer:
-        half_way = (time.monotonic() + deadline) / 2
+    def _awaited(self, sent: SentTask, wait: Wait) -> Answer:
+        half_way = replace(wait, deadline=(time.monotonic() + wait.deadline) / 2)
         try:
-            for until in (half_way, deadline):
-                reply = self._task_client.wait_for_result(sent, until, gone)
+            for until in (half_way, wait):
+                reply = self._task_client.wait_for_result(sent, until)
                 if reply is None or reply.get("outcome") == STORED:
                     answer = self._on_record(sent.task_id)
                 else:
@@ -187,17 +178,17 @@ class RecognitionService:
                 if answer is not None:
                     return answer
         except ResponseQueueLost:
-            return self._watched(sent, deadline, gone)
+            return self._watched(sent, wait)
         raise AnswerLate(sent.task_id)
 
-    def _watched(self, sent: SentTask, deadline: float, gone: Callable[[], bool]) -> Answer:
-        """The task_client is gone (somebody deleted the queue): only then is the record polled."""
+    def _watched(self, sent: SentTask, wait: Wait) -> Answer:
+        """The response queue is lost (somebody deleted it): only then is the record polled."""
         pause = FIRST_PAUSE
         while True:
             answer = self._on_record(sent.task_id)
             if answer is not None:
                 return answer
-            left = self._task_client.left(sent, deadline, gone)
+            left = self._task_client.left(sent, wait)
             if left <= 0:
                 raise AnswerLate(sent.task_id)
             time.sleep(min(pause, left))
@@ -225,24 +216,23 @@ class RecognitionService:
         """A picture of a video's answer, or none."""
         return VideoStore(self._storage.state, task_id).picture(name)
 
-    def cancel(self, task_id: str) -> bool:
-        """Ends a task by giving it an answer; false when it was never accepted.
+    def cancel(self, task_id: str) -> None:
+        """Ends a task by giving it an answer; whoever writes the record first decides.
 
-        Whoever writes the record first decides. Raises :class:`AnsweredAlready`, and
-        :class:`InProgress` while a request waits for a photo.
+        Raises :class:`Problem` when it was never accepted, when it is answered, and while a request
+        waits for a photo.
         """
         marked = self._storage.state.find(layout.accepted(task_id))
         if marked is None and self._results.get(task_id) is None:
             if self._task_client.in_flight.holds(task_id):
-                raise InProgress
-            return False
+                raise in_progress()
+            raise Problem("result-unknown", "no such result")
         key = marked.data.decode() if marked else ""
         recorded = self._results.create(
             Answer(task_id, key, None, "cancelled", code="cancelled", detail="cancelled on request")
         )
         if recorded.outcome != "cancelled":
-            raise AnsweredAlready
-        return True
+            raise Problem("answered-already", "there is an answer already")
 
     def expects(self, task_id: str) -> bool:
         """Whether the task was accepted, here or elsewhere, and its answer is still to come."""

@@ -23,6 +23,7 @@ from facerec_tasks.aws import translated
 from facerec_tasks.errors import AnswerLate, Overloaded, Unavailable
 from facerec_tasks.logs import request_id
 from facerec_tasks.settings import Settings
+from facerec_tasks.storage.collections import DEFAULT
 from webapp.http.errors import RETRY_AFTER
 from webapp.services.in_flight import InFlight
 from webapp.services.metrics import WebMetrics
@@ -44,10 +45,6 @@ class ClientGone(Exception):
     """Raised when the client hung up before its answer came."""
 
 
-def never_gone() -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class SentTask:
     """A task on its way; the slot for its answer is open."""
@@ -55,6 +52,17 @@ class SentTask:
     task_id: str
     result: Any
     """Celery's AsyncResult."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Until when a request waits for its worker, and for which collection it came."""
+
+    deadline: float
+    """Monotonic seconds."""
+    gone: Callable[[], bool]
+    """Whether the client hung up."""
+    collection: str = DEFAULT
 
 
 class TaskClient:
@@ -159,16 +167,13 @@ class TaskClient:
         except Exception as error:  # noqa: BLE001 - the work is done, and kombu raises anything
             log.warning("workers not told to %s: %s", command, error)
 
-    def wait_for_result(
-        self, sent: SentTask, until: float, gone: Callable[[], bool] = never_gone
-    ) -> dict[str, Any] | None:
+    def wait_for_result(self, sent: SentTask, wait: Wait) -> dict[str, Any] | None:
         """What the task answered; none when it is silent until then, or answered no JSON object.
 
-        ``until`` in monotonic seconds; ``gone`` tells whether the client hung up. Raises
-        :class:`ClientGone`, :class:`AnswerLate` when the process ends before, and
+        Raises :class:`ClientGone`, :class:`AnswerLate` when the process ends before, and
         ``ResponseQueueLost``.
         """
-        while (left := self.left(sent, until, gone)) > 0:
+        while (left := self.left(sent, wait)) > 0:
             try:
                 reply = sent.result.get(timeout=min(left, self._slice), propagate=False)
             except ResponseQueueLost:
@@ -181,14 +186,14 @@ class TaskClient:
             return None
         return None
 
-    def left(self, sent: SentTask, until: float, gone: Callable[[], bool]) -> float:
+    def left(self, sent: SentTask, wait: Wait) -> float:
         """Seconds left to wait; raises when there is no use in waiting."""
-        if gone():
+        if wait.gone():
             raise ClientGone
         now = time.monotonic()
         if now >= self._drain_end:
             raise AnswerLate(sent.task_id)
-        return min(until, self._drain_end) - now
+        return min(wait.deadline, self._drain_end) - now
 
     def mark_done(self, task_id: str) -> None:
         """The answer of this task is known: it is outstanding no more."""

@@ -5,9 +5,8 @@ answer comes back as a result.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, NewType, TypeVar, cast
 
 from celery.utils import uuid
@@ -15,7 +14,6 @@ from celery_sqs.errors import ResponseQueueLost
 
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery.identifiers import new_id
-from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.storage.uploads import BY_KEY, Uploads
 from webapp.http.errors import STATUS, Problem, retry_later
@@ -32,7 +30,7 @@ from webapp.http.schemas import (
     Verified,
 )
 from webapp.http.uploads import Upload
-from webapp.services.task_client import TaskClient, never_gone
+from webapp.services.task_client import TaskClient, Wait
 
 MAX_ARGUMENTS = 600
 """Bytes of arguments that travel. A message of the request queue has 1,024, Celery takes 300."""
@@ -42,17 +40,6 @@ Source = NewType("Source", tuple[object, ...])
 """What a worker reads a photo by."""
 Reply = dict[str, Any]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Until when a request waits for its worker, and for which collection it came."""
-
-    deadline: float
-    """Monotonic seconds."""
-    gone: Callable[[], bool] = never_gone
-    """Whether the client hung up."""
-    collection: str = DEFAULT
 
 
 def stored_photo(key: str, version: str | None = None) -> Source:
@@ -212,7 +199,7 @@ class WorkerRequests:
         """What the worker replied; raises the problem it tells of."""
         sent = self._task_client.send(_TASKS + task, arguments, uuid())
         try:
-            reply = self._task_client.wait_for_result(sent, wait.deadline, wait.gone)
+            reply = self._task_client.wait_for_result(sent, wait)
             if reply is not None and "stored" in reply:
                 reply = self._uploads.take_reply(reply["stored"])
         except (ResponseQueueLost, NotFound) as error:

@@ -5,13 +5,11 @@ from facerec_tasks.recognition.rejection import RejectionCode
 from facerec_tasks.schemas import Answer
 from webapp.http import errors
 from webapp.http.errors import STATUS, Problem
-from webapp.http.uploads import UploadRejected
 
 
 @pytest.mark.parametrize(
     ("error", "code", "status"),
     [
-        (UploadRejected("not-a-picture", ""), "not-a-picture", 415),
         (Overloaded(7), "overloaded", 503),
         (AnswerLate("the-task"), "late", 504),
         (Unavailable("s3"), "aws-unavailable", 503),

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.http.uploads import MAX_NAME_BYTES, UploadRejected, accept, clean_name, stem
+from webapp.http.errors import Problem
+from webapp.http.uploads import MAX_NAME_BYTES, accept, clean_name, stem
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(20)
 
@@ -72,7 +73,7 @@ def test_stem_drops_last_extension() -> None:
     ],
 )
 def test_rejected_upload_has_code(data: bytes, code: str) -> None:
-    with pytest.raises(UploadRejected) as refused:
+    with pytest.raises(Problem) as refused:
         accept("a.jpg", data, max_bytes=100)
     assert refused.value.code == code
 
