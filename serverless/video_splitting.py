@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,7 +55,7 @@ def handler(event: Any, context: Context) -> dict[str, Any]:
     settings = get_settings()
     seconds = context.get_remaining_time_in_millis() / 1000
     deadline = time.monotonic() + seconds
-    splitting = _Splitting(settings, deadline, enough=seconds / 2)
+    splitting = _Splitting(settings, VideoBuckets(settings), deadline, enough=seconds / 2)
     done: list[dict[str, Any]] = []
     failures: list[Exception] = []
     for upload in uploads(event, settings.video_bucket):
@@ -72,23 +73,23 @@ def handler(event: Any, context: Context) -> dict[str, Any]:
     return {"videos": done}
 
 
+@dataclass(frozen=True)
 class _Splitting:
     """One run of the function."""
 
-    def __init__(self, settings: Settings, deadline: float, enough: float) -> None:
-        """``enough``: seconds that a video must have had before it is too much for one run."""
-        self._settings = settings
-        self._buckets = VideoBuckets(settings)
-        self._deadline = deadline
-        self._enough = enough
+    settings: Settings
+    buckets: VideoBuckets
+    deadline: float
+    enough: float
+    """Seconds that a video must have had before it is too much for one run."""
 
     def run(self, upload: VideoUpload) -> dict[str, Any]:
-        upload = self._buckets.identified(upload)
+        upload = self.buckets.identified(upload)
         try:
-            split = self._buckets.get_split(upload)
+            split = self.buckets.get_split(upload)
         except NotFound:
             split = self._split(upload)
-            self._buckets.put_split(split)
+            self.buckets.put_split(split)
         self._tell(upload)
         found = split.refusal.code if split.refusal else f"{len(split.frames)} frames"
         log.info("%s version %s: %s", upload.key, upload.version, found)
@@ -96,7 +97,7 @@ class _Splitting:
 
     def _tell(self, upload: VideoUpload) -> None:
         with translated():
-            client(self._settings, "lambda").invoke(
+            client(self.settings, "lambda").invoke(
                 FunctionName=FACE_RECOGNITION,
                 InvocationType="Event",
                 Payload=json.dumps({"upload": upload.to_dict()}).encode(),
@@ -111,7 +112,7 @@ class _Splitting:
             limits.check_size(upload.size or 0, shutil.disk_usage(path.parent).free)
             try:
                 with path.open("wb") as file:
-                    self._buckets.fetch(upload, file)
+                    self.buckets.fetch(upload, file)
             except NotFound as error:
                 return SplitVideo(upload, (), refusal=FrameRejection("video-gone", str(error)))
             return self._decoded(upload, path)
@@ -122,11 +123,11 @@ class _Splitting:
             path.unlink(missing_ok=True)
 
     def _decoded(self, upload: VideoUpload, path: Path) -> SplitVideo:
-        remaining = self._deadline - time.monotonic()
-        if remaining < self._enough:
+        remaining = self.deadline - time.monotonic()
+        if remaining < self.enough:
             raise Unfinished(f"fetching {upload.key} left no time to decode it")
         allowed = limits.video_limits(remaining)
-        with VideoReader(path, limits=allowed) as video, _Store(self._buckets, upload) as store:
+        with VideoReader(path, limits=allowed) as video, _Store(self.buckets, upload) as store:
             for frame in self._in_time(video):
                 store.put(frame)
             end = video.end
@@ -136,7 +137,7 @@ class _Splitting:
     def _in_time(self, video: VideoReader) -> Iterator[Frame]:
         thinning = Thinning(video.metadata.seconds)
         for frame in video:
-            if time.monotonic() > self._deadline - limits.RESERVE:
+            if time.monotonic() > self.deadline - limits.RESERVE:
                 raise Rejected(RejectionCode.TOO_COSTLY, "The video takes too long to decode.")
             if thinning.keeps(frame.time, frame.cut):
                 yield frame

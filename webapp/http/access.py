@@ -24,26 +24,21 @@ class Access:
     def __init__(self, settings: Settings, keys: ApiKeys) -> None:
         self._keys = keys
         self._mode = "open" if settings.open and settings.access == "auto" else settings.access
-        self._local = is_loopback(settings.host)
-        self._proxied = bool(settings.trusted_proxies)
+        self.is_public = not is_loopback(settings.host) or bool(settings.trusted_proxies)
+        """Whether clients beyond this machine are expected."""
         self._rates = RateLimiter(settings.rate_limit, settings.rate_burst)
 
     def warn(self) -> None:
         """Logs once, at the start, that every client that reaches this process may use it."""
-        if self._mode == "open" and (not self._local or self._proxied):
+        if self._mode == "open" and self.is_public:
             log.warning("FACEREC_ACCESS=open: answering without API keys beyond this machine")
 
     @property
     def needs_key(self) -> bool:
         """Whether data is for holders of keys alone. May read S3; raises an ``AwsError``."""
         if self._mode == "auto":
-            return not self._local or self._proxied or self._keys.exist()
+            return self.is_public or self._keys.exist()
         return self._mode == "keys"
-
-    @property
-    def is_public(self) -> bool:
-        """Whether clients beyond this machine are expected."""
-        return not self._local or self._proxied
 
     def prefetch(self, token: str | None, pair: str | None) -> Callable[[], None] | None:
         """What reads the keys, in a thread that may block and raising an ``AwsError``; None when

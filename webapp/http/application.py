@@ -87,7 +87,11 @@ class WebApplication:
         self.flask.after_request(_end)
         self.flask.register_error_handler(Exception, _failed)
         if tracing.configure("web"):
-            _trace(self.flask)
+            from opentelemetry.instrumentation.flask import FlaskInstrumentor
+
+            FlaskInstrumentor.instrument_app(  # type: ignore[no-untyped-call]
+                self.flask, excluded_urls=UNTRACED
+            )
 
     def frontend(self, threads: int, *, admin: bool = False) -> Frontend:
         """The ASGI application of the public port, or of the operators', with that many threads at
@@ -134,9 +138,3 @@ def _failed(error: Exception) -> Response:
     if found.status >= 500:
         log.warning("%s: %s", found.code, error)
     return rendering.problem(found)
-
-
-def _trace(app: Flask) -> None:
-    from opentelemetry.instrumentation.flask import FlaskInstrumentor
-
-    FlaskInstrumentor.instrument_app(app, excluded_urls=UNTRACED)  # type: ignore[no-untyped-call]

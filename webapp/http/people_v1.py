@@ -6,7 +6,7 @@ from typing import get_args
 from flask import request
 
 from facerec_tasks.recognition.gallery.identifiers import new_id
-from facerec_tasks.recognition.gallery.records import FaceRecord, PersonRecord
+from facerec_tasks.recognition.gallery.records import FaceRecord
 from facerec_tasks.storage.collections import DEFAULT
 from webapp.http import forms
 from webapp.http.errors import Problem
@@ -17,7 +17,6 @@ from webapp.http.responses import Created, NoContent, Photo, Rendered
 from webapp.http.schemas import (
     Enrolled,
     EnrolledFace,
-    ListedPerson,
     PeoplePage,
     Person,
     PersonSummary,
@@ -50,7 +49,9 @@ class PeopleV1(WorkerViews):
         token = AFTER()
         after = None if token is None else _position(token)
         people, last = page_of(known, LIMIT(), after, key=lambda p: (p.name, p.id))
-        body: PeoplePage = {"people": [_summary(person) for person in people]}
+        body: PeoplePage = {
+            "people": [{"id": p.id, "name": p.name, "faces": len(p.faces)} for p in people]
+        }
         if last:
             body["next"] = urlsafe_b64encode(f"{last.name}\n{last.id}".encode()).decode()
         text = "".join(f"{p.id}\t{p.name}\t{len(p.faces)}\n" for p in people)
@@ -193,10 +194,6 @@ def added(done: Enrolled) -> str:
 def _address(collection: str, person: str) -> str:
     below = "/v1" if collection == DEFAULT else f"/v1/collections/{collection}"
     return f"{below}/people/{person}"
-
-
-def _summary(person: PersonRecord) -> ListedPerson:
-    return {"id": person.id, "name": person.name, "faces": len(person.faces)}
 
 
 def _face(face: FaceRecord) -> EnrolledFace:

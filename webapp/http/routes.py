@@ -40,7 +40,7 @@ def add_routes(
     operations: OperatorRoutes,
 ) -> dict[str, Route]:
     """Adds the routes; returns what the gate must know, by endpoint."""
-    photos = PhotoViews(settings, RecognitionService(settings, task_client), task_client)
+    photos = PhotoViews(settings, RecognitionService(storage, task_client), task_client)
     people = PeopleViews(settings, enrolled, workers, task_client)
     pages, status = Pages(settings), Status(settings, task_client)
     media = Route("recognize", settings.largest_request, is_upload=True)

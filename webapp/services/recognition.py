@@ -13,7 +13,6 @@ from celery_sqs.errors import ResponseQueueLost
 
 from facerec_tasks.errors import AnswerLate, AwsError
 from facerec_tasks.schemas import STORED, Answer
-from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.buckets import Storage
 from facerec_tasks.storage.results import Results
@@ -52,8 +51,7 @@ class Accepted:
 class RecognitionService:
     """One per process. Its methods are called from as many threads as requests wait."""
 
-    def __init__(self, settings: Settings, task_client: TaskClient) -> None:
-        storage = Storage(settings)
+    def __init__(self, storage: Storage, task_client: TaskClient) -> None:
         self._task_client = task_client
         self._storage = storage
         self._results = Results(storage.state)

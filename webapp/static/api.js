@@ -71,6 +71,14 @@ export async function askJson(method, path, options) {
   return response.status === 204 ? null : response.json();
 }
 
+// Fills a list with the names of those who are known, and gives them. A name can be typed all the same.
+export async function suggestNames(list, except) {
+  const { people } = await askJson("GET", "v1/people?limit=1000").catch(() => ({ people: [] }));
+  const others = people.filter(({ id }) => id !== except);
+  $(list).replaceChildren(...others.map(({ name }) => new Option(name, name)));
+  return people;
+}
+
 async function problem(response) {
   const after = Number(response.headers.get("Retry-After")) || undefined;
   return described(await response.text(), response.status, after);

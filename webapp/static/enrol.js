@@ -1,6 +1,6 @@
 // "Who is this?": a face of a photo is enrolled under a name.
 
-import { askJson } from "./api.js";
+import { askJson, suggestNames } from "./api.js";
 import { $, count, say } from "./dom.js";
 import { FORCEABLE, inOneLine, reason } from "./messages.js";
 
@@ -28,7 +28,7 @@ async function show(chosen, name) {
   await draw(chosen.file, chosen.box);
   $("enrol").showModal();
   $("enrol-name").select();
-  names();
+  suggestNames("enrol-known");
 }
 
 async function draw(file, box) {
@@ -41,16 +41,6 @@ async function draw(file, box) {
   const [x, y] = [(left + right - size) / 2, (top + bottom - size) / 2];
   context.drawImage(picture, x, y, size, size, 0, 0, canvas.width, canvas.height);
   picture.close();
-}
-
-// For choosing; the name can be typed all the same.
-async function names() {
-  try {
-    const { people } = await askJson("GET", "v1/people?limit=1000");
-    $("enrol-known").replaceChildren(...people.map(({ name }) => new Option(name, name)));
-  } catch {
-    $("enrol-known").replaceChildren();
-  }
 }
 
 function trouble(text, forceable = false) {

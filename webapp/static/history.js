@@ -1,6 +1,6 @@
 // Past photos: searched, shown as they come into view, their unknown faces named.
 
-import { ask, askJson } from "./api.js";
+import { ask, askJson, suggestNames } from "./api.js";
 import { crop, whenSeen } from "./crop.js";
 import { $, count, element } from "./dom.js";
 import { inOneLine } from "./messages.js";
@@ -168,15 +168,6 @@ async function renew(made, entry) {
   fresh.focus();
 }
 
-async function names() {
-  try {
-    known = (await askJson("GET", "v1/people?limit=1000")).people;
-    $("search-known").replaceChildren(...known.map(({ name }) => new Option(name, name)));
-  } catch {
-    known = [];
-  }
-}
-
 $("search").onsubmit = (event) => {
   event.preventDefault();
   toAddress();
@@ -184,4 +175,5 @@ $("search").onsubmit = (event) => {
 };
 $("older").onclick = more;
 fromAddress();
-names().then(again);
+known = await suggestNames("search-known");
+again();

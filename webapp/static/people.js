@@ -1,6 +1,6 @@
 // Who is known: add, rename, remove, with hints where photos are few.
 
-import { Problem, ask, askJson } from "./api.js";
+import { Problem, ask, askJson, suggestNames } from "./api.js";
 import { crop, whenSeen } from "./crop.js";
 import { $, count, element, say } from "./dom.js";
 import { FORCEABLE, inOneLine, reason } from "./messages.js";
@@ -119,15 +119,11 @@ function open(id, person, name) {
   $(`${id}-title`).textContent = { rename: `Rename ${name}`, merge: `Merge ${name}`, remove: `Remove ${name}?` }[id];
   $(`${id}-trouble`).textContent = "";
   if (id === "rename") $("rename-name").value = name;
-  if (id === "merge") others(person);
+  if (id === "merge") {
+    $("merge-name").value = "";
+    suggestNames("merge-known", person);
+  }
   $(id).showModal();
-}
-
-async function others(person) {
-  $("merge-name").value = "";
-  $("merge-known").replaceChildren();
-  const { people } = await askJson("GET", "v1/people?limit=1000");
-  $("merge-known").replaceChildren(...people.filter(({ id }) => id !== person).map(({ name }) => new Option(name, name)));
 }
 
 async function merge() {

@@ -1,6 +1,6 @@
 // "Who is this?": a name is given to faces of the past, of somebody who is known or of somebody new.
 
-import { askJson } from "./api.js";
+import { askJson, suggestNames } from "./api.js";
 import { $, count, say } from "./dom.js";
 import { inOneLine, reason } from "./messages.js";
 
@@ -14,12 +14,7 @@ export async function ask(address, faces, onDone) {
   trouble("");
   $("who").showModal();
   $("who-name").focus();
-  try {
-    known = (await askJson("GET", "v1/people?limit=1000")).people;
-    $("who-known").replaceChildren(...known.map(({ name }) => new Option(name, name)));
-  } catch {
-    known = []; // the name can be typed all the same
-  }
+  known = await suggestNames("who-known");
 }
 
 // One click: these faces are that person, or a new one of that name.
