@@ -104,18 +104,15 @@ class Engine:
         another machine may have it. Raises ``NoSuchCollection``.
         """
         try:
-            return self._newest(collection)
+            gallery = self.source_of(collection).current()
+            recognizer = self._recognizers.get(collection)
+            if recognizer is None or gallery is not recognizer.gallery:
+                recognizer = self._recognizers[collection] = self._with(gallery)
+            return recognizer
         except NoSuchCollection:
             raise
         except (GalleryError, ModelMissing) as error:
             raise ConfigurationError(f"the gallery cannot be used here: {error}") from error
-
-    def _newest(self, collection: str) -> Recognizer:
-        gallery = self.source_of(collection).current()
-        recognizer = self._recognizers.get(collection)
-        if recognizer is None or gallery is not recognizer.gallery:
-            recognizer = self._recognizers[collection] = self._with(gallery)
-        return recognizer
 
     def refresh(self) -> None:
         """Looks at every gallery this machine has a copy of, those of other processes included.

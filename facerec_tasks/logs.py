@@ -40,12 +40,8 @@ class _TextFormatter(logging.Formatter):
         return self._second[1]
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_TextFormatter):
     """One JSON object a line; what a record carries as ``fields`` becomes members."""
-
-    def __init__(self, role: str) -> None:
-        super().__init__()
-        self._role = role
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))

@@ -20,10 +20,10 @@ from facerec_tasks.heartbeat_file import EVERY, HeartbeatFile
 from facerec_tasks.recognition.gallery.gallery import GalleryError
 from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
-from facerec_tasks.tasks import collections, faces, people, unknown
+from facerec_tasks.tasks import faces, people, unknown
 from facerec_tasks.tasks.worker_context import engine, set_engine
 
-__all__ = ["app", "collections", "faces", "people", "unknown"]
+__all__ = ["app", "faces", "people", "unknown"]
 
 log = logging.getLogger(__name__)
 

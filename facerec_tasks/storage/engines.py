@@ -74,7 +74,4 @@ class Engines:
 def _read(data: bytes) -> EmbedderDescription:
     if len(data) > MAX_DESCRIPTION:
         raise DescriptionError("not a description of an embedder: too long")
-    try:
-        return EmbedderDescription.from_dict(json.loads(data))
-    except (ValueError, RecursionError) as error:
-        raise DescriptionError(f"not a description of an embedder: {error}") from error
+    return EmbedderDescription.from_json(data)

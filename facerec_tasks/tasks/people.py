@@ -1,11 +1,14 @@
-"""Tasks about people: enrol, rename, merge, split, verify, forget, undo."""
+"""Tasks about people: enrol, rename, merge, split, verify, forget, undo; and their collections."""
 
+import contextlib
 import json
+import time
+from dataclasses import replace
 from typing import Any
 
 from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
 from facerec_tasks.recognition.gallery.gallery import Gallery, NoSuchPerson
-from facerec_tasks.storage.collections import DEFAULT
+from facerec_tasks.storage.collections import DEFAULT, Collections, NoSuchCollection
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.uploads import Uploads
 from facerec_tasks.tasks.engine_task import Value, engine_task
@@ -128,6 +131,25 @@ def verify(person: str, upload: str, collection: str = DEFAULT) -> Value:
         "distance": round(distance, 4),
         "threshold": None if gallery.threshold is None else gallery.verification_threshold,
     }
+
+
+@engine_task
+def create_collection(collection: str) -> Value:
+    """Makes a collection of nobody, with the embedder and precision of the default one."""
+    model = engine().current().gallery
+    empty = Gallery.empty(model.description or model.engine, precision=model.precision)
+    made = replace(empty, created_at=time.time())
+    Collections(state()).create(collection, made.to_bytes())
+    return {"name": collection, "engine": model.engine, "created_at": made.created_at}
+
+
+@engine_task
+def delete_collection(collection: str) -> Value:
+    """Erases a collection and everybody in it."""
+    Collections(state()).delete(collection)
+    with contextlib.suppress(NoSuchCollection):  # finding that out erases this machine's copy
+        engine().source_of(collection).refresh()
+    return {"name": collection}
 
 
 def _outcome(gallery: Gallery, distance: float) -> str:

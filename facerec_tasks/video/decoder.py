@@ -75,15 +75,14 @@ def main(text: str) -> None:
     try:
         _DecodeRun(job, out).run()
     except Rejected as rejected:
-        out.send(RecordKind.REJECTED, {"code": str(rejected.code), "message": rejected.message})
+        out.reject(rejected)
     except (MemoryError, av.error.MemoryError):
         message = "The video takes too much memory to decode, or has too many streams."
-        out.send(RecordKind.REJECTED, {"code": "too-costly", "message": message})
+        out.reject(Rejected(RejectionCode.TOO_COSTLY, message))
     except BlockingIOError:  # the system refuses a thread or a process: no fault of the video
         os._exit(os.EX_TEMPFAIL)
     except Exception:  # noqa: BLE001 - damaged files make decoders raise anything
-        message = "The video is damaged or of an unusual kind."
-        out.send(RecordKind.REJECTED, {"code": "broken-video", "message": message})
+        out.reject(_broken())
     os._exit(0)  # FFmpeg's own end of a damaged file is one more chance to crash
 
 
@@ -111,6 +110,9 @@ class _RecordWriter:
 
     def send(self, kind: RecordKind, value: dict[str, Any]) -> None:
         self._write(pack(kind, value))
+
+    def reject(self, rejected: Rejected) -> None:
+        self.send(RecordKind.REJECTED, {"code": str(rejected.code), "message": rejected.message})
 
     def frame(self, seconds: float, number: int, flags: int, rgb: NDArray[np.uint8]) -> None:
         rows, columns = rgb.shape[:2]
@@ -263,6 +265,10 @@ def _opened(job: DecodeJob) -> InputContainer:
 def _unreadable(job: DecodeJob, error: Exception) -> Rejected:
     if isinstance(error, EOFError) or (job.demuxer == "mov" and _cut_short(job)):
         return Rejected(RejectionCode.TRUNCATED_VIDEO, "The video is cut short: send all of it.")
+    return _broken()
+
+
+def _broken() -> Rejected:
     return Rejected(RejectionCode.BROKEN_VIDEO, "The video is damaged or of an unusual kind.")
 
 

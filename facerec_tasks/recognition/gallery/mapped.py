@@ -19,7 +19,8 @@ It never leaves the machine, so it is trusted as the machine's other files are.
 
 import json
 import mmap
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
@@ -30,8 +31,8 @@ from numpy.typing import NDArray
 from facerec_tasks.recognition.embedding.metrics import Block
 from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.recognition.gallery.header import LENGTH, GalleryError, up
-from facerec_tasks.recognition.gallery.id_array import FaceArray, IdArray
 from facerec_tasks.recognition.gallery.lazy_sequence import LazySequence
+from facerec_tasks.recognition.gallery.records import FaceBox, FaceRecord
 from facerec_tasks.recognition.gallery.serialization import rule_of_header, rule_to_header
 
 MAGIC = b"FACEREC-MAPPED-2"
@@ -79,6 +80,63 @@ class StringArray(LazySequence[str]):
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """As they were given."""
         return self._ends, self._octets
+
+
+class IdArray(LazySequence[str]):
+    """UUIDs, 16 bytes each."""
+
+    def __init__(self, octets: NDArray[np.uint8]) -> None:
+        """[ids, 16]"""
+        self.octets = octets
+
+    @classmethod
+    def of(cls, ids: Iterable[str]) -> Self:
+        """Raises :class:`ValueError` for what is no UUID."""
+        joined = b"".join(uuid.UUID(id_).bytes for id_ in ids)
+        return cls(np.frombuffer(joined, np.uint8).reshape(-1, 16))
+
+    def __len__(self) -> int:
+        return len(self.octets)
+
+    def item(self, index: int) -> str:
+        return str(uuid.UUID(bytes=self.octets[index].tobytes()))
+
+    def __contains__(self, id_: object) -> bool:
+        return isinstance(id_, str) and len(self._places(id_)) > 0
+
+    def index(self, id_: str, start: int = 0, stop: int | None = None) -> int:
+        """Where it is; raises :class:`ValueError` when it is not here."""
+        places = self._places(id_)
+        if not len(places):
+            raise ValueError(f"{id_} is not here")
+        return int(places[0])
+
+    def _places(self, id_: str) -> NDArray[np.intp]:
+        wanted = np.frombuffer(uuid.UUID(id_).bytes, np.uint8)
+        return np.flatnonzero((self.octets == wanted).all(axis=1))
+
+
+class FaceArray(LazySequence[FaceRecord]):
+    """Enrolled faces."""
+
+    def __init__(self, ids: IdArray, photos: Sequence[str], boxes: NDArray[np.float32]) -> None:
+        """``boxes`` [faces, 5] as :class:`.FaceBox`; NaN where there is none."""
+        self.ids, self.boxes = ids, boxes
+        self._photos = photos
+
+    @staticmethod
+    def boxes_of(faces: Sequence[FaceRecord]) -> NDArray[np.float32]:
+        """The boxes as an array."""
+        found = [face.box or (np.nan,) * 5 for face in faces]
+        return np.array(found, np.float32).reshape(-1, 5)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def item(self, index: int) -> FaceRecord:
+        numbers: list[Any] = np.round(self.boxes[index].astype(np.float64), 5).tolist()
+        box = None if np.isnan(self.boxes[index]).any() else FaceBox(*numbers)
+        return FaceRecord(self.ids[index], self._photos[index], box)
 
 
 def to_bytes(gallery: Gallery) -> bytes:

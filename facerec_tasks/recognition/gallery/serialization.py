@@ -115,7 +115,7 @@ def rule_of_header(header: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         described = header.get("embedder")
-        own = None if described is None else EmbedderDescription.from_dict(described)
+        own = None if described is None else EmbedderDescription.from_json(json.dumps(described))
         if "target_fpir" in header:
             target = header["target_fpir"]
         else:

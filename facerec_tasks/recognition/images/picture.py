@@ -29,12 +29,6 @@ class Picture:
     """What ``_detail`` was loaded for; the decoder's limits may have made it smaller."""
 
     @property
-    def scale(self) -> tuple[float, float]:
-        """Pixels of the original per pixel of ``rgb``, across and down."""
-        rows, columns = self.rgb.shape[:2]
-        return self.width / columns, self.height / rows
-
-    @property
     def shrunk_by(self) -> float:
         """Longer side of the original over that of ``rgb``."""
         rows, columns = self.rgb.shape[:2]

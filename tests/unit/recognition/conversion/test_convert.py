@@ -124,5 +124,5 @@ def test_a_damaged_or_outdated_network_is_made_again(tmp_path: Path, models_dir:
 
 def test_missing_wheels_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(convert.SourceMissing, match=r"facenet-pytorch .* requirements/data\.txt"):
+    with pytest.raises(WeightsMissing, match=r"facenet-pytorch .* requirements/data\.txt"):
         convert.ensure(tmp_path)

@@ -98,7 +98,7 @@ def test_impossible_models_are_refused(change: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("described", BUILT_IN.values(), ids=list(BUILT_IN))
 def test_a_description_survives_json(described: EmbedderDescription) -> None:
-    assert EmbedderDescription.from_dict(json.loads(json.dumps(described.to_dict()))) == described
+    assert EmbedderDescription.from_json(json.dumps(described.to_dict())) == described
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_a_description_survives_json(described: EmbedderDescription) -> None:
 )  # fmt: skip
 def test_hostile_descriptions_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(DescriptionError):
-        EmbedderDescription.from_dict(RESNET128.to_dict() | change)
+        EmbedderDescription.from_json(json.dumps(RESNET128.to_dict() | change))
 
 
 @pytest.mark.parametrize("given", [None, [], "x", 7, {}])
 def test_what_is_no_description_is_refused(given: object) -> None:
     with pytest.raises(DescriptionError):
-        EmbedderDescription.from_dict(given)
+        EmbedderDescription.from_json(json.dumps(given))
