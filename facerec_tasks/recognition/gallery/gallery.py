@@ -84,7 +84,7 @@ class Gallery:
     created_at: float | None = None
     """Unix seconds; None of a gallery of format 1."""
     searched: InitVar[tuple[Block, ...] | None] = None
-    """What is searched, of a gallery that was checked before (:mod:`.mapped_gallery`)."""
+    """What is searched, of a gallery that was checked before (:mod:`.mapped`)."""
     blocks: tuple[Block, ...] = field(init=False, repr=False)
     """What is searched: the photos, and the means of people who have several."""
 

@@ -1,6 +1,6 @@
 """A gallery as a file.
 
-As it is kept, all numbers little-endian (a machine's working copy is :mod:`.mapped_gallery`)::
+As it is kept, all numbers little-endian (a machine's working copy is :mod:`.mapped`)::
 
     16 bytes   FACEREC-GALLERY2
      8 bytes   length of the header, unsigned
