@@ -8,6 +8,7 @@ speed does not depend on it.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import statistics
@@ -133,7 +134,7 @@ def measure(work: Path) -> dict[str, object]:
         weights = work / "facenet.pt"
         originals("save_weights", path=str(weights))
         for engine in ENGINES:
-            convert.ensure(work, engine, weights, convert.sha256_of(weights))
+            convert.ensure(work, engine, weights, hashlib.sha256(weights.read_bytes()).hexdigest())
         galleries = {name: Gallery.empty(name) for name in ENGINES}
         galleries[INT8] = Gallery.empty("resnet128", precision=int8_network(work))
         engines = {name: Recognizer.load(work, empty) for name, empty in galleries.items()}

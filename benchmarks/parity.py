@@ -7,6 +7,7 @@ farther off.
 """
 
 import argparse
+import hashlib
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def compare(originals: ReferenceClient, work: Path, folder: Path | None) -> Iter
     checkpoint = work / "facenet.pt"
     originals("save_weights", path=str(checkpoint))
     convert.ensure(work)
-    convert.ensure(work, "facenet", checkpoint, convert.sha256_of(checkpoint))
+    convert.ensure(work, "facenet", checkpoint, hashlib.sha256(checkpoint.read_bytes()).hexdigest())
     detector, resnet, facenet = Detector(work), Embedder(RESNET128, work), Embedder(FACENET, work)
 
     paths = sorted(folder.rglob("*.jpg")) if folder else []

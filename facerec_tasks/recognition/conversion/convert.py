@@ -166,11 +166,6 @@ def _written(network: Network, weights: bytes, metadata: dict[str, str], source:
         raise CheckpointError(f"{source} holds another network: {error!r}") from error
 
 
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _metadata(path: Path) -> dict[str, str] | None:
     """What the file says it was made from; none when it is missing or no network."""
     try:

@@ -292,14 +292,9 @@ class Gallery:
             target_fpir=self.target_fpir or like.target_fpir,
         ).at_target()
 
-    def with_threshold(self, threshold: float | None, margin: float | None = None) -> Self:
+    def with_threshold(self, threshold: float | None) -> Self:
         """The same people under another rule; None names the nearest, however far."""
-        return replace(
-            self,
-            threshold=threshold,
-            margin=self.margin if margin is None else margin,
-            target_fpir=None,
-        )
+        return replace(self, threshold=threshold, target_fpir=None)
 
     def with_target_fpir(self, target: float) -> Self:
         """The same people; their threshold follows from a false positive identification rate."""

@@ -1,6 +1,7 @@
 """The error rates are those a gallery really has."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ THRESHOLD, MARGIN = 0.5, 0.1
 
 def random_gallery(seed: int, people: int = 6, most_photos: int = 3) -> Gallery:
     random = np.random.default_rng(seed)
-    gallery = Gallery.empty("resnet128").with_threshold(THRESHOLD, MARGIN)
+    gallery = replace(Gallery.empty("resnet128").with_threshold(THRESHOLD), margin=MARGIN)
     for person in range(people):
         center = random.normal(0, 0.045, 128)
         count = int(random.integers(1, most_photos + 1))
@@ -34,7 +35,7 @@ def random_gallery(seed: int, people: int = 6, most_photos: int = 3) -> Gallery:
 
 
 def without_photo(gallery: Gallery, row: int) -> Gallery:
-    made = Gallery.empty("resnet128").with_threshold(THRESHOLD, MARGIN)
+    made = replace(Gallery.empty("resnet128").with_threshold(THRESHOLD), margin=MARGIN)
     for n, owner in enumerate(gallery.person_index):
         if n != row:
             name, rows = gallery.names[owner], gallery.embeddings[n : n + 1]

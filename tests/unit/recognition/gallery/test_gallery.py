@@ -33,7 +33,7 @@ def at(*coordinates: float) -> Rows:
 
 
 def gallery_of(**people: Rows) -> Gallery:
-    gallery = Gallery.empty("resnet128").with_threshold(0.5, margin=0.1)
+    gallery = replace(Gallery.empty("resnet128").with_threshold(0.5), margin=0.1)
     for name, rows in people.items():
         gallery = gallery.with_person(name, rows, [f"{name}-{n}" for n in range(len(rows))])
     return gallery

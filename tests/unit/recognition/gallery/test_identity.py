@@ -1,6 +1,7 @@
 """People and faces have ids; names are labels; a gallery of format 1 keeps its meaning."""
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ BOX = FaceBox(0.25, -0.125, 0.5, 0.75, 0.9375)
 
 def two_of_one_name() -> tuple[Gallery, str, str]:
     first, second = new_id(), new_id()
-    gallery = Gallery.empty("resnet128").with_threshold(0.5, margin=0.1)
+    gallery = replace(Gallery.empty("resnet128").with_threshold(0.5), margin=0.1)
     gallery = gallery.with_new_person(first, "Ada", at(0.0), [FaceRecord(new_id(), "a", BOX)])
     gallery = gallery.with_new_person(second, "Ada", at(1.0), [FaceRecord(new_id(), "b")])
     return gallery, first, second
