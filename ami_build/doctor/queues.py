@@ -18,7 +18,8 @@ REQUESTS = {
 
 def check_queues(context: DeploymentContext) -> Iterator[Finding]:
     s = context.settings
-    requests = {**REQUESTS, "VisibilityTimeout": str(s.visibility_timeout)}
+    timeout = context.state.parameters.get("VisibilityTimeout", str(s.visibility_timeout))
+    requests = {**REQUESTS, "VisibilityTimeout": timeout}
     dead = {"MessageRetentionPeriod": str(queues.MAX_RETENTION)}
     wanted: dict[str, Mapping[str, str]] = {
         s.request_queue: requests,

@@ -190,8 +190,9 @@ class Deployment:
             **({k: v for k, v in before.parameters.items() if k in PARAMETERS} if before else {}),
             "Id": self._settings.id,
             **self._vpc(),
-            "VisibilityTimeout": str(self._settings.visibility_timeout),
         }
+        if "visibility_timeout" in self._settings.model_fields_set:  # else as it is
+            wanted["VisibilityTimeout"] = str(self._settings.visibility_timeout)
         image = options.image or published_image(self._settings)
         if image:  # else as it is: no machine that serves is stopped because none was given
             wanted["ImageId"] = image

@@ -28,6 +28,7 @@ from tests.integration.ami_build.conftest import (
     System,
     localstack_cannot_update,
     make_image,
+    put,
 )
 
 Deploy = Callable[..., Deployed]
@@ -205,6 +206,16 @@ def test_workers_may_be_of_several_types_in_every_zone(settings: Settings, deplo
     deploy(max_instances=3)
     assert parameter(settings)["FACEREC_SUBNETS"] == subnets[0]["SubnetId"]
     assert parameter(settings)["FACEREC_MAX_INSTANCES"] == "3"
+
+
+@localstack_cannot_update
+def test_visibility_timeout_stays_where_a_later_deploy_does_not_name_it(
+    settings: Settings, deploy: Deploy
+) -> None:
+    put(Settings(id=settings.id, endpoint_url=settings.endpoint_url, visibility_timeout=60))
+    deploy(max_instances=3)
+    assert parameter(settings)["FACEREC_VISIBILITY_TIMEOUT"] == "60"
+    assert attributes(settings, settings.request_queue)["VisibilityTimeout"] == "60"
 
 
 @localstack_makes_none
