@@ -84,11 +84,8 @@ def _fauxqs(directory: Path) -> Iterator[str]:
     port = free_port()
     environment = os.environ | {"FAUXQS_PORT": str(port), "FAUXQS_LOGGER": "false"}
     command = ("npx", "--yes", FAUXQS)
-    child = Child(command, environment=environment, log=directory / "fauxqs.log")
-    try:
-        url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    with Child(command, environment=environment, log=directory / "fauxqs.log") as child:
         if not is_up(child, lambda: answers(url), START_TIMEOUT):
             raise ConfigurationError(f"{FAUXQS} does not start")
         yield url
-    finally:
-        child.kill()

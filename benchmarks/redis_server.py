@@ -24,10 +24,7 @@ def redis_server(program: str, directory: Path) -> Iterator[str]:
     port = free_port()
     command = (program, "--bind", HOST, "--port", str(port), "--save", "", "--appendonly", "no",
                "--dir", str(directory))  # fmt: skip
-    child = Child(command, log=directory / "redis.log")
-    try:
+    with Child(command, log=directory / "redis.log") as child:
         if not is_up(child, lambda: listens(port), START_TIMEOUT):
             raise SystemExit("redis-server does not start")
         yield f"redis://{HOST}:{port}"
-    finally:
-        child.kill()

@@ -19,9 +19,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -143,44 +143,34 @@ def resident_mb(child: Child) -> float:
 
 
 @contextmanager
-def system(
-    folder: Path,
-) -> Iterator[tuple[Child, tuple[int, int], dict[str, str], tuple[int, ...]]]:
-    """The embedded AWS and a web process on inherited sockets."""
+def system(folder: Path) -> Iterator[tuple[Callable[[], Child], tuple[int, int]]]:
+    """The embedded AWS; gives what starts a web process on inherited sockets, and their ports."""
     aws_port = free_port()
     endpoint = f"http://127.0.0.1:{aws_port}"
-    public, admin = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
-    numbers = (public.fileno(), admin.fileno())
-    environment = {
-        **isolated(os.environ, endpoint, "us-east-1"),
-        "FACEREC_ACCESS": "open",
-        "FACEREC_RATE_LIMIT": "0",
-        "FACEREC_STATE_DIR": str(folder / "state"),
-        "FACEREC_MAX_CONNECTIONS_PER_ADDRESS": "20000",
-        "FACEREC_ANSWER_TIMEOUT": "300",
-        "FACEREC_LISTEN_FDS": ",".join(map(str, numbers)),
-    }
-    os.environ.update(environment)
-    aws = Child(embedded_aws.command(aws_port, pending=0, stopping=0), log=folder / "aws.log")
-    web: Child | None = None
-    try:
+    with ExitStack() as stack:
+        public, admin = (stack.enter_context(listen("127.0.0.1", 0)) for _ in range(2))
+        numbers = (public.fileno(), admin.fileno())
+        environment = {
+            **isolated(os.environ, endpoint, "us-east-1"),
+            "FACEREC_ACCESS": "open",
+            "FACEREC_RATE_LIMIT": "0",
+            "FACEREC_STATE_DIR": str(folder / "state"),
+            "FACEREC_MAX_CONNECTIONS_PER_ADDRESS": "20000",
+            "FACEREC_ANSWER_TIMEOUT": "300",
+            "FACEREC_LISTEN_FDS": ",".join(map(str, numbers)),
+        }
+        os.environ.update(environment)
+        aws = embedded_aws.command(aws_port, pending=0, stopping=0)
+        stack.enter_context(Child(aws, log=folder / "aws.log"))
         wait_for_port(aws_port)
         create_resources(Settings())
-        web = start(environment, numbers, folder)
-        ports = (public.getsockname()[1], admin.getsockname()[1])
-        wait_until_ready(ports[0])
-        yield web, ports, environment, numbers
-    finally:
-        if web is not None:
-            web.kill()
-        aws.kill()
-        public.close()
-        admin.close()
 
+        def start() -> Child:
+            command = (sys.executable, "-m", "webapp")
+            web = Child(command, environment=environment, log=folder / "web.log", pass_fds=numbers)
+            return stack.enter_context(web)
 
-def start(environment: dict[str, str], numbers: tuple[int, ...], folder: Path) -> Child:
-    command = (sys.executable, "-m", "webapp")
-    return Child(command, environment=environment, log=folder / "web.log", pass_fds=numbers)
+        yield start, (public.getsockname()[1], admin.getsockname()[1])
 
 
 def wait_for_port(port: int) -> None:
@@ -248,9 +238,7 @@ def idle_connections(port: int, count: int) -> Iterator[bool]:
             client.close()
 
 
-def refused_during_restart(
-    web: Child, port: int, environment: dict[str, str], numbers: tuple[int, ...], folder: Path
-) -> tuple[int, Child]:
+def refused_during_restart(web: Child, port: int, start: Callable[[], Child]) -> int:
     """Connections refused or reset while the process is ended and started again, 50 a second."""
     refused, over = 0, threading.Event()
 
@@ -269,13 +257,13 @@ def refused_during_restart(
     knocking.start()
     time.sleep(0.5)
     web.signal(signal.SIGTERM)
-    anew = start(environment, numbers, folder)
+    start()
     web.wait(20)
     wait_until_ready(port)
     time.sleep(0.5)
     over.set()
     knocking.join()
-    return refused, anew
+    return refused
 
 
 def measure(folder: Path, *, quick: bool) -> dict[str, float]:
@@ -283,35 +271,32 @@ def measure(folder: Path, *, quick: bool) -> dict[str, float]:
     seconds, rounds, waiting, idle = (2.0, 2, 200, 1000) if quick else (3.0, 5, 1000, 10_000)
     figures: dict[str, float] = {}
     bare_port = free_port()
-    bare = Child((sys.executable, "-c", BARE, str(bare_port)), log=folder / "bare.log")
-    try:
-        with system(folder) as (web, ports, environment, numbers):
-            wait_for_port(bare_port)
-            figures["mb_base"] = resident_mb(web)
-            for kind in ("get", "post"):
-                ratios, costs = [], []
-                for _ in range(rounds):
-                    theirs, their_cost = cost(bare, bare_port, seconds, kind)
-                    ours, our_cost = cost(web, ports[0], seconds, kind)
-                    ratios.append(ours / theirs)
-                    costs.append(their_cost / our_cost)
-                    figures[f"{kind}_per_s"], figures[f"{kind}_per_s_bare"] = ours, theirs
-                figures[f"{kind}_vs_bare"] = round(median(ratios), 3)
-                figures[f"{kind}_processor_vs_bare"] = round(median(costs), 3)
-            accepted, slowest, clients = intake(ports, waiting)
-            figures["accepted_per_s"] = round(accepted, 1)
-            figures["in_flight_ms"] = round(slowest, 1)
-            figures[f"mb_with_{waiting}_waiting"] = resident_mb(web)
-            with idle_connections(ports[0], idle) as allowed:
-                if allowed:
-                    figures[f"mb_with_{waiting}_waiting_and_{idle}_idle"] = resident_mb(web)
-            for client in clients:
-                client.close()
-            refused, anew = refused_during_restart(web, ports[0], environment, numbers, folder)
-            figures["refused_during_restart"] = refused
-            anew.kill()
-    finally:
-        bare.kill()
+    bare_command = (sys.executable, "-c", BARE, str(bare_port))
+    with Child(bare_command, log=folder / "bare.log") as bare, system(folder) as (start, ports):
+        web = start()
+        wait_until_ready(ports[0])
+        wait_for_port(bare_port)
+        figures["mb_base"] = resident_mb(web)
+        for kind in ("get", "post"):
+            ratios, costs = [], []
+            for _ in range(rounds):
+                theirs, their_cost = cost(bare, bare_port, seconds, kind)
+                ours, our_cost = cost(web, ports[0], seconds, kind)
+                ratios.append(ours / theirs)
+                costs.append(their_cost / our_cost)
+                figures[f"{kind}_per_s"], figures[f"{kind}_per_s_bare"] = ours, theirs
+            figures[f"{kind}_vs_bare"] = round(median(ratios), 3)
+            figures[f"{kind}_processor_vs_bare"] = round(median(costs), 3)
+        accepted, slowest, clients = intake(ports, waiting)
+        figures["accepted_per_s"] = round(accepted, 1)
+        figures["in_flight_ms"] = round(slowest, 1)
+        figures[f"mb_with_{waiting}_waiting"] = resident_mb(web)
+        with idle_connections(ports[0], idle) as allowed:
+            if allowed:
+                figures[f"mb_with_{waiting}_waiting_and_{idle}_idle"] = resident_mb(web)
+        for client in clients:
+            client.close()
+        figures["refused_during_restart"] = refused_during_restart(web, ports[0], start)
     return {name: round(value, 3) for name, value in figures.items()}
 
 

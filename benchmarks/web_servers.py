@@ -99,8 +99,7 @@ def measure(
     arguments = [part.replace("PORT", str(port)) for part in command]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     server = Child((python, "-m", *arguments), environment=environment, log=folder / "server.log")
-    with ExitStack() as clients:
-        clients.callback(server.kill)
+    with server, ExitStack() as clients:
         wait_for_port(port)
         answer(ask(port, "/healthz"))
         figures = {"mb_base": resident_mb(server.pid)}

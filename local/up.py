@@ -83,11 +83,8 @@ def _start(settings: Settings, supervisor: Supervisor) -> str:
     environment = dict(os.environ)
     supervisor.start(system.aws_spec(settings, environment))
     _run("facerec_tasks.recognition.conversion.convert", "--out", str(settings.models_dir))
-    photo = Child(
-        (sys.executable, "-m", "local.samples.first_photo", system.web_url(settings)),
-        stdout=subprocess.PIPE,
-    )
-    try:
+    sender = (sys.executable, "-m", "local.samples.first_photo", system.web_url(settings))
+    with Child(sender, stdout=subprocess.PIPE) as photo:
         supervisor.wait_ready(system.AWS)
         create_resources(settings)
         former_copy.restore(settings)
@@ -96,8 +93,6 @@ def _start(settings: Settings, supervisor: Supervisor) -> str:
         )
         _start_services(settings, supervisor, environment)
         return _answer(photo, supervisor)
-    finally:
-        photo.kill()
 
 
 def _start_services(
@@ -127,12 +122,9 @@ def _answer(photo: Child, supervisor: Supervisor) -> str:
 
 def _run(module: str, *arguments: str) -> None:
     """Runs a module of ours to its end, its output on ours; raises :class:`ConfigurationError`."""
-    child = Child((sys.executable, "-m", module, *arguments))
-    try:
+    with Child((sys.executable, "-m", module, *arguments)) as child:
         if not child.wait(STEP_TIMEOUT):
             raise ConfigurationError(f"{module} did not end within {STEP_TIMEOUT:.0f} s")
-    finally:
-        child.kill()
     if child.exit_code:
         raise ConfigurationError(f"{module} failed; its reason is above")
 

@@ -57,14 +57,11 @@ def embedded_aws(*, pending: float = 2.0, stopping: float = 1.0, lag: float = 0.
     start.
     """
     started = command(0, pending=pending, stopping=stopping, lag=lag)
-    child = Child(started, stdout=subprocess.PIPE)
-    try:
+    with Child(started, stdout=subprocess.PIPE) as child:
         address = child.first_line(START_TIMEOUT)
         if not address:
             raise ConfigurationError("the embedded AWS does not start; its reason is above")
         yield address
-    finally:
-        child.kill()  # nothing in it outlives it
 
 
 def serve(

@@ -94,17 +94,12 @@ def localstack(log: Path | None = None) -> Iterator[str]:
     url = f"http://{HOST}:{port}"
     with tempfile.TemporaryDirectory(prefix="localstack-") as directory:
         log = log or Path(directory) / "log"
-        child = Child(
-            [str(python), "-m", "localstack.runtime.main"],
-            environment=isolated(dict(os.environ), url) | _settings(port, directory),
-            log=log,
-        )
-        try:
+        environment = isolated(dict(os.environ), url) | _settings(port, directory)
+        command = (str(python), "-m", "localstack.runtime.main")
+        with Child(command, environment=environment, log=log) as child:
             if not is_up(child, lambda: answers(f"{url}/_localstack/health"), START_TIMEOUT):
                 raise ConfigurationError(f"LocalStack does not start:\n{log.read_text()[-2000:]}")
             yield url
-        finally:
-            child.kill()  # nothing in it outlives it
 
 
 def _settings(port: int, directory: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from local.processes import parent_death_signal
 from local.processes.shutdown import SIGNALS
@@ -42,7 +43,9 @@ def _signals_held() -> Iterator[None]:
 
 
 class Child:
-    """One running command. It dies with us; its own children are ended with it.
+    """One running command. It dies with us, and at once with a ``with`` block of it.
+
+    Its own children are ended with it.
 
     Start it from a thread that outlives it (see :func:`.tie_to_parent`).
     """
@@ -88,6 +91,12 @@ class Child:
         finally:
             if output:
                 output.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def pid(self) -> int:
