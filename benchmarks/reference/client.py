@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.reference import environment
@@ -36,14 +35,6 @@ class ReferenceClient:
             raise RuntimeError("the originals' process ended")
         return json.loads(line)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+    def __exit__(self, *_: object) -> None:
+        with self._process:  # closes its pipes and waits for its end
+            self._process.kill()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from facerec_tasks.errors import FacerecError
+from local.processes.readiness import wait_until
 from local.processes.service import Service, ServiceSpec
 
 log = logging.getLogger(__name__)
@@ -92,9 +93,7 @@ class Supervisor:
         services = [self._services[name] for name in step.names if name in self._services]
         for service in services:
             service.signal(signal.SIGTERM)
-        deadline = time.monotonic() + step.grace
-        while any(not s.ended for s in services) and time.monotonic() < deadline:
-            time.sleep(POLL)
+        wait_until(lambda: all(s.ended for s in services), step.grace)
         for service in services:
             if not service.ended:
                 report(f"{service.name} did not end within {step.grace:.0f} s: killed")
