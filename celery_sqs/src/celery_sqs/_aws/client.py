@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -56,15 +56,11 @@ class Account:
     region: str | None = None
     endpoint_url: str | None = None
     access_key_id: str | None = None
-    secret_access_key: str | None = None
+    secret_access_key: str | None = field(default=None, repr=False)
     role_arn: str | None = None
     """Role to assume with these credentials, or with the SDK's own."""
     role_seconds: int = 900
     """How long the credentials of the role last; they are renewed in time."""
-
-    def __repr__(self) -> str:
-        """Without the secret: this may be logged."""
-        return f"Account({self.region}, {self.endpoint_url}, {self.access_key_id}, {self.role_arn})"
 
 
 _hooks: list[Callable[[Any], None]] = []

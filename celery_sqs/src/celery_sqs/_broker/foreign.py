@@ -21,39 +21,29 @@ Decode = Callable[[str, str], Any]
 """Called with the body and the name of the queue; returns None or a signature."""
 
 
-class ForeignDecoder:
-    """Turns foreign messages into tasks, if the application gives a function that does.
+def task_of(path: str | None, text: str, message: "HeldMessage") -> Envelope:
+    """The task that a foreign message is, if the application's function at ``path`` says so.
 
     The function is called with the body and the queue's name, in the worker's event loop. It
-    returns a Celery signature, or None for a message that it does not know either.
+    returns a Celery signature, or None for a message that it does not know either. Raises
+    :class:`.errors.UnreadableMessage` when it is no task.
     """
-
-    def __init__(self, path: str | None) -> None:
-        self._path = path
-
-    def decode(self, text: str, message: "HeldMessage") -> Envelope:
-        """Raises :class:`.errors.UnreadableMessage` when it is no task."""
-        if self._path is None:
-            raise UnreadableMessage("foreign: written neither by Celery nor by kombu")
-        decode: Decode = symbol_by_name(self._path)
-        try:
-            signature = decode(text, message.queue)
-        except Exception as error:
-            raise UnreadableMessage(f"{self._path} raised {error!r}") from error
-        if signature is None:
-            raise UnreadableMessage(f"foreign, and not known to {self._path}")
-        return self._task(signature, message)
-
-    @staticmethod
-    def _task(signature: Any, message: "HeldMessage") -> Envelope:
-        options = signature.get("options") or {}
-        task_id = options.get("task_id") or str(uuid.uuid5(NAMESPACE, message.message_id))
-        task = {
-            codec.MARKER: codec.VERSION,
-            "t": signature["task"],
-            "i": task_id,
-            "a": list(signature.get("args") or ()),
-            "k": dict(signature.get("kwargs") or {}),
-            "h": {"ignore_result": True},
-        }
-        return codec.decode(json.dumps(task), message.queue)
+    if path is None:
+        raise UnreadableMessage("foreign: written neither by Celery nor by kombu")
+    decode: Decode = symbol_by_name(path)
+    try:
+        signature = decode(text, message.queue)
+    except Exception as error:
+        raise UnreadableMessage(f"{path} raised {error!r}") from error
+    if signature is None:
+        raise UnreadableMessage(f"foreign, and not known to {path}")
+    options = signature.get("options") or {}
+    task = {
+        codec.MARKER: codec.VERSION,
+        "t": signature["task"],
+        "i": options.get("task_id") or str(uuid.uuid5(NAMESPACE, message.message_id)),
+        "a": list(signature.get("args") or ()),
+        "k": dict(signature.get("kwargs") or {}),
+        "h": {"ignore_result": True},
+    }
+    return codec.decode(json.dumps(task), message.queue)

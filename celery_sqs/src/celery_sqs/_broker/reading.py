@@ -10,7 +10,7 @@ from celery.utils.log import get_logger
 from celery_sqs._aws.client import CallFailed, is_no_such_queue
 from celery_sqs._broker import codec, eta
 from celery_sqs._broker.auto_delete import is_control, is_event, is_reply
-from celery_sqs._broker.foreign import ForeignDecoder
+from celery_sqs._broker.foreign import task_of
 from celery_sqs._broker.held_messages import HeldMessage
 from celery_sqs.errors import UnknownVersion, UnreadableMessage
 
@@ -28,7 +28,6 @@ class MessageReader:
 
     def __init__(self, transport: "Transport") -> None:
         self._transport = transport
-        self._foreign = ForeignDecoder(transport.options.decode_foreign)
 
     def receive(self, queue: str, url: str, at_most: int, wait: int) -> list[HeldMessage]:
         """One ReceiveMessage with a long poll; raises botocore's errors."""
@@ -91,7 +90,7 @@ class MessageReader:
         text = message.text or self._transport.large_messages.fetch(message.body)
         payload = codec.decode(text, message.queue)
         if not payload and self._transport.is_worker:
-            payload = self._foreign.decode(text, message)
+            payload = task_of(self._transport.options.decode_foreign, text, message)
         elif not payload:  # for a kombu consumer of its own, which may know what it is
             payload = {"body": text, "properties": {}}
         properties = payload["properties"]
