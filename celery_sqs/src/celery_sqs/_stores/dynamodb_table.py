@@ -22,13 +22,9 @@ CAPACITY = {"read", "write"}
 class SharedTableBackend(DynamoDBBackend):
     """Creates its table on demand unless its URL has ``read`` or ``write``."""
 
-    def __init__(self, url: str | None = None, *args: Any, **kwargs: Any) -> None:
-        self._provisioned = bool(CAPACITY & parse_qs(urlsplit(url or "").query).keys())
-        super().__init__(url, *args, **kwargs)
-
     def _get_table_schema(self) -> Any:
         schema = super()._get_table_schema()
-        if not self._provisioned:
+        if not CAPACITY & parse_qs(urlsplit(self.url or "").query).keys():
             del schema["ProvisionedThroughput"]
             schema["BillingMode"] = "PAY_PER_REQUEST"
         return schema
