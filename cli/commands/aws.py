@@ -193,7 +193,7 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
         if found.empty:
             click.echo(f"nothing of {settings.id} is {_where(settings)}")
             return
-        _say(f"this removes for ever, {_where(settings)}:")
+        _say(f"this permanently removes, {_where(settings)}:")
         for line in found.lines():
             _say(f"  {line}")
         if found.photos and not with_photos:

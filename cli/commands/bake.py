@@ -57,8 +57,8 @@ def bake(
 ) -> None:
     """Build the machine image from this checkout and publish it.
 
-    A machine is launched that provisions itself: no ssh, no key pair, no open port. It is
-    terminated in every case. The controller then replaces running workers: see `fleet rollout`.
+    Launches a machine that provisions itself, without ssh, key pair or open port, and always
+    terminates it. The controller then replaces running workers: see `fleet rollout`.
     """
     end_on_signals()
     with friendly_errors():

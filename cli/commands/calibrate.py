@@ -141,12 +141,12 @@ def calibrate(
     apply_it: bool,
     as_json: bool,
 ) -> None:
-    """Measure on one's own photos how well people are recognized.
+    """Measure recognition on your own photos: error rates by threshold.
 
-    Uses the photos that are enrolled, or those of FOLDER (NAME/*.jpg; no AWS). Each is searched for
-    among all others: as a new photo of its person (FNIR, the share not given their name), and with
-    its person left out as a photo of a stranger (FPIR, the share given a name). Several photos of
-    at least some people are needed for the first.
+    Uses the enrolled photos, or those of FOLDER (NAME/*.jpg; without AWS). Each is searched for
+    among all others: once as a new photo of its person (FNIR, the share that is not named
+    correctly) and once without its person, as a photo of a stranger (FPIR, the share that is given
+    a name). The first needs several photos of at least some people.
     """
     with friendly_errors(GalleryError, ModelMissing, NotAFolder, OSError):
         gallery, photo = _of_folder(folder) if folder else _enrolled()

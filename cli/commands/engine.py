@@ -28,7 +28,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def engine() -> None:
-    """The networks faces are embedded with: two of the product's own, and what you add."""
+    """Add, list and remove face-embedding networks; two are built in."""
 
 
 @engine.command()
@@ -68,7 +68,7 @@ def add(
     with limits first. `facerec people engine NAME` then uses it.
 
     \b
-    Where weights are to be had:
+    Sources of weights and their licenses:
     arcface  AuraFace v1 (Apache-2.0); InsightFace's own: non-commercial
     sface    OpenCV Zoo (Apache-2.0)
     facenet  facenet-pytorch (MIT)

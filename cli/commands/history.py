@@ -21,7 +21,7 @@ _AT_ONCE = 200
 @click.option("--day", type=click.DateTime(["%Y-%m-%d"]), help="Only photos of this day (UTC).")
 @click.option("--person", default="", help="Only photos of this person: a name or an id.")
 @click.option("--file", "name", default="", help="Only file names that contain this.")
-@click.option("--unknown", is_flag=True, help="Only photos with faces nobody is named for.")
+@click.option("--unknown", is_flag=True, help="Only photos with unknown faces.")
 @click.option(
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="Most answers to list."
 )

@@ -57,7 +57,7 @@ def line(event: dict[str, Any]) -> str:
 )
 @click.option("--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 def logs(tier: str, minutes: float, containing: str, follow: bool) -> None:
-    """Show the log lines of the machines, those of machines that are gone included.
+    """Show the log lines of the machines, including those of terminated machines.
 
     A request's id (X-Request-ID) is in the lines of the web tier and of the worker.
     """

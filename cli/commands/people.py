@@ -1,4 +1,4 @@
-"""``facerec people``: who is known."""
+"""``facerec people``: enroll and list people; the group of the other commands."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ _PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 def people(collection: str) -> None:
     """Enroll, list, edit and remove people, in the default collection or another one.
 
-    A person is given by id, or by name where one person has it.
+    PERSON is an id, or a name that only one person has.
     """
     set_collection(collection)
 
@@ -76,13 +76,13 @@ def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
 def import_(
     source: Path, threshold: float | None, replace: bool, without_model: bool, force: bool
 ) -> None:
-    """Enroll everybody of a folder of NAME/photo.jpg, or take over a data.pt.
+    """Enroll the people of a folder of NAME/photo.jpg, or import a data.pt.
 
-    Says of every file and folder that is left out why it is. Ends with status 1 when no photo was
-    taken.
+    Prints a reason for every file and folder that is left out. Exits with 1 when no photo was
+    enrolled.
 
-    A data.pt (a list of 1x512 tensors and a list of names) is used as its makers did: always the
-    nearest name, unless --threshold is given.
+    A data.pt (a list of 1x512 FaceNet tensors and a list of names) is used without a threshold:
+    every face is given the nearest name, unless --threshold is given.
     """
     with friendly_errors(*EXPECTED):
         if source.is_dir():

@@ -24,7 +24,7 @@ EXPECTED = (GalleryError, OSError)
 @click.argument("person")
 @click.argument("other")
 def merge(person: str, other: str) -> None:
-    """Give PERSON the faces of OTHER, who is gone then. Each is an id, or a name one person has."""
+    """Merge OTHER into PERSON, which removes OTHER. Both are ids or unique names."""
     with friendly_errors(*EXPECTED):
         now = enrolled_people().merge(person, other)
         broadcast_gallery_change()
@@ -92,7 +92,7 @@ def export(target: Path) -> None:
 @click.command("import-export")
 @click.argument("source", type=click.File(encoding="utf-8"))
 def import_export(source: TextIO) -> None:
-    """Add the people of a file that `people export` wrote; who is there already stays."""
+    """Add the people of a file that `people export` wrote; people already enrolled are kept."""
     with friendly_errors(*EXPECTED):
         lines = list(source)
         people = enrolled_people()
@@ -108,7 +108,7 @@ def import_export(source: TextIO) -> None:
     "--back", is_flag=True, help="Write format 1, for a version before 0.2; ids are lost."
 )
 def migrate(back: bool) -> None:
-    """Write a collection's gallery in today's format; any edit does so by itself."""
+    """Write a collection's gallery in the current format, as any edit does."""
     with friendly_errors(*EXPECTED):
         state, key = StateBucket(get_settings()), keys_of(collection()).gallery
         stored = state.find(key)

@@ -1,4 +1,4 @@
-"""``facerec people engine``: everybody embedded anew by another network, after a look at both."""
+"""``facerec people engine``: embed all people again by another network, if accuracy stands."""
 
 import click
 
@@ -19,7 +19,7 @@ from facerec_tasks.storage.state_bucket import StateBucket
 @FORCE
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def engine(name: str, force: bool, as_json: bool) -> None:
-    """Use another engine: everybody is embedded again from their stored photos.
+    """Switch to another engine: embed all people again from their stored photos.
 
     NAME is resnet128, facenet, or what `facerec engine add` added. It is tried on the enrolled
     photos first: when accuracy falls by more than a point, or there are too few photos to tell,

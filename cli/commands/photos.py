@@ -81,8 +81,8 @@ def purge(
 ) -> None:
     """Delete photos permanently: every version in both buckets, and their records.
 
-    NAMES are file names such as test_00.jpg. A photo that still waits in the queue is answered as
-    gone.
+    NAMES are file names such as test_00.jpg. A photo that is still in the queue is answered
+    as gone.
     """
     if not (names or before or everything):
         raise click.UsageError("say which: NAMES, --older-than or --all")

@@ -1,4 +1,4 @@
-"""``facerec queue``: the request queue, its dead letters, and the queues of those who wait."""
+"""``facerec queue``: the request queue, its dead-letter queue and the response queues."""
 
 import json
 import time
@@ -25,7 +25,7 @@ EXPECTED = (errors.NoSuchQueue, errors.PurgeInProgress)
 
 
 class WebTierIsUp(Exception):
-    """Raised when messages would be taken from under people who wait for their answers."""
+    """Raised when a purge would delete requests that clients are waiting for."""
 
 
 @click.group()
@@ -36,7 +36,7 @@ def queue() -> None:
 @queue.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """Count messages that wait, run and were dead-lettered, and list the response queues.
+    """Count waiting, running and dead-lettered messages, and list the response queues.
 
     SQS calls its counts approximate: right after a change they may be off.
     """
@@ -88,8 +88,8 @@ def _response_queue(sqs: "SQSClient", url: str) -> dict[str, Any]:
 def redrive(limit: int | None, as_json: bool) -> None:
     """Move dead-lettered messages back to the request queue, oldest first.
 
-    A buried task begins anew: its record and its count of starts are removed, so that the next run
-    answers. What was answered otherwise keeps its answer.
+    The result and the count of starts of a dead-lettered task are removed, so that it runs again.
+    A task with another result keeps it.
     """
     with friendly_errors(*EXPECTED), translated():
         settings = get_settings()
@@ -109,7 +109,7 @@ def redrive(limit: int | None, as_json: bool) -> None:
 
 
 def _reopen(settings: Settings, state: StateBucket, body: str) -> None:
-    """Lets a buried task run again: without this, its record would answer for it."""
+    """Lets a dead-lettered task run again: its record would otherwise be taken for the result."""
     try:
         task_id = decode_message(body, settings.request_queue).get("headers", {}).get("id")
     except errors.UnknownVersion:

@@ -39,15 +39,16 @@ from local.samples import portraits
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON array: every face of a photo, everybody in a video with their times.",
+    help="Print one JSON array: all faces of a photo, all people of a video with their times.",
 )
 def recognize(
     photos: tuple[Path, ...], source: Path | None, threshold: float | None, as_json: bool
 ) -> None:
     """Recognize the people on photos or in videos, on this machine, without AWS.
 
-    Prints a line a file as the service answers it: its name without extension, a colon, the name of
-    the largest face, or of who is seen longest. Ends with status 1 when one was refused.
+    Prints the service's answer, one line for each file: the file name without extension, a colon,
+    and the name of the largest face or, of a video, of the person seen longest. Exits with 1 when a
+    file was rejected.
     """
     with friendly_errors(GalleryError, CheckpointError, ModelMissing, NotAFolder):
         gallery = _gallery(source)

@@ -9,7 +9,7 @@ from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 from local.processes.supervisor import ServiceFailed
 
-_DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
+_DEFAULTS = "Defaults come from FACEREC_* variables in the environment or in .env."
 
 
 @click.command(epilog=_DEFAULTS)
@@ -35,9 +35,9 @@ _DEFAULTS = "FACEREC_* of the environment or .env are the defaults."
 def up(with_parent: bool, **options: str | int | float | None) -> None:
     """Run the whole system on this machine until Ctrl-C.
 
-    AWS is a process on this machine: photos, names, answers and people are files in .local/objects;
-    queues, machines and API keys are in its memory and gone when it ends. Nothing is sent anywhere,
-    whatever account your environment names. The log of every process is in .local/logs.
+    AWS is emulated by a process on this machine. Photos, names, answers and people are kept as
+    files in .local/objects; queues, machines and API keys are in memory and lost at the end. No
+    real account is used, whatever credentials the environment holds. Logs are in .local/logs.
     """
     parent = os.getppid() if with_parent else None
     _put_in_environment(options)

@@ -19,14 +19,14 @@ from celery_sqs._ops.task_queues import names_of, task_queues, transport_of
 from celery_sqs.errors import CelerySQSError, NoSuchQueue
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-one_queue = click.option("-Q", "--queue", help="The task queue; by default task_default_queue.")
+one_queue = click.option("-Q", "--queue", help="Task queue (default: task_default_queue).")
 
 
 @click.group()
 @click.pass_context
 @handle_preload_options
 def sqs(ctx: click.Context) -> None:
-    """The queues of this application on Amazon SQS."""
+    """Show, redrive, purge and clean up the SQS queues of this application; run Flower."""
 
 
 @contextmanager
@@ -55,7 +55,10 @@ def _print(data: dict[str, Any], text: str, *, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Messages in each task queue and its dead-letter queue; SQS's counts are approximate."""
+    """Show approximate message counts of each queue.
+
+    Lists task queues and their dead-letter queues. SQS calls its counts approximate.
+    """
     with _friendly_errors():
         found = dict(task_queues(ctx.obj.app, names_of(ctx.obj.app)))
     lines = [
@@ -72,7 +75,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 @as_json
 @click.pass_context
 def redrive(ctx: click.Context, queue: str | None, limit: int | None, as_json: bool) -> None:
-    """Move dead letters back to their queue, the oldest first."""
+    """Move dead-lettered messages back to their queue, oldest first."""
     with _friendly_errors():
         transport, url, dead_letters = _urls(ctx.obj.app, queue)
         if not dead_letters:
@@ -83,14 +86,14 @@ def redrive(ctx: click.Context, queue: str | None, limit: int | None, as_json: b
 
 @sqs.command(cls=CeleryCommand)
 @one_queue
-@click.option("--dead-letters", is_flag=True, help="The dead-letter queue instead of the queue.")
+@click.option("--dead-letters", is_flag=True, help="Purge the dead-letter queue instead.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 @click.pass_context
 def purge(
     ctx: click.Context, queue: str | None, dead_letters: bool, yes: bool, as_json: bool
 ) -> None:
-    """Delete every message of a queue, for ever."""
+    """Delete every message of a queue permanently."""
     with _friendly_errors():
         transport, url, dead = _urls(ctx.obj.app, queue)
         if dead_letters and not dead:
@@ -109,11 +112,11 @@ def purge(
 
 
 @sqs.command(cls=CeleryCommand)
-@click.option("--prefix", help="Of queue names; by default the namespace.")
+@click.option("--prefix", help="Prefix of queue names (default: the namespace).")
 @as_json
 @click.pass_context
 def cleanup(ctx: click.Context, prefix: str | None, as_json: bool) -> None:
-    """Remove queues and subscriptions of processes that are gone."""
+    """Delete queues and subscriptions of processes that no longer run."""
     with _friendly_errors():
         options = transport_of(ctx.obj.app).options
         account = options.account
@@ -132,7 +135,7 @@ def cleanup(ctx: click.Context, prefix: str | None, as_json: bool) -> None:
 )
 @click.pass_context
 def flower(ctx: click.Context) -> None:
-    """Flower with the counts of SQS; takes Flower's own options."""
+    """Run Flower with the message counts of SQS; takes Flower's options."""
     try:
         from celery_sqs._ops.flower import run
     except ImportError as error:
