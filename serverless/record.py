@@ -102,12 +102,7 @@ class Records:
                 if not record.upload.supersedes(kept.upload):
                     return kept
             try:
-                self._state.put(
-                    path,
-                    record.to_json(),
-                    if_match=found.etag if found else None,
-                    if_absent=found is None,
-                )
+                self._state.put_over(path, record.to_json(), found)
             except (PreconditionFailed, NotFound):
                 continue  # another upload was quicker, or somebody tidied up
             return record

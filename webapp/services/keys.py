@@ -177,15 +177,11 @@ class ApiKeys:
             stored = self._state.find(layout.KEYS_CURRENT)
             data = json.dumps([_encoded(key) for key in change(_decoded(stored))]).encode()
             try:
-                if stored:
-                    self._state.put(layout.KEYS_CURRENT, data, if_match=stored.etag)
-                else:
-                    self._state.put(layout.KEYS_CURRENT, data, if_absent=True)
+                self._state.put_over(layout.KEYS_CURRENT, data, stored)
+                return
             except PreconditionFailed:
                 if attempt == EDIT_ATTEMPTS:
                     raise
-            else:
-                return
 
 
 def _encoded(key: ApiKey) -> dict[str, Any]:
