@@ -1,7 +1,7 @@
 """The three buckets of the Lambda functions: videos in, frames between, names out."""
 
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from facerec_tasks.aws import client, translated
 from facerec_tasks.errors import ConfigurationError
@@ -9,19 +9,12 @@ from facerec_tasks.settings import Settings
 from serverless.frames import SplitVideo, list_key
 from serverless.uploads import VideoUpload
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
 
 class VideoBuckets:
     """S3 as the two functions use it. Errors come as :class:`facerec_tasks.errors.AwsError`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    @property
-    def _s3(self) -> "S3Client":
-        return client(self._settings, "s3")
+        self._settings, self._s3 = settings, client(settings, "s3")
 
     # Videos
 

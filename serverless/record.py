@@ -8,7 +8,7 @@ that the last one to write shows what is on record.
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import TypeAdapter
@@ -20,9 +20,6 @@ from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.video.timeline import PersonInVideo
 from serverless.uploads import VideoUpload
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 Outcome = Literal["named", "unknown", "no-face", "refused"]
 ATTEMPTS = 10
@@ -84,7 +81,7 @@ class Records:
     """The records and their views. Errors come as :class:`facerec_tasks.errors.AwsError`."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._s3 = settings, client(settings, "s3")
         self._state = StateBucket(settings)
 
     def find(self, name: str) -> Record | None:
@@ -119,10 +116,6 @@ class Records:
         raise Unavailable(f"answers for {record.upload.name} keep coming")
 
     # The view
-
-    @property
-    def _s3(self) -> "S3Client":
-        return client(self._settings, "s3")
 
     def _write(self, record: Record) -> None:
         """The name as plain text, or why there is none; never both."""
