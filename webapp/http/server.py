@@ -17,7 +17,6 @@ from webapp.http.connection import Connection, ConnectionTable, connection_class
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 1.0
 FRESH_SECONDS = 1.0
 """A connection that was accepted just before the stop has so long to send its request."""
 RESERVED_FILES = 200
@@ -55,6 +54,8 @@ class WebServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=3600,  # the connection table closes idle ones
+                callback_notify=self._sweep,
+                timeout_notify=0,  # so once a second
             )
         )
 
@@ -71,16 +72,8 @@ class WebServer(uvicorn.Server):
         """Signals are the process's business, not a server's."""
         yield
 
-    async def main_loop(self) -> None:
-        await self.on_tick(0)  # sets the Date header
-        loop = asyncio.get_running_loop()
-        ticks = 0
-        while not self.should_exit:
-            await asyncio.sleep(SWEEP_SECONDS / 10)
-            ticks += 1
-            if ticks % 10 == 0:
-                await self.on_tick(0)
-                self._table.sweep(loop.time())
+    async def _sweep(self) -> None:
+        self._table.sweep(asyncio.get_running_loop().time())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts no more, answers the requests at hand, closes the connections."""
