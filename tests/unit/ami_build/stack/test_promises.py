@@ -11,6 +11,7 @@ import pytest
 
 from ami_build.image.bake import DISK_GIB, ROOT_DEVICE
 from ami_build.stack.cloudformation import TEMPLATE
+from facerec_tasks import web_probe
 from facerec_tasks.machine_settings import settable
 from facerec_tasks.storage import layout
 from tests.unit.ami_build.stack.resolved_template import ResolvedTemplate, load
@@ -43,6 +44,13 @@ def test_rollback_of_an_update_whose_web_tier_never_answers(
     user_data = {"WebInstance": found["Properties"], "WebFleet": template}[machine]["UserData"]
     last = user_data["Fn::Base64"]["Fn::Sub"].strip().splitlines()[-1]
     assert f"facerec_tasks.web_probe --signal ${{AWS::StackName}} {machine} " in last
+
+
+@pytest.mark.parametrize("machine", ["WebInstance", "WebFleet"])
+def test_a_machine_gives_up_before_cloudformation_does(machine: str) -> None:
+    """Then its log says why; the time of a boot is on top of the probe's own."""
+    timeout = RESOURCES[machine]["CreationPolicy"]["ResourceSignal"]["Timeout"]
+    assert 60 * int(timeout.removeprefix("PT").removesuffix("M")) >= web_probe.DEADLINE + 60
 
 
 def test_web_machines_are_updated_one_by_one_each_after_its_signal() -> None:
