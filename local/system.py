@@ -1,8 +1,7 @@
 """The processes of the whole system on one machine, and when each of them is ready."""
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -39,21 +38,19 @@ def aws_spec(settings: Settings, environment: Mapping[str, str]) -> ServiceSpec:
         stopping=settings.local_stopping,
         folder=objects_folder(settings),
     )
-    folder = logs_folder(settings)
+    log = _log(settings, AWS)
 
     def ready() -> bool:
         # It prints its address once it has the port. To connect would not do: who answers there
         # may be another's, started at the same moment.
         return log.exists() and log.read_text().startswith("http://")
 
-    spec = _spec(AWS, command, environment, folder, ready)
-    log = spec.log
-    return spec
+    return ServiceSpec(AWS, command, environment, log, ready)
 
 
 def service_specs(settings: Settings, environment: Mapping[str, str]) -> dict[str, ServiceSpec]:
     """Everything that runs on the embedded AWS, by name; may be started in any order."""
-    python, folder = sys.executable, logs_folder(settings)
+    python = sys.executable
     flower = (
         python, "-m", "celery_sqs", "-A", "facerec_tasks.app", "flower",
         f"--port={settings.flower_port}",
@@ -67,14 +64,19 @@ def service_specs(settings: Settings, environment: Mapping[str, str]) -> dict[st
     web_ready = partial(answers, f"{web_url(settings)}/healthz")
     flower_ready = partial(answers, f"http://127.0.0.1:{settings.flower_port}/")
     controller = (python, "-m", "autoscale.controller")
+    host = (python, "-m", "local.processes.worker_host")
     specs = (
-        replace(
-            _spec(WEB, (python, "-m", "webapp"), web_environment, folder, web_ready),
-            pass_fds=listening,
+        ServiceSpec(
+            WEB,
+            (python, "-m", "webapp"),
+            web_environment,
+            _log(settings, WEB),
+            web_ready,
+            listening,
         ),
-        _spec(CONTROLLER, controller, {**BOOTS, **environment}, folder),
-        _spec(WORKER_HOST, (python, "-m", "local.processes.worker_host"), environment, folder),
-        _spec(FLOWER, flower, environment, folder, flower_ready),
+        ServiceSpec(CONTROLLER, controller, {**BOOTS, **environment}, _log(settings, CONTROLLER)),
+        ServiceSpec(WORKER_HOST, host, environment, _log(settings, WORKER_HOST)),
+        ServiceSpec(FLOWER, flower, environment, _log(settings, FLOWER), flower_ready),
     )
     return {spec.name: spec for spec in specs}
 
@@ -111,16 +113,10 @@ def logs_folder(settings: Settings) -> Path:
     return settings.state_dir.absolute() / "logs"
 
 
+def _log(settings: Settings, name: str) -> Path:
+    return logs_folder(settings) / f"{name.replace(' ', '-')}.log"
+
+
 def objects_folder(settings: Settings) -> Path:
     """What the embedded S3 keeps from one run to the next."""
     return settings.state_dir.absolute() / "objects"
-
-
-def _spec(
-    name: str,
-    command: tuple[str, ...],
-    environment: Mapping[str, str],
-    folder: Path,
-    ready: Callable[[], bool] = lambda: True,
-) -> ServiceSpec:
-    return ServiceSpec(name, command, environment, folder / f"{name.replace(' ', '-')}.log", ready)
