@@ -62,3 +62,13 @@ def test_signal_and_end(forks: PythonForks, log: Path) -> None:
     process.end(grace=20)
     assert process.exit_code == -signal.SIGTERM
     process.signal(signal.SIGTERM)  # of a process that has ended: nothing
+
+
+def test_process_beyond_the_file_descriptors_of_select(forks: PythonForks, log: Path) -> None:
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    try:
+        process = forks.start(["-c", "pass"], os.environ, log)
+        assert process.wait(20)
+    finally:
+        for one in held:
+            os.close(one)

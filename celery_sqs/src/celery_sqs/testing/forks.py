@@ -13,7 +13,6 @@ Name no module that reads the environment, starts threads or opens files when it
 import json
 import os
 import runpy
-import select
 import signal
 import socket
 import struct
@@ -22,6 +21,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from multiprocessing import connection
 from pathlib import Path
 
 _NUMBER = struct.Struct("i")
@@ -53,7 +53,8 @@ class ForkedProcess:
 
     def wait(self, timeout: float) -> bool:
         """Whether it ended within ``timeout`` seconds."""
-        if self._exit_code is None and select.select([self._pipe], [], [], max(0.0, timeout))[0]:
+        # Not select.select, which knows no file descriptor above 1,023.
+        if self._exit_code is None and connection.wait([self._pipe], max(0.0, timeout)):
             self._exit_code = self._read()
             os.close(self._pipe)
         return self._exit_code is not None
