@@ -16,7 +16,7 @@ run: $(VENV)/.run ## the whole system on this machine, ready at http://127.0.0.1
 test: $(VENV)/.dev models ## the tests
 	@$(BIN)/pytest -n 4 --dist worksteal -m "not soak and not image and not install"
 
-check: $(VENV)/.dev lint ## lint, types, arrows between packages
+check: $(VENV)/.dev lint ## lint, types, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -57,7 +57,7 @@ COMPAT_TESTS := celery_sqs/tests/compat
 test-install: $(VENV)/.dev models ## what is installed in an empty environment: the wheel of celery_sqs, the AWS CLI
 	@$(BIN)/pytest -m install celery_sqs/tests tests/integration/webapp
 
-test-aws-like: $(VENV)/.dev models ## AWS as documented: the whole life of a system, names, updates, roles
+test-aws-like: $(VENV)/.dev models ## on emulated AWS: deploy, run, update and destroy a system
 	@$(BIN)/pytest -n 2 -m soak tests/aws_like
 	@$(BIN)/pytest -n 2 tests/unit/ami_build tests/unit/storage tests/unit/test_machine_settings.py \
 		tests/unit/autoscale/test_ec2_errors.py tests/integration/ami_build tests/integration/bake
@@ -81,7 +81,7 @@ soak: $(VENV)/.dev models ## long load and fault runs
 bench: $(VENV)/.dev models ## the benchmarks of docs/benchmarks.md, one after another
 	@for part in engine pipeline autoscale video; do $(BIN)/python -m benchmarks.$$part --json || exit 1; done
 
-facenet: $(VENV)/.run ## convert the customer's FaceNet, from torch's cache or its release
+facenet: $(VENV)/.run ## convert FaceNet from its release or torch's cache
 	@$(BIN)/python -m facerec_tasks.recognition.conversion.convert --out models --engine facenet
 
 models: $(VENV)/.run ## convert the networks once

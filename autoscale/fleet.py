@@ -39,7 +39,7 @@ ORDINARY_ENDS = frozenset({
     "Client.InstanceInitiatedShutdown", "Client.InstanceTerminated", "Server.ScheduledStop",
     "Server.SpotInstanceShutdown", "Server.SpotInstanceTermination",
 })  # fmt: skip
-"""Codes of machines that were told to end. Others could not be started, for want of capacity, of a
+"""Codes of machines that were told to end. Others could not be started, for lack of capacity, of a
 volume or of a right to the key of its disk:
 https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_StateReason.html"""
 IMAGE_LOOK, IMAGE_LOOK_AT_REST = 10.0, 600.0

@@ -1,4 +1,4 @@
-"""The customer's gallery: ``torch.save([[1x512 tensor, ...], [name, ...]], "data.pt")``.
+"""A gallery for FaceNet: ``torch.save([[1x512 tensor, ...], [name, ...]], "data.pt")``.
 
 The file comes from outside, so it is read by :mod:`.checkpoint`, which
 executes nothing, and every number of it is looked at before anything is copied.
