@@ -37,9 +37,10 @@ from autoscale.model import (
 )
 from autoscale.plan_executor import FIRST_PAUSE, LONGEST_PAUSE, ActionResult, PlanExecutor
 from autoscale.policy import decide
-from autoscale.readings import QueueReader, StepReadings
+from autoscale.readings import StepReadings
 from autoscale.seasonality import Seasonality
 from autoscale.signals import (
+    CountMessages,
     DemandEstimator,
     InFlightReading,
     RequestQueue,
@@ -47,7 +48,7 @@ from autoscale.signals import (
     read_in_flight,
 )
 from autoscale.state import StateStore
-from autoscale.step_schedule import WATCH, WORKING, StepSchedule
+from autoscale.step_schedule import WATCH, StepSchedule
 from facerec_tasks.backoff import Backoff
 from facerec_tasks.heartbeat_file import HeartbeatFile
 from facerec_tasks.logs import configure, request_id
@@ -71,13 +72,7 @@ def limits_of(settings: Settings) -> ScalingLimits:
         boot=settings.boot,
         boot_worst=settings.boot_worst,
         reuse=settings.fleet_mode == "stop",
-        period=WORKING,
     )
-
-
-def _confirm_none(nodes: Sequence[str]) -> list[str]:
-    """Nobody confirms anything."""
-    return []
 
 
 class Controller:
@@ -88,17 +83,14 @@ class Controller:
         settings: Settings,
         fleet: Fleet,
         state: StateStore,
-        queue: QueueReader,
+        count: CountMessages,
         lock: ControllerLock,
-        poller: WorkerPoller | None = None,
-        cancel: CancelConsumers = _confirm_none,
+        poller: WorkerPoller,
+        cancel: CancelConsumers,
     ) -> None:
-        """``probe`` asks the workers whether they live; without one that is not known.
-
-        ``cancel`` tells workers to take nothing more, before machines with long tasks are stopped.
-        """
+        """``cancel`` tells workers to take nothing more, before machines with long tasks stop."""
         self._settings, self._state, self._poller = settings, state, poller
-        self._queue, self._cancel = queue, cancel
+        self._count, self._cancel = count, cancel
         self._run = uuid.uuid4().hex[:8]
         self._steps = 0
         self._lease = LeaderLease(state, lock, self._run)
@@ -134,8 +126,7 @@ class Controller:
 
     def run(self, stopped: threading.Event) -> None:
         """Steps until ``stopped`` is set. Machines are left as they are."""
-        if self._poller:
-            self._poller.start()
+        self._poller.start()
         while not stopped.is_set():
             self._heartbeat.touch()
             ledger = read_in_flight(self._settings.in_flight_urls, time.time())
@@ -147,8 +138,7 @@ class Controller:
         self._end()
 
     def _end(self) -> None:
-        if self._poller:
-            self._poller.end()
+        self._poller.end()
         if self._acting:
             self._guarded(self._log.flush)
         self._guarded(self._lease.release)
@@ -206,20 +196,21 @@ class Controller:
             plan = self._drain.phased(plan, machines, self._health.node, now)
         done = self._executor.apply(plan, now)
         self._after(plan, seen, machines, done, now)
-        self._log_changes(plan, seen, done)
-        decision = record(
-            request_id.get(),
-            now,
-            seen.numbers(),
-            seen.demand,
-            machines,
-            unconfirmed,
-            plan,
-            limits,
-            {**seen.failed, **done},
-        )
+        results = {**seen.failed, **done}
+        decision = record(request_id.get(), now, seen, machines, unconfirmed, plan, limits, results)
+        within = WRITE_WORKING if self._schedule.working else WRITE_RESTING
+        if decision.changes:
+            within = 0.0
+            logger.info(
+                "%s, needed %d (%s), target %d: %s: %s",
+                seen.numbers(),
+                plan.need,
+                plan.terms.reason,
+                plan.target,
+                ", ".join(f"{action} {count}" for action, count in decision.changes.items()),
+                done,
+            )
         self.metrics.observe(decision)
-        within = 0.0 if plan.changes else WRITE_WORKING if self._schedule.working else WRITE_RESTING
         self._guarded(partial(self._log.add, decision, now, within=within))
         return plan
 
@@ -242,7 +233,7 @@ class Controller:
     def _read(self, ledger: InFlightReading | None, now: float) -> StepReadings:
         seen = StepReadings(ledger=ledger)
         try:
-            seen.counts = self._queue.counts(now)
+            seen.counts = self._count(now)
         except AWS_CALL_ERRORS as error:
             seen.failed["GetQueueAttributes"] = f"{type(error).__name__}: {error}"
             logger.warning("the counts of the queue could not be read: %s", error)
@@ -273,8 +264,7 @@ class Controller:
             self._last_listing = now
         else:
             machines = self._executor.known_machines
-        rounds = self._poller.take() if self._poller else []
-        return self._health.judge(machines, rounds, now)
+        return self._health.judge(machines, self._poller.take(), now)
 
     def _learn(self, seen: StepReadings, now: float) -> None:
         """Boot and service times, from machines that came up and tasks that were answered."""
@@ -327,35 +317,11 @@ class Controller:
         self._guarded(partial(self._season.keep, self._state, now))
         live = [m for m in self._executor.known_machines if m.live]
         self._schedule.working = bool(plan.target or live or seen.work)
-        if self._poller:
-            self._poller.want(
-                len(live),
-                booting=any(m.live and not m.ready for m in machines),
-                active=0 < plan.target < len(live) or any(m.draining for m in machines),
-                nodes=self._health.nodes(),
-            )
-
-    def _log_changes(
-        self, plan: ScalingPlan, seen: StepReadings, done: Mapping[str, ActionResult]
-    ) -> None:
-        """One line for a step that changed something."""
-        if not plan.changes:
-            return
-        todo = {
-            "start": len(plan.start),
-            "launch": plan.launch,
-            "stop": len(plan.stop),
-            "replace": len(plan.replace),
-            "retire": len(plan.retire),
-        }
-        logger.info(
-            "%s, needed %d (%s), target %d: %s: %s",
-            seen.numbers(),
-            plan.need,
-            plan.terms.reason,
-            plan.target,
-            ", ".join(f"{action} {count}" for action, count in todo.items() if count),
-            done,
+        self._poller.want(
+            len(live),
+            booting=any(m.live and not m.ready for m in machines),
+            active=0 < plan.target < len(live) or any(m.draining for m in machines),
+            nodes=self._health.nodes(),
         )
 
 
@@ -384,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings,
         fleet,
         state,
-        RequestQueue(settings),
+        RequestQueue(settings).counts,
         ControllerLock(settings.machine, settings.state_dir),
         WorkerPoller(ask_celery),
         partial(cancel_by_celery, queue=settings.request_queue),

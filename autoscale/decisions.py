@@ -11,16 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from autoscale.fleet import NAME
-from autoscale.model import Demand, Machine, ScalingLimits, ScalingPlan
+from autoscale.model import Machine, ScalingLimits, ScalingPlan
+from autoscale.readings import StepReadings
 from autoscale.state import StateStore
 from facerec_tasks.control_schemas import Decision as Decision
 from facerec_tasks.storage import layout
 
 CHUNK = 300.0
 """Seconds whose steps make one object."""
+LIMITS = ("cap", "slo", "service", "processes", "boot", "boot_worst", "useful", "least", "season")
+"""Of :class:`.ScalingLimits`, those that a decision names."""
 GONE = frozenset({"shutting-down", "terminated"})
-LATEST = layout.LATEST_DECISION
-"""The last decision that was written, for whoever asks how things stand."""
 
 
 def states(machines: tuple[Machine, ...]) -> dict[str, int]:
@@ -35,8 +36,7 @@ def states(machines: tuple[Machine, ...]) -> dict[str, int]:
 def record(
     step: str,
     at: float,
-    readings: dict[str, int | None],
-    demand: Demand | None,
+    seen: StepReadings,
     machines: tuple[Machine, ...],
     unconfirmed: int,
     plan: ScalingPlan,
@@ -44,12 +44,11 @@ def record(
     done: dict[str, Any],
 ) -> Decision:
     """The line of one step."""
+    demand = seen.demand
     return Decision(
         step=step,
         at=round(at, 3),
-        visible=readings.get("visible"),
-        in_flight=readings.get("in_flight"),
-        outstanding=readings.get("outstanding"),
+        **seen.numbers(),
         bound=demand.bound if demand else None,
         waiting=demand.grow if demand else None,
         accepted=demand.accepted if demand else None,
@@ -69,7 +68,6 @@ def record(
         not_less=plan.not_less,
         done=done,
         ran=_ran(machines, done, at),
-        answered=readings.get("answered"),
     )
 
 
@@ -97,20 +95,8 @@ def _ids(result: Any) -> list[Any]:
 
 
 def _limits(limits: ScalingLimits) -> dict[str, Any]:
-    return _rounded(
-        {
-            "cap": limits.cap,
-            "profile": limits.profile.name,
-            "slo": limits.slo,
-            "service": limits.service,
-            "processes": limits.processes,
-            "boot": limits.boot,
-            "boot_worst": limits.boot_worst,
-            "useful": limits.useful,
-            "least": limits.least,
-            "season": limits.season,
-        }
-    )
+    fields = {name: getattr(limits, name) for name in LIMITS}
+    return _rounded({"profile": limits.profile.name, **fields})
 
 
 def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
@@ -153,8 +139,14 @@ class DecisionLog:
         begun = datetime.fromtimestamp(self._begun, UTC)
         name = f"{layout.DECISIONS}{begun:%Y-%m-%d}/{begun:%H-%M-%S}-{self._run}.jsonl"
         self._state.put(name, ("\n".join(self._lines) + "\n").encode())
-        self._state.put(LATEST, self._lines[-1].encode())
+        self._state.put(layout.LATEST_DECISION, self._lines[-1].encode())
         self._unwritten = None
+
+
+def latest(state: StateStore) -> Decision | None:
+    """The last that was written, if one was; raises :class:`ValueError` for what is none."""
+    found = state.find(layout.LATEST_DECISION)
+    return Decision.from_json(found.data) if found else None
 
 
 def read_last(state: StateStore, count: int) -> list[Decision]:

@@ -30,9 +30,12 @@ _QUOTA_ERRORS = frozenset({
 ``PendingVerification``: of a new account's first launches in a region, for some hours."""
 
 
-def code_of(error: ClientError) -> str:
-    """EC2's error code."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+def code_of(error: BaseException) -> str:
+    """EC2's code of an error, also of a translated one; empty for all others."""
+    for each in (error, error.__cause__):
+        if isinstance(each, ClientError):
+            return str(each.response.get("Error", {}).get("Code", ""))
+    return ""
 
 
 def lacks_capacity(code: str) -> bool:

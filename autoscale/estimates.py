@@ -4,7 +4,10 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Self
+
+from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from autoscale.model import ScalingLimits
 
@@ -24,15 +27,15 @@ LEAST_ANSWERS = 5
 LONGEST_WINDOW = 20.0
 
 
-@dataclass(frozen=True)
+@pydantic_dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))
 class Estimates:
     """Observations, newest last. Kept in the state bucket, so that a restart knows them."""
 
-    boots: tuple[float, ...] = ()
+    boots: tuple[PositiveFloat, ...] = ()
     """Seconds from the request for a machine to the first answer of its worker."""
-    services: tuple[float, ...] = ()
+    services: tuple[PositiveFloat, ...] = ()
     """Seconds of one process per task, of times in which all processes were busy."""
-    processes: int | None = None
+    processes: PositiveInt | None = None
     given_up: float = 0.0
     """The longest boot that was given up: it may only have been slow."""
 
@@ -76,18 +79,10 @@ class Estimates:
     @classmethod
     def from_json(cls, data: bytes) -> Self:
         """Raises :class:`ValueError` for what :meth:`to_json` could not have made."""
-        try:
-            fields: dict[str, Any] = json.loads(data)
-            boots = tuple(float(b) for b in fields["boots"])
-            services = tuple(float(s) for s in fields["services"])
-            processes = fields["processes"]
-            estimates = cls(boots, services, processes, float(fields["given_up"]))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not what was learned: {error}") from error
-        positive = all(0 < x < math.inf for x in (*boots, *services, processes or 1))
-        if not positive or not isinstance(processes, int | None):
-            raise ValueError("not what was learned: a time or a number that cannot be")
-        return estimates
+        return _estimates.validate_json(data)  # type: ignore[return-value]
+
+
+_estimates = TypeAdapter(Estimates)
 
 
 @dataclass(frozen=True)

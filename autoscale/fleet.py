@@ -90,12 +90,7 @@ class Ec2Fleet:
         filters = [{"Name": f"tag:{MEMBER_TAG}", "Values": [self._settings.id]}]
         with translated():
             pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)
-            listed = [
-                fields
-                for page in pages
-                for reservation in page["Reservations"]
-                for fields in reservation["Instances"]
-            ]
+            listed = list(pages.search("Reservations[].Instances[]"))
         found = [_machine(fields) for fields in listed]
         taken = self._taken_away() if self._settings.spot and any(m.live for m in found) else ()
         image = self._image_now(found)

@@ -16,6 +16,7 @@ they could not help.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from autoscale.arrivals import Stream, Totals, total_at
 
@@ -108,7 +109,10 @@ def _by_deadline(photos: Deadlines, capacity: Capacity) -> Required:
             needed = Required(n, False, x, due, _done(x, capacity, there), each)
     if needed.machines <= there:
         return needed
-    return max((_with_new(x, d, capacity) for x, d in _helped(photos, capacity)), key=_machines)
+    return max(
+        (_with_new(x, d, capacity) for x, d in _helped(photos, capacity)),
+        key=attrgetter("machines"),
+    )
 
 
 def _helped(photos: Deadlines, capacity: Capacity) -> Sequence[tuple[float, float]]:
@@ -131,10 +135,6 @@ def _with_new(x: float, due: float, capacity: Capacity) -> Required:
         new += 1 + new // 20
     each = _done_by_new(new, x, capacity) / max(1, new)
     return Required(there + new, within=x, due=due, done=done, each=each)
-
-
-def _machines(required: Required) -> int:
-    return required.machines
 
 
 def _late(x: float, due: float, capacity: Capacity, n: int) -> bool:

@@ -216,9 +216,7 @@ class WorkerPoller(threading.Thread):
         self._ended = False
         self._failing = False
 
-    def want(
-        self, expected: int, *, booting: bool, active: bool, nodes: Mapping[str, str] | None = None
-    ) -> None:
+    def want(self, expected: int, *, booting: bool, active: bool, nodes: Mapping[str, str]) -> None:
         """How many answers to expect, whether to ask often, and whether for tasks in work.
 
         ``nodes``: Celery's names by machine: of a large fleet a sample is asked, unless some boot,
@@ -226,7 +224,7 @@ class WorkerPoller(threading.Thread):
         """
         with self._lock:
             self._expected, self._active = expected, active
-            self._nodes = dict(nodes or {}) if not booting else {}
+            self._nodes = dict(nodes) if not booting else {}
             base = BOOTING if booting or active else STEADY
             self._pause = max(base, (min(expected, SAMPLE) if self._nodes else expected) / ANSWERS)
         if booting or active:
@@ -245,11 +243,8 @@ class WorkerPoller(threading.Thread):
     def run(self) -> None:
         while not self._ended:
             with self._lock:
-                expected, active, sample = (
-                    self._expected,
-                    self._active,
-                    self._sample.choose(self._nodes),
-                )
+                expected, active = self._expected, self._active
+                sample = self._sample.choose(self._nodes)
             if expected:
                 self._round(expected, active, sample)
             asked = time.monotonic()
@@ -279,15 +274,11 @@ class WorkerPoller(threading.Thread):
             self._failing = True
             return
         self._failing = False
-        words = {_machine(n): _status(n, stats.get(n), tasks.get(n)) for n in answers}
+        words = {n.rpartition("@")[2]: _status(n, stats.get(n), tasks.get(n)) for n in answers}
         with self._lock:
             asked = frozenset(sample) if sample else None
             self._sample.answered(answers)
             self._rounds = [*self._rounds[-50:], PollResult(time.time(), words, asked)]
-
-
-def _machine(node: str) -> str:
-    return node.rpartition("@")[2]
 
 
 def _status(node: str, stats: Any, tasks: Any) -> WorkerStatus:

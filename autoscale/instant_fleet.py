@@ -16,7 +16,6 @@ from botocore.exceptions import ClientError
 
 from autoscale.ec2_errors import InsufficientCapacity, code_of, lacks_capacity
 from facerec_tasks.aws import client, translated
-from facerec_tasks.errors import FacerecError
 from facerec_tasks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ class InstantFleet:
             self._give_up("; ".join(refusals))
             return None
         if not ids:
-            raise _refused(refusals)
+            raise InsufficientCapacity("; ".join(refusals) or "EC2 gave no machine and no reason")
         if refusals:
             logger.warning("EC2 gave %d of %d machines: %s", len(ids), count, "; ".join(refusals))
         return ids
@@ -147,7 +146,3 @@ def _asked(error: dict[str, Any]) -> str:
     overrides = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
     words = (overrides.get("InstanceType"), overrides.get("SubnetId"))
     return "".join(f"{word} " for word in words if word)
-
-
-def _refused(refusals: Sequence[str]) -> FacerecError:
-    return InsufficientCapacity("; ".join(refusals) or "EC2 gave no machine and no reason")

@@ -6,7 +6,7 @@ offer, because EC2 knows its token with these parameters.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from facerec_tasks.settings import Settings
@@ -32,9 +32,8 @@ class LaunchOffer:
 class LaunchOffers:
     """The offers, and which of them EC2 has refused lately."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._all = tuple(_offers(settings))
-        self._clock = clock
         self._refused: dict[LaunchOffer, float] = {}
         self._by_token: dict[str, LaunchOffer] = {}
 
@@ -52,13 +51,13 @@ class LaunchOffers:
 
     def refuse(self, offer: LaunchOffer) -> bool:
         """EC2 has refused; whether another offer is left."""
-        self._refused[offer] = self._clock()
+        self._refused[offer] = time.monotonic()
         self._by_token = {}
         return any(not self._is_refused(o) for o in self._all)
 
     def _is_refused(self, offer: LaunchOffer) -> bool:
         at = self._refused.get(offer)
-        return at is not None and self._clock() - at < REFUSED_FOR
+        return at is not None and time.monotonic() - at < REFUSED_FOR
 
 
 def _offers(s: Settings) -> Iterator[LaunchOffer]:

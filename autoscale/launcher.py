@@ -11,8 +11,11 @@ import json
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Self
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from autoscale.ec2_errors import AWS_CALL_ERRORS, InsufficientCapacity
 from autoscale.fleet import Fleet
@@ -68,18 +71,13 @@ class IntentLog:
     def from_json(cls, data: bytes) -> Self:
         """Nothing, for what no controller of ours has written."""
         try:
-            fields = json.loads(data)
-            launches = tuple(_intent(**i) for i in fields["launches"])
-            return cls(launches, tuple((str(i), float(at)) for i, at in fields["starts"]))
-        except (ValueError, TypeError, KeyError):
+            return _intents.validate_json(data)  # type: ignore[return-value]
+        except ValueError:
             logger.warning("what was asked of EC2 last cannot be read")
             return cls()
 
 
-def _intent(
-    token: str, count: int, asked_at: float, ids: Sequence[str] | None = None
-) -> LaunchIntent:
-    return LaunchIntent(token, count, asked_at, None if ids is None else tuple(ids))
+_intents = TypeAdapter(IntentLog)
 
 
 class Launcher:
@@ -135,13 +133,10 @@ class Launcher:
             ids = self._fleet.launch(intent.count, intent.token)
         except Unavailable:
             raise
-        except InsufficientCapacity as error:
-            self._open = None
-            self._room = intent.count if error.other_offers else max(1, intent.count // 2)
-            self._close(replace(intent, ids=()))
-            raise
-        except Exception:
+        except Exception as error:
             self._open = None  # refused: there is nothing to look for
+            if isinstance(error, InsufficientCapacity):
+                self._room = intent.count if error.other_offers else max(1, intent.count // 2)
             self._close(replace(intent, ids=()))
             raise
         self._open = None

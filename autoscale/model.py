@@ -123,8 +123,6 @@ class ScalingLimits:
     """The longest such time seen; a boot is given up at 1.5 times this."""
     reuse: bool = True
     """Whether stopped machines are started again (``stop`` mode) or there are none."""
-    period: float = 2.0
-    """Seconds between two steps while there is work."""
     least: int = 0
     """Machines that run at any time."""
     season: int = 0

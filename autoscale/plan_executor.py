@@ -80,8 +80,20 @@ class PlanExecutor:
             done["launch"] = self._launch(plan, now)
         return {action: result for action, result in done.items() if result is not None}
 
-    def _allowed_now(self, action: str, now: float) -> bool:
-        return self._pauses[action].ready(now) and self._allowed()
+    def _attempt(
+        self, action: str, call: Callable[[], list[str]], now: float
+    ) -> ActionResult | None:
+        """One call; None when it is not made: too soon after a failure, or no longer the leader."""
+        if not (self._pauses[action].ready(now) and self._allowed()):
+            return None
+        try:
+            accepted = call()
+        except AWS_CALL_ERRORS as error:
+            pause = self._pauses[action].failed(now)
+            logger.warning("%s failed, again in %.1f s: %s", action, pause, error)
+            return f"{type(error).__name__}: {error}"
+        self._pauses[action].succeeded()
+        return accepted
 
     def _do(
         self,
@@ -90,39 +102,33 @@ class PlanExecutor:
         ids: Sequence[str],
         now: float,
     ) -> ActionResult | None:
-        if not self._allowed_now(action, now):
-            return None
-        try:
-            accepted = call(ids)
-        except AWS_CALL_ERRORS as error:
-            return self._failed(action, error, now)
-        self._pauses[action].succeeded()
-        self._reconciler.expect(accepted, self._leads_to(action), now)
-        return accepted
+        done = self._attempt(action, lambda: call(ids), now)
+        if isinstance(done, list):
+            self._reconciler.expect(done, self._leads_to(action), now)
+        return done
 
     def _start(self, plan: ScalingPlan, now: float) -> ActionResult | None:
         """Starts machines, again those whose start was not answered: twice is as good as once."""
         again = self._unsure if plan.target >= len(plan.memory.live) else frozenset()
         wanted = [*plan.start, *sorted(again - {*plan.start})]
-        if not wanted or not self._allowed_now("start", now):
-            return None
-        try:
-            accepted = self._launches.start(wanted, now)
-        except InsufficientCapacity as error:  # none was started
+
+        def start() -> list[str]:
+            try:
+                accepted = self._launches.start(wanted, now)
+            except InsufficientCapacity:  # none was started
+                self._unsure = frozenset()
+                self._reconciler.expect_nothing(wanted)
+                raise
+            except Unavailable:  # it may have been carried out
+                self._unsure = frozenset(wanted)
+                self._reconciler.expect(wanted, "pending", now)
+                raise
             self._unsure = frozenset()
-            self._reconciler.expect_nothing(wanted)
-            return self._failed("start", error, now)
-        except Unavailable as error:  # it may have been carried out
-            self._unsure = frozenset(wanted)
-            self._reconciler.expect(wanted, "pending", now)
-            return self._failed("start", error, now)
-        except AWS_CALL_ERRORS as error:
-            return self._failed("start", error, now)
-        self._pauses["start"].succeeded()
-        self._unsure = frozenset()
-        self._reconciler.expect(accepted, "pending", now)
-        self._reconciler.expect_nothing(i for i in wanted if i not in accepted)
-        return accepted
+            self._reconciler.expect(accepted, "pending", now)
+            self._reconciler.expect_nothing(i for i in wanted if i not in accepted)
+            return accepted
+
+        return self._attempt("start", start, now) if wanted else None
 
     def _stop(self, ids: Sequence[str], now: float) -> ActionResult | None:
         """Stops machines. One that has never run cannot be stopped: it is terminated, unbilled."""
@@ -147,31 +153,23 @@ class PlanExecutor:
         again = self._launches.open is not None and wanted
         if not (again or (plan.launch and self._launches.open is None)):
             return None
-        if not self._allowed_now("launch", now):
-            return None
-        try:
-            token, ids = self._launches.launch(plan.launch, now)
-        except AWS_CALL_ERRORS as error:
-            return self._failed("launch", error, now)
-        self._pauses["launch"].succeeded()
-        self._reconciler.expect(ids, "pending", now, token)
-        return ids
 
-    def _failed(self, action: str, error: Exception, now: float) -> str:
-        pause = self._pauses[action].failed(now)
-        logger.warning("%s failed, again in %.1f s: %s", action, pause, error)
-        return f"{type(error).__name__}: {error}"
+        def launch() -> list[str]:
+            token, ids = self._launches.launch(plan.launch, now)
+            self._reconciler.expect(ids, "pending", now, token)
+            return ids
+
+        return self._attempt("launch", launch, now)
 
     def reconcile_names(self, now: float) -> None:
         """Gives every machine without a name the lowest free one."""
         due = dict(islice(names_due(self._reconciler.machines).items(), MOST_NAMED))
-        if not due or not self._allowed_now("name", now):
-            return
-        try:
+
+        def name() -> list[str]:
             for machine_id, number in due.items():
                 self._fleet.name(machine_id, number)
                 self._reconciler.named(machine_id, number)
-        except AWS_CALL_ERRORS as error:
-            self._failed("name", error, now)
-        else:
-            self._pauses["name"].succeeded()
+            return list(due)
+
+        if due:
+            self._attempt("name", name, now)

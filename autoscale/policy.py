@@ -24,6 +24,7 @@ from autoscale.model import (
     ScalingLimits,
     ScalingPlan,
 )
+from autoscale.step_schedule import WORKING
 from autoscale.warm_fleet import TrafficSample, sampled, warm_fleet
 
 REPLACE_AFTER = 1.5
@@ -32,8 +33,6 @@ MARGIN = 6.0
 """Seconds before its deadline at which a photo is to be done."""
 KEEP_SHARE = 0.7
 """Of the objective: deadlines a machine must not be needed for before it is given up."""
-PAID_MINUTE = 60.0
-"""https://aws.amazon.com/ec2/pricing/: per second, at least 60 s a running period."""
 
 
 def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> ScalingPlan:
@@ -54,7 +53,8 @@ def decide(snapshot: FleetSnapshot, limits: ScalingLimits, now: float) -> Scalin
         replaced = replace(plan, replace=tuple(m.id for m in failed), causes=causes)
         return _settled(replaced, staying)
     if memory.target > len(staying) + snapshot.unconfirmed:
-        return _settled(_grown(plan, snapshot, len(staying), limits), staying)
+        missing = memory.target - len(staying) - snapshot.unconfirmed
+        return _settled(_more(plan, missing, snapshot, limits), staying)
     plan = _shrunk(plan, staying, snapshot.demand, limits, now)
     if not plan.stop:
         plan = _rolled_out(plan, snapshot, staying, limits, now)
@@ -253,13 +253,6 @@ def _warm(samples: Sequence[TrafficSample], limits: ScalingLimits) -> int:
 # The plan
 
 
-def _grown(
-    plan: ScalingPlan, snapshot: FleetSnapshot, staying: int, limits: ScalingLimits
-) -> ScalingPlan:
-    """As many more machines as the target lacks."""
-    return _more(plan, plan.target - staying - snapshot.unconfirmed, snapshot, limits)
-
-
 def _more(
     plan: ScalingPlan, missing: int, snapshot: FleetSnapshot, limits: ScalingLimits
 ) -> ScalingPlan:
@@ -298,7 +291,7 @@ def _shrunk(
 
 def _stoppable(machines: list[Machine], limits: ScalingLimits, now: float) -> list[Machine]:
     """Those that may be stopped, in the order in which they are."""
-    paid = [m for m in machines if not limits.profile.paid_minutes or _paid_up(m, limits, now)]
+    paid = [m for m in machines if not limits.profile.paid_minutes or _paid_up(m, now)]
     return sorted(paid, key=_stop_order)
 
 
@@ -336,11 +329,11 @@ def _rolled_out(
     return replace(plan, not_less=plan_wording.outdated(len(old), "" if coming else blocked))
 
 
-def _paid_up(machine: Machine, limits: ScalingLimits, now: float) -> bool:
+def _paid_up(machine: Machine, now: float) -> bool:
     """Whether stopping saves money: not billed yet, or the minute paid for is used up."""
     if machine.running_since is None:
         return machine.state == "pending"
-    return now - machine.running_since >= PAID_MINUTE - limits.period
+    return now - machine.running_since >= keep_alive.LEAST_BILLED - WORKING
 
 
 def _stop_order(machine: Machine) -> tuple[bool, int, float, str]:

@@ -1,17 +1,9 @@
 """Everything one step of the controller has seen."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from autoscale.model import Demand, Machine
 from autoscale.signals import InFlightReading, QueueLengths
-
-
-class QueueReader(Protocol):
-    """The request queue, as far as it is counted."""
-
-    def counts(self, now: float) -> QueueLengths:
-        """Raises :class:`facerec_tasks.errors.AwsError`."""
 
 
 @dataclass

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from autoscale.decisions import Decision
-from autoscale.simulation.environment import LEAST_BILLED, Environment
+from autoscale.keep_alive import LEAST_BILLED
+from autoscale.simulation.environment import Environment
 from autoscale.simulation.lower_bound import lower_bound
 from autoscale.simulation.traces import recorded
 from facerec_tasks.prices import HOURLY
@@ -66,8 +67,9 @@ def report(
     running = _integral(spans, "running")
     waste = sum(max(0.0, LEAST_BILLED - s) for d in decisions for s in d.ran.values())
     booting = max(0.0, running - _integral(spans, "ready")) if _knows_ready(decisions) else 0.0
-    photos = _photos(decisions)
-    working = min(running, photos * _service(decisions))
+    arrivals, environment = recorded(decisions), _environment(decisions)
+    photos = len(arrivals)
+    working = min(running, photos * environment.service / environment.processes)
     billed = running + waste
     stopped = _integral(spans, "stopped")
     price = hourly if hourly is not None else HOURLY.get(instance_type)
@@ -93,7 +95,7 @@ def report(
         stopped=stopped,
         dollars=dollars,
         dollars_per_thousand=1000 * dollars / photos if dollars is not None and photos else None,
-        lower_bound=lower_bound(recorded(decisions), _environment(decisions)) if photos else 0.0,
+        lower_bound=lower_bound(arrivals, environment),
     )
 
 
@@ -115,26 +117,16 @@ def _knows_ready(decisions: Sequence[Decision]) -> bool:
     return any(d.machines.get("ready") for d in decisions)
 
 
-def _photos(decisions: Sequence[Decision]) -> int:
-    return len(recorded(decisions))
-
-
-def _service(decisions: Sequence[Decision]) -> float:
-    """Machine-seconds a photo takes, as it was known last."""
-    limits = next((d.limits for d in reversed(decisions) if d.limits), {})
-    return float(limits.get("service", 0.5)) / float(limits.get("processes", 2))
-
-
 def _environment(decisions: Sequence[Decision]) -> Environment:
-    """A world whose machines are as fast as those that were seen, boots at their best."""
+    """A world whose machines are as fast as was known last, boots at their best."""
     limits = next((d.limits for d in reversed(decisions) if d.limits), {})
-    environment = Environment()
-    boot = float(limits.get("boot", environment.boot[0]))
+    assumed = Environment()
+    boot = float(limits.get("boot", assumed.boot[0]))
     return replace(
-        environment,
-        cap=int(limits.get("cap", environment.cap)),
-        slo=float(limits.get("slo", environment.slo)),
-        service=float(limits.get("service", environment.service)),
-        processes=int(limits.get("processes", environment.processes)),
-        boot=(min(boot, environment.boot[0]), max(boot, float(limits.get("boot_worst", 60.0)))),
+        assumed,
+        cap=int(limits.get("cap", assumed.cap)),
+        slo=float(limits.get("slo", assumed.slo)),
+        service=float(limits.get("service", assumed.service)),
+        processes=int(limits.get("processes", assumed.processes)),
+        boot=(min(boot, assumed.boot[0]), max(boot, float(limits.get("boot_worst", 60.0)))),
     )

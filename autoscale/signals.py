@@ -7,7 +7,7 @@ never zero.
 """
 
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from http.client import HTTPException
 from statistics import median_low
@@ -38,6 +38,10 @@ class QueueLengths:
     @property
     def total(self) -> int:
         return self.visible + self.in_flight
+
+
+CountMessages = Callable[[float], QueueLengths]
+"""The request queue's counts now. Raises :class:`facerec_tasks.errors.AwsError`."""
 
 
 @dataclass(frozen=True)
@@ -202,18 +206,15 @@ def fuse(
     likely, possible = _counted(counts)
     if not ledgers:
         return Demand(likely, possible, 0.0, "counts")
-    known, bound = ledgers[-1].outstanding, "exact" if exact else "lower"
+    known = ledgers[-1].outstanding
+    bound: Accuracy = "exact" if exact else "lower"
     if known and _leaked(counts, ledgers):
         return Demand(0, 0, 0.0, "upper")
     if exact:
         recent = max(x.outstanding for x in ledgers if x.at >= ledgers[-1].at - STALE)
         likely = possible = likely if likely > recent else 0
-    return _ranged(known, likely, possible, bound=bound, complete=bool(counts))  # type: ignore[arg-type]
-
-
-def _ranged(known: int, likely: int, possible: int, *, bound: Accuracy, complete: bool) -> Demand:
     grow = max(known, likely)
-    return Demand(grow, max(grow, possible), 0.0, bound, may_shrink=complete)
+    return Demand(grow, max(grow, possible), 0.0, bound, may_shrink=bool(counts))
 
 
 def _counted(counts: Sequence[QueueLengths]) -> tuple[int, int]:

@@ -23,7 +23,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from autoscale.simulation.environment import LEAST_BILLED, Environment, tasks_of
+from autoscale.keep_alive import LEAST_BILLED
+from autoscale.simulation.environment import Environment, tasks_of
 from autoscale.simulation.lower_bound import lower_bound
 from benchmarks.linear_program import LinearProgram
 from benchmarks.offline_plan import COARSE, FINE, MOST_STEPS, PENDING_SHARE, pieces

@@ -21,7 +21,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from autoscale.simulation.environment import LEAST_BILLED, Environment
+from autoscale.keep_alive import LEAST_BILLED
+from autoscale.simulation.environment import Environment
 from autoscale.simulation.simulator import RunResult, SimulatedMachine, Simulation
 from benchmarks.linear_program import LinearProgram
 

@@ -1,7 +1,7 @@
 """Policies on the same traffic, side by side."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,6 +17,11 @@ from autoscale.simulation.traces import TRACES, Trace
 
 POLICIES = (*PROFILES, *BASELINES)
 FIRST_SEED = 1000
+MEANS = (
+    "tasks", "p50", "p99", "late", "billed", "idle", "booting", "minimum_waste", "launches",
+    "redelivered", "last_answer",
+)  # fmt: skip
+"""Of :class:`.RunResult`, what is averaged over the seeds."""
 
 
 @dataclass(frozen=True)
@@ -100,27 +105,15 @@ class Case:
         return self._summary(outcomes, least)
 
     def _summary(self, outcomes: Sequence[RunResult], least: float) -> TraceSummary:
-        def mean(of: Callable[[RunResult], float]) -> float:
-            return fmean(of(o) for o in outcomes)
-
+        means = {name: fmean(getattr(o, name) for o in outcomes) for name in MEANS}
         return TraceSummary(
             trace=self.trace,
             policy=self.policy,
             seeds=self.seeds,
-            tasks=mean(lambda o: o.tasks),
-            p50=mean(lambda o: o.p50),
-            p99=mean(lambda o: o.p99),
-            late=mean(lambda o: o.late),
-            billed=mean(lambda o: o.billed),
-            idle=mean(lambda o: o.idle),
-            booting=mean(lambda o: o.booting),
-            minimum_waste=mean(lambda o: o.minimum_waste),
-            launches=mean(lambda o: o.launches),
             peak=max(o.peak for o in outcomes),
-            redelivered=mean(lambda o: o.redelivered),
             lower_bound=least,
-            last_answer=mean(lambda o: o.last_answer),
-            stopped_after=mean(lambda o: max(0.0, o.all_stopped - o.last_answer)),
+            stopped_after=fmean(max(0.0, o.all_stopped - o.last_answer) for o in outcomes),
+            **means,
         )
 
 

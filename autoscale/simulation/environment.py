@@ -5,7 +5,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LEAST_BILLED = 60.0
 BOOT_SPREAD = 0.30
 """Sigma of the logarithm of a boot's time."""
 VIDEO_TAIL, LONGEST_VIDEO = 1.3, 900.0

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from autoscale.simulation.environment import LEAST_BILLED, Environment
+from autoscale.keep_alive import LEAST_BILLED
+from autoscale.simulation.environment import Environment
 
 APART = 120.0
 """Arrivals further apart than this beyond the objective belong to separate clusters."""

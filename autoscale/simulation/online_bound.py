@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from autoscale.simulation.environment import LEAST_BILLED, Environment, boot_seconds
+from autoscale.keep_alive import LEAST_BILLED
+from autoscale.simulation.environment import Environment, boot_seconds
 
 SAMPLES = 2000
 MOST_MACHINES = 40

@@ -14,7 +14,7 @@ from autoscale.signals import (
     ServiceCapacity,
 )
 from autoscale.simulation.simulator import SimulatedMachine, Simulation
-from autoscale.step_schedule import StepSchedule
+from autoscale.step_schedule import WORKING, StepSchedule
 from facerec_tasks.control_schemas import ProcessReport
 
 LONG_AGO = -1e6
@@ -25,10 +25,10 @@ class PolicyAdapter:
     """Steers a simulation by :func:`autoscale.policy.decide`."""
 
     foresees = False
+    period = WORKING
 
-    def __init__(self, limits: ScalingLimits, *, seasonal: bool = True) -> None:
-        self.limits, self.seasonal = limits, seasonal
-        self.period = limits.period
+    def __init__(self, limits: ScalingLimits) -> None:
+        self.limits = limits
         self.plans: list[ScalingPlan] = []
 
     def begin(self, simulation: Simulation, arrivals: Sequence[float]) -> None:
@@ -51,9 +51,9 @@ class PolicyAdapter:
         machines = tuple(_machine(s, simulation) for s in (*simulation.servers, *simulation.pool))
         up = sum(m.live and bool(m.ready) for m in machines)
         demand = self._signals.take(
-            _counts(simulation),
+            QueueLengths(now, *simulation.counts()),
             _ledger(simulation),
-            simulation.now,
+            now,
             ServiceCapacity(up * self.limits.processes, self.limits.service),
         )
         limits = self._learned(machines, demand, simulation)
@@ -79,11 +79,9 @@ class PolicyAdapter:
         processes = self.limits.processes if ready else None
         self._estimator.served(now, answered, waiting, len(ready), processes)
         limits = self._estimator.estimates.applied_to(self.limits)
-        least, season = self.limits.least, 0
-        if self.seasonal:
-            self._season.observe(now, float(simulation.accepted))
-            expected, season = self._season.machines(now, limits)
-            least = min(limits.cap, max(least, expected))
+        self._season.observe(now, float(simulation.accepted))
+        expected, season = self._season.machines(now, limits)
+        least = min(limits.cap, max(limits.least, expected))
         return replace(limits, useful=self._estimator.useful(now), least=least, season=season)
 
 
@@ -99,10 +97,6 @@ def _machine(server: SimulatedMachine, simulation: Simulation) -> Machine:
         busy=server.busy > 0,
         outdated=simulation.outdated(server),
     )
-
-
-def _counts(simulation: Simulation) -> QueueLengths:
-    return QueueLengths(simulation.now, *simulation.counts())
 
 
 def _ledger(simulation: Simulation) -> InFlightReading | None:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from autoscale.keep_alive import LEAST_BILLED
 from autoscale.model import InstanceState
 from autoscale.simulation.environment import (
-    LEAST_BILLED,
     Environment,
     SimulatedTask,
     boot_seconds,
@@ -37,16 +37,10 @@ class SimulatedMachine:
     state: InstanceState = "pending"
     busy: int = 0
     draining: bool = False
-    stopped_at: float = math.inf
-    """When ``stopping`` is over."""
     idle_since: float = 0.0
     launched: float = 0.0
     """When it was made; ``asked`` is when it was last started."""
     tasks: dict[int, SimulatedTask] = field(default_factory=dict)
-
-    @property
-    def live(self) -> bool:
-        return self.state in ("pending", "running")
 
 
 class SimulatedPolicy(Protocol):
@@ -120,7 +114,7 @@ class Simulation:
         self._history: deque[tuple[float, int, int]] = deque()
         self._latencies: list[float] = []
         self._late: list[float] = []
-        self._billed = self._idle = self._booting = self._minimum_waste = 0.0
+        self._billed = self._booting = self._minimum_waste = 0.0
         self._peak = self._redelivered = 0
         self._last_answer = self._all_stopped = 0.0
         self._timeline: list[tuple[float, int, int, int]] = []

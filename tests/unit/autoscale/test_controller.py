@@ -63,7 +63,13 @@ class SimulatedSystem:
 
     def _new(self) -> Controller:
         return Controller(
-            self.settings, self.fleet, self.state, self, self.lock, Workers(self), self.cancel
+            self.settings,
+            self.fleet,
+            self.state,
+            self.counts,
+            self.lock,
+            Workers(self),
+            self.cancel,
         )
 
     def restart(self) -> None:

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from autoscale.decisions import CHUNK, LATEST, Decision, DecisionLog, read, read_last, record
+from autoscale.decisions import CHUNK, Decision, DecisionLog, latest, read, read_last, record
 from autoscale.model import Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits
 from autoscale.policy import decide
+from autoscale.readings import StepReadings
+from autoscale.signals import InFlightReading, QueueLengths
+from facerec_tasks.control_schemas import ProcessReport
 from facerec_tasks.errors import Unavailable
 from tests.memory_state import MemoryStateStore
 
@@ -19,8 +22,10 @@ def decision(step: str = "run-1", at: float = NOW, waiting: int = 9) -> Decision
     machines = (Machine("i-1", "running", at - 100, 1, at - 90, ready=True, busy=True),)
     limits = ScalingLimits(cap=15)
     plan = decide(FleetSnapshot(demand, machines, PolicyState()), limits, at)
-    readings = {"visible": 8, "in_flight": 1, "outstanding": waiting, "answered": 4}
-    return record(step, at, readings, demand, machines, 0, plan, limits, {"stop": ["i-1"]})
+    process = ProcessReport("web-0", "e", at - 100, 4 + waiting, 4, waiting)
+    ledger, counts = InFlightReading(at, (process,)), QueueLengths(at, 8, 1)
+    seen = StepReadings(ledger, counts, machines, demand)
+    return record(step, at, seen, machines, 0, plan, limits, {"stop": ["i-1"]})
 
 
 def test_decision_round_trips_through_json() -> None:
@@ -50,9 +55,9 @@ def test_decision_log_batches_writes_and_flushes_changes() -> None:
     assert state.objects == {}
     log.add(decision("run-2"), NOW + 2, within=0.0)
     assert [d.step for d in read(state)] == ["run-1", "run-2"]
-    latest = state.find(LATEST)
-    assert latest is not None
-    assert Decision.from_json(latest.data.decode()).step == "run-2"
+    last = latest(state)
+    assert last is not None
+    assert last.step == "run-2"
 
 
 def test_decision_log_object_keys_by_day() -> None:

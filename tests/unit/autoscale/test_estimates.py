@@ -40,7 +40,7 @@ def test_estimates_survive_a_restart() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"[]", b"{}", b'{"boots":[-1],"services":[],"processes":1,"given_up":0}',
+    [b"", b"[]", b'{"boots":[-1],"services":[],"processes":1,"given_up":0}',
      b'{"boots":["x"],"services":[],"processes":1,"given_up":0}',
      b'{"boots":[],"services":[],"processes":0.5,"given_up":0}'],
 )  # fmt: skip

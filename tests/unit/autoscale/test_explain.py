@@ -13,6 +13,9 @@ from autoscale.model import (
     ScalingLimits,
 )
 from autoscale.policy import decide
+from autoscale.readings import StepReadings
+from autoscale.signals import InFlightReading, QueueLengths
+from facerec_tasks.control_schemas import ProcessReport
 
 NOW = 1_800_000_000.0
 
@@ -26,9 +29,12 @@ def told(
 ) -> str:
     limits = limits or ScalingLimits(cap=15)
     plan = decide(FleetSnapshot(demand, machines, memory or PolicyState()), limits, NOW)
-    waiting = demand.grow if demand else None
-    readings = {"visible": waiting, "in_flight": 0 if demand else None, "outstanding": waiting}
-    made = record("r-1", NOW, readings, demand, machines, 0, plan, limits, done or {})
+    seen = StepReadings(machines=machines, demand=demand)
+    if demand:
+        process = ProcessReport("web-0", "e", NOW - 100, demand.grow, 0, demand.grow)
+        seen.ledger = InFlightReading(NOW, (process,))
+        seen.counts = QueueLengths(NOW, demand.grow, 0)
+    made = record("r-1", NOW, seen, machines, 0, plan, limits, done or {})
     return explain(Decision.from_json(made.to_json()))
 
 
