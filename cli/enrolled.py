@@ -3,21 +3,13 @@
 import click
 
 from facerec_tasks.settings import get_settings
-from facerec_tasks.storage.collections import DEFAULT
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
 
-_KEY = "cli.enrolled.collection"
-
-
-def set_collection(name: str) -> None:
-    """For the rest of this command."""
-    click.get_current_context().meta[_KEY] = name
-
 
 def collection() -> str:
-    """Its name."""
-    name: str = click.get_current_context().meta.get(_KEY, DEFAULT)
+    """Its name, which `facerec people` leaves to its commands."""
+    name: str = click.get_current_context().obj
     return name
 
 

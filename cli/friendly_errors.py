@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 import pydantic
@@ -16,11 +17,28 @@ def friendly_errors(*others: type[Exception]) -> Iterator[None]:
     expected: tuple[type[Exception], ...] = (FacerecError, *others)
     try:
         yield
+    except BrokenPipeError:  # click's own: the reader has gone
+        raise
     except pydantic.ValidationError as error:
         faults = "; ".join(_told(fault) for fault in error.errors())
         raise click.ClickException(f"settings: {faults}") from error
     except expected as error:
         raise click.ClickException(str(error)) from error
+
+
+class FriendlyGroup(click.Group):
+    """A noun, each of whose commands may fail as it is expected to."""
+
+    def __init__(
+        self, *args: Any, expected: tuple[type[Exception], ...] = (), **kwargs: Any
+    ) -> None:
+        """``expected``: errors besides our own."""
+        super().__init__(*args, **kwargs)
+        self._expected = expected
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with friendly_errors(*self._expected):
+            return super().invoke(ctx)
 
 
 def _told(fault: ErrorDetails) -> str:

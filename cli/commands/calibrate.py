@@ -11,7 +11,6 @@ import click
 import numpy as np
 
 from cli.enrollment import enrol
-from cli.friendly_errors import friendly_errors
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.errors import NotFound
 from facerec_tasks.recognition.gallery import accuracy, operating_point
@@ -20,7 +19,6 @@ from facerec_tasks.recognition.gallery.calibration import calibrated
 from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller, Sample
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
 from facerec_tasks.recognition.gallery.photo_folder import NotAFolder, photos_in, photos_of
-from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import DEFAULT_ENGINE, People
@@ -70,7 +68,9 @@ class Calibration:
             trials,
             accuracy.curve(trials, gallery.embedder, gallery.margin),
             proposed,
-            [_size(proposed, people) for people in _sizes(proposed)] if proposed else [],
+            [_size(proposed, people) for people in sorted({*SIZES, len(proposed)})]
+            if proposed
+            else [],
             accuracy.confusions(gallery, trials),
         )
 
@@ -84,10 +84,6 @@ class Calibration:
     @property
     def target(self) -> float | None:
         return self.proposed.target_fpir if self.proposed else None
-
-
-def _sizes(gallery: Gallery) -> list[int]:
-    return sorted({*SIZES, len(gallery)})
 
 
 def _size(gallery: Gallery, people: int) -> GallerySize:
@@ -148,18 +144,17 @@ def calibrate(
     correctly) and once without its person, as a photo of a stranger (FPIR, the share that is given
     a name). The first needs several photos of at least some people.
     """
-    with friendly_errors(GalleryError, ModelMissing, NotAFolder, OSError):
-        gallery, photo = _of_folder(folder) if folder else _enrolled()
-        trials = accuracy.leave_one_out(gallery)
-        if strangers:
-            trials = accuracy.concatenated(trials, _of_strangers(gallery, strangers))
-        target = target_fpir or gallery.target_fpir or operating_point.DEFAULT_TARGET_FPIR
-        found = Calibration.of(gallery, trials, target)
-        _draw(plot, found, photo)
-        click.echo(json.dumps(_as_dict(found), indent=2) if as_json else _as_text(found))
-        click.echo(f"drawn in {plot}", err=True)
-        if apply_it:
-            _apply(found)
+    gallery, photo = _of_folder(folder) if folder else _enrolled()
+    trials = accuracy.leave_one_out(gallery)
+    if strangers:
+        trials = accuracy.concatenated(trials, _of_strangers(gallery, strangers))
+    target = target_fpir or gallery.target_fpir or operating_point.DEFAULT_TARGET_FPIR
+    found = Calibration.of(gallery, trials, target)
+    _draw(plot, found, photo)
+    click.echo(json.dumps(_as_dict(found), indent=2) if as_json else _as_text(found))
+    click.echo(f"drawn in {plot}", err=True)
+    if apply_it:
+        _apply(found)
 
 
 def _enrolled() -> tuple[Gallery, Photo]:

@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
+from facerec_tasks.recognition.conversion import network_inspection
 from facerec_tasks.recognition.conversion.errors import CheckpointError
+from facerec_tasks.recognition.conversion.network_inspection import UnusableNetwork
 from facerec_tasks.recognition.embedding.description import (
     BUILT_IN,
     DescriptionError,
@@ -23,10 +25,11 @@ from facerec_tasks.storage.engines import Engines
 from facerec_tasks.storage.people import People
 from facerec_tasks.storage.state_bucket import StateBucket
 
+EXPECTED = (DescriptionError, UnusableNetwork, CheckpointError, OSError)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=FriendlyGroup, expected=EXPECTED)
 def engine() -> None:
     """Add, list and remove face-embedding networks; two are built in."""
 
@@ -74,15 +77,12 @@ def add(
     facenet  facenet-pytorch (MIT)
     dlib     dlib-models (CC0-1.0)
     """
-    from facerec_tasks.recognition.conversion.network_inspection import UnusableNetwork
-
-    with friendly_errors(DescriptionError, UnusableNetwork, CheckpointError, OSError):
-        described, network = described_file(file, preset, name or _name_of(file))
-        if sha256 and described.sha256 != sha256.lower():
-            raise DescriptionError(f"{file}: its SHA-256 is {described.sha256}, not {sha256}")
-        changes = {key: value for key, value in given.items() if value is not None}
-        described = replace(described, license=license_, **changes)
-        Engines(StateBucket(get_settings())).add(described, network)
+    described, network = described_file(file, preset, name or _name_of(file))
+    if sha256 and described.sha256 != sha256.lower():
+        raise DescriptionError(f"{file}: its SHA-256 is {described.sha256}, not {sha256}")
+    changes = {key: value for key, value in given.items() if value is not None}
+    described = replace(described, license=license_, **changes)
+    Engines(StateBucket(get_settings())).add(described, network)
     if as_json:
         click.echo(json.dumps(described.to_dict(), indent=2))
     else:
@@ -95,10 +95,9 @@ def add(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(as_json: bool) -> None:
     """List the engines, the one in use first."""
-    with friendly_errors(DescriptionError, OSError):
-        state = StateBucket(get_settings())
-        used = People(state).gallery().embedder
-        found = [*BUILT_IN.values(), *Engines(state).list()]
+    state = StateBucket(get_settings())
+    used = People(state).gallery().embedder
+    found = [*BUILT_IN.values(), *Engines(state).list()]
     found.sort(key=lambda one: one.name != used.name)
     if as_json:
         click.echo(json.dumps([one.to_dict() for one in found], indent=2))
@@ -111,22 +110,18 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Erase an engine that was added and is not in use."""
-    with friendly_errors(DescriptionError, OSError):
-        state = StateBucket(get_settings())
-        if any(used == name for used, _ in Collections(state).engines()):
-            raise DescriptionError(f"{name} is in use: change that with `facerec people engine`")
-        Engines(state).remove(name)
+    state = StateBucket(get_settings())
+    if any(used == name for used, _ in Collections(state).engines()):
+        raise DescriptionError(f"{name} is in use: change that with `facerec people engine`")
+    Engines(state).remove(name)
     click.echo(f"removed {name}")
 
 
 def described_file(file: Path, preset: str, name: str) -> tuple[EmbedderDescription, bytes]:
     """The preset with what the file itself says, and the network.
 
-    Raises :class:`DescriptionError`, :class:`~facerec_tasks.recognition.conversion.
-    network_inspection.UnusableNetwork` and :class:`CheckpointError`.
+    Raises :class:`DescriptionError`, :class:`UnusableNetwork` and :class:`CheckpointError`.
     """
-    from facerec_tasks.recognition.conversion import network_inspection
-
     begun = PRESETS[preset].description
     with tempfile.TemporaryDirectory() as folder:
         if file.suffix == ".dat" and preset == "dlib":

@@ -15,7 +15,6 @@ from autoscale.simulation.environment import Environment
 from autoscale.simulation.traces import TRACES
 from autoscale.simulation.traces import recorded as arrivals_in
 from cli.decision_archive import DAY, JSON, read_decisions
-from cli.friendly_errors import friendly_errors
 
 FORMER_NAMES = {"course": "one-per-backlog"}
 
@@ -97,8 +96,7 @@ def simulate(
     """Compare scaling policies and settings on the same traffic, in simulated time."""
     environment = _environment(**options)
     policies = tuple(FORMER_NAMES.get(policy, policy) for policy in policies)
-    with friendly_errors():
-        arrivals = _traffic(recorded, log, day)
+    arrivals = _traffic(recorded, log, day)
     name = trace if arrivals is None else "recorded"
     cases = [Case(name, policy, environment, seeds, arrivals) for policy in policies]
     summaries = [case.run() for case in cases]

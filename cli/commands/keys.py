@@ -9,13 +9,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.state_bucket import StateBucket
 from webapp.services.keys import DEPRECATED_SCOPES, SCOPES, ApiKey, ApiKeys, make, make_aws
 
 
-@click.group()
+@click.group(cls=FriendlyGroup)
 def keys() -> None:
     """Manage API keys, needed when the web tier is reachable from other machines."""
 
@@ -45,12 +45,11 @@ def add(
     label: str, scopes: tuple[str, ...], collections: tuple[str, ...], aws: bool, as_json: bool
 ) -> None:
     """Create an API key called LABEL and print it; it cannot be shown again."""
-    with friendly_errors():
-        if aws:
-            key, token = make_aws(label, scopes, time.time()), ""
-        else:
-            key, token = make(label, scopes, time.time())
-        _keys().add(replace(key, collections=collections))
+    if aws:
+        key, token = make_aws(label, scopes, time.time()), ""
+    else:
+        key, token = make(label, scopes, time.time())
+    _keys().add(replace(key, collections=collections))
     if as_json:
         secret = {"secret": key.secret} if aws else {"token": token}
         click.echo(json.dumps({"id": key.id, "scopes": key.scopes, **secret}))
@@ -66,8 +65,7 @@ def add(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
     """List the keys, without their secrets."""
-    with friendly_errors():
-        found = _keys().all()
+    found = _keys().all()
     if as_json:
         rows = [{**asdict(key), "created_at": _day(key)} for key in found]
         for row in rows:
@@ -84,9 +82,8 @@ def list_(as_json: bool) -> None:
 @click.argument("id_", metavar="ID")
 def remove(id_: str) -> None:
     """Revoke a key. Takes effect within 30 s."""
-    with friendly_errors():
-        if not _keys().remove(id_):
-            raise click.ClickException(f"no key {id_}")
+    if not _keys().remove(id_):
+        raise click.ClickException(f"no key {id_}")
     click.echo(f"removed {id_}")
 
 

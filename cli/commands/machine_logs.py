@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from cli.friendly_errors import friendly_errors
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
 
@@ -62,14 +61,13 @@ def logs(tier: str, minutes: float, containing: str, follow: bool) -> None:
     A request's id (X-Request-ID) is in the lines of the web tier and of the worker.
     """
     since, seen = time.time() - 60 * minutes, set[str]()
-    with friendly_errors():
-        settings = get_settings()
-        while True:
-            for event in events(settings, tier, since, containing):
-                if event["eventId"] not in seen:
-                    seen.add(event["eventId"])
-                    click.echo(line(event))
-                since = max(since, event["timestamp"] / 1000)
-            if not follow:
-                return
-            time.sleep(POLL)
+    settings = get_settings()
+    while True:
+        for event in events(settings, tier, since, containing):
+            if event["eventId"] not in seen:
+                seen.add(event["eventId"])
+                click.echo(line(event))
+            since = max(since, event["timestamp"] / 1000)
+        if not follow:
+            return
+        time.sleep(POLL)

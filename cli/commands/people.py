@@ -10,11 +10,12 @@ from cli.commands.calibrate import calibrate
 from cli.commands.people_edit import COMMANDS
 from cli.commands.people_engine import engine
 from cli.commands.precision import precision
-from cli.enrolled import enrolled_people, set_collection
+from cli.enrolled import enrolled_people
 from cli.enrollment import enrol, photos_to_enrol
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
 from cli.gallery_broadcast import broadcast_gallery_change
 from facerec_tasks.recognition.conversion.errors import CheckpointError
+from facerec_tasks.recognition.embedding.description import DescriptionError
 from facerec_tasks.recognition.embedding.embedder import Embedder
 from facerec_tasks.recognition.gallery.data_pt import read_gallery
 from facerec_tasks.recognition.gallery.enrollment import Batch, Enroller
@@ -28,18 +29,21 @@ from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.state_bucket import StateBucket
 from facerec_tasks.wording import counted
 
-EXPECTED = (GalleryError, CheckpointError, ModelMissing, NotAFolder, OSError)
+EXPECTED = (
+    GalleryError, DescriptionError, CheckpointError, ModelMissing, NotAFolder, OSError,
+)  # fmt: skip
 _PHOTO = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group()
+@click.group(cls=FriendlyGroup, expected=EXPECTED)
 @click.option("--collection", default=DEFAULT, help="Collection to use instead of the default one.")
-def people(collection: str) -> None:
+@click.pass_context
+def people(context: click.Context, collection: str) -> None:
     """Enroll, list, edit and remove people, in the default collection or another one.
 
     PERSON is an id, or a name that only one person has.
     """
-    set_collection(collection)
+    context.obj = collection
 
 
 people.add_command(calibrate)
@@ -55,8 +59,7 @@ people.add_command(engine)
 @click.option("--force", is_flag=True, help="Also enroll small, blurred and look-alike faces.")
 def add(name: str, photos: tuple[Path, ...], force: bool) -> None:
     """Enroll one person from one or more photos."""
-    with friendly_errors(*EXPECTED):
-        _enrol([(name, photo) for photo in photos], force=force)
+    _enrol([(name, photo) for photo in photos], force=force)
 
 
 @people.command("import")
@@ -84,14 +87,13 @@ def import_(
     A data.pt (a list of 1x512 FaceNet tensors and a list of names) is used without a threshold:
     every face is given the nearest name, unless --threshold is given.
     """
-    with friendly_errors(*EXPECTED):
-        if source.is_dir():
-            _enrol(list(photos_to_enrol(source)), force=force)
-        else:
-            gallery = read_gallery(source.read_bytes(), threshold)
-            if not without_model:  # workers would have to give every photo back
-                Embedder(gallery.embedder, get_settings().models_dir)
-            _take_over(gallery, replace=replace)
+    if source.is_dir():
+        _enrol(list(photos_to_enrol(source)), force=force)
+    else:
+        gallery = read_gallery(source.read_bytes(), threshold)
+        if not without_model:  # workers would have to give every photo back
+            Embedder(gallery.embedder, get_settings().models_dir)
+        _take_over(gallery, replace=replace)
 
 
 @people.command("list")
@@ -99,8 +101,7 @@ def import_(
 @click.option("--ids", "with_ids", is_flag=True, help="Show the id of each person.")
 def list_(as_json: bool, with_ids: bool) -> None:
     """List all people with their number of photos."""
-    with friendly_errors(*EXPECTED):
-        gallery = enrolled_people().gallery()
+    gallery = enrolled_people().gallery()
     counts = np.bincount(gallery.person_index, minlength=len(gallery)).tolist()
     everybody = sorted(zip(gallery.names, gallery.ids, counts, strict=True))
     if as_json:
@@ -121,11 +122,10 @@ def list_(as_json: bool, with_ids: bool) -> None:
 @click.argument("names", nargs=-1, required=True)
 def remove(names: tuple[str, ...]) -> None:
     """Remove people: embeddings, photos and every old version of both."""
-    with friendly_errors(*EXPECTED):
-        for name in names:
-            enrolled_people().remove(name)
-            click.echo(f"removed {name}")
-        broadcast_gallery_change()
+    for name in names:
+        enrolled_people().remove(name)
+        click.echo(f"removed {name}")
+    broadcast_gallery_change()
 
 
 @people.command()
@@ -133,10 +133,9 @@ def remove(names: tuple[str, ...]) -> None:
 @click.argument("new")
 def rename(old: str, new: str) -> None:
     """Give a person another name."""
-    with friendly_errors(*EXPECTED):
-        enrolled_people().rename(old, new)
-        click.echo(f"{old} is now {new}")
-        broadcast_gallery_change()
+    enrolled_people().rename(old, new)
+    click.echo(f"{old} is now {new}")
+    broadcast_gallery_change()
 
 
 def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
@@ -154,14 +153,11 @@ def _enrol(photos: list[tuple[str, Path]], *, force: bool) -> None:
     new = len(set(now.photos) - set(known.photos))
     there = len(photos) - refused - new
     click.echo(f"enrolled {counted(new, 'photo')}; already there: {there}, not taken: {refused}")
-    single = [n for n in {name for name, _ in photos} & set(now.names) if _has_one_photo(now, n)]
+    added = {name for name, _ in photos} & set(now.names)
+    single = [name for name in added if len(now.photos_of(name)) == 1]
     if single:
         who = f"{single[0]} has" if len(single) == 1 else f"{len(single)} people have"
         click.echo(f"hint: {who} one photo; a second, in other light, saves most misses", err=True)
-
-
-def _has_one_photo(gallery: Gallery, name: str) -> bool:
-    return len(gallery.photos_of(name)) == 1
 
 
 def _save(batch: Batch) -> None:

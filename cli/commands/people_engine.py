@@ -3,11 +3,8 @@
 import click
 
 from cli.enrolled import enrolled_people
-from cli.friendly_errors import friendly_errors
 from cli.gallery_switch import FORCE, switch
-from facerec_tasks.recognition.embedding.description import DescriptionError
-from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.session import ModelMissing
+from facerec_tasks.recognition.gallery.gallery import Gallery
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.engines import Engines
 from facerec_tasks.storage.model_files import ModelFiles
@@ -25,11 +22,10 @@ def engine(name: str, force: bool, as_json: bool) -> None:
     photos first: when accuracy falls by more than a point, or there are too few photos to tell,
     nothing changes. Running workers follow by themselves. With nobody enrolled it is used from now.
     """
-    with friendly_errors(DescriptionError, GalleryError, ModelMissing, OSError):
-        settings = get_settings()
-        state = StateBucket(settings)
-        people = enrolled_people()
-        judged = len(people.gallery()) > 0
-        like = Gallery.empty(Engines(state).get(name), target_fpir=settings.target_fpir)
-        model_files = ModelFiles(state, settings)
-        switch(people, model_files, like, name, judged=judged, force=force, as_json=as_json)
+    settings = get_settings()
+    state = StateBucket(settings)
+    people = enrolled_people()
+    judged = len(people.gallery()) > 0
+    like = Gallery.empty(Engines(state).get(name), target_fpir=settings.target_fpir)
+    model_files = ModelFiles(state, settings)
+    switch(people, model_files, like, name, judged=judged, force=force, as_json=as_json)

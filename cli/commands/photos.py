@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.photos import Photos, Selection
 from facerec_tasks.wording import counted, listed
@@ -31,7 +31,7 @@ class Age(click.ParamType[datetime]):
         return datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
-@click.group()
+@click.group(cls=FriendlyGroup)
 def photos() -> None:
     """List and purge stored photos, with their names and records."""
 
@@ -41,18 +41,17 @@ def photos() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 def list_(prefix: str, as_json: bool) -> None:
     """List photos with the name found on each; of one file name, the newest version."""
-    with friendly_errors():
-        archive = Photos(get_settings())
-        names = archive.names(PurePosixPath(prefix).stem)
-        rows = [
-            {
-                "photo": photo.key,
-                "name": names.get(PurePosixPath(photo.key).stem),
-                "bytes": photo.size,
-                "stored_at": photo.modified.isoformat(timespec="seconds"),
-            }
-            for photo in archive.photos(prefix)
-        ]
+    archive = Photos(get_settings())
+    names = archive.names(PurePosixPath(prefix).stem)
+    rows = [
+        {
+            "photo": photo.key,
+            "name": names.get(PurePosixPath(photo.key).stem),
+            "bytes": photo.size,
+            "stored_at": photo.modified.isoformat(timespec="seconds"),
+        }
+        for photo in archive.photos(prefix)
+    ]
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
@@ -88,8 +87,7 @@ def purge(
         raise click.UsageError("say which: NAMES, --older-than or --all")
     if not (yes or dry_run):
         click.confirm("Remove these photos for good?", abort=True)
-    with friendly_errors():
-        done = Photos(get_settings()).purge(Selection(frozenset(names), before), dry=dry_run)
+    done = Photos(get_settings()).purge(Selection(frozenset(names), before), dry=dry_run)
     if as_json:
         counts = {"photos": done.photos, "names": done.names, "records": done.records}
         click.echo(json.dumps({**counts, "dry_run": dry_run}))
@@ -116,13 +114,12 @@ def orphans(before: datetime, remove: bool, yes: bool, as_json: bool) -> None:
 
     Their request ended between storing the photo and sending its task.
     """
-    with friendly_errors():
-        archive = Photos(get_settings())
-        found = archive.orphans(before)
-        if found and remove:
-            if not yes:
-                click.confirm(f"Remove {len(found)} photos for good?", abort=True)
-            archive.remove(found)
+    archive = Photos(get_settings())
+    found = archive.orphans(before)
+    if found and remove:
+        if not yes:
+            click.confirm(f"Remove {len(found)} photos for good?", abort=True)
+        archive.remove(found)
     if as_json:
         click.echo(json.dumps([{"photo": v.key, "version": v.id, "bytes": v.size} for v in found]))
         return

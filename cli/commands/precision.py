@@ -6,12 +6,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.friendly_errors import friendly_errors
 from cli.gallery_switch import FORCE, switch
 from facerec_tasks.recognition.embedding.description import RESNET128
 from facerec_tasks.recognition.embedding.precision import FP32, INT8
 from facerec_tasks.recognition.gallery.gallery import Gallery, GalleryError
-from facerec_tasks.recognition.session import ModelMissing
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage.model_files import ModelFiles
 from facerec_tasks.storage.people import People
@@ -34,14 +32,13 @@ def precision(wanted: str, network: Path | None, force: bool, as_json: bool) -> 
     photos and tried on them first: when accuracy falls by more than a point, or there are too few
     photos to tell, nothing changes. Running workers follow by themselves.
     """
-    with friendly_errors(GalleryError, ModelMissing, OSError):
-        state = StateBucket(get_settings())
-        people, model_files = People(state), ModelFiles(state, get_settings())
-        known = people.gallery()
-        name = FP32 if wanted == FP32 else _made(people, model_files, known, network)
-        like = Gallery.empty(known.embedder, precision=name)
-        judged = name != FP32
-        switch(people, model_files, like, name, judged=judged, force=force, as_json=as_json)
+    state = StateBucket(get_settings())
+    people, model_files = People(state), ModelFiles(state, get_settings())
+    known = people.gallery()
+    name = FP32 if wanted == FP32 else _made(people, model_files, known, network)
+    like = Gallery.empty(known.embedder, precision=name)
+    judged = name != FP32
+    switch(people, model_files, like, name, judged=judged, force=force, as_json=as_json)
 
 
 def _made(people: People, model_files: ModelFiles, known: Gallery, network: Path | None) -> str:

@@ -11,7 +11,7 @@ import click
 
 from celery_sqs import decode_message, errors, queues
 from celery_sqs import redrive as redrive_messages
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings, get_settings
 from facerec_tasks.storage.attempts import Attempts
@@ -21,14 +21,15 @@ from facerec_tasks.storage.state_bucket import StateBucket
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-EXPECTED = (errors.NoSuchQueue, errors.PurgeInProgress)
-
 
 class WebTierIsUp(Exception):
     """Raised when a purge would delete requests that clients are waiting for."""
 
 
-@click.group()
+EXPECTED = (WebTierIsUp, errors.NoSuchQueue, errors.PurgeInProgress)
+
+
+@click.group(cls=FriendlyGroup, expected=EXPECTED)
 def queue() -> None:
     """Show, redrive and purge the request queue and its dead-letter queue."""
 
@@ -40,7 +41,7 @@ def status(as_json: bool) -> None:
 
     SQS calls its counts approximate: right after a change they may be off.
     """
-    with friendly_errors(*EXPECTED), translated():
+    with translated():
         settings = get_settings()
         found = _status(settings, client(settings, "sqs"))
     if as_json:
@@ -91,7 +92,7 @@ def redrive(limit: int | None, as_json: bool) -> None:
     The result and the count of starts of a dead-lettered task are removed, so that it runs again.
     A task with another result keeps it.
     """
-    with friendly_errors(*EXPECTED), translated():
+    with translated():
         settings = get_settings()
         sqs = client(settings, "sqs")
         state = StateBucket(settings)
@@ -132,7 +133,7 @@ def purge(dead_letters: bool, force: bool, yes: bool, as_json: bool) -> None:
 
     Refuses to purge requests while the web tier is up: people wait for their answers.
     """
-    with friendly_errors(WebTierIsUp, *EXPECTED), translated():
+    with translated():
         settings = get_settings()
         sqs = client(settings, "sqs")
         name = settings.dead_letter_queue if dead_letters else settings.request_queue
