@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from autoscale.decisions import LATEST, Decision
+from autoscale.decisions import Decision, latest
 from autoscale.explain import explain as in_words
 from autoscale.fleet import NAME, Ec2Fleet
 from autoscale.metrics import ControllerMetrics
@@ -19,15 +19,16 @@ from cli.commands.fleet_report import report
 from cli.commands.fleet_rollout import roll, rollout
 from cli.commands.fleet_simulation import simulate
 from cli.decision_archive import DAY, JSON, read_decisions
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
 from facerec_tasks.settings import get_settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
 
 REFRESH = 2.0
+NOTHING_YET = "the controller has not written anything down yet"
 
 
-@click.group()
+@click.group(cls=FriendlyGroup)
 def fleet() -> None:
     """Show, explain and simulate the EC2 worker fleet."""
 
@@ -40,41 +41,42 @@ def fleet() -> None:
 @JSON
 def status(watch: bool, as_json: bool) -> None:
     """Show every machine and the controller's last decision."""
-    with friendly_errors():
-        if as_json:
-            click.echo(json.dumps(_status()))
-        elif watch:
-            _watch()
-        else:
-            Console().print(_table(_status()))
+    if as_json:
+        status, decision = _status()
+        decided = json.loads(decision.to_json()) if decision else None
+        click.echo(json.dumps({**status, "decision": decided}))
+    elif watch:
+        _watch()
+    else:
+        Console().print(_table(*_status()))
 
 
 def _watch() -> None:
-    with Live(_table(_status()), auto_refresh=False) as live:
+    with Live(_table(*_status()), auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(REFRESH)
-                live.update(_table(_status()), refresh=True)
+                live.update(_table(*_status()), refresh=True)
         except KeyboardInterrupt:
             return
 
 
-def _status() -> dict[str, Any]:
+def _status() -> tuple[dict[str, Any], Decision | None]:
+    """(machines, cap and profile; the last decision)"""
     settings = get_settings()
     machines = [m for m in Ec2Fleet(settings).describe() if m.state != "terminated"]
-    latest = _latest()
-    limits = latest.limits if latest else {}  # the acting controller's, not this environment's
-    return {
+    decision = _latest()
+    limits = decision.limits if decision else {}  # the acting controller's, not this environment's
+    status = {
         "machines": [_line(m) for m in sorted(machines, key=lambda m: (m.number or 0, m.id))],
         "cap": limits.get("cap", settings.max_instances),
         "profile": limits.get("profile", settings.scaling_profile),
-        "decision": json.loads(latest.to_json()) if latest else None,
     }
+    return status, decision
 
 
 def _latest() -> Decision | None:
-    found = StateBucket(get_settings(), layout.CONTROLLER).find(LATEST)
-    return Decision.from_json(found.data.decode()) if found else None
+    return latest(StateBucket(get_settings(), layout.CONTROLLER))
 
 
 def _line(machine: Machine) -> dict[str, Any]:
@@ -86,8 +88,7 @@ def _line(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _table(status: dict[str, Any]) -> Table:
-    decision = status["decision"]
+def _table(status: dict[str, Any], decision: Decision | None) -> Table:
     table = Table(title=f"profile {status['profile']}, cap {status['cap']}", title_justify="left")
     for column in ("name", "id", "state", "since (UTC)"):
         table.add_column(column)
@@ -99,11 +100,7 @@ def _table(status: dict[str, Any]) -> Table:
             machine["state"],
             f"{since:%Y-%m-%d %H:%M:%S}",
         )
-    table.caption = (
-        in_words(Decision.from_json(json.dumps(decision)))
-        if decision
-        else ("the controller has not written anything down yet")
-    )
+    table.caption = in_words(decision) if decision else NOTHING_YET
     return table
 
 
@@ -123,11 +120,8 @@ def _table(status: dict[str, Any]) -> Table:
 @JSON
 def explain(last: int, every: bool, day: str, as_json: bool) -> None:
     """Explain the last decisions: what was read, what was decided, and why."""
-    with friendly_errors():
-        kept = read_decisions(day, newest=last if every else None)
-    chosen = [d for d in kept if every or d.start or d.launch or d.stop or d.replace or d.retire][
-        -last:
-    ]
+    kept = read_decisions(day, newest=last if every else None)
+    chosen = [d for d in kept if every or d.changes][-last:]
     if as_json:
         click.echo(json.dumps([json.loads(d.to_json()) for d in chosen]))
         return
@@ -143,12 +137,11 @@ def explain(last: int, every: bool, day: str, as_json: bool) -> None:
 @fleet.command()
 def metrics() -> None:
     """Print the last decision as Prometheus metrics, for a text-file collector."""
-    with friendly_errors():
-        latest = _latest()
+    decision = _latest()
+    if decision is None:
+        raise click.ClickException(NOTHING_YET)
     found = ControllerMetrics()
-    if latest is None:
-        raise click.ClickException("the controller has not written anything down yet")
-    found.observe(latest)
+    found.observe(decision)
     click.echo(found.render(), nl=False)
 
 

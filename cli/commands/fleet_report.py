@@ -1,14 +1,13 @@
 """``facerec fleet report``: what a day has cost."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 
 import click
 
 from autoscale.report import CostReport
 from autoscale.report import report as make_report
 from cli.decision_archive import DAY, JSON, read_decisions
-from cli.friendly_errors import friendly_errors
 from facerec_tasks.settings import get_settings
 
 
@@ -19,8 +18,7 @@ from facerec_tasks.settings import get_settings
 def report(hourly: float | None, day: str, as_json: bool) -> None:
     """Show billed machine time and its cost, split by use."""
     settings = get_settings()
-    with friendly_errors():
-        kept = read_decisions(day)
+    kept = read_decisions(day)
     found = make_report(kept, settings.instance_type, hourly)
     if as_json:
         click.echo(json.dumps(asdict(found) | {"ratio": found.ratio}))
@@ -33,22 +31,16 @@ def _report_lines(found: CostReport, instance_type: str) -> list[tuple[str, str]
     unknown = f"unknown price of {instance_type}; see --hourly"
     money = f"{found.dollars:.4f}" if found.dollars is not None else unknown
     each = f"{found.dollars_per_thousand:.4f}" if found.dollars_per_thousand is not None else "-"
-    seconds = {f.name: getattr(found, f.name) for f in fields(found)}
     return [
         ("photos", str(found.photos)),
         ("launched, started, stopped", f"{found.launches}, {found.starts}, {found.stops}"),
         ("replaced", str(found.replaced)),
         ("most machines at once", str(found.peak)),
         ("billed instance-seconds", f"{found.billed:.0f}"),
-        *(
-            (f"  of these {label}", f"{seconds[name]:.0f}")
-            for name, label in (
-                ("booting", "booting"),
-                ("working", "working"),
-                ("idle", "idle"),
-                ("minimum_waste", "minimum-minute waste"),
-            )
-        ),
+        ("  of these booting", f"{found.booting:.0f}"),
+        ("  of these working", f"{found.working:.0f}"),
+        ("  of these idle", f"{found.idle:.0f}"),
+        ("  of these minimum-minute waste", f"{found.minimum_waste:.0f}"),
         ("proven lower bound", f"{found.lower_bound:.0f}"),
         ("billed / lower bound", f"{found.ratio:.2f}" if found.ratio else "-"),
         ("seconds of stopped machines", f"{found.stopped:.0f}"),

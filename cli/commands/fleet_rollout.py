@@ -2,18 +2,17 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import asdict, dataclass
 
 import click
 
 from ami_build.image.registry import Images
-from autoscale.decisions import GONE, LATEST, Decision
-from autoscale.fleet import NAME, Ec2Fleet, Fleet
+from autoscale.decisions import GONE, latest
+from autoscale.fleet import NAME, Ec2Fleet
 from autoscale.model import Machine
 from cli.decision_archive import JSON
-from cli.friendly_errors import friendly_errors
 from facerec_tasks.aws import more_attempts
 from facerec_tasks.errors import AwsError, FacerecError
 from facerec_tasks.settings import Settings, get_settings
@@ -53,18 +52,12 @@ def _name(machine: Machine) -> str:
     return f"{NAME}{machine.number}" if machine.number else machine.id
 
 
-def watch(
-    fleet: Fleet,
-    version: str | None,
-    deadline: float,
-    report: Callable[[RolloutProgress], None],
-    why: Callable[[], str],
-) -> RolloutProgress:
-    """Waits until no machine has an older image; calls ``report`` at every change.
+def watch(settings: Settings, version: str | None, deadline: float) -> RolloutProgress:
+    """Waits until no machine has an older image; tells of every change on standard error.
 
     ``deadline`` is seconds from now. Raises :class:`RolloutIncomplete`.
     """
-    end, reported = time.monotonic() + deadline, None
+    fleet, end, reported = Ec2Fleet(settings), time.monotonic() + deadline, None
     while True:
         try:
             seen = progress(fleet.describe(), version)
@@ -73,18 +66,20 @@ def watch(
                 raise
         else:
             if seen != reported:
-                report(seen)
+                new, old = counted(len(seen.new), "machine"), counted(len(seen.old), "machine")
+                click.echo(f"image in use: {new}, an older one: {old}", err=True)
                 reported = seen
             if not seen.old:
                 return seen
             if time.monotonic() > end:
-                raise RolloutIncomplete(f"still on an older image: {', '.join(seen.old)}. {why()}")
+                machines = ", ".join(seen.old)
+                raise RolloutIncomplete(f"still on an older image: {machines}. {_why(settings)}")
         time.sleep(LOOK)
 
 
 def _why(settings: Settings) -> str:
-    found = StateBucket(settings, layout.CONTROLLER).find(LATEST)
-    said = Decision.from_json(found.data.decode()).not_less if found else ""
+    decision = latest(StateBucket(settings, layout.CONTROLLER))
+    said = decision.not_less if decision else ""
     return f"The controller: {said}" if said else "No decision of the controller was found."
 
 
@@ -102,21 +97,11 @@ def rollout(version: str, deadline: float, as_json: bool) -> None:
     is published first. While nothing runs, only stopped machines are replaced.
     """
     settings = get_settings()
-    with more_attempts(), friendly_errors():
+    with more_attempts():
         images = Images(settings)
         if version and images.publish(version):
             click.echo(f"published {version}", err=True)
-        done = watch(
-            Ec2Fleet(settings),
-            images.in_use(),
-            60 * deadline,
-            report=lambda seen: click.echo(
-                f"image in use: {counted(len(seen.new), 'machine')}, "
-                f"an older one: {counted(len(seen.old), 'machine')}",
-                err=True,
-            ),
-            why=lambda: _why(settings),
-        )
+        done = watch(settings, images.in_use(), 60 * deadline)
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
