@@ -35,7 +35,7 @@ def check_clock(context: DeploymentContext) -> Iterator[Finding]:
 def check_network(context: DeploymentContext) -> Iterator[Finding]:
     vpc = context.state.parameters.get("VpcId", "")
     filters = [{"Name": "vpc-id", "Values": [vpc]}]
-    subnets = context.ec2.describe_subnets(Filters=filters)["Subnets"]  # type: ignore[arg-type]
+    subnets = client(context.settings, "ec2").describe_subnets(Filters=filters)["Subnets"]  # type: ignore[arg-type]
     public = [subnet for subnet in subnets if subnet["MapPublicIpOnLaunch"]]
     yield judge(
         "network", public, f"no subnet of {vpc} gives machines an address: none reaches AWS",

@@ -8,11 +8,8 @@ from facerec_tasks.aws import client
 
 
 def check_topics(context: DeploymentContext) -> Iterator[Finding]:
-    found = {
-        topic["TopicArn"]
-        for page in context.sns.get_paginator("list_topics").paginate()
-        for topic in page["Topics"]
-    }
+    pages = client(context.settings, "sns").get_paginator("list_topics").paginate()
+    found = set(pages.search("Topics[].TopicArn"))
     for name in ("celeryev", "celery-pidbox", "alarms"):
         topic = f"{context.id}-{name}"
         yield judge(
@@ -25,7 +22,8 @@ def check_topics(context: DeploymentContext) -> Iterator[Finding]:
 
 def _listeners(context: DeploymentContext) -> Finding:
     topic = context.arn("sns", f"{context.id}-alarms")
-    found = context.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    sns = client(context.settings, "sns")
+    found = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     subject = "somebody is told of alarms"
     if not found:
         return Finding(subject, "advice", "nobody is", f"{DEPLOY} --email YOU@EXAMPLE.COM")

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from ami_build.doctor.context import DeploymentContext
+from ami_build.doctor.context import DeploymentContext, found_or_none
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 from celery_sqs import queues
+from facerec_tasks.aws import client
 
 DAY = 86_400
 TLS_ONLY = {"Bool": {"aws:SecureTransport": "false"}}
@@ -21,8 +20,8 @@ def check_buckets(context: DeploymentContext) -> Iterator[Finding]:
 
 
 def _bucket(context: DeploymentContext, bucket: str) -> Iterator[Finding]:
-    s3 = context.s3
-    status = _or_none(lambda: s3.get_bucket_versioning(Bucket=bucket))
+    s3: Any = client(context.settings, "s3")
+    status = found_or_none(lambda: s3.get_bucket_versioning(Bucket=bucket))
     there = status is not None
     yield judge(
         f"bucket {bucket}", there, "is gone, and all that was in it",
@@ -36,7 +35,7 @@ def _bucket(context: DeploymentContext, bucket: str) -> Iterator[Finding]:
         f"aws s3api put-bucket-versioning --bucket {bucket} "
         "--versioning-configuration Status=Enabled, then wait 15 minutes",
     )  # fmt: skip
-    block = _or_none(lambda: s3.get_public_access_block(Bucket=bucket)) or {}
+    block = found_or_none(lambda: s3.get_public_access_block(Bucket=bucket)) or {}
     walls = block.get("PublicAccessBlockConfiguration", {})
     yield judge(
         f"bucket {bucket}: private", walls and all(walls.values()),
@@ -44,16 +43,16 @@ def _bucket(context: DeploymentContext, bucket: str) -> Iterator[Finding]:
         f"aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration "
         "BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",
     )  # fmt: skip
+    key = found_or_none(lambda: s3.get_bucket_encryption(Bucket=bucket))
     yield judge(
-        f"bucket {bucket}: encrypted", _or_none(lambda: s3.get_bucket_encryption(Bucket=bucket)),
-        "is not encrypted", DEPLOY,
+        f"bucket {bucket}: encrypted", key, "is not encrypted", DEPLOY,
     )  # fmt: skip
-    policy = (_or_none(lambda: s3.get_bucket_policy(Bucket=bucket)) or {}).get("Policy", "{}")
+    policy = (found_or_none(lambda: s3.get_bucket_policy(Bucket=bucket)) or {}).get("Policy", "{}")
     yield judge(
         f"bucket {bucket}: TLS only", is_tls_only(policy), "answers without TLS",
         "put back the policy that ami_build/stack/stack.yaml has for it",
     )  # fmt: skip
-    rules = _or_none(lambda: s3.get_bucket_lifecycle_configuration(Bucket=bucket)) or {}
+    rules = found_or_none(lambda: s3.get_bucket_lifecycle_configuration(Bucket=bucket)) or {}
     days = shortest(rules.get("Rules", []))
     yield judge(
         f"bucket {bucket}: old versions", days is not None, "keeps old versions for ever",
@@ -84,13 +83,3 @@ def shortest(rules: list[Any]) -> int | None:
         if rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule
     ]
     return min(days, default=None)
-
-
-def _or_none(call: Any) -> Any:
-    """What S3 says, or none where it says that there is no such thing."""
-    try:
-        return call()
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return None
-        raise

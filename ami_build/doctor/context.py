@@ -1,18 +1,17 @@
 """The stack under examination, and what every check needs of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeVar
+
+from botocore.exceptions import ClientError
 
 from ami_build.stack.cloudformation import Stack, StackState
+from autoscale.ec2_errors import code_of
 from facerec_tasks.aws import client, translated
 from facerec_tasks.settings import Settings
 
-if TYPE_CHECKING:
-    from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_iam import IAMClient
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sns import SNSClient
-    from mypy_boto3_sqs import SQSClient
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -55,26 +54,6 @@ class DeploymentContext:
         account = "" if service == "s3" else self.account
         return f"arn:{self.partition}:{service}:{region}:{account}:{name}"
 
-    @property
-    def s3(self) -> "S3Client":
-        return client(self.settings, "s3")
-
-    @property
-    def sqs(self) -> "SQSClient":
-        return client(self.settings, "sqs")
-
-    @property
-    def sns(self) -> "SNSClient":
-        return client(self.settings, "sns")
-
-    @property
-    def ec2(self) -> "EC2Client":
-        return client(self.settings, "ec2")
-
-    @property
-    def iam(self) -> "IAMClient":
-        return client(self.settings, "iam")
-
 
 def load(settings: Settings) -> DeploymentContext:
     """Raises :class:`ami_build.errors.NoStack`."""
@@ -82,3 +61,14 @@ def load(settings: Settings) -> DeploymentContext:
         caller = client(settings, "sts").get_caller_identity()["Arn"]
     _, partition, _, _, account, _ = caller.split(":", 5)
     return DeploymentContext(settings, Stack(settings).get(), account, partition)
+
+
+def found_or_none(call: Callable[[], Answer]) -> Answer | None:
+    """What AWS answers, or None where it says that there is no such thing."""
+    try:
+        return call()
+    except ClientError as error:
+        missing = error.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+        if missing or ".NotFound" in code_of(error):
+            return None
+        raise

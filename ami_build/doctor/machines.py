@@ -7,11 +7,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ami_build.doctor.context import DeploymentContext
+from ami_build.doctor.context import DeploymentContext, found_or_none
 from ami_build.doctor.finding import DEPLOY, Finding, judge
 from ami_build.image.registry import Images
 from ami_build.stack.callers import open_in_clear
 from ami_build.stack.cloudformation import Stack
+from autoscale.ec2_errors import code_of
 from facerec_tasks.aws import client
 
 QUOTA, SPOT_QUOTA = "L-1216C47A", "L-34B43A08"
@@ -39,12 +40,8 @@ def check_machines(context: DeploymentContext) -> Iterator[Finding]:
 
 
 def _image(context: DeploymentContext) -> Finding:
-    try:
-        found = context.ec2.describe_images(ImageIds=[context.image])["Images"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidAMIID.NotFound":
-            raise
-        found = []
+    ec2 = client(context.settings, "ec2")
+    found = found_or_none(lambda: ec2.describe_images(ImageIds=[context.image])["Images"])
     state = found[0]["State"] if found else "gone"
     return judge(
         f"image {context.image}", state == "available", f"is {state}: no worker can start",
@@ -55,8 +52,7 @@ def _image(context: DeploymentContext) -> Finding:
 def _published(context: DeploymentContext) -> Finding:
     """New workers start from the image named app-tier-ami, whatever the launch template says."""
     images = Images(context.settings)
-    version = images.in_use()
-    stacks = next((kept.version for kept in images.kept() if kept.id == context.image), None)
+    version, stacks = images.in_use(), images.version_of(context.image)
     return judge(
         "image of new workers", stacks is None or version == stacks,
         f"is of version {version}, web-instance runs {stacks}", DEPLOY,
@@ -66,7 +62,7 @@ def _published(context: DeploymentContext) -> Finding:
 def _disk_key(context: DeploymentContext) -> Finding:
     """A key of the account's own encrypts workers' disks: its policy must let the role use it."""
     subject = "key of the disks"
-    key = context.ec2.get_ebs_default_kms_key_id()["KmsKeyId"]
+    key = client(context.settings, "ec2").get_ebs_default_kms_key_id()["KmsKeyId"]
     own = "alias/aws/ebs" not in key and not _is_awss(context, key)
     role = f"{context.id}-web-instance"
     return judge(
@@ -92,17 +88,16 @@ def _callers(context: DeploymentContext) -> Finding:
 
 def _template(context: DeploymentContext) -> Iterator[Finding]:
     name = f"{context.id}-app-tier"
-    try:
-        version = context.ec2.describe_launch_template_versions(
+    ec2 = client(context.settings, "ec2")
+    found = found_or_none(
+        lambda: ec2.describe_launch_template_versions(
             LaunchTemplateName=name, Versions=["$Default"]
-        )["LaunchTemplateVersions"][0]
-    except ClientError as error:
-        if not error.response["Error"]["Code"].startswith("InvalidLaunchTemplateName.NotFound"):
-            raise
-        yield Finding(f"launch template {name}", "fault", "is gone", f"destroy and {DEPLOY}")
+        )
+    )
+    yield judge(f"launch template {name}", found, "is gone", f"destroy and {DEPLOY}")
+    if found is None:
         return
-    data = version["LaunchTemplateData"]
-    yield Finding(f"launch template {name}")
+    data = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     yield judge(
         f"launch template {name}: image", data.get("ImageId") == context.image,
         f"workers start from {data.get('ImageId')}, the stack says {context.image}", DEPLOY,
@@ -117,20 +112,20 @@ def _template(context: DeploymentContext) -> Iterator[Finding]:
 def _web(context: DeploymentContext) -> Iterator[Finding]:
     resources = Stack(context.settings).resources()
     if "WebFleet" in resources:
-        yield _targets(context, resources["WebTargets"].physical)
+        yield _targets(context, resources["WebTargets"])
         yield _health(context.state.outputs["Url"])
         return
     instance, address = resources.get("WebInstance"), resources.get("WebAddress")
-    state = _state(context, instance.physical) if instance else "gone"
+    state = _state(context, instance) if instance else "gone"
     yield judge(
         "web-instance", state == "running", f"is {state}",
-        f"aws ec2 start-instances --instance-ids {instance.physical}" if instance and
+        f"aws ec2 start-instances --instance-ids {instance}" if instance and
         state == "stopped" else f"{DEPLOY} makes another after the stack forgot this one",
     )  # fmt: skip
     if not address:
         yield Finding("web-instance: fixed address", "fault", "has none", DEPLOY)
     elif state == "running":
-        yield _health(f"http://{address.physical}:8000")
+        yield _health(f"http://{address}:8000")
 
 
 def _targets(context: DeploymentContext, group: str) -> Finding:
@@ -148,12 +143,8 @@ def _targets(context: DeploymentContext, group: str) -> Finding:
 
 
 def _state(context: DeploymentContext, instance: str) -> str:
-    try:
-        found = context.ec2.describe_instances(InstanceIds=[instance])["Reservations"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
-            raise
-        return "gone"
+    ec2 = client(context.settings, "ec2")
+    found = found_or_none(lambda: ec2.describe_instances(InstanceIds=[instance])["Reservations"])
     return found[0]["Instances"][0]["State"]["Name"] if found else "gone"
 
 
@@ -181,9 +172,10 @@ def _offered(context: DeploymentContext) -> Finding:
         context.state.parameters.get(name, "").split(",")
         for name in ("WorkerInstanceType", "Subnets")
     )
-    found = context.ec2.describe_subnets(SubnetIds=[one for one in subnets if one])["Subnets"]
+    ec2 = client(context.settings, "ec2")
+    found = ec2.describe_subnets(SubnetIds=[one for one in subnets if one])["Subnets"]
     zones = {subnet["AvailabilityZone"] for subnet in found}
-    offers = context.ec2.describe_instance_type_offerings(
+    offers = ec2.describe_instance_type_offerings(
         LocationType="availability-zone",
         Filters=[{"Name": "instance-type", "Values": kinds}],
     )["InstanceTypeOfferings"]
@@ -208,7 +200,7 @@ def _room(context: DeploymentContext, *, spot: bool = False) -> Finding:
         quota: Any = quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)["Quota"]
     except ClientError as error:
         return Finding(
-            subject, "advice", f"cannot be read: {error.response['Error']['Code']}",
+            subject, "advice", f"cannot be read: {code_of(error)}",
             f"see that {kind} instances are allowed {needed} vCPUs",
         )  # fmt: skip
     return judge(
@@ -222,5 +214,5 @@ def _room(context: DeploymentContext, *, spot: bool = False) -> Finding:
 
 
 def _vcpus(context: DeploymentContext, kind: str) -> int:
-    found = context.ec2.describe_instance_types(InstanceTypes=[kind])  # type: ignore[list-item]
+    found = client(context.settings, "ec2").describe_instance_types(InstanceTypes=[kind])  # type: ignore[list-item]
     return int(found["InstanceTypes"][0]["VCpuInfo"]["DefaultVCpus"])

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from ami_build.doctor.context import DeploymentContext
+from ami_build.doctor.context import DeploymentContext, found_or_none
 from ami_build.doctor.finding import Finding, judge
+from facerec_tasks.aws import client
 from facerec_tasks.web_probe import NAMESPACE
 
 ROLES = {
@@ -285,26 +284,21 @@ def check_permissions(context: DeploymentContext) -> Iterator[Finding]:
 
 def _template(context: DeploymentContext) -> str:
     name = f"{context.id}-app-tier"
-    found = context.ec2.describe_launch_templates(
+    found = client(context.settings, "ec2").describe_launch_templates(
         Filters=[{"Name": "launch-template-name", "Values": [name]}]
     )["LaunchTemplates"]
     return found[0]["LaunchTemplateId"] if found else "lt-0"
 
 
 def _exists(context: DeploymentContext, role: str) -> bool:
-    try:
-        context.iam.get_role(RoleName=role)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchEntity":
-            return False
-        raise
-    return True
+    iam = client(context.settings, "iam")
+    return found_or_none(lambda: iam.get_role(RoleName=role)) is not None
 
 
 def _refused(context: DeploymentContext, need: Need) -> Iterator[str]:
     """What IAM does not allow, one phrase each."""
     role = f"role/{context.id}-{ROLES[need.process]}"
-    answer = context.iam.simulate_principal_policy(
+    answer = client(context.settings, "iam").simulate_principal_policy(
         PolicySourceArn=context.arn("iam", role, regional=False),
         ActionNames=list(need.actions),
         ResourceArns=[need.resource],

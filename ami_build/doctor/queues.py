@@ -7,6 +7,7 @@ from ami_build.doctor.buckets import is_tls_only
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import Finding, judge
 from celery_sqs import queues
+from facerec_tasks.aws import client
 from facerec_tasks.settings import MAX_REQUEST_BYTES
 
 REQUESTS = {
@@ -31,14 +32,15 @@ def check_queues(context: DeploymentContext) -> Iterator[Finding]:
 
 
 def _queue(context: DeploymentContext, queue: str, wanted: Mapping[str, str]) -> Iterator[Finding]:
-    url = queues.find_url(context.sqs, queue)
+    sqs = client(context.settings, "sqs")
+    url = queues.find_url(sqs, queue)
     yield judge(
         f"queue {queue}", url, "is gone",
         f"aws sqs create-queue --queue-name {queue}, and doctor again: it says what to set",
     )  # fmt: skip
     if url is None:
         return
-    found = context.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     actual: Mapping[str, str] = found["Attributes"]  # type: ignore[assignment]
     for name, value in wanted.items():
         yield judge(

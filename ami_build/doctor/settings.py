@@ -5,9 +5,9 @@ from typing import Any
 
 from ami_build.doctor.context import DeploymentContext
 from ami_build.doctor.finding import DEPLOY, Finding, judge
+from autoscale.decisions import latest
 from facerec_tasks import machine_settings
 from facerec_tasks.aws import client
-from facerec_tasks.control_schemas import Decision
 from facerec_tasks.errors import ConfigurationError
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket
@@ -37,8 +37,7 @@ def check_settings(context: DeploymentContext) -> Iterator[Finding]:
 
 def _in_force(context: DeploymentContext, wanted: Mapping[str, str], changed_at: float) -> Finding:
     subject = "settings of the controller"
-    found = StateBucket(context.settings, layout.CONTROLLER).find(layout.LATEST_DECISION)
-    decision = Decision.from_json(found.data.decode()) if found else None
+    decision = latest(StateBucket(context.settings, layout.CONTROLLER))
     if decision is None or decision.at < changed_at + ARRIVES:
         return Finding(
             subject, "advice", "the controller has decided nothing since they were changed",

@@ -14,15 +14,15 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from ami_build.image import bundle
 from ami_build.image.bake_options import BakeFailed, BakeOptions, BakeResult
-from ami_build.image.registry import ID_TAG, Images, code_of, patiently, snapshots_of
+from ami_build.image.registry import ID_TAG, Images, patiently, snapshots_of
 from ami_build.stack.bucket_owner import check_region
-from autoscale.ec2_errors import AWS_CALL_ERRORS, lacks_capacity
+from autoscale.ec2_errors import AWS_CALL_ERRORS, code_of, lacks_capacity
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
 from facerec_tasks.errors import (
@@ -54,6 +54,7 @@ ROOT_DEVICE = "/dev/xvda"
 """Of Debian's images, and of the stack's machines: another one would be a second disk there."""
 
 Progress = Callable[[str], None]
+Found = TypeVar("Found")
 
 
 class Bake:
@@ -220,13 +221,7 @@ class Bake:
     def _report(self) -> Mapping[str, Any]:
         """What the machine says of itself, when it says that all is well."""
         deadline = time.monotonic() + self._order.deadline
-        while time.monotonic() < deadline:
-            report = self._look()
-            if report is not None:
-                break
-            time.sleep(self._poll)
-        else:
-            raise BakeFailed(f"no report within {self._order.deadline:.0f} s{self._last_words()}")
+        report = self._until(deadline, "report", self._look)
         if report.get("status") != "ok":
             raise BakeFailed(f"{report.get('error', 'the report says so')}{self._last_words()}")
         self._tell(f"provisioned in {report.get('seconds')} s")
@@ -234,14 +229,10 @@ class Bake:
 
     def _look(self) -> Mapping[str, Any] | None:
         """The report, or none yet; raises when the machine cannot write one any more."""
-        try:
-            found = self._state.find(f"{self.version}/report.json")
-            if found:
-                return _parsed(found.data)
-            state = self._machine_state()
-        except Unavailable as error:
-            logger.info("AWS does not answer, looking again: %s", error)
-            return None
+        found = self._state.find(f"{self.version}/report.json")
+        if found:
+            return _parsed(found.data)
+        state = self._machine_state()
         if state in ("pending", "running", ""):
             return None
         last = patiently(lambda: self._state.find(f"{self.version}/report.json"))
@@ -280,13 +271,12 @@ class Bake:
     def _image(self, source: str) -> str:
         patiently(lambda: self._ec2.stop_instances(InstanceIds=[self._machine]))
         deadline = time.monotonic() + self._order.deadline
-        self._until(deadline, "stopped", lambda: self._machine_state() == "stopped")
+        self._until(deadline, "stopped machine", lambda: self._machine_state() == "stopped")
         name = f"{IMAGE}-{self.version}"
         image = self._create(name)
         self._tell(f"{image} is being made")
-        self._until(deadline, "made", lambda: self._available(image) is not None)
-        snapshots = snapshots_of(self._available(image) or {})
-        self._images.tag([image, *snapshots], self.version, source)
+        made = self._until(deadline, "image", lambda: self._available(image))
+        self._images.tag([image, *snapshots_of(made)], self.version, source)
         return image
 
     def _create(self, name: str) -> str:
@@ -317,15 +307,17 @@ class Bake:
             raise BakeFailed(f"EC2 could not make the image: {why}")
         return dict(found[0]) if found and found[0].get("State") == "available" else None
 
-    def _until(self, deadline: float, what: str, condition: Callable[[], bool]) -> None:
+    def _until(self, deadline: float, what: str, look: Callable[[], Found | None]) -> Found:
+        """The first that ``look`` finds; raises :class:`BakeFailed` when that takes too long."""
         while True:
             try:
-                if condition():
-                    return
+                if found := look():
+                    return found
             except Unavailable as error:
                 logger.info("AWS does not answer, looking again: %s", error)
             if time.monotonic() > deadline:
-                raise BakeFailed(f"not {what} within {self._order.deadline:.0f} s")
+                seconds = f"{self._order.deadline:.0f} s"
+                raise BakeFailed(f"no {what} within {seconds}{self._last_words()}")
             time.sleep(self._poll)
 
     # After

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
+from autoscale.ec2_errors import code_of
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client, translated
 from facerec_tasks.backoff import Backoff
@@ -91,14 +92,6 @@ def delete_snapshot(ec2: "EC2Client", snapshot: str) -> None:
         time.sleep(SNAPSHOT_PAUSE)
 
 
-def code_of(error: BaseException) -> str:
-    """EC2's code of an error, also of a translated one; empty for all others."""
-    for each in (error, error.__cause__):
-        if isinstance(each, ClientError):
-            return str(each.response.get("Error", {}).get("Code", ""))
-    return ""
-
-
 class Images:
     """What bakes of this ``FACEREC_ID`` have left. Errors come as :mod:`facerec_tasks.errors`."""
 
@@ -121,6 +114,10 @@ class Images:
         found = self._described("name", [f"{IMAGE}-*"])
         ours = [_kept(i) for i in found if _tags(i).get(ID_TAG) == self._settings.id]
         return sorted(ours, key=lambda k: (k.created, k.version), reverse=True)
+
+    def version_of(self, image: str | None) -> str | None:
+        """The version that is kept as this image, if one is."""
+        return next((kept.version for kept in self.kept() if kept.id == image), None)
 
     def check_ours(self) -> None:
         """Raises :class:`ImageTaken` if publishing would take another system's image away."""

@@ -1,7 +1,5 @@
 """Whose a bucket is: names are global, so a bucket may be in another account or region."""
 
-from dataclasses import dataclass
-
 from botocore.exceptions import ClientError
 
 from facerec_tasks.aws import client, translated
@@ -13,32 +11,23 @@ REGION_HEADER = "x-amz-bucket-region"
 status says nothing: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"""
 
 
-@dataclass(frozen=True)
-class BucketOwner:
-    """``region`` is empty for a bucket that does not exist or that another account has."""
+def bucket_region(settings: Settings, bucket: str) -> str | None:
+    """Region of a bucket of this account; empty for another account's, None for none at all.
 
-    exists: bool
-    region: str = ""
-
-    def is_ours(self, settings: Settings) -> bool:
-        """Whether it is this account's and in the region that is worked in."""
-        return self.region == settings.region
-
-
-def bucket_owner(settings: Settings, bucket: str) -> BucketOwner:
-    """Asks S3; raises :class:`facerec_tasks.errors.AwsError`."""
+    Raises :class:`facerec_tasks.errors.AwsError`.
+    """
     try:
         with translated():
             found = client(settings, "s3").head_bucket(Bucket=bucket)
     except NotFound:
-        return BucketOwner(exists=False)
+        return None
     except Forbidden:
-        return BucketOwner(exists=True)
+        return ""
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] == 301:
-            return BucketOwner(exists=True, region=_region(error.response))
+            return _region(error.response)
         raise
-    return BucketOwner(exists=True, region=_region(found) or settings.region)
+    return _region(found) or settings.region
 
 
 def check_region(settings: Settings) -> None:
@@ -47,8 +36,8 @@ def check_region(settings: Settings) -> None:
     S3 answers for its buckets from every region; machines, queues and topics would be made in the
     wrong one.
     """
-    there = bucket_owner(settings, settings.state_bucket).region
-    if there not in ("", settings.region):
+    there = bucket_region(settings, settings.state_bucket)
+    if there and there != settings.region:
         raise ConfigurationError(
             f"{settings.id} is in {there}, and this is {settings.region}: set AWS_REGION={there}"
         )

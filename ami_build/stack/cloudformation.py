@@ -31,10 +31,6 @@ PARAMETERS = frozenset(
 _BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
 """States of the stack itself at the beginning of an operation."""
 
-MAX_TEMPLATE = 51_200
-"""Bytes of a template that needs no bucket to lie in:
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
-
 
 def template_body() -> str:
     """The template without its comments, which CloudFormation would count."""
@@ -54,16 +50,6 @@ def video_stack_names(id_: str) -> tuple[str, ...]:
     """Names of the stack of ``serverless/template.yaml``: today's, and release 0.1's if legal."""
     former = (f"{id_}-video",) if id_[0].isalpha() else ()
     return (f"facerec-{id_}-video", *former)
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One resource of the stack."""
-
-    logical: str
-    type: str
-    physical: str
-    status: str
 
 
 @dataclass(frozen=True)
@@ -126,21 +112,22 @@ class Stack:
             )
         return found
 
-    def resources(self) -> dict[str, Resource]:
-        """What the stack holds now, by logical id."""
+    def resources(self) -> dict[str, str]:
+        """Physical ids of what the stack holds now, by logical id."""
         with translated():
             pages = self.client.get_paginator("list_stack_resources").paginate(StackName=self.name)
             return {
-                found["LogicalResourceId"]: Resource(
-                    found["LogicalResourceId"],
-                    found["ResourceType"],
-                    found.get("PhysicalResourceId", ""),
-                    found["ResourceStatus"],
-                )
+                found["LogicalResourceId"]: found.get("PhysicalResourceId", "")
                 for page in pages
                 for found in page["StackResourceSummaries"]
                 if found["LogicalResourceId"] and found["ResourceStatus"] != "DELETE_COMPLETE"
             }
+
+    def delete(self, stack_id: str, deadline: float, say: Progress) -> StackState | None:
+        """Has it deleted and waits; the stack if something kept it from going."""
+        with translated():
+            self.client.delete_stack(StackName=stack_id)
+        return self.settle(deadline, say)
 
     def settle(self, deadline: float, say: Progress) -> StackState | None:
         """Waits until CloudFormation is through with it, telling each step.

@@ -6,7 +6,7 @@ waits for it before it plans.
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from ami_build.errors import (
     TookTooLong,
 )
 from ami_build.image.registry import ID_TAG, Images
-from ami_build.stack.bucket_owner import bucket_owner
+from ami_build.stack.bucket_owner import bucket_region
 from ami_build.stack.callers import network, open_in_clear
 from ami_build.stack.cloudformation import PARAMETERS, Progress, Stack, StackState, template_body
 from ami_build.stack.extra_settings import check, merged
@@ -148,39 +148,35 @@ class Deployment:
             self._say(
                 f"{self.stack.name} is {found.status}: its creation failed; removing the rest"
             )
-            self._remove_failed(found)
+            left = self.stack.delete(found.id, time.monotonic() + DEADLINE, self._say)
+            if left is not None:
+                raise Stuck(_remedy(self.stack.name, left))
             return None
         if found.status not in FINISHED:
             raise Stuck(_remedy(self.stack.name, found))
         return found
 
-    def _remove_failed(self, found: StackState) -> None:
-        with translated():
-            self.stack.client.delete_stack(StackName=found.id)
-        left = self.stack.settle(time.monotonic() + DEADLINE, self._say)
-        if left is not None:
-            raise Stuck(_remedy(self.stack.name, left))
-
     def _check_names(self) -> None:
         """Raises :class:`BucketNameTaken` when the stack could not make a bucket."""
         s = self._settings
         for bucket in (s.in_bucket, s.out_bucket, s.state_bucket):
-            owner = bucket_owner(s, bucket)
-            if owner.exists and not owner.region:
+            region = bucket_region(s, bucket)
+            if region is None:
+                continue
+            if not region:
                 raise BucketNameTaken(
                     f"bucket {bucket} is taken: names of buckets are global, and another account "
                     "has it. Choose another FACEREC_ID"
                 )
-            if owner.exists and not owner.is_ours(s):
+            if region != s.region:
                 raise BucketNameTaken(
-                    f"bucket {bucket} is yours, in {owner.region}, and this is {s.region}: set "
+                    f"bucket {bucket} is yours, in {region}, and this is {s.region}: set "
                     "AWS_REGION to deploy there, or choose another FACEREC_ID"
                 )
-            if owner.exists:
-                raise BucketNameTaken(
-                    f"bucket {bucket} is in this account and region already, and no stack's. "
-                    "`facerec aws destroy` removes what an earlier one left"
-                )
+            raise BucketNameTaken(
+                f"bucket {bucket} is in this account and region already, and no stack's. "
+                "`facerec aws destroy` removes what an earlier one left"
+            )
 
     def _parameters(
         self, options: DeployOptions, before: StackState | None
@@ -222,36 +218,26 @@ class Deployment:
         return client(self._settings, "ec2")
 
     def _described(self, change_set: str) -> ChangeSet:
+        paginator = self.stack.client.get_paginator("describe_change_set")
         deadline = time.monotonic() + PLAN_DEADLINE
         while True:
             with translated():
-                found = self.stack.client.describe_change_set(ChangeSetName=change_set)
-                described = list(found["Changes"])
-                while "NextToken" in found:
-                    found = self.stack.client.describe_change_set(
-                        ChangeSetName=change_set, NextToken=found["NextToken"]
-                    )
-                    described += found["Changes"]
-            if found["Status"] == "CREATE_COMPLETE":
-                return self._worth_doing(change_set, changes(described))
-            if found["Status"] == "FAILED":
-                return self._refused(change_set, found.get("StatusReason", ""))
+                found = paginator.paginate(ChangeSetName=change_set).build_full_result()
+            if found["Status"] in ("CREATE_COMPLETE", "FAILED"):
+                return self._worth_doing(ChangeSet(change_set, changes(found["Changes"])), found)
             if time.monotonic() > deadline:
                 raise TookTooLong(f"CloudFormation does not come to a plan: {found['Status']}")
             time.sleep(LOOK_EVERY)
 
-    def _worth_doing(self, change_set: str, found: Iterable[Any]) -> ChangeSet:
-        plan = ChangeSet(change_set, tuple(found))
-        if plan.changes:
+    def _worth_doing(self, plan: ChangeSet, found: Mapping[str, Any]) -> ChangeSet:
+        """The plan as CloudFormation has ``found`` it, an empty one if it changes nothing."""
+        failed, reason = found["Status"] == "FAILED", found.get("StatusReason", "")
+        if plan.changes and not failed:
             return plan
         self.withdraw(plan)
+        if failed and not any(words in reason for words in NOTHING):
+            raise StackFailed(f"CloudFormation refuses the plan: {reason}")
         return ChangeSet("")
-
-    def _refused(self, change_set: str, reason: str) -> ChangeSet:
-        self.withdraw(ChangeSet(change_set))
-        if any(words in reason for words in NOTHING):
-            return ChangeSet("")
-        raise StackFailed(f"CloudFormation refuses the plan: {reason}")
 
     def withdraw(self, plan: ChangeSet) -> None:
         """Leaves nothing of a plan that is not carried out."""
@@ -326,7 +312,7 @@ class Deployment:
     def _publish(self) -> None:
         """Makes the stack's image that of new workers, too: a rollback is of both tiers."""
         image, images = self.stack.get().parameters.get("ImageId"), Images(self._settings)
-        version = next((kept.version for kept in images.kept() if kept.id == image), None)
+        version = images.version_of(image)
         if version is None and image:
             self._say(f"{image} was not baked by `facerec aws bake`: workers keep their image")
         elif version and images.publish(version):
@@ -334,7 +320,7 @@ class Deployment:
 
     def _use_newest_template(self) -> None:
         """Workers come from the default version, which CloudFormation leaves at the first."""
-        template = self.stack.resources()["LaunchTemplate"].physical
+        template = self.stack.resources()["LaunchTemplate"]
         with translated():
             found = self._ec2.describe_launch_templates(LaunchTemplateIds=[template])
             if not found["LaunchTemplates"]:  # an emulator that says what it has not done

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from ami_build.errors import PhotosRemain, StillEmptying, Stuck, TookTooLong
 from ami_build.image.registry import ID_TAG, delete_snapshot, snapshots_of
-from ami_build.stack.bucket_owner import bucket_owner
+from ami_build.stack.bucket_owner import bucket_region
 from ami_build.stack.cloudformation import Progress, Stack, video_stack_names
 from autoscale.fleet import MEMBER_TAG
 from celery_sqs import queues
@@ -60,10 +60,7 @@ class Inventory:
 
     @property
     def empty(self) -> bool:
-        return not (
-            self.stack or self.video_stack or self.buckets or self.machines or self.images
-            or self.snapshots or self.queues or self.topics
-        )  # fmt: skip
+        return not any(self.lines())
 
     def lines(self) -> Iterator[str]:
         """In words, one kind a line."""
@@ -109,7 +106,7 @@ class Destroyer:
             buckets = {
                 bucket: self._count(bucket)
                 for bucket in (s.in_bucket, s.out_bucket, *videos, s.state_bucket)
-                if bucket_owner(s, bucket).is_ours(s)
+                if bucket_region(s, bucket) == s.region
                 and (bucket not in videos or self._is_tagged(bucket))
             }
             images = self._images()
@@ -153,19 +150,16 @@ class Destroyer:
 
     def _machines(self) -> Iterator[str]:
         """Members of the fleet and machines of a bake; web-instance goes with the stack."""
-        seen = set()
+        seen: set[str] = set()
         for tag in (MEMBER_TAG, ID_TAG):
             filters = [
                 {"Name": f"tag:{tag}", "Values": [self._settings.id]},
                 {"Name": "instance-state-name", "Values": list(LIVE)},
             ]
             pages = self._ec2.get_paginator("describe_instances").paginate(Filters=filters)  # type: ignore[arg-type]
-            for page in pages:
-                for reservation in page["Reservations"]:
-                    seen |= {one["InstanceId"] for one in reservation["Instances"]}
+            seen.update(pages.search("Reservations[].Instances[].InstanceId"))
         if self._stack.find() is not None:
-            web = self._stack.resources().get("WebInstance")
-            seen -= {web.physical} if web else set()
+            seen.discard(self._stack.resources().get("WebInstance", ""))
         yield from sorted(seen)
 
     def _images(self) -> dict[str, tuple[str, ...]]:
@@ -181,7 +175,7 @@ class Destroyer:
             OwnerIds=["self"],
             Filters=filters,  # type: ignore[arg-type]
         )
-        tagged = {one["SnapshotId"] for page in pages for one in page["Snapshots"]}
+        tagged = set(pages.search("Snapshots[].SnapshotId"))
         yield from sorted(tagged.union(*images.values()))
 
     def _queues(self) -> Iterator[str]:
@@ -192,15 +186,11 @@ class Destroyer:
                 yield url
 
     def _topics(self) -> Iterator[str]:
-        for name in ("celeryev", "celery-pidbox", "alarms"):
-            ending = f":{self._settings.id}-{name}"
-            pages = client(self._settings, "sns").get_paginator("list_topics").paginate()
-            yield from (
-                topic["TopicArn"]
-                for page in pages
-                for topic in page["Topics"]
-                if topic["TopicArn"].endswith(ending)
-            )
+        endings = tuple(
+            f":{self._settings.id}-{name}" for name in ("celeryev", "celery-pidbox", "alarms")
+        )
+        pages = client(self._settings, "sns").get_paginator("list_topics").paginate()
+        yield from (arn for arn in pages.search("Topics[].TopicArn") if arn.endswith(endings))
 
     # Remove
 
@@ -239,20 +229,18 @@ class Destroyer:
             if fleet := resources.get("WebFleet"):
                 with translated():
                     client(self._settings, "autoscaling").update_auto_scaling_group(
-                        AutoScalingGroupName=fleet.physical,
+                        AutoScalingGroupName=fleet,
                         MinSize=0, MaxSize=0, DesiredCapacity=0,
                     )  # fmt: skip
             web = resources.get("WebInstance")
-            self._terminate([web.physical] if web else [])
+            self._terminate([web] if web else [])
 
     def _remove_stack(self, stack: Stack) -> None:
         state = stack.find()
         if state is None:
             return
         self._say(f"deleting the stack {stack.name}")
-        with translated():
-            stack.client.delete_stack(StackName=state.id)
-        left = stack.settle(time.monotonic() + DEADLINE, self._say)
+        left = stack.delete(state.id, time.monotonic() + DEADLINE, self._say)
         if left is not None:
             raise Stuck(
                 f"{stack.name} is {left.status}: {left.reason}. Remove what it names by hand and "
@@ -305,12 +293,10 @@ class Destroyer:
         sns = client(self._settings, "sns")
         with translated():
             for topic in list(self._topics()):
-                for page in sns.get_paginator("list_subscriptions_by_topic").paginate(
-                    TopicArn=topic
-                ):
-                    for one in page["Subscriptions"]:
-                        if one["SubscriptionArn"].startswith("arn:"):
-                            sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+                pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+                for subscription in pages.search("Subscriptions[].SubscriptionArn"):
+                    if subscription.startswith("arn:"):
+                        sns.unsubscribe(SubscriptionArn=subscription)
                 sns.delete_topic(TopicArn=topic)
 
     def _remove_bucket(self, bucket: str) -> None:

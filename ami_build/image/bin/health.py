@@ -36,19 +36,13 @@ def examine(portrait: Path, models: Path, engine: str) -> dict[str, object]:
 
 def files_read(roots: tuple[Path, ...]) -> list[Path]:
     """The modules and libraries this process has loaded from below ``roots``, the largest first."""
-    modules = {getattr(m, "__cached__", None) or getattr(m, "__file__", None) for m in _modules()}
-    mapped = {line.split(maxsplit=5)[5].strip() for line in _maps() if line.count("/")}
+    loaded = list(sys.modules.values())
+    modules = {getattr(m, "__cached__", None) or getattr(m, "__file__", None) for m in loaded}
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    mapped = {line.split(maxsplit=5)[5].strip() for line in maps if line.count("/")}
     found = {Path(name) for name in modules | mapped if name}
     kept = [p for p in found if p.is_file() and any(p.is_relative_to(root) for root in roots)]
     return sorted(kept, key=lambda p: (-p.stat().st_size, p))
-
-
-def _modules() -> list[object]:
-    return list(sys.modules.values())
-
-
-def _maps() -> list[str]:
-    return Path("/proc/self/maps").read_text().splitlines()
 
 
 def main() -> int:

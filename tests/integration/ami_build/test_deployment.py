@@ -49,7 +49,7 @@ def attributes(settings: Settings, queue: str) -> dict[str, str]:
 
 def web_instance(settings: Settings) -> dict[str, Any]:
     groups = client(settings, "ec2").describe_instances(
-        InstanceIds=[Stack(settings).resources()["WebInstance"].physical]
+        InstanceIds=[Stack(settings).resources()["WebInstance"]]
     )["Reservations"]
     return dict(groups[0]["Instances"][0])
 
@@ -139,7 +139,7 @@ def test_the_image_brings_web_instance_at_a_fixed_address(system: System) -> Non
 
 @localstack_makes_none
 def test_security_group_admits_only_named_callers(system: System) -> None:
-    group = Stack(system.settings).resources()["WebSecurityGroup"].physical
+    group = Stack(system.settings).resources()["WebSecurityGroup"]
     found = client(system.settings, "ec2").describe_security_groups(GroupIds=[group])
     (rule,) = found["SecurityGroups"][0]["IpPermissions"]
     assert (rule["FromPort"], rule["ToPort"]) == (8000, 8000)
@@ -230,9 +230,7 @@ def test_several_web_machines_stand_behind_a_load_balancer_with_tls(
     resources = Stack(settings).resources()
     assert not {"WebInstance", "WebAddress", "WebInstanceAlarm"} & {*resources}
     elb = client(settings, "elbv2")
-    (listener,) = elb.describe_listeners(LoadBalancerArn=resources["Balancer"].physical)[
-        "Listeners"
-    ]
+    (listener,) = elb.describe_listeners(LoadBalancerArn=resources["Balancer"])["Listeners"]
     assert (listener["Port"], listener["Protocol"]) == (443, "HTTPS")
     assert listener["Certificates"] == [{"CertificateArn": certificate}]
     ec2 = client(settings, "ec2")
@@ -245,7 +243,7 @@ def test_several_web_machines_stand_behind_a_load_balancer_with_tls(
     ]
     assert len(found) == 2
     (group,) = client(settings, "autoscaling").describe_auto_scaling_groups(
-        AutoScalingGroupNames=[resources["WebFleet"].physical]
+        AutoScalingGroupNames=[resources["WebFleet"]]
     )["AutoScalingGroups"]
     assert len(group["VPCZoneIdentifier"].split(",")) > 1
     urls = machine_settings.web_urls(settings.model_copy(update={"admin_port": 9000}))

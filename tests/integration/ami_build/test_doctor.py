@@ -198,7 +198,7 @@ def test_the_controller_may_not_touch_what_is_not_its_fleets(
         }
         for key, value in context.items()
     ]
-    (result,) = deployment.iam.simulate_principal_policy(
+    (result,) = client(deployment.settings, "iam").simulate_principal_policy(
         PolicySourceArn=deployment.arn("iam", f"role/{deployment.id}-web-instance", regional=False),
         ActionNames=[action],
         ResourceArns=[deployment.arn("ec2", resource)],
@@ -215,7 +215,7 @@ def test_nobody_may_delete_or_empty_the_queues_of_the_stack(
     system: System, role: str, action: str, queue: str
 ) -> None:
     deployment = load(system.settings)
-    (result,) = deployment.iam.simulate_principal_policy(
+    (result,) = client(deployment.settings, "iam").simulate_principal_policy(
         PolicySourceArn=deployment.arn("iam", f"role/{deployment.id}-{role}", regional=False),
         ActionNames=[action],
         ResourceArns=[deployment.arn("sqs", f"{deployment.id}-{queue}")],

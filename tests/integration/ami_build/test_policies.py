@@ -43,7 +43,8 @@ def recorder(system: System) -> Iterator[Recorder]:
 def document_of(deployment: DeploymentContext, process: str) -> Any:
     """The policy of a process, as the stack has attached it."""
     arn = deployment.arn("iam", f"policy/{deployment.id}-{process}", regional=False)
-    version = deployment.iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    iam = client(deployment.settings, "iam")
+    version = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
     document: Any = version["Document"]
     return document
 

@@ -46,7 +46,7 @@ def test_one_command_brings_everything_and_another_takes_it_away(
     done = json.loads(run("deploy", "--bake", "--yes", "--no-wait", "--json"))
     (kept,) = Images(settings).kept()
     assert done["image"] == kept.id
-    web = Stack(settings).resources()["WebInstance"].physical
+    web = Stack(settings).resources()["WebInstance"]
     assert done["url"].startswith("http://")
     found = ec2.describe_instances(InstanceIds=[web])["Reservations"][0]["Instances"][0]
     assert found["ImageId"] == kept.id
