@@ -7,17 +7,16 @@ import click
 from botocore.exceptions import ClientError
 
 from ami_build.doctor.runner import run_checks
-from ami_build.image.bake import Bake
 from ami_build.image.bake_options import BakeOptions
 from ami_build.stack.deployment import VERSIONING_DELAY, Deployed, Deployment, DeployOptions
 from ami_build.stack.destroy import Destroyer, photos_remain
 from ami_build.stack.plan import ChangeSet
 from cli.commands.bake import bake
+from cli.commands.bake import run as run_bake
 from cli.commands.machine_logs import logs
-from cli.friendly_errors import friendly_errors
+from cli.friendly_errors import FriendlyGroup
 from facerec_tasks.aws import client, more_attempts, translated
 from facerec_tasks.settings import Settings, get_settings
-from local.processes.shutdown import ShutdownRequested, end_on_signals
 
 OPEN_TO_ALL = (
     "Everybody on the internet will reach port 8000, and without TLS API keys and photos travel in "
@@ -25,7 +24,7 @@ OPEN_TO_ALL = (
 )
 
 
-@click.group()
+@click.group(cls=FriendlyGroup, expected=(ClientError,))
 def aws() -> None:
     """Deploy, check and remove the system in an AWS account.
 
@@ -104,20 +103,20 @@ def deploy(
     Options that are not given keep their value. Without an image (`facerec aws bake`) nothing runs.
     Changed settings reach running machines within two minutes. May be interrupted and run again.
     """
-    with friendly_errors(ClientError):
-        deployment = Deployment(get_settings(), _say)
-        plan = deployment.plan(DeployOptions(**wishes))  # type: ignore[arg-type]
+    deployment = Deployment(get_settings(), _say)
+    plan = deployment.plan(DeployOptions(**wishes))  # type: ignore[arg-type]
+    _show(deployment, plan)
+    if plan.change_set and not (yes or _confirmed(plan)):
+        deployment.withdraw(plan)
+        raise click.Abort
+    delay = 0 if no_wait else VERSIONING_DELAY
+    done = deployment.apply(plan, versioning_delay=delay)
+    if baking and done.image is None:
+        wanted = BakeOptions(instance_type=get_settings().instance_type)
+        run_bake(wanted, interrupted="the same command goes on")
+        plan = deployment.plan(DeployOptions())
         _show(deployment, plan)
-        if plan.change_set and not (yes or _confirmed(plan)):
-            deployment.withdraw(plan)
-            raise click.Abort
-        delay = 0 if no_wait else VERSIONING_DELAY
         done = deployment.apply(plan, versioning_delay=delay)
-        if baking and done.image is None:
-            _bake(get_settings())
-            plan = deployment.plan(DeployOptions())
-            _show(deployment, plan)
-            done = deployment.apply(plan, versioning_delay=delay)
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
@@ -128,14 +127,6 @@ def _confirmed(plan: ChangeSet) -> bool:
     if plan.opens and not click.confirm(OPEN_TO_ALL, err=True):
         return False
     return click.confirm("Do this?", err=True)
-
-
-def _bake(settings: Settings) -> None:
-    end_on_signals()
-    try:
-        Bake(settings, BakeOptions(instance_type=settings.instance_type), tell=_say).run()
-    except ShutdownRequested:  # the machine has been told to end
-        raise click.ClickException("interrupted; the same command goes on") from None
 
 
 def _show(deployment: Deployment, plan: ChangeSet) -> None:
@@ -163,8 +154,7 @@ def doctor(as_json: bool) -> None:
 
     Exits with 1 when there is a fault. Advice alone is no fault.
     """
-    with friendly_errors(ClientError):
-        findings = run_checks(get_settings())
+    findings = run_checks(get_settings())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -186,23 +176,22 @@ def destroy(with_photos: bool, confirm: str | None) -> None:
     Refuses while photos are stored, unless --with-photos is given, and touches nothing in another
     region. May be interrupted and run again.
     """
-    with friendly_errors(ClientError):
-        settings = get_settings()
-        destroyer = Destroyer(settings, _say)
-        found = destroyer.look()
-        if found.empty:
-            click.echo(f"nothing of {settings.id} is {_where(settings)}")
-            return
-        _say(f"this permanently removes, {_where(settings)}:")
-        for line in found.lines():
-            _say(f"  {line}")
-        if found.photos and not with_photos:
-            raise photos_remain(found.photos)
-        typed = confirm or click.prompt(f"type {settings.id} to go on", default="", err=True)
-        if typed != settings.id:
-            raise click.ClickException("nothing was removed")
-        destroyer.remove(with_photos=with_photos)
-        left = destroyer.look()
+    settings = get_settings()
+    destroyer = Destroyer(settings, _say)
+    found = destroyer.look()
+    if found.empty:
+        click.echo(f"nothing of {settings.id} is {_where(settings)}")
+        return
+    _say(f"this permanently removes, {_where(settings)}:")
+    for line in found.lines():
+        _say(f"  {line}")
+    if found.photos and not with_photos:
+        raise photos_remain(found.photos)
+    typed = confirm or click.prompt(f"type {settings.id} to go on", default="", err=True)
+    if typed != settings.id:
+        raise click.ClickException("nothing was removed")
+    destroyer.remove(with_photos=with_photos)
+    left = destroyer.look()
     if not left.empty:
         raise click.ClickException(f"left: {'; '.join(left.lines())}. Run this again in a minute")
     click.echo(f"nothing of {settings.id} is left")
