@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import pstdev
 from typing import Self
 
 from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter
@@ -53,7 +53,7 @@ class Estimates:
         if not self.boots:
             return limits.boot, max(limits.boot_worst, self.given_up)
         mean = _up(sum(self.boots) / len(self.boots), 0.5)
-        worst = max(*self.boots, mean + TAIL * _deviation(self.boots))
+        worst = max(*self.boots, mean + TAIL * pstdev(self.boots))
         if len(self.boots) < ENOUGH:
             worst *= 1.5
         return mean, max(LEAST_WORST, _up(worst, 1.0), self.given_up)
@@ -118,11 +118,6 @@ class ServiceTimeMeter:
             return None
         self._begin = _BusyPeriod(now, answered, up)
         return processes * up * seconds / max(1, done)
-
-
-def _deviation(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((v - mean) ** 2 for v in values) / len(values))
 
 
 def _up(value: float, step: float) -> float:

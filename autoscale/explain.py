@@ -5,10 +5,7 @@ from datetime import UTC, datetime
 from facerec_tasks.control_schemas import Decision
 from facerec_tasks.wording import counted
 
-READ_BY = {
-    "DescribeInstances": "The fleet",
-    "GetQueueAttributes": "The queue",
-}
+READ_BY = {"DescribeInstances": "The fleet", "GetQueueAttributes": "The queue"}
 """What is read by an AWS call."""
 
 

@@ -274,11 +274,15 @@ class WorkerPoller(threading.Thread):
             self._failing = True
             return
         self._failing = False
-        words = {n.rpartition("@")[2]: _status(n, stats.get(n), tasks.get(n)) for n in answers}
+        words = {_machine(n): _status(n, stats.get(n), tasks.get(n)) for n in answers}
         with self._lock:
             asked = frozenset(sample) if sample else None
             self._sample.answered(answers)
             self._rounds = [*self._rounds[-50:], PollResult(time.time(), words, asked)]
+
+
+def _machine(node: str) -> str:
+    return node.rpartition("@")[2]
 
 
 def _status(node: str, stats: Any, tasks: Any) -> WorkerStatus:

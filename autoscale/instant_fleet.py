@@ -66,12 +66,7 @@ class InstantFleet:
         return ids
 
     def _create(
-        self,
-        count: int,
-        token: str,
-        market: str,
-        image: str | None,
-        tags: Sequence[dict[str, str]],
+        self, count: int, token: str, market: str, image: str | None, tags: Sequence[dict[str, str]]
     ) -> dict[str, Any] | None:
         request: dict[str, Any] = {
             "Type": "instant",

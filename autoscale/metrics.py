@@ -88,11 +88,7 @@ def gauges(decision: Decision) -> Iterator[Metric]:
             "Mean seconds until a machine serves, as learned.",
             decision.limits.get("boot"),
         ),
-        (
-            "facerec_last_step_timestamp_seconds",
-            "When the controller last decided.",
-            decision.at,
-        ),
+        ("facerec_last_step_timestamp_seconds", "When the controller last decided.", decision.at),
     )
     for name, documentation, value in values:
         if value is not None:

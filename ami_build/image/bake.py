@@ -25,12 +25,7 @@ from ami_build.stack.bucket_owner import check_region
 from autoscale.ec2_errors import AWS_CALL_ERRORS, code_of, lacks_capacity
 from autoscale.image import IMAGE
 from facerec_tasks.aws import client
-from facerec_tasks.errors import (
-    ConfigurationError,
-    NotFound,
-    PreconditionFailed,
-    Unavailable,
-)
+from facerec_tasks.errors import ConfigurationError, NotFound, PreconditionFailed, Unavailable
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage import layout
 from facerec_tasks.storage.state_bucket import StateBucket

@@ -7,12 +7,7 @@ from autoscale.estimator import Estimator
 from autoscale.model import Demand, FleetSnapshot, Machine, PolicyState, ScalingLimits, ScalingPlan
 from autoscale.policy import decide
 from autoscale.seasonality import Seasonality
-from autoscale.signals import (
-    DemandEstimator,
-    InFlightReading,
-    QueueLengths,
-    ServiceCapacity,
-)
+from autoscale.signals import DemandEstimator, InFlightReading, QueueLengths, ServiceCapacity
 from autoscale.simulation.simulator import SimulatedMachine, Simulation
 from autoscale.step_schedule import WORKING, StepSchedule
 from facerec_tasks.control_schemas import ProcessReport

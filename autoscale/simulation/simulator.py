@@ -14,12 +14,7 @@ from typing import Any, Protocol
 
 from autoscale.keep_alive import LEAST_BILLED
 from autoscale.model import InstanceState
-from autoscale.simulation.environment import (
-    Environment,
-    SimulatedTask,
-    boot_seconds,
-    tasks_of,
-)
+from autoscale.simulation.environment import Environment, SimulatedTask, boot_seconds, tasks_of
 
 AFTERWARDS = 1500.0
 """Simulated seconds after the last arrival at which everything is cut off."""

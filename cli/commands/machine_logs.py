@@ -29,8 +29,7 @@ def events(
         )
     )
     with translated():
-        for page in pages:
-            yield from (dict(event) for event in page["events"])
+        yield from pages.search("events[]")
 
 
 def line(event: dict[str, Any]) -> str:

@@ -7,17 +7,16 @@ from ami_build.stack.cloudformation import PARAMETERS, TEMPLATE, template_body
 from ami_build.stack.plan import PHRASES, ChangeSet, changes
 from tests.unit.ami_build.stack.resolved_template import load
 
+MAX_TEMPLATE = 51_200
+"""Bytes of a template that needs no bucket to lie in:
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
+
 
 def described(action: str, logical: str, **more: str) -> dict[str, object]:
     return {
         "Type": "Resource",
         "ResourceChange": {"Action": action, "LogicalResourceId": logical, **more},
     }
-
-
-MAX_TEMPLATE = 51_200
-"""Bytes of a template that needs no bucket to lie in:
-https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 
 
 def test_every_resource_of_the_template_has_words() -> None:
