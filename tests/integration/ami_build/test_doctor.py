@@ -143,7 +143,7 @@ def test_each_process_may_do_what_its_code_does_and_nothing_else(system: System)
 
 
 def launch_template(deployment: DeploymentContext) -> str:
-    found = deployment.ec2.describe_launch_templates(
+    found = client(deployment.settings, "ec2").describe_launch_templates(
         LaunchTemplateNames=[f"{deployment.id}-app-tier"]
     )
     return found["LaunchTemplates"][0]["LaunchTemplateId"]

@@ -57,7 +57,9 @@ def allowed(deployment: DeploymentContext, document: Any, call: Call) -> bool:
         context.setdefault(key.lower(), []).append(value)
     if "launch template" in context:
         (name,) = context.pop("launch template")
-        found = deployment.ec2.describe_launch_templates(LaunchTemplateNames=[name])
+        found = client(deployment.settings, "ec2").describe_launch_templates(
+            LaunchTemplateNames=[name]
+        )
         template = found["LaunchTemplates"][0]["LaunchTemplateId"]
         arn = deployment.arn("ec2", f"launch-template/{template}")
         if resource == "the launch template":
@@ -65,7 +67,9 @@ def allowed(deployment: DeploymentContext, document: Any, call: Call) -> bool:
         else:
             context["ec2:launchtemplate"] = [arn]
     if resource.startswith(("i-", "ami-")):
-        tags = deployment.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [resource]}])
+        tags = client(deployment.settings, "ec2").describe_tags(
+            Filters=[{"Name": "resource-id", "Values": [resource]}]
+        )
         for tag in tags["Tags"]:
             context[f"aws:resourcetag/{tag['Key']}".lower()] = [tag["Value"]]
         if resource.startswith("i-"):
