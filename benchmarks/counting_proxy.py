@@ -13,15 +13,15 @@ _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/(\w+)/aws4_request")
 
 
 class CountingProxy(FaultProxy):
-    """``counted`` are the calls that were answered."""
+    """``counted`` are the calls that were passed on."""
 
     def __init__(self, target: str) -> None:
         super().__init__(target)
         self.counted: Counter[str] = Counter()
 
     def forward(self, request: BaseHTTPRequestHandler, body: bytes, cut: bool = False) -> None:
-        super().forward(request, body, cut)
         self.counted[name_of(request, body)] += 1
+        super().forward(request, body, cut)
 
 
 def name_of(request: BaseHTTPRequestHandler, body: bytes) -> str:

@@ -156,7 +156,7 @@ def test_the_proxy_tells_calls_apart(
     assert name_of(request, body) == name  # type: ignore[arg-type]
 
 
-def test_the_proxy_counts_what_was_answered() -> None:
+def test_the_proxy_counts_what_it_passes_on() -> None:
     with emulated_aws() as upstream, counting_proxy(upstream) as proxy:
         sqs = boto3.client(
             "sqs", region_name="us-east-1", endpoint_url=proxy.url,
