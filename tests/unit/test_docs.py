@@ -14,7 +14,10 @@ from cli.main import main
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), ROOT / "celery_sqs" / "README.md"])
+LIBRARY = ROOT / "celery_sqs"
+PAGES = sorted(
+    [*DOCS.rglob("*.md"), *ROOT.glob("*.md"), LIBRARY / "README.md", *LIBRARY.glob("docs/*.md")]
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NAME = re.compile(
     r"`((?:ami_build|autoscale|benchmarks|celery_sqs|cli|facerec_tasks|local|serverless|webapp)(?:\.\w+)+)`"
