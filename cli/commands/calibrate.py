@@ -142,7 +142,7 @@ def calibrate(
     Uses the enrolled photos, or those of FOLDER (NAME/*.jpg; without AWS). Each is searched for
     among all others: once as a new photo of its person (FNIR, the share that is not named
     correctly) and once without its person, as a photo of a stranger (FPIR, the share that is given
-    a name). The first needs several photos of at least some people.
+    a name). FNIR needs several photos of at least some people.
     """
     gallery, photo = _of_folder(folder) if folder else _enrolled()
     trials = accuracy.leave_one_out(gallery)

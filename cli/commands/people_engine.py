@@ -20,7 +20,8 @@ def engine(name: str, force: bool, as_json: bool) -> None:
 
     NAME is resnet128, facenet, or what `facerec engine add` added. It is tried on the enrolled
     photos first: when accuracy falls by more than a point, or there are too few photos to tell,
-    nothing changes. Running workers follow by themselves. With nobody enrolled it is used from now.
+    nothing changes. Running workers follow by themselves. An empty gallery
+    switches at once.
     """
     settings = get_settings()
     state = StateBucket(settings)
