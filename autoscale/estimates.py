@@ -1,4 +1,4 @@
-"""What the law is given, learned from what happened: service time and boot time, rounded up."""
+"""Estimates for the scaling formula, learned from the past: service time and boot time."""
 
 import json
 import math

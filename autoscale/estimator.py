@@ -1,4 +1,4 @@
-"""Gathers what is learned while the controller runs, and keeps it in the state bucket."""
+"""Updates the estimates while the controller runs, and stores them in the state bucket."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Stops the launching when boots fail again and again: the fault is then not the machines'."""
+"""A circuit breaker for launches: boots that fail repeatedly are not the machines' fault."""
 
 import logging
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Carries a plan out: one batched call an action, pauses after failures, no launch doubled."""
+"""Executes a plan: one batched call per action, pauses after failures, no launch repeated."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Plans in words: why each machine is acted upon, why not more and not fewer are needed."""
+"""Plans as text: the reason for each machine, and why not more or fewer are needed."""
 
 from collections.abc import Collection, Sequence
 

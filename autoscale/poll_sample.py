@@ -1,4 +1,4 @@
-"""Which workers of a large fleet are asked next: all in turn, silent ones again at once."""
+"""Chooses the workers of a large fleet to ping next; those without a reply come first."""
 
 from collections.abc import Container, Mapping
 

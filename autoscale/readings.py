@@ -1,4 +1,4 @@
-"""Everything one step of the controller has seen."""
+"""The readings of one step of the controller."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What a day has cost, and what of it was of use: from the decisions that were kept."""
+"""Cost of a day, split by use, computed from the stored decisions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

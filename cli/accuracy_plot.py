@@ -1,4 +1,4 @@
-"""The picture of a calibration: both error rates over the threshold, and the worst confusions."""
+"""The plot of a calibration: both error rates over the threshold, and the worst confusions."""
 
 import io
 import math

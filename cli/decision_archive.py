@@ -1,4 +1,4 @@
-"""The decisions the controller has kept, for the commands that look at them."""
+"""Reads the controller's stored decisions for the commands of ``facerec fleet``."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""The people a command is about: of the collection that was given."""
+"""The enrolled people of the collection that a command was given."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Enrollment of many photos with a word on every one not taken."""
+"""Enrolls many photos and reports why a photo was not accepted."""
 
 import sys
 from collections.abc import Callable, Sequence

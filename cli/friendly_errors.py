@@ -1,4 +1,4 @@
-"""Expected failures of a command, told in one line instead of a traceback."""
+"""Prints expected failures of a command in one line instead of a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The word to running workers that the gallery has changed."""
+"""Broadcasts to running workers that the gallery has changed."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""Every embedding computed again by another network, after a look at both."""
+"""Computes all embeddings again by another network, and compares the accuracy first."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Sends the photos of a workload, many at once, and notes how each went."""
+"""Sends the photos of a workload concurrently and records each outcome."""
 
 import time
 import uuid

@@ -1,4 +1,4 @@
-"""What a run of the workload generator came to: counts, percentiles, lines, files, a plot."""
+"""The report of a load run: counts, percentiles, files, a plot."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A workload: which photos are sent, when, and who is known to be on them."""
+"""A workload: which photos are sent, when, and the expected names."""
 
 import csv
 import threading

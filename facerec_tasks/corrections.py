@@ -1,4 +1,4 @@
-"""Answers on record, corrected: who was named is somebody else, or is erased. Pure."""
+"""Corrects stored answers after a person was renamed, merged or removed. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Log lines that can be followed from the web tier through the task: every one has a request id."""
+"""Log lines with a request id, from the web tier through the task; text or JSON."""
 
 import json
 import logging

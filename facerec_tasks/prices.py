@@ -1,4 +1,4 @@
-"""What machines cost."""
+"""Prices of EC2 machines."""
 
 HOURLY = {
     "t3.micro": 0.0104, "t3.small": 0.0208, "t3.medium": 0.0416, "c7i.large": 0.08925,

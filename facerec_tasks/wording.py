@@ -1,4 +1,4 @@
-"""Numbers with their nouns, for sentences that people read."""
+"""Numbers with their nouns, for text that people read."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Which of the frames that the decoder hands out go to stage 1. Pure."""
+"""Selects the frames that go to stage 1. Pure."""
 
 MOST = 900
 """Frames kept of the whole video at a steady pace; as many again where scenes begin. Of a video of

@@ -1,4 +1,4 @@
-"""The web process: two servers, their threads, and the way down."""
+"""The web process: two servers, their threads, and shutdown."""
 
 import ctypes
 import gc

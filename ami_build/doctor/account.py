@@ -1,4 +1,4 @@
-"""Is the account fit for it: the stack's state, the clock, the network?"""
+"""Checks of the account: state of the stack, clock, network."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Is somebody told when something is wrong, and is something wrong now?"""
+"""Checks of the alarms: whether they notify someone, and whether one is raised now."""
 
 from collections.abc import Iterator
 

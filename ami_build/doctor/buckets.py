@@ -1,4 +1,4 @@
-"""Are the buckets there, and do they keep what must be kept from whom?"""
+"""Checks of the buckets: existence, versioning, lifecycle, access."""
 
 import json
 from collections.abc import Iterator

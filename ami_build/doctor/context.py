@@ -1,4 +1,4 @@
-"""The stack under examination, and what every check needs of it."""
+"""The deployment that is checked: stack, settings and clients shared by all checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

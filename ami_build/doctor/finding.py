@@ -1,4 +1,4 @@
-"""What was found about one thing."""
+"""The result of one check."""
 
 from dataclasses import dataclass
 from typing import Literal

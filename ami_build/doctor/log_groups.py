@@ -1,4 +1,4 @@
-"""Are the log groups there, and do they end what they keep?"""
+"""Checks of the log groups: existence and retention."""
 
 from collections.abc import Iterator
 

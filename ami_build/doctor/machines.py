@@ -1,4 +1,4 @@
-"""Would a worker start, does web-instance serve, and does the account have room for them?"""
+"""Checks of the machines: image, launch template, web-instance, quotas."""
 
 import urllib.error
 import urllib.request

@@ -1,4 +1,4 @@
-"""Are the queues there, as the code makes them, and is anything dead in them?"""
+"""Checks of the queues: existence, attributes, dead-lettered messages."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""All checks, one after another; one that AWS refuses says so and the others go on."""
+"""Runs all checks in order; one that AWS refuses is reported and the others run."""
 
 from collections.abc import Callable, Iterator
 

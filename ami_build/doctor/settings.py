@@ -1,4 +1,4 @@
-"""Do the machines run with the settings that the stack has?"""
+"""Checks that the controller runs with the settings of the stack."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a bake is asked for, and what comes of it."""
+"""Options and result of a bake."""
 
 import json
 from collections.abc import Mapping

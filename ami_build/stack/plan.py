@@ -1,4 +1,4 @@
-"""What a deployment would change, in words a person can say yes or no to."""
+"""The change set of a deployment as text to confirm."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

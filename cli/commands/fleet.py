@@ -1,4 +1,4 @@
-"""``facerec fleet``: the workers' machines, and why they are as many as they are."""
+"""``facerec fleet``: status, explanations and metrics of the worker fleet."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""``facerec fleet report``: what a day has cost."""
+"""``facerec fleet report``: machine time and cost."""
 
 import json
 from dataclasses import asdict

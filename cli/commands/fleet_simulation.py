@@ -1,4 +1,4 @@
-"""``facerec fleet simulate``: what if."""
+"""``facerec fleet simulate``: scaling policies compared on the same traffic."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""``facerec history``: the answers of the past."""
+"""``facerec history``: past answers."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``facerec load``: the workload generator."""
+"""``facerec load``: a load generator."""
 
 import json
 import sys

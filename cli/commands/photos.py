@@ -1,4 +1,4 @@
-"""``facerec photos``: the photos that are stored."""
+"""``facerec photos``: list and purge stored photos."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""``facerec people precision``: embeddings in fp32 or int8, changed only after a look at both."""
+"""``facerec people precision``: embeddings in fp32 or int8, if accuracy stands."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""What is kept in S3, and its copies on this machine."""
+"""Objects in S3, and copies of them on this machine."""

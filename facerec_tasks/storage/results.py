@@ -1,4 +1,4 @@
-"""The record of a task: written once, read by whoever comes second."""
+"""The record of a task's result: written once, read by every later run."""
 
 from collections.abc import Callable
 

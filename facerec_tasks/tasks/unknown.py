@@ -1,4 +1,4 @@
-"""Tasks about faces nobody knows: groups of them, and who somebody says they are."""
+"""Tasks about unknown faces: their groups, and naming them."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""The contact sheet: one picture with the best crop of everybody."""
+"""The contact sheet: one picture with the best crop of each person."""
 
 import io
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The answer to a video: who is seen when. Values with one JSON form."""
+"""The result of a video: people and the times they are seen. Values with one JSON form."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

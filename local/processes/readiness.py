@@ -1,4 +1,4 @@
-"""Waiting until what was started is there."""
+"""Waits until a started service answers."""
 
 import socket
 import time

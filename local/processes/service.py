@@ -1,4 +1,4 @@
-"""One command kept alive: started again when it dies, ever more slowly when it dies at once."""
+"""One supervised command: restarted when it ends, with growing pauses."""
 
 import logging
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""API keys: whether a request needs one, and whether the one it has is good for its route."""
+"""API keys: whether a request needs one, and whether its key allows the route."""
 
 import ipaddress
 import logging

@@ -1,4 +1,4 @@
-"""One line of log and some figures for each request, also for those that were refused early."""
+"""One log line and the metrics of each request, including those refused early."""
 
 import logging
 import time

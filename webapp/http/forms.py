@@ -1,4 +1,4 @@
-"""What comes in a request: files, names, ids, and when to let go of the bytes."""
+"""Form fields of a request: files, names, ids."""
 
 from flask import request
 from werkzeug.datastructures import FileStorage

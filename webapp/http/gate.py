@@ -1,4 +1,4 @@
-"""What is decided about a request before its body is read: host, route, origin, key, rate, size."""
+"""Checks of a request before its body is read: host, route, origin, key, rate, size."""
 
 import ipaddress
 import socket

@@ -1,4 +1,4 @@
-"""What the description of the API says of a view beyond its docstring and its annotations."""
+"""Metadata of a view for the OpenAPI description, beyond docstring and annotations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What operators and their machines ask: alive, ready, how much is outstanding."""
+"""Routes for operators: health, readiness, requests in flight."""
 
 from flask import Response, current_app, jsonify
 

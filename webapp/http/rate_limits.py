@@ -1,4 +1,4 @@
-"""How often one client may ask: a token bucket each, in this process's memory."""
+"""Rate limits: a token bucket for each client, in this process's memory."""
 
 import threading
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""Unknown faces over HTTP: who is it?"""
+"""Unknown faces over HTTP: groups, naming, erasing."""
 
 from functools import partial
 

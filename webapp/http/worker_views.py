@@ -1,4 +1,4 @@
-"""What the views have in common whose requests are answered by workers: a place among them."""
+"""Base of the views whose requests are answered by workers."""
 
 import time
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""What people see in a browser: pages, their scripts and styles, and the live picture."""
+"""Web pages: HTML, scripts, styles, and the status page."""

@@ -1,4 +1,4 @@
-"""What is asked of AWS while somebody watches: the queue's counts, the machines' states."""
+"""Reads queue counts and machine states for the status page while it is open."""
 
 from collections import Counter
 from collections.abc import Callable

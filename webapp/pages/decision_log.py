@@ -1,4 +1,4 @@
-"""The controller's journal of today: read as it grows, each object once, the newest again."""
+"""Today's decisions of the controller: each object read once, the newest again."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""One thread that looks while somebody watches, and one picture for all who do."""
+"""One thread that reads the state while a status page is open, for all its viewers."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The live picture: what is looked at, and how it reaches those who watch."""
+"""The status page: its readings, and the stream that delivers them."""
 
 import time
 from collections import deque

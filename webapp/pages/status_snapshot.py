@@ -1,4 +1,4 @@
-"""One picture of the whole system at a moment, as the status page draws it. Pure."""
+"""One snapshot of the system, as the status page shows it. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Sequence

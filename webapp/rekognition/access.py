@@ -1,4 +1,4 @@
-"""Who may ask: the signature of a request, against our keys."""
+"""Authentication: verifies the signature of a request with our keys."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Rekognition's exceptions, and which of them stands for each problem of ours."""
+"""Rekognition's exceptions, and the mapping of our errors to them."""
 
 import json
 from dataclasses import dataclass

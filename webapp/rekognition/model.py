@@ -1,4 +1,4 @@
-"""Rekognition's own description of its operations, as botocore carries it: checks what comes in."""
+"""Validates requests by the service model of Rekognition in botocore."""
 
 import base64
 from collections.abc import Callable

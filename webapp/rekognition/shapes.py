@@ -1,4 +1,4 @@
-"""Our values as Rekognition's structures: ratios of the picture, percentages, its reasons."""
+"""Converts our values to Rekognition's structures: ratios, percentages, reasons."""
 
 import re
 from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""What the web tier does for a request, independent of HTTP."""
+"""The application logic of the web tier, independent of HTTP."""

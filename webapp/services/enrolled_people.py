@@ -1,4 +1,4 @@
-"""Who is enrolled in each collection, read from the galleries' files and kept until they change."""
+"""The enrolled people of each collection, read from gallery files and cached."""
 
 import threading
 from collections import OrderedDict

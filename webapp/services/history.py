@@ -1,4 +1,4 @@
-"""Past answers as clients see them: the history's ids with the names of today."""
+"""The history as clients see it: stored ids with current names."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A face as a point: photos of one person lie near each other, of two people far apart."""
+"""Computes the embedding of an aligned face by an ONNX network."""
 
 import math
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Who is known: people, their embeddings, enrollment and search."""
+"""The gallery: people, their embeddings, enrollment and search."""

@@ -1,4 +1,4 @@
-"""Which photos may teach a face: the quality gate of enrollment, with its reasons."""
+"""Enrollment of photos, with the quality checks that may refuse one."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What goes wrong with a gallery, beside :class:`.header.GalleryError`, the root of it all."""
+"""Errors of galleries, below :class:`.header.GalleryError`."""
 
 from facerec_tasks.recognition.gallery.header import GalleryError
 

@@ -1,4 +1,4 @@
-"""Who a face is: the nearest people, a name or none, and how sure that is."""
+"""Matches a face with the gallery: nearest people, name or unknown, confidence."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a person may be called: one spelling, one line, nothing that means something else."""
+"""Validates and normalizes the name of a person."""
 
 import unicodedata
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""Folders of people, ``NAME/photo.jpg``: their photos, and what in them is none and why."""
+"""Reads folders of people, ``NAME/photo.jpg``, and reports files that are skipped."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What every gallery keeps to, also one that was read from a hostile file."""
+"""Invariants of every gallery, also of one read from a hostile file."""
 
 from typing import TYPE_CHECKING, Any
 

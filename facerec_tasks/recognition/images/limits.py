@@ -1,4 +1,4 @@
-"""What one photo may cost."""
+"""Limits on a photo: bytes, pixels, time."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Queues as things to be kept in order: attributes, counts, redrive, purge, tags of use."""
+"""Administration of queues: attributes, counts, redrive, purge, usage tags."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

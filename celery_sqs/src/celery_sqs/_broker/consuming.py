@@ -1,4 +1,4 @@
-"""How a worker's channel consumes: receivers' threads on one side, the event loop on the other."""
+"""Consuming in a worker: receiver threads on one side, the event loop on the other."""
 
 import time
 from collections.abc import Callable, Sequence

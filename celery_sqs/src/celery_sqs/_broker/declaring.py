@@ -1,4 +1,4 @@
-"""The half of the channel that declares and publishes, as kombu asks for it."""
+"""The part of the channel that declares queues and publishes."""
 
 import math
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""What a channel holds, from its receive to its acknowledgement."""
+"""The unacknowledged deliveries of a channel."""
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""ReceiveMessage, and what becomes of a message before Celery sees it."""
+"""Calls ReceiveMessage and prepares messages before Celery sees them."""
 
 import time
 from collections.abc import Mapping, Sequence

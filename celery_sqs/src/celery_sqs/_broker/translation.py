@@ -1,4 +1,4 @@
-"""Failures of AWS, translated into what Celery survives."""
+"""Translates AWS errors into exceptions that Celery handles."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

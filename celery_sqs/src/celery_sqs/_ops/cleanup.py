@@ -1,4 +1,4 @@
-"""Removes what processes that are gone left behind: their queues and their subscriptions."""
+"""Deletes queues and subscriptions of processes that no longer run."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""From the dead-letter queue back to the queue, the oldest first."""
+"""Moves messages from the dead-letter queue back to the queue, oldest first."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a worker does differently on SQS, as bootsteps; they come with the transport."""
+"""Bootsteps that adapt a Celery worker to SQS; the transport installs them."""
 
 import operator
 import signal
