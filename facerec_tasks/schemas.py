@@ -101,7 +101,7 @@ class Answer:
     name: str | None = None
     """When ``outcome`` is ``named``: of the largest face, in a video of who is seen longest."""
     code: str | None = None
-    """Why the photo was refused (closed list) or why the task was buried."""
+    """Why the photo was refused (closed list) or why the task was given up."""
     detail: str | None = None
     faces: tuple[Face, ...] = ()
     """Of a photo, largest first."""
@@ -124,7 +124,7 @@ class Answer:
     seconds: float | None = None
     """Seconds of recognition, without S3."""
     history: tuple[dict[str, Any], ...] = ()
-    """Starts of a buried task: when, on which worker, on which receive."""
+    """Starts of a dead-lettered task: when, on which worker, on which receive."""
 
     @property
     def text(self) -> str | None:

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     video_time_limit: int = Field(900, gt=0)
     """Seconds after which such a run, download included, is taken for stuck."""
     max_starts: int = Field(4, gt=0)
-    """Starts of one task before it is buried as poison."""
+    """Starts of one task before it is dead-lettered as a poison message."""
     models_dir: Path = Path("models")
     min_face_score: float = Field(0.7, ge=0.7, lt=1)
     """Score below which the detector's find is no face; 0.99 leaves few false ones."""

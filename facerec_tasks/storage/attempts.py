@@ -1,4 +1,4 @@
-"""Starts of a task, counted so that one which crashes its workers is buried and others are not.
+"""Starts of a task, counted so that one that crashes its workers is dead-lettered.
 
 Receives cannot be counted instead: give-backs and abandoned polls burn receives too.
 """

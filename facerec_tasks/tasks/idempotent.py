@@ -1,7 +1,7 @@
 """One delivery of one task, with the discipline all kinds of task share.
 
 Runs at least once, takes effect once: the first record written is the answer. Starts are counted,
-so that what crashes its workers is buried and what failed because AWS did is not.
+so that a task that crashes its workers is dead-lettered, and one that failed with AWS is not.
 """
 
 import logging
@@ -67,7 +67,7 @@ class IdempotentTask:
             history=tuple(history),
         )
         answer = self._show(results().create(poison))
-        log.error("buried %s after %d starts", self.key, len(history) + 1)
+        log.error("dead-lettered %s after %d starts", self.key, len(history) + 1)
         self._task.backend.store_result(
             self._id, answer.to_message(), states.SUCCESS, request=self._task.request
         )

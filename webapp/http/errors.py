@@ -144,7 +144,7 @@ def retry_later(code: str, detail: str, seconds: int = RETRY_AFTER) -> Problem:
 
 
 def of_answer(answer: Answer) -> Problem | None:
-    """What a refused or buried photo is answered; none when the answer is about a face."""
+    """Response to a rejected or dead-lettered photo; None when the answer is about a face."""
     if answer.text is not None:
         return None
     code = answer.code if answer.code in STATUS else "broken-picture"

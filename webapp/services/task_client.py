@@ -1,7 +1,7 @@
-"""Tasks sent, and the wait for their answers to ring: everything here that knows Celery.
+"""Sends tasks and waits for their results; the web tier's client of Celery.
 
-S3 holds the truth; this only tells when to look. A task is accepted when its send returns: SQS has
-acknowledged this very message.
+The record in S3 is the result; a message only says when to read it. A task is accepted when its
+send returns: SQS has acknowledged this very message.
 """
 
 import logging

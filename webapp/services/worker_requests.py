@@ -1,4 +1,4 @@
-"""What workers are asked for: a method for each task, and the only place that knows its way.
+"""Requests to workers: one method for each task.
 
 The engine lives in workers: photos and lists go to the state bucket, a task does the work, its
 answer comes back as a result.

@@ -166,7 +166,7 @@ def ensure_request_queue(
     """The URL of a queue of tasks with its dead-letter queue; both keep messages for 14 days.
 
     ``max_receive_count`` is only the backstop: give-backs and abandoned polls burn receives too,
-    so poison is buried by its starts long before.
+    so poison messages are found by their starts long before.
     """
     dead_letters = ensure_queue(
         client, dlq_name, attributes={"MessageRetentionPeriod": str(MAX_RETENTION)}
