@@ -5,8 +5,8 @@
     [{"action": "RunInstances", "code": "InsufficientInstanceCapacity", "only": "c7i.large"}]
 
 ``only``: refuse requests in which this value stands (an instance's id, a type, ``spot``, a subnet);
-all requests of the action where it is missing. ``[]`` ends all refusals. The HTTP status is AWS's:
-500 for lack of capacity, 503 for throttling, else 400.
+all requests of the action where it is missing. ``[]`` ends all refusals. The HTTP status is always
+400, where AWS has 500 for lack of capacity and 503 for throttling.
 """
 
 import json
@@ -18,17 +18,6 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 
 PATH = "/_embedded/ec2-refusals"
-STATUS = {
-    "InsufficientInstanceCapacity": 500,
-    "InsufficientCapacity": 500,
-    "InsufficientHostCapacity": 500,
-    "InsufficientAddressCapacity": 500,
-    "InsufficientVolumeCapacity": 500,
-    "InternalError": 500,
-    "RequestLimitExceeded": 503,
-    "Unavailable": 503,
-}
-"""EC2's server errors: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"""
 
 
 @dataclass(frozen=True)
@@ -55,9 +44,7 @@ def check(action: str, parameters: Mapping[str, Any]) -> None:
     """Raises the refusal that a rule asks for."""
     for rule in _rules:
         if rule.action == action and _applies(rule, parameters):
-            refusal = EC2ClientError(rule.code, f"{action} is refused by the emulator")
-            refusal.code = STATUS.get(rule.code, 400)
-            raise refusal
+            raise EC2ClientError(rule.code, f"{action} is refused by the emulator")
 
 
 def _applies(rule: Ec2Refusal, parameters: Any) -> bool:
