@@ -34,7 +34,7 @@ class Results:
         return Answer.from_json(found.data) if found else None
 
     def reopen(self, task_id: str) -> bool:
-        """Removes the record of a dead-lettered task, so that it may run again; False without one."""
+        """Removes the record of a dead-lettered task, to let it run again; False without one."""
         earlier = self.get(task_id)
         if earlier is None or earlier.outcome != "poison":
             return False

@@ -37,7 +37,7 @@ def redrive(
     """Moves messages from the URL ``dead_letters`` to the URL ``queue``, at most ``limit``.
 
     AWS's own message move keeps no order. Here all are received, sorted by the time they were sent
-    (a message that AWS moved keeps its first time, one that a worker dead-lettered has that time) and
+    (a message that AWS moved keeps its first time, one that a worker dead-lettered that time) and
     sent again, each deleted only when the queue has it: a crash leaves a message in both queues,
     never in none. ``prepare`` is told each body before it is sent. Raises botocore's errors.
     """
