@@ -21,7 +21,7 @@ const WORDS = {
   "crashed-decoder": ["This video cannot be read.", "Save it again with another program."],
   cancelled: ["Cancelled.", "Send it again if you want the answer after all."],
   "answered-already": ["There is an answer already.", "It stays."],
-  poison: ["This photo could not be looked at.", "It was set aside for whoever runs this service."],
+  poison: ["This photo could not be processed.", "It was set aside for the operator of this service."],
   "photo-gone": ["The photo was deleted before it was looked at.", "Send it again."],
   "no-photo-taken": ["This photo cannot be learned from.", "Choose one with the face larger and sharper."],
   "bad-name": ["This name cannot be used.", "Use letters, at most 200; no line breaks."],
@@ -35,7 +35,7 @@ const WORDS = {
   stopping: ["The service is restarting.", "It is sent again by itself."],
   "rate-limited": ["Too many requests at once.", "It is sent again by itself, more slowly."],
   "aws-unavailable": ["The service cannot reach its storage.", "It is sent again by itself."],
-  "not-set-up": ["The service is not set up completely.", "Tell whoever runs it."],
+  "not-set-up": ["The service is not set up completely.", "Tell the operator of this service."],
   late: ["This takes longer than usual.", "The photo is safe; its answer will appear here."],
   network: ["No connection to the service.", "It is sent again as soon as there is one."],
   "too-slow": ["The connection was too slow.", "Try again, with a smaller photo if you can."],
@@ -46,10 +46,10 @@ const WORDS = {
   "method-not-allowed": ["This cannot be done here.", "Load the page again."],
   "key-missing": ["An API key is needed.", "Try again and give the key you were given."],
   "key-unknown": ["The API key is not known.", "Check it, or ask for a new one."],
-  "scope-missing": ["The API key is not good for this.", "Ask whoever gave it to you."],
+  "scope-missing": ["The API key does not allow this.", "Ask the person who gave it to you."],
   "cross-site": ["Pages of other sites may not ask this.", "Open the page of this service itself."],
   "result-unknown": ["The answer is not known any more.", "Send the photo again."],
-  internal: ["Something is wrong on our side.", "Try again; if it stays, tell whoever runs this service."],
+  internal: ["Something is wrong on our side.", "Try again; if it continues, tell the operator of this service."],
 };
 
 // Reasons of enrollment, which come in "refused".
