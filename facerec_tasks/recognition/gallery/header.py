@@ -79,11 +79,6 @@ def _identities_1(header: dict[str, Any], owners: Sequence[int]) -> Who:
     return list(zip(ids, names, strict=True)), records
 
 
-def listed_faces(faces: Sequence[FaceRecord]) -> list[tuple[str, str, tuple[float, ...] | None]]:
-    """The member ``faces`` of a header."""
-    return [(face.id, face.photo, face.box and tuple(face.box)) for face in faces]
-
-
 @dataclass(frozen=True)
 class GalleryInfo:
     """A gallery without its numbers."""

@@ -35,7 +35,6 @@ from facerec_tasks.recognition.gallery.header import (
     GalleryError,
     count_faces,
     identities,
-    listed_faces,
     read_header,
     up,
 )
@@ -65,11 +64,7 @@ def _identities(gallery: "Gallery", version: int) -> dict[str, Any]:
     if version == 1:
         return {"names": list(gallery.names), "photos": list(gallery.photos)}
     people = list(zip(gallery.ids, gallery.names, strict=True))
-    return {
-        "created_at": gallery.created_at,
-        "people": people,
-        "faces": listed_faces(gallery.faces),
-    }
+    return {"created_at": gallery.created_at, "people": people, "faces": list(gallery.faces)}
 
 
 def from_bytes(kind: type[GalleryType], data: bytes | mmap.mmap) -> GalleryType:
