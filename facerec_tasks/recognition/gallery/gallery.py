@@ -30,7 +30,7 @@ from facerec_tasks.recognition.gallery.errors import (
     NameTaken,
     NoSuchPerson,
 )
-from facerec_tasks.recognition.gallery.header import GalleryError, garbage_later
+from facerec_tasks.recognition.gallery.header import GalleryError
 from facerec_tasks.recognition.gallery.matching import CANDIDATES, Match, match
 from facerec_tasks.recognition.gallery.person_name import checked_name
 from facerec_tasks.recognition.gallery.records import FaceRecord
@@ -351,8 +351,7 @@ class Gallery:
         ``version`` 1 is what programs read that know no other: it has no ids and no boxes, so
         names must be unique. Raises :class:`AmbiguousName` when they are not.
         """
-        with garbage_later():
-            return serialization.to_bytes(self, version)
+        return serialization.to_bytes(self, version)
 
     @classmethod
     def from_bytes(cls, data: bytes | mmap.mmap) -> Self:
@@ -360,8 +359,7 @@ class Gallery:
 
         The arrays are views of ``data``, not copies.
         """
-        with garbage_later():
-            return serialization.from_bytes(cls, data)
+        return serialization.from_bytes(cls, data)
 
     @classmethod
     def open(cls, path: Path) -> Self:

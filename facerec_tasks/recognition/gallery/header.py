@@ -114,13 +114,22 @@ class GalleryInfo:
         return sum(len(person.faces) for person in self.people)
 
 
+@contextmanager
+def garbage_later() -> Iterator[None]:
+    """Makes tens of thousands of objects without looking for garbage among them, which takes more
+    than half of the time."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+@garbage_later()
 def info(data: bytes) -> GalleryInfo:
     """Raises :class:`GalleryError`."""
-    with garbage_later():
-        return _info(data)
-
-
-def _info(data: bytes) -> GalleryInfo:
     header, start = read_header(data)
     try:
         owners = struct.unpack_from(f"<{count_faces(header)}i", data, start)
@@ -149,7 +158,11 @@ class _FacesOf(LazySequence[FaceRecord]):
         return len(self._listed)
 
     def item(self, index: int) -> FaceRecord:
-        return _checked_face(self._listed[index])
+        listed = self._listed[index]
+        try:
+            return _face(*listed)
+        except (TypeError, ValueError) as error:
+            raise GalleryError(f"not a gallery: {error!r} in its header") from error
 
 
 def _listed_people(
@@ -165,26 +178,6 @@ def _listed_people(
     if not all(type(one) is list and len(one) == 3 for one in faces):
         raise ValueError("a face has an id, a photo and a box")
     return people, faces
-
-
-def _checked_face(listed: Any) -> FaceRecord:
-    try:
-        return _face(*listed)
-    except (TypeError, ValueError) as error:
-        raise GalleryError(f"not a gallery: {error!r} in its header") from error
-
-
-@contextmanager
-def garbage_later() -> Iterator[None]:
-    """Makes tens of thousands of objects without looking for garbage among them, which takes more
-    than half of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def up(length: int) -> int:

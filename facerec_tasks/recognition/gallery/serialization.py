@@ -34,6 +34,7 @@ from facerec_tasks.recognition.gallery.header import (
     MAGIC_1,
     GalleryError,
     count_faces,
+    garbage_later,
     identities,
     read_header,
     up,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 GalleryType = TypeVar("GalleryType", bound="Gallery")
 
 
+@garbage_later()
 def to_bytes(gallery: "Gallery", version: int) -> bytes:
     """See :meth:`.Gallery.to_bytes`."""
     if version == 1 and len(set(gallery.names)) != len(gallery.names):
@@ -67,6 +69,7 @@ def _identities(gallery: "Gallery", version: int) -> dict[str, Any]:
     return {"created_at": gallery.created_at, "people": people, "faces": list(gallery.faces)}
 
 
+@garbage_later()
 def from_bytes(kind: type[GalleryType], data: bytes | mmap.mmap) -> GalleryType:
     """See :meth:`.Gallery.from_bytes`."""
     header, start = read_header(data)
