@@ -1,7 +1,7 @@
 """The controller's loop: read, decide, act, write down. ``python -m autoscale.controller``.
 
 A step every 2 s while there is work or a machine, every 20 s at rest, and at once when the web
-tier's ledger, which is cheap to ask, shows the first photo. Whatever AWS answers, the loop goes on.
+tier, which is cheap to ask, has the first photo in flight. Whatever AWS answers, the loop goes on.
 Of several controllers the one that holds the lease acts; the others wait.
 """
 
@@ -129,10 +129,10 @@ class Controller:
         self._poller.start()
         while not stopped.is_set():
             self._heartbeat.touch()
-            ledger = read_in_flight(self._settings.in_flight_urls, time.time())
-            outstanding = ledger.outstanding if ledger else None
+            requests = read_in_flight(self._settings.in_flight_urls, time.time())
+            outstanding = requests.outstanding if requests else None
             if self._schedule.due(time.monotonic(), outstanding, acting=self._acting):
-                self._guarded(partial(self.step_if_leader, ledger, time.time()))
+                self._guarded(partial(self.step_if_leader, requests, time.time()))
                 self._schedule.stepped(time.monotonic())
             stopped.wait(WATCH)
         self._end()
@@ -152,7 +152,7 @@ class Controller:
         except Exception:  # one bad step must not leave the fleet without a controller
             logger.exception("the step failed; nothing more is changed")
 
-    def step_if_leader(self, ledger: InFlightReading | None, now: float) -> ScalingPlan | None:
+    def step_if_leader(self, requests: InFlightReading | None, now: float) -> ScalingPlan | None:
         """One step, if this is the controller that acts."""
         self._steps += 1
         request_id.set(f"{self._run}-{self._steps}")
@@ -166,7 +166,7 @@ class Controller:
         elif self._acting and not held:
             logger.warning("another controller may act: waiting")
         self._acting = held
-        return self.step(ledger, now) if held else None
+        return self.step(requests, now) if held else None
 
     def _keep_lease(self) -> bool:
         try:
@@ -175,9 +175,9 @@ class Controller:
             logger.warning("the lease could not be kept, %.0f s left: %s", self._lease.left, error)
             return self._lease.left > 0
 
-    def step(self, ledger: InFlightReading | None, now: float) -> ScalingPlan:
+    def step(self, requests: InFlightReading | None, now: float) -> ScalingPlan:
         """Reads, decides, acts and writes down once."""
-        seen = self._read(ledger, now)
+        seen = self._read(requests, now)
         listed = seen.machines is not None
         machines = seen.machines if seen.machines is not None else self._executor.known_machines
         if self._drain:
@@ -230,14 +230,14 @@ class Controller:
             season=photos,
         )
 
-    def _read(self, ledger: InFlightReading | None, now: float) -> StepReadings:
-        seen = StepReadings(ledger=ledger)
+    def _read(self, requests: InFlightReading | None, now: float) -> StepReadings:
+        seen = StepReadings(requests=requests)
         try:
             seen.counts = self._count(now)
         except AWS_CALL_ERRORS as error:
             seen.failed["GetQueueAttributes"] = f"{type(error).__name__}: {error}"
             logger.warning("the counts of the queue could not be read: %s", error)
-        seen.demand = self._signals.take(seen.counts, seen.ledger, now, self._serving)
+        seen.demand = self._signals.take(seen.counts, seen.requests, now, self._serving)
         seen.machines = self._listed(seen, now)
         return seen
 
@@ -278,7 +278,7 @@ class Controller:
             if machine.ready:
                 booted = self._health.booted(machine.id)
                 self._estimator.booted(machine.id, booted, machine.since)
-        answered = seen.ledger.answered if seen.ledger else None
+        answered = seen.requests.answered if seen.requests else None
         demand = seen.demand
         # While videos keep processes busy, answers do not say how long a photo takes.
         waiting = demand.grow if demand and not demand.videos else 0

@@ -103,7 +103,7 @@ class ServiceTimeMeter:
     ) -> float | None:
         """Seconds of one process per task since the busy time began, or none yet.
 
-        ``answered`` is the ledger's total, ``up`` the machines that serve.
+        ``answered`` is the web tier's total, ``up`` the machines that serve.
         """
         busy = answered is not None and up > 0 and waiting >= SATURATED * processes * up
         if not busy or answered is None:

@@ -16,7 +16,7 @@ LIVE: frozenset[InstanceState] = frozenset({"pending", "running"})
 """States that count to the cap. ``stopping`` counts to the pool only: it is not billed."""
 
 Accuracy = Literal["exact", "lower", "upper", "counts"]
-"""What the web's ledger is to the truth: equal, at least, at most, or not to be had."""
+"""What the web tier's count is to the truth: equal, at least, at most, or not to be had."""
 
 Reason = Literal[
     "unknown", "unlisted", "rest", "one", "hedge", "rate", "deadline", "profile", "saturated", "cap"

@@ -10,7 +10,7 @@ from autoscale.signals import InFlightReading, QueueLengths
 class StepReadings:
     """A field that is none could not be had."""
 
-    ledger: InFlightReading | None = None
+    requests: InFlightReading | None = None
     counts: QueueLengths | None = None
     machines: tuple[Machine, ...] | None = None
     demand: Demand | None = None
@@ -21,12 +21,12 @@ class StepReadings:
     def work(self) -> bool:
         """Whether any reading shows a task, confirmed or not."""
         counted = self.counts.total if self.counts else 0
-        return bool(counted or (self.ledger and self.ledger.outstanding))
+        return bool(counted or (self.requests and self.requests.outstanding))
 
     def numbers(self) -> dict[str, int | None]:
         return {
             "visible": self.counts.visible if self.counts else None,
             "in_flight": self.counts.in_flight if self.counts else None,
-            "outstanding": self.ledger.outstanding if self.ledger else None,
-            "answered": self.ledger.answered if self.ledger else None,
+            "outstanding": self.requests.outstanding if self.requests else None,
+            "answered": self.requests.answered if self.requests else None,
         }

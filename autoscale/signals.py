@@ -1,9 +1,9 @@
 """How much work there is: both counts of the queue, and what the web tier knows exactly.
 
-SQS's counts are approximate and up to 40 s old, the web's ledger (accepted minus answered) is exact
-when every web process is counted and none is younger than the longest task; otherwise it is a lower
-bound. :func:`fuse` makes one :class:`Demand` of both; a reading that could not be had is missing,
-never zero.
+SQS's counts are approximate and up to 40 s old. The web tier's requests in flight are exact when
+every web process is counted and none is younger than the longest task, else they are a lower bound.
+:func:`fuse` makes one :class:`Demand` of both; a reading that could not be had is missing, never
+zero.
 """
 
 import urllib.request
@@ -22,7 +22,7 @@ STALE = 40.0
 CONFIRM = 3
 """Readings of which the median must show work, so that a lone phantom starts nothing."""
 LEAK = 60.0
-"""Seconds of zero counts after which the ledger's remaining entries are taken for lost."""
+"""Seconds of zero counts after which requests that are still in flight are taken for lost."""
 IN_FLIGHT_TIMEOUT = 1.0
 HISTORY = 90.0
 
@@ -138,7 +138,7 @@ class DemandEstimator:
     def __init__(self, longest_task: float) -> None:
         self._longest = longest_task
         self._counts: list[QueueLengths] = []
-        self._ledgers: list[InFlightReading] = []
+        self._requests: list[InFlightReading] = []
         self._epochs: dict[tuple[str, str], float] = {}  # when each was last seen
         self._accepted: dict[tuple[str, str], int] = {}
         self._arrived = 0.0
@@ -147,44 +147,44 @@ class DemandEstimator:
     def take(
         self,
         counts: QueueLengths | None,
-        ledger: InFlightReading | None,
+        requests: InFlightReading | None,
         now: float,
         serving: ServiceCapacity = ServiceCapacity(),
     ) -> Demand | None:
         """What the readings of this step amount to; none when there was none at all."""
         if counts is not None:
             self._counts = [c for c in self._counts if c.at > now - HISTORY] + [counts]
-        if ledger is not None:
-            self._ledgers = [x for x in self._ledgers if x.at > now - HISTORY] + [ledger]
+        if requests is not None:
+            self._requests = [x for x in self._requests if x.at > now - HISTORY] + [requests]
         demand = fuse(
             [*self._counts] if counts is not None else [],
-            [*self._ledgers] if ledger is not None else [],
-            exact=ledger is not None and self._exact(ledger, now),
+            [*self._requests] if requests is not None else [],
+            exact=requests is not None and self._exact(requests, now),
         )
         if demand is None:
             return None
-        self._count_arrivals(ledger, demand, now, serving)
-        videos = min(demand.grow, ledger.videos if ledger else 0)
+        self._count_arrivals(requests, demand, now, serving)
+        videos = min(demand.grow, requests.videos if requests else 0)
         return replace(demand, accepted=self._arrived, videos=videos)
 
-    def _exact(self, ledger: InFlightReading, now: float) -> bool:
+    def _exact(self, requests: InFlightReading, now: float) -> bool:
         """No process is young, and none that was seen within the longest task is missing."""
-        self._epochs |= {epoch: now for epoch in ledger.epochs}
+        self._epochs |= {epoch: now for epoch in requests.epochs}
         horizon = now - self._longest
         self._epochs = {e: seen for e, seen in self._epochs.items() if seen >= horizon}
-        old = all(p.started_at < horizon for p in ledger.processes)
-        return bool(ledger.processes) and old and self._epochs.keys() == ledger.epochs
+        old = all(p.started_at < horizon for p in requests.processes)
+        return bool(requests.processes) and old and self._epochs.keys() == requests.epochs
 
     def _count_arrivals(
-        self, ledger: InFlightReading | None, demand: Demand, now: float, serving: ServiceCapacity
+        self, requests: InFlightReading | None, demand: Demand, now: float, serving: ServiceCapacity
     ) -> None:
-        """With a ledger what it accepted; without, what the backlog grew by and what was done."""
-        if ledger is None:
+        """What the web tier accepted; else what the backlog grew by and what was done."""
+        if requests is None:
             before, waiting = self._last or (now, 0)
             done = serving.done(waiting, now - before)
             self._arrived += max(0.0, demand.grow - waiting + done)
         else:
-            for p in ledger.processes:
+            for p in requests.processes:
                 key = (p.process, p.epoch)
                 self._arrived += max(0, p.accepted - self._accepted.get(key, 0))
                 self._accepted[key] = p.accepted
@@ -193,25 +193,25 @@ class DemandEstimator:
 
 
 def fuse(
-    counts: Sequence[QueueLengths], ledgers: Sequence[InFlightReading], *, exact: bool
+    counts: Sequence[QueueLengths], requests: Sequence[InFlightReading], *, exact: bool
 ) -> Demand | None:
     """One range of both signals (`accepted` is left at 0). Both oldest first; empty is missing.
 
-    A stale count can only show what the ledger showed within the last 40 s: a higher one is work
-    that came past the web tier. A count that stays zero while the ledger does not move says that
-    the ledger's entries have ended some other way.
+    A stale count can only show what the web tier showed within the last 40 s: a higher one is work
+    that came past the web tier. A count that stays zero while the web tier's does not move says
+    that those requests have ended some other way.
     """
-    if not counts and not ledgers:
+    if not counts and not requests:
         return None
     likely, possible = _counted(counts)
-    if not ledgers:
+    if not requests:
         return Demand(likely, possible, 0.0, "counts")
-    known = ledgers[-1].outstanding
+    known = requests[-1].outstanding
     bound: Accuracy = "exact" if exact else "lower"
-    if known and _leaked(counts, ledgers):
+    if known and _leaked(counts, requests):
         return Demand(0, 0, 0.0, "upper")
     if exact:
-        recent = max(x.outstanding for x in ledgers if x.at >= ledgers[-1].at - STALE)
+        recent = max(x.outstanding for x in requests if x.at >= requests[-1].at - STALE)
         likely = possible = likely if likely > recent else 0
     grow = max(known, likely)
     return Demand(grow, max(grow, possible), 0.0, bound, may_shrink=bool(counts))
@@ -226,10 +226,10 @@ def _counted(counts: Sequence[QueueLengths]) -> tuple[int, int]:
     return likely, max(last)
 
 
-def _leaked(counts: Sequence[QueueLengths], ledgers: Sequence[InFlightReading]) -> bool:
-    now = ledgers[-1].at
+def _leaked(counts: Sequence[QueueLengths], requests: Sequence[InFlightReading]) -> bool:
+    now = requests[-1].at
     quiet = [c for c in counts if c.at >= now - LEAK]
-    still = [x for x in ledgers if x.at >= now - LEAK]
-    whole = bool(counts) and counts[0].at <= now - LEAK and ledgers[0].at <= now - LEAK
+    still = [x for x in requests if x.at >= now - LEAK]
+    whole = bool(counts) and counts[0].at <= now - LEAK and requests[0].at <= now - LEAK
     unmoved = len({x.moves for x in still}) == 1
     return whole and unmoved and len(quiet) >= CONFIRM and not any(c.total for c in quiet)

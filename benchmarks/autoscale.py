@@ -48,7 +48,7 @@ ENVIRONMENTS = {
     "cold": COLD,
     "stopped": Environment(boot=(25.0, 60.0)),
     "failing": replace(COLD, failing_boots=0.05),
-    "counts": replace(COLD, ledger=False),
+    "counts": replace(COLD, requests_known=False),
 }
 """In all of them counts are stale. The figures are those of ``cold``."""
 TITLES = {

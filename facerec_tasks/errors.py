@@ -12,8 +12,9 @@
     ├── Overloaded              more requests wait than this process may hold: 503
     └── AnswerLate              no answer before the deadline: 504; it may still come
 
-What is wrong with a photo, and that it was buried as poison, is a value (``Answer.outcome`` and
-``Answer.code``), not an error of this tree. An AWS error that has no class here is re-raised as is.
+What is wrong with a photo, and that it was dead-lettered as poison, is a value (``Answer.outcome``
+and ``Answer.code``), not an error of this tree. An AWS error that has no class here is re-raised as
+is.
 """
 
 

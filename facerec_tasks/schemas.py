@@ -83,7 +83,7 @@ class VideoInfo:
     frames_analyzed: Annotated[
         int, Field(validation_alias=AliasChoices("frames_analyzed", "looks"))
     ]
-    """Frames that were looked at; ``looks`` in records of release 0.1."""
+    """Frames that were looked at."""
     complete: bool
     """False: it is cut short or damaged, and what could be read was looked at."""
     sheet: str

@@ -231,8 +231,12 @@ def _worker(p: DeploymentContext) -> Iterator[Need]:
         "take tasks", p.arn("sqs", s.request_queue), "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
         "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage",
     )  # fmt: skip
-    buried = p.arn("sqs", s.dead_letter_queue)
-    for what, queue in (("bury", buried), ("answer", answers), ("answer", f"{answers}-machine-1")):
+    dead_letters = p.arn("sqs", s.dead_letter_queue)
+    for what, queue in (
+        ("dead-letter", dead_letters),
+        ("answer", answers),
+        ("answer", f"{answers}-machine-1"),
+    ):
         yield need(what, queue, "sqs:GetQueueUrl", "sqs:SendMessage")
     yield need("answer commands", _pidbox(p), *_TALK, "sqs:SendMessage", "sqs:ListQueueTags")
     for topic in ("celery-pidbox", "celeryev"):

@@ -42,8 +42,8 @@ class Environment:
     """Share of boots that never come up."""
     stale_counts: bool = True
     """Counts as late and as partial as SQS has been seen to give them."""
-    ledger: bool = True
-    """Whether the web tier's exact ledger can be read."""
+    requests_known: bool = True
+    """Whether the web tier's exact requests in flight can be read."""
     visibility: float = 30.0
     new_image_at: float = math.inf
     """When an image is baked: machines launched before are outdated from then on."""

@@ -36,7 +36,7 @@ class PolicyAdapter:
 
     def tick(self, simulation: Simulation) -> None:
         """A step, if the controller would take one now."""
-        outstanding = simulation.outstanding if simulation.environment.ledger else None
+        outstanding = simulation.outstanding if simulation.environment.requests_known else None
         if self._schedule.due(simulation.now, outstanding):
             self._schedule.stepped(simulation.now)
             self._step(simulation)
@@ -69,7 +69,7 @@ class PolicyAdapter:
         for m in ready:
             if m.up_since is not None:
                 self._estimator.booted(m.id, m.up_since - m.since, m.since)
-        answered = simulation.answered if simulation.environment.ledger else None
+        answered = simulation.answered if simulation.environment.requests_known else None
         waiting = demand.grow if demand and not demand.videos else 0
         processes = self.limits.processes if ready else None
         self._estimator.served(now, answered, waiting, len(ready), processes)
@@ -95,7 +95,7 @@ def _machine(server: SimulatedMachine, simulation: Simulation) -> Machine:
 
 
 def _ledger(simulation: Simulation) -> InFlightReading | None:
-    if not simulation.environment.ledger:
+    if not simulation.environment.requests_known:
         return None
     process = ProcessReport(
         process="web",

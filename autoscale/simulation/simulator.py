@@ -124,7 +124,7 @@ class Simulation:
 
     @property
     def outstanding(self) -> int:
-        """What the web tier's ledger says: accepted minus answered."""
+        """The web tier's requests in flight: accepted minus answered."""
         return self.accepted - self.answered
 
     def counts(self) -> tuple[int, int]:

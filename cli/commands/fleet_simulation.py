@@ -123,7 +123,7 @@ def _environment(
         boot_median=min(high, max(low, (low * high) ** 0.5)),
         pending=(min(5.0, low / 2), min(10.0, low)),
         keeps_stopped=not terminate,
-        ledger=not counts_only,
+        requests_known=not counts_only,
         failing_boots=failing_boots,
         **options,
     )

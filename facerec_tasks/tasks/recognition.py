@@ -23,7 +23,7 @@ def recognize(self: Any, key: str, version: str | None = None) -> dict[str, Any]
     """Recognizes that version of a photo of the in-bucket; returns ``Answer.to_dict()``.
 
     Runs at least once, takes effect once: the first record written is the answer. Raises
-    :class:`celery.exceptions.Reject`: to be tried again later, or, without requeue, to be buried.
+    :class:`celery.exceptions.Reject`: to be tried again later, or, without requeue, dead-lettered.
     """
     return _done(PhotoTask(self, key, version))
 
@@ -53,7 +53,7 @@ def _done(job: IdempotentTask) -> dict[str, Any]:
         raise Reject(str(error), requeue=True) from error
     except (Reject, Ignore):
         raise
-    except Exception as error:  # a bug must not answer for the photo: retried, counted, buried
+    except Exception as error:  # a bug must not answer for the photo: retried, dead-lettered
         log.exception("task failed at %s", job.key)
         raise Reject(repr(error), requeue=True) from error
 

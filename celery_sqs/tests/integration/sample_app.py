@@ -135,8 +135,8 @@ def _add_answering_tasks(app: Celery) -> None:
             threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
         return label
 
-    @app.task(name="sample.answer_and_bury", shared=False, bind=True)
-    def answer_and_bury(self: Any, label: str) -> None:
+    @app.task(name="sample.answer_and_dead_letter", shared=False, bind=True)
+    def answer_and_dead_letter(self: Any, label: str) -> None:
         self.backend.store_result(self.request.id, label, "SUCCESS", request=self.request)
         raise Reject("poison", requeue=False)
 

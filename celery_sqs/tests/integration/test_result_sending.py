@@ -62,8 +62,8 @@ def test_results_of_every_pool_and_size(client: Any, proxy: Any, pool: str) -> N
     broken = client.send("fail", "for a reason")
     with pytest.raises(ValueError, match="for a reason"):
         broken.get(timeout=WITHIN)
-    buried = client.send("answer_and_bury", "as poison")
-    assert buried.get(timeout=WITHIN) == "as poison"  # and not Celery's own failure after it
+    dead_lettered = client.send("answer_and_dead_letter", "as poison")
+    assert dead_lettered.get(timeout=WITHIN) == "as poison"  # and not Celery's own failure after it
     client.eventually(lambda: client.counts(client.graveyard).visible >= 1)
     client.eventually(client.empty, within=20)
     assert proxy.calls["SendMessage"] == 1  # into the dead-letter queue

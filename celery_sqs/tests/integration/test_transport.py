@@ -1,4 +1,4 @@
-"""Tasks through SQS, with real workers: sent small, run, given back, buried, never lost."""
+"""Tasks through SQS, with real workers: sent small, run, given back, dead-lettered, never lost."""
 
 import base64
 import itertools

@@ -86,7 +86,7 @@ def test_without_a_pending_result_nothing_waits(sqs: Sqs) -> None:
 
 
 def test_the_first_result_of_a_delivery_counts(sqs: Sqs) -> None:
-    """Celery stores a failure for a task that was buried after it had answered."""
+    """Celery stores a failure for a task that was dead-lettered after it had answered."""
     result_sender = ResultSender()
     result_sender.send(answer("poison", receipt="r"))
     result_sender.send(answer("failure", receipt="r"))

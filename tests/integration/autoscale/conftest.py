@@ -39,7 +39,7 @@ class WebTier:
 
 
 @pytest.fixture
-def ledger() -> Iterator[WebTier]:
+def web_tier() -> Iterator[WebTier]:
     told = WebTier()
 
     class Handler(Silent):
@@ -92,13 +92,13 @@ def watched(resources: Settings) -> Iterator[Watched]:
 
 @pytest.fixture
 def controller(
-    resources: Settings, spawn: Callable[..., Child], ledger: WebTier
+    resources: Settings, spawn: Callable[..., Child], web_tier: WebTier
 ) -> Callable[..., Child]:
     """``controller("--dry-run", FACEREC_MACHINE="b")``: one in its own process."""
 
     def start(*arguments: str, **environment: str) -> Child:
         told = {
-            "FACEREC_WEB_URLS": json.dumps([ledger.url]),
+            "FACEREC_WEB_URLS": json.dumps([web_tier.url]),
             "FACEREC_SCALING_PROFILE": "one-per-backlog",
         }
         return spawn(

@@ -39,14 +39,14 @@ def command(*arguments: str) -> str:
 def test_burst_from_zero_to_zero_is_logged(
     resources: Settings,
     controller: Start,
-    ledger: WebTier,
+    web_tier: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
     process = controller()
-    ledger.burst(100)
+    web_tier.burst(100)
     eventually(lambda: watched.named == list(range(1, 16)), within=20)
-    ledger.outstanding = 0
+    web_tier.outstanding = 0
     answered = time.monotonic()
     eventually(lambda: watched.live == 0, within=12)
     assert time.monotonic() - answered < 12
@@ -86,10 +86,10 @@ def test_queue_counts_alone_are_enough(
 
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=SOAK), pytest.param(2, marks=SOAK)])
 def test_controller_killed_repeatedly_doubles_no_launch(
-    seed: int, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait
+    seed: int, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait
 ) -> None:
     rng = random.Random(seed)
-    ledger.burst(100)
+    web_tier.burst(100)
     for _ in range(4):
         process = controller()
         time.sleep(rng.uniform(0.8, 3.0))  # not for luck: any moment will do
@@ -99,7 +99,7 @@ def test_controller_killed_repeatedly_doubles_no_launch(
     eventually(lambda: watched.named == list(range(1, 16)), within=20)
     assert len(watched.machines()) == 15
     assert watched.most_live == 15
-    ledger.outstanding = 0
+    web_tier.outstanding = 0
     eventually(lambda: watched.live == 0, within=15)
 
 
@@ -107,7 +107,7 @@ def test_ec2_throttling_lost_responses_and_late_listings(
     private_endpoint: str,
     resources: Settings,
     controller: Start,
-    ledger: WebTier,
+    web_tier: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
@@ -124,9 +124,9 @@ def test_ec2_throttling_lost_responses_and_late_listings(
     with between(private_endpoint) as proxy:
         proxy.rule = rule
         controller(AWS_ENDPOINT_URL=proxy.url)
-        ledger.burst(100)
+        web_tier.burst(100)
         eventually(lambda: len(watched.named) == 15, within=90)
-        ledger.outstanding = 0
+        web_tier.outstanding = 0
         eventually(lambda: watched.live == 0, within=90)
         assert proxy.spoiled["throttled"]
         assert proxy.spoiled["lost"]
@@ -137,12 +137,12 @@ def test_ec2_throttling_lost_responses_and_late_listings(
 def test_dry_run_changes_nothing(
     resources: Settings,
     controller: Start,
-    ledger: WebTier,
+    web_tier: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
     controller("--dry-run")
-    ledger.burst(100)
+    web_tier.burst(100)
     dry = StateBucket(resources, "controller/dry-run/")
     eventually(lambda: any(d.launch == 15 for d in decisions.read(dry)), within=20)
     assert watched.machines() == []
@@ -150,27 +150,27 @@ def test_dry_run_changes_nothing(
 
 
 def test_second_controller_waits_and_takes_over_on_release(
-    tmp_path: Path, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait
+    tmp_path: Path, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait
 ) -> None:
     log = tmp_path / "controller.log"
     first = controller()
     eventually(lambda: log.read_text().count("acts from now on") == 1, within=20)
     second = {"FACEREC_MACHINE": "second", "FACEREC_STATE_DIR": str(tmp_path / "second")}
     controller(**second)
-    ledger.burst(100)
+    web_tier.burst(100)
     eventually(lambda: len(watched.named) == 15, within=20)
     assert log.read_text().count("acts from now on") == 1
     first.signal(signal.SIGTERM)
     first.wait(10)
     eventually(lambda: log.read_text().count("acts from now on") == 2, within=15)
-    ledger.outstanding = 0
+    web_tier.outstanding = 0
     eventually(lambda: watched.live == 0, within=15)
     assert watched.most_live == 15
 
 
 @pytest.mark.soak
 def test_second_controller_takes_over_after_a_kill(
-    tmp_path: Path, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait
+    tmp_path: Path, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait
 ) -> None:
     log = tmp_path / "controller.log"
     first = controller()
@@ -178,7 +178,7 @@ def test_second_controller_takes_over_after_a_kill(
     controller(FACEREC_MACHINE="second", FACEREC_STATE_DIR=str(tmp_path / "second"))
     time.sleep(DURATION / 3)  # it watches the lease being renewed
     os.killpg(first.pid, signal.SIGKILL)
-    ledger.burst(100)
+    web_tier.burst(100)
     eventually(lambda: len(watched.named) == 15, within=60)
     assert watched.most_live == 15
 
@@ -187,16 +187,16 @@ def test_controller_survives_an_aws_outage(
     private_endpoint: str,
     resources: Settings,
     controller: Start,
-    ledger: WebTier,
+    web_tier: WebTier,
     watched: Watched,
     eventually: Wait,
 ) -> None:
     with between(private_endpoint) as proxy:
         process = controller(AWS_ENDPOINT_URL=proxy.url)
-        ledger.burst(100)
+        web_tier.burst(100)
         eventually(lambda: len(watched.named) == 15, within=20)
         proxy.rule = lambda action: "throttled"
-        ledger.outstanding = 0
+        web_tier.outstanding = 0
         eventually(lambda: proxy.spoiled["throttled"] >= 30, within=40)
         assert watched.live == 15
         assert process.exit_code is None

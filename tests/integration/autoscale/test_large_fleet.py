@@ -60,20 +60,20 @@ def hosted(resources: Settings) -> Iterator[IdleHost]:
 def test_two_hundred_machines_as_processes_come_and_go(
     resources: Settings,
     controller: Callable[..., Child],
-    ledger: WebTier,
+    web_tier: WebTier,
     hosted: IdleHost,
     eventually: Callable[..., None],
 ) -> None:
     (resources.state_dir / "logs").mkdir(parents=True, exist_ok=True)
     controller(FACEREC_MAX_INSTANCES=str(MACHINES))
-    ledger.burst(3 * MACHINES)
+    web_tier.burst(3 * MACHINES)
     fleet, most = Ec2Fleet(resources), 0
 
     def processes(wanted: int) -> Callable[[], bool]:
         def reached() -> bool:
             nonlocal most
             if wanted:  # requests that stand still for a minute are taken for lost
-                ledger.burst(1)
+                web_tier.burst(1)
             hosted.step()
             most = max(most, hosted.count)
             return hosted.count == wanted
@@ -82,7 +82,7 @@ def test_two_hundred_machines_as_processes_come_and_go(
 
     eventually(processes(MACHINES), within=400)
     eventually(lambda: numbers(fleet) == list(range(1, MACHINES + 1)), within=200, every=1.0)
-    ledger.outstanding = 0
+    web_tier.outstanding = 0
     eventually(processes(0), within=200)
     assert most == MACHINES
 

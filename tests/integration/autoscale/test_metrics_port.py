@@ -12,7 +12,7 @@ from .conftest import WebTier
 
 
 def test_metrics_are_served_on_loopback(
-    controller: Callable[..., Child], ledger: WebTier, eventually: Callable[..., None]
+    controller: Callable[..., Child], web_tier: WebTier, eventually: Callable[..., None]
 ) -> None:
     port = free_port()
     controller(FACEREC_METRICS_PORT=str(port))

@@ -50,37 +50,37 @@ def latest(resources: Settings) -> Callable[[], str]:
 
 
 def stopped_machines(
-    controller: Start, ledger: WebTier, watched: Watched, eventually: Wait, count: int
+    controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait, count: int
 ) -> None:
     """A burst that leaves ``count`` stopped machines."""
     controller()
-    ledger.burst(3 * count)
+    web_tier.burst(3 * count)
     eventually(lambda: watched.live == count, within=30)
-    ledger.outstanding = 0
+    web_tier.outstanding = 0
     eventually(lambda: [m.state for m in watched.machines()] == ["stopped"] * count, within=40)
 
 
 def test_start_refused_for_capacity_launches_instead(
-    resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
+    resources: Settings, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait,
     refuse: Refuse, latest: Callable[[], str],
 ) -> None:  # fmt: skip
-    stopped_machines(controller, ledger, watched, eventually, 3)
+    stopped_machines(controller, web_tier, watched, eventually, 3)
     old = {m.id for m in watched.machines()}
     refuse(("StartInstances", "InsufficientInstanceCapacity"))
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: watched.live == 3, within=30)
     assert not old & {m.id for m in watched.machines() if m.live}
     assert watched.most_live <= 15
 
 
 def test_start_refused_for_one_machine_starts_the_others(
-    resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
+    resources: Settings, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait,
     refuse: Refuse,
 ) -> None:  # fmt: skip
-    stopped_machines(controller, ledger, watched, eventually, 3)
+    stopped_machines(controller, web_tier, watched, eventually, 3)
     first, *others = sorted(watched.machines(), key=lambda m: m.number or 0)
     refuse(("StartInstances", "InsufficientInstanceCapacity", first.id))
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: watched.live == 3, within=30)
     live = {m.id for m in watched.machines() if m.live}
     assert {m.id for m in others} < live
@@ -91,44 +91,44 @@ def test_start_refused_for_one_machine_starts_the_others(
     "code", ["InsufficientInstanceCapacity", "VcpuLimitExceeded", "Unsupported"]
 )
 def test_launch_refused_for_one_type_asks_for_the_next(
-    code: str, resources: Settings, controller: Start, ledger: WebTier, watched: Watched,
+    code: str, resources: Settings, controller: Start, web_tier: WebTier, watched: Watched,
     eventually: Wait, refuse: Refuse, ec2: Any,
 ) -> None:  # fmt: skip
     refuse(("RunInstances", code, "c7i.large"))
     controller(FACEREC_INSTANCE_TYPES='["c7i.large", "m7i.large"]')
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: watched.live == 3, within=30)
     assert types(ec2, watched) == {"m7i.large"}
 
 
 def test_spot_refused_falls_back_to_on_demand(
-    resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
+    resources: Settings, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait,
     refuse: Refuse, ec2: Any,
 ) -> None:  # fmt: skip
     refuse(("RunInstances", "MaxSpotInstanceCountExceeded", "spot"))
     controller(FACEREC_SPOT="true", FACEREC_FLEET_MODE="terminate")
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: watched.live == 3, within=30)
     assert not any("InstanceLifecycle" in i for i in instances(ec2))
 
 
 def test_missing_launch_template_is_explained_and_launches_nothing(
-    resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
+    resources: Settings, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait,
     ec2: Any, latest: Callable[[], str],
 ) -> None:  # fmt: skip
     controller(FACEREC_LAUNCH_TEMPLATE="no-such-template")
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: "no-such-template" in latest(), within=30)
     assert watched.live == 0
 
 
 def test_refusals_of_everything_are_explained_and_end(
-    resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
+    resources: Settings, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait,
     refuse: Refuse, latest: Callable[[], str],
 ) -> None:  # fmt: skip
     refuse(("RunInstances", "VcpuLimitExceeded"))
     controller()
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: "launch failed (InsufficientCapacity" in latest(), within=30)
     assert "VcpuLimitExceeded" in latest()
     refuse()
@@ -136,11 +136,11 @@ def test_refusals_of_everything_are_explained_and_end(
 
 
 def test_throttling_of_listings_is_named_and_backed_off(
-    resources: Settings, controller: Start, ledger: WebTier, watched: Watched, eventually: Wait,
+    resources: Settings, controller: Start, web_tier: WebTier, watched: Watched, eventually: Wait,
     refuse: Refuse, latest: Callable[[], str],
 ) -> None:  # fmt: skip
     process = controller()
-    ledger.burst(9)
+    web_tier.burst(9)
     eventually(lambda: watched.live == 3, within=30)
     refuse(("DescribeInstances", "RequestLimitExceeded"))
     eventually(lambda: "DescribeInstances failed" in latest(), within=40)

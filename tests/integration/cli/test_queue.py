@@ -83,7 +83,7 @@ def test_a_missing_queue_is_said_plainly(settings: Settings) -> None:
 def test_a_redriven_task_begins_anew(sqs: "SQSClient", resources: Settings) -> None:
     storage = StateBucket(resources)
     results, attempts = Results(storage), Attempts(storage)
-    for task_id, outcome in (("buried", "poison"), ("answered", "named")):
+    for task_id, outcome in (("poison", "poison"), ("answered", "named")):
         results.create(Answer(task_id, "p.jpg", "v", outcome, name="Paul"))  # type: ignore[arg-type]
         attempts.add(task_id, [], receive=1)
         body = {"v": 1, "t": "facerec_tasks.tasks.recognize", "i": task_id, "a": ["p.jpg"]}
@@ -92,8 +92,8 @@ def test_a_redriven_task_begins_anew(sqs: "SQSClient", resources: Settings) -> N
     told = json.loads(run("redrive", "--json").output)
     assert told == {"moved": 3, "refused": 0}
     assert queues.counts(sqs, resources.request_queue).visible == 3
-    assert results.get("buried") is None
-    assert attempts.starts("buried") == []
+    assert results.get("poison") is None
+    assert attempts.starts("poison") == []
     assert results.get("answered") is not None
     assert attempts.starts("answered")
 

@@ -102,11 +102,11 @@ def test_poison_task_is_dead_lettered_after_four_starts_and_answered(
     client = bench.send(1, wait=100, starts=str(starts), fails=fails)
     bench.worker()
     eventually(lambda: bench.answer(1), within=90)
-    buried = bench.answer(1)
-    assert buried is not None
-    assert (buried.outcome, buried.code) == ("poison", "poison")
+    poisoned = bench.answer(1)
+    assert poisoned is not None
+    assert (poisoned.outcome, poisoned.code) == ("poison", "poison")
     assert len(starts.read_text().splitlines()) == bench.settings.max_starts
-    assert [start["receive"] for start in buried.history] == [2, 3, 4]
+    assert [start["receive"] for start in poisoned.history] == [2, 3, 4]
     assert client.wait(20)
     assert (tmp_path / "send-1.log").read_text().split()[-1] == "poison"
     eventually(lambda: bench.waiting(bench.settings.dead_letter_queue) == 1)
@@ -127,7 +127,7 @@ def test_aws_outage_counts_no_start_and_dead_letters_nothing(
     answer = bench.answer(1)
     assert answer is not None
     assert (answer.outcome, answer.name) == ("named", "Paul")
-    assert len(starts.read_text().splitlines()) == 6  # more than would have buried it
+    assert len(starts.read_text().splitlines()) == 6  # more than would have poisoned it
     assert bench.waiting(bench.settings.dead_letter_queue) == 0
     eventually(lambda: not Attempts(bench.storage.state).starts(task_id(1)))
     log = tmp_path / "worker0.log"
@@ -206,7 +206,7 @@ print(*(each.get(timeout=400)["name"] for each in sent))
 def test_s3_failing_at_the_wire_while_sqs_works(
     bench: Bench, eventually: Eventually, proxy: Any, tmp_path: Path, seconds: float
 ) -> None:
-    """The worker stops consuming, tries one at a time, and goes on: nothing lost, none buried."""
+    """The worker stops consuming, tries one at a time, and goes on: nothing lost, none poisoned."""
     worker = bench.worker("-c2", AWS_ENDPOINT_URL=proxy.url)
     log = tmp_path / "worker1.log"
     eventually(lambda: " ready" in log.read_text(), within=40)

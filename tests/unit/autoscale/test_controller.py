@@ -118,9 +118,9 @@ class SimulatedSystem:
         process = ProcessReport(
             "w", "e", self.now - 1e6, self.accepted, self.accepted - self.waiting, self.waiting
         )
-        ledger = InFlightReading(self.now, (process,)) if self.readable else None
+        requests = InFlightReading(self.now, (process,)) if self.readable else None
         with suppress(Unavailable):  # a successor that cannot list the machines yet
-            return self.controller.step_if_leader(ledger, self.now)
+            return self.controller.step_if_leader(requests, self.now)
         return None
 
     def steps(self, count: int) -> list[ScalingPlan]:

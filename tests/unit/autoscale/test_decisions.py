@@ -23,8 +23,8 @@ def decision(step: str = "run-1", at: float = NOW, waiting: int = 9) -> Decision
     limits = ScalingLimits(cap=15)
     plan = decide(FleetSnapshot(demand, machines, PolicyState()), limits, at)
     process = ProcessReport("web-0", "e", at - 100, 4 + waiting, 4, waiting)
-    ledger, counts = InFlightReading(at, (process,)), QueueLengths(at, 8, 1)
-    seen = StepReadings(ledger, counts, machines, demand)
+    requests, counts = InFlightReading(at, (process,)), QueueLengths(at, 8, 1)
+    seen = StepReadings(requests, counts, machines, demand)
     return record(step, at, seen, machines, 0, plan, limits, {"stop": ["i-1"]})
 
 

@@ -60,7 +60,7 @@ def test_service_time_is_measured_while_all_processes_are_busy() -> None:
     [
         pytest.param(40, 3, 5, id="some were idle"),
         pytest.param(40, 400, 6, id="another came up"),
-        pytest.param(None, 400, 5, id="no ledger"),
+        pytest.param(None, 400, 5, id="no web tier"),
         pytest.param(40, 400, 0, id="none is up"),
         pytest.param(2, 400, 5, id="too few to say"),
     ],

@@ -32,7 +32,7 @@ def told(
     seen = StepReadings(machines=machines, demand=demand)
     if demand:
         process = ProcessReport("web-0", "e", NOW - 100, demand.grow, 0, demand.grow)
-        seen.ledger = InFlightReading(NOW, (process,))
+        seen.requests = InFlightReading(NOW, (process,))
         seen.counts = QueueLengths(NOW, demand.grow, 0)
     made = record("r-1", NOW, seen, machines, 0, plan, limits, done or {})
     return explain(Decision.from_json(made.to_json()))

@@ -58,8 +58,8 @@ def test_queue_counts_alone_must_agree(totals: tuple[int, ...], grow: int, hold:
 
 
 def test_exact_in_flight_count_overrides_stale_queue_counts() -> None:
-    ledgers = [web(100, at=-10), web(0, at=0)]
-    assert fuse(counts(100, 80, 90), ledgers, exact=True) == Demand(0, 0, 0.0, "exact")
+    requests = [web(100, at=-10), web(0, at=0)]
+    assert fuse(counts(100, 80, 90), requests, exact=True) == Demand(0, 0, 0.0, "exact")
 
 
 def test_queue_counts_above_in_flight_are_other_work() -> None:
@@ -77,18 +77,18 @@ def test_without_queue_counts_no_scale_in() -> None:
 
 
 def test_leaked_in_flight_entries_are_ignored_after_a_minute() -> None:
-    ledgers = [web(2, at=t) for t in range(0, 63, 2)]
-    assert fuse(counts(*[0] * 32), ledgers, exact=True) == Demand(0, 0, 0.0, "upper")
-    moved = [*ledgers, web(2, accepted=1001, at=62)]
+    requests = [web(2, at=t) for t in range(0, 63, 2)]
+    assert fuse(counts(*[0] * 32), requests, exact=True) == Demand(0, 0, 0.0, "upper")
+    moved = [*requests, web(2, accepted=1001, at=62)]
     assert fuse(counts(*[0] * 32), moved, exact=True) == Demand(2, 2, 0.0, "exact")
-    assert fuse(counts(*[0] * 31, 1), ledgers, exact=True) == Demand(2, 2, 0.0, "exact")
+    assert fuse(counts(*[0] * 31, 1), requests, exact=True) == Demand(2, 2, 0.0, "exact")
 
 
 def test_in_flight_count_is_exact_after_the_longest_task() -> None:
     signals = DemandEstimator(LONGEST)
 
-    def bound(now: float, ledger: InFlightReading) -> str:
-        demand = signals.take(QueueLengths(now, 0, 0), ledger, now)
+    def bound(now: float, requests: InFlightReading) -> str:
+        demand = signals.take(QueueLengths(now, 0, 0), requests, now)
         assert demand is not None
         return demand.bound
 
@@ -111,10 +111,10 @@ def test_missing_web_process_gives_a_lower_bound() -> None:
 def test_arrivals_add_up_over_a_web_restart() -> None:
     signals = DemandEstimator(LONGEST)
     totals = []
-    for now, ledger in enumerate(
+    for now, requests in enumerate(
         (web(0, accepted=10), web(5, accepted=15), web(2, accepted=2, epoch="f"))
     ):
-        demand = signals.take(None, ledger, float(now))
+        demand = signals.take(None, requests, float(now))
         assert demand is not None
         totals.append(demand.accepted)
     assert totals == [10, 15, 17]
@@ -152,9 +152,9 @@ def test_in_flight_endpoint_is_read(address: str) -> None:
         "outstanding": 2, "oldest_accepted_at": 6.0,
     }  # fmt: skip
     _Web.body = json.dumps({"processes": [entry], "outstanding": 2}).encode()
-    ledger = read_in_flight([address, address + "/"], 10.0)
-    assert ledger is not None
-    assert (ledger.outstanding, len(ledger.processes)) == (4, 2)
+    requests = read_in_flight([address, address + "/"], 10.0)
+    assert requests is not None
+    assert (requests.outstanding, len(requests.processes)) == (4, 2)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"processes": [{}]}', b'{"processes": 1}'])
