@@ -20,6 +20,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MAX_REQUEST_BYTES = 1024
 """``MaximumMessageSize`` of the request queue, in bytes: body plus attributes. The contract's."""
+LARGEST_PHOTO = 64 * 1024 * 1024
+"""Bytes; :mod:`facerec_tasks.recognition.images.limits` decodes no larger one."""
 
 RESERVED_BUCKET_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
@@ -77,7 +79,7 @@ class Settings(BaseSettings):
     # Web tier
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PORT", "FACEREC_PORT"))
-    max_upload_bytes: int = Field(64 * 1024 * 1024, gt=0)
+    max_upload_bytes: int = Field(LARGEST_PHOTO, gt=0, le=LARGEST_PHOTO)
     """Bytes of one photo: a JPEG of 200 megapixels has 30 to 60 MB."""
     max_waiting: int = Field(1000, gt=0)
     """Requests that may wait for an answer in one web process; beyond it, 503."""

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from facerec_tasks.settings import Settings
+from facerec_tasks.recognition.images.limits import LIMITS
+from facerec_tasks.settings import LARGEST_PHOTO, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +85,9 @@ def test_a_profile_that_is_not_there_is_no_reason_not_to_start(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_PROFILE", "production")
     assert Settings().region == "us-east-1"
+
+
+def test_no_photo_is_accepted_that_is_too_large_to_be_decoded() -> None:
+    assert LARGEST_PHOTO == LIMITS.max_bytes
+    with pytest.raises(ValidationError, match="max_upload_bytes"):
+        Settings(max_upload_bytes=LARGEST_PHOTO + 1)
