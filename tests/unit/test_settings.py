@@ -88,6 +88,6 @@ def test_a_profile_that_is_not_there_is_no_reason_not_to_start(
 
 
 def test_no_photo_is_accepted_that_is_too_large_to_be_decoded() -> None:
-    assert LARGEST_PHOTO == LIMITS.max_bytes
+    assert LIMITS.max_bytes == LARGEST_PHOTO
     with pytest.raises(ValidationError, match="max_upload_bytes"):
         Settings(max_upload_bytes=LARGEST_PHOTO + 1)
