@@ -9,12 +9,12 @@ from flask import Flask, Response, g, request
 from facerec_tasks import logs, tracing
 from facerec_tasks.settings import Settings
 from facerec_tasks.storage.buckets import Storage
-from webapp.http import errors, operations, rendering
+from webapp.http import errors, health, rendering
 from webapp.http.access import Access
 from webapp.http.access_log import AccessLog
 from webapp.http.frontend import Frontend
 from webapp.http.gate import Gate
-from webapp.http.operations import OperatorRoutes
+from webapp.http.health import OperatorRoutes
 from webapp.http.request_head import RequestHead
 from webapp.http.routes import add_routes
 from webapp.http.spool import Spool
@@ -108,7 +108,7 @@ class WebApplication:
             ThreadPoolExecutor(threads, thread_name_prefix="request"),
             self.access_log.observe,
             direct={
-                "/healthz": operations.alive,
+                "/healthz": health.alive,
                 "/internal/in-flight": report,
                 "/internal/ledger": report,
             },

@@ -16,9 +16,9 @@ from werkzeug.routing import Rule
 
 from webapp.http.errors import STATUS, ProblemDetails
 from webapp.http.operation import COLLECTION, ID, NAME, PHOTO, Operation, Schema
+from webapp.http.photos import PICTURE
 from webapp.http.responses import IMAGES, JSON, TEXT, AcceptedResponse
 from webapp.http.schemas import TASK_ID
-from webapp.http.views import PICTURE
 
 VERSION = "1.0.0"
 VARIABLE = re.compile(r"<(?:\w+:)?(\w+)>")

@@ -9,12 +9,12 @@ from facerec_tasks.storage.buckets import Storage
 from webapp.http.collections_v1 import CollectionsV1
 from webapp.http.faces_v1 import FacesV1
 from webapp.http.gate import SMALL_BODY, Route
+from webapp.http.health import OperatorRoutes
 from webapp.http.history_v1 import HistoryV1
-from webapp.http.operations import OperatorRoutes
-from webapp.http.people import PeopleViews
+from webapp.http.people_by_name import PeopleViews
 from webapp.http.people_v1 import PeopleV1
+from webapp.http.photos import PhotoViews
 from webapp.http.unknown_v1 import UnknownV1
-from webapp.http.views import PhotoViews
 from webapp.pages.status import Status
 from webapp.pages.views import Pages
 from webapp.rekognition.view import RekognitionView
@@ -37,7 +37,7 @@ def add_routes(
     workers: WorkerRequests,
     task_client: TaskClient,
     rekognition: RekognitionView,
-    operations: OperatorRoutes,
+    health: OperatorRoutes,
 ) -> dict[str, Route]:
     """Adds the routes; returns what the gate must know, by endpoint."""
     photos = PhotoViews(settings, RecognitionService(storage, task_client), task_client)
@@ -60,12 +60,12 @@ def add_routes(
         ("DELETE", "/people/<path:name>", people.forget, write),
         ("GET", "/people/<path:name>/photos/<int:number>", people.photo, read),
         ("POST", "/people/<path:name>/verify", people.verify, verification),
-        ("GET", "/healthz", operations.healthz, public),
-        ("GET", "/readyz", operations.readyz, public),
-        ("GET", "/openapi.json", operations.description, public),
-        ("GET", "/metrics", operations.metrics, figures),
-        ("GET", "/internal/in-flight", operations.in_flight, figures),
-        ("GET", "/internal/ledger", operations.in_flight, figures),  # deprecated in 0.2.0
+        ("GET", "/healthz", health.healthz, public),
+        ("GET", "/readyz", health.readyz, public),
+        ("GET", "/openapi.json", health.description, public),
+        ("GET", "/metrics", health.metrics, figures),
+        ("GET", "/internal/in-flight", health.in_flight, figures),
+        ("GET", "/internal/ledger", health.in_flight, figures),  # deprecated in 0.2.0
         ("GET", "/", pages.photos, public),
         ("GET", "/who", pages.people, public),
         ("GET", "/history", pages.history, public),
