@@ -207,7 +207,7 @@ class Destroyer:
         for stack in self._video_stacks:
             self._remove_stack(stack)
         self._remove_stack(self._stack)
-        self._remove_images()
+        self.remove_images()
         self._remove_queues()
         self._remove_topics()
         small = [bucket for bucket, count in found.buckets.items() if count < MANY]
@@ -271,7 +271,7 @@ class Destroyer:
         with translated():
             return bool(self._ec2.describe_instances(Filters=filters)["Reservations"])  # type: ignore[arg-type]
 
-    def _remove_images(self) -> None:
+    def remove_images(self) -> None:
         with translated():
             images = self._images()
             snapshots = list(self._snapshots(images))

@@ -102,7 +102,7 @@ def gather(sqs: Sqs, crowd: Crowd, eventually: Eventually, *bodies: str) -> None
     crowd.send("first")
     eventually(lambda: sqs.batches)
     crowd.send(*bodies)
-    eventually(lambda: len(crowd.sender._queues[URL].waiting) == len(bodies))
+    eventually(lambda: crowd.sender.waiting == len(bodies))
     sqs.hold.set()
     crowd.join()
 
@@ -119,7 +119,7 @@ def test_what_gathers_while_a_call_is_in_flight_goes_with_the_next(
     gather(sqs, crowd, eventually, *bodies)
     assert [len(batch) for batch in sqs.batches] == [1, 10, 10, 5]
     assert crowd.outcomes == {body: body for body in ["first", *bodies]}
-    assert not crowd.sender._queues
+    assert crowd.sender.waiting == 0
 
 
 def test_a_call_never_exceeds_the_limit_of_bytes(

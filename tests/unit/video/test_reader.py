@@ -154,14 +154,14 @@ def test_killed_decoder_is_no_fault_of_the_video(clip: Path) -> None:
     with VideoReader(clip, EVERY_FRAME) as video:
         frames = iter(video)
         next(frames)
-        os.kill(video._process.pid, signal.SIGKILL)
+        os.kill(video.decoder_pid, signal.SIGKILL)
         with pytest.raises(DecoderCrashed):
             list(frames)
 
 
 def test_a_decoder_that_crashed_is_the_videos_fault(clip: Path) -> None:
     with VideoReader(clip, EVERY_FRAME) as video:
-        os.kill(video._process.pid, signal.SIGSEGV)
+        os.kill(video.decoder_pid, signal.SIGSEGV)
         with pytest.raises(Rejected, match="crashed-decoder"):
             list(video)
 
@@ -175,14 +175,14 @@ def is_alive(pid: int) -> bool:
 
 def test_the_decoder_ends_with_its_reader(clip: Path, eventually: Callable[..., None]) -> None:
     with VideoReader(clip, EVERY_FRAME) as video:
-        closed = video._process.pid
+        closed = video.decoder_pid
     assert not is_alive(closed)
 
     code = "; ".join(
         (
             "import sys, time; from pathlib import Path",
             "from facerec_tasks.video.reader import VideoReader",
-            "video = VideoReader(Path(sys.argv[1])); print(video._process.pid, flush=True)",
+            "video = VideoReader(Path(sys.argv[1])); print(video.decoder_pid, flush=True)",
             "time.sleep(60)",
         )
     )
@@ -221,6 +221,6 @@ except OSError as error:
 def test_the_decoder_knows_no_secret(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with VideoReader(clip) as video:
-        environment = Path(f"/proc/{video._process.pid}/environ").read_bytes()
+        environment = Path(f"/proc/{video.decoder_pid}/environ").read_bytes()
     assert b"PYTHONPATH" in environment
     assert b"secret" not in environment

@@ -84,6 +84,12 @@ class Sender:
         self._lock = threading.Lock()
         self._queues: dict[str, _SendQueue] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for a call to be made."""
+        with self._lock:
+            return sum(len(queue.waiting) for queue in self._queues.values())
+
     def send(self, queue_url: str, body: str, **fields: Any) -> str:
         """Sends one message and returns its id once SQS has acknowledged this very message.
 

@@ -47,7 +47,7 @@ def test_destroy_waits_until_a_snapshot_is_free_of_its_image(ec2: Stubber) -> No
     ec2.add_response("describe_snapshots", {"Snapshots": []})
     ec2.add_response("deregister_image", {}, {"ImageId": "ami-1"})
     in_use_for_a_moment(ec2)
-    Destroyer(Settings(id="lab"), lambda line: None)._remove_images()
+    Destroyer(Settings(id="lab"), lambda line: None).remove_images()
 
 
 def test_pruned_image_leaves_no_snapshot(ec2: Stubber) -> None:
