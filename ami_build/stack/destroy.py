@@ -272,6 +272,7 @@ class Destroyer:
             return bool(self._ec2.describe_instances(Filters=filters)["Reservations"])  # type: ignore[arg-type]
 
     def remove_images(self) -> None:
+        """The machine images of this id, and their snapshots."""
         with translated():
             images = self._images()
             snapshots = list(self._snapshots(images))

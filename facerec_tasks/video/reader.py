@@ -144,6 +144,11 @@ class VideoReader:
             self.close()
             raise
 
+    @property
+    def decoder_pid(self) -> int:
+        """Of the decoder's process."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
