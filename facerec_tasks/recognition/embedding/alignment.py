@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facerec_tasks.recognition.embedding.description import DLIB_TEMPLATE
+from facerec_tasks.recognition.embedding.templates import DLIB_TEMPLATE
 
 CHIP = 150
 """Side in pixels of what ``resnet128`` looks at."""

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from facerec_tasks.recognition.embedding.score_model import ScoreModel
+from facerec_tasks.recognition.embedding.templates import DLIB_TEMPLATE, Point
 
-Point = tuple[float, float]
 Color = Literal["rgb", "bgr"]
 Metric = Literal["euclidean", "cosine"]
 
@@ -24,15 +24,6 @@ MAX_SIDE = 512
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-DLIB_TEMPLATE: tuple[Point, ...] = (
-    (48.71, 46.64), (102.49, 46.49), (75.10, 79.15), (52.03, 105.88), (98.90, 105.92),
-)  # fmt: skip
-"""Where MTCNN's five points lie in dlib's chips of 150 px: the median over 219 people."""
-ARCFACE_TEMPLATE: tuple[Point, ...] = (
-    (38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20),
-)  # fmt: skip
-"""ArcFace's five points at 112 px, as InsightFace and OpenCV's SFace align."""
 
 
 class DescriptionError(ValueError):

@@ -8,14 +8,9 @@ which soon outweigh them.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from facerec_tasks.recognition.embedding.description import (
-    ARCFACE_TEMPLATE,
-    DLIB_TEMPLATE,
-    FACENET,
-    RESNET128,
-    EmbedderDescription,
-)
+from facerec_tasks.recognition.embedding.description import FACENET, RESNET128, EmbedderDescription
 from facerec_tasks.recognition.embedding.score_model import ScoreModel
+from facerec_tasks.recognition.embedding.templates import ARCFACE_TEMPLATE, DLIB_TEMPLATE
 
 
 @dataclass(frozen=True)
