@@ -4,10 +4,9 @@ import json
 import math
 from dataclasses import asdict, dataclass, replace
 from statistics import pstdev
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import ConfigDict, PositiveFloat, PositiveInt, TypeAdapter
-from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from autoscale.model import ScalingLimits
 
@@ -27,9 +26,14 @@ LEAST_ANSWERS = 5
 LONGEST_WINDOW = 20.0
 
 
-@pydantic_dataclass(frozen=True, config=ConfigDict(allow_inf_nan=False))
+@dataclass(frozen=True)
 class Estimates:
-    """Observations, newest last. Kept in the state bucket, so that a restart knows them."""
+    """Observations, newest last. Kept in the state bucket, so that a restart knows them.
+
+    Checked where they are read, not at each observation.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(allow_inf_nan=False)
 
     boots: tuple[PositiveFloat, ...] = ()
     """Seconds from the request for a machine to the first answer of its worker."""

@@ -70,7 +70,7 @@ class Estimator:
     def served(
         self, now: float, answered: int | None, waiting: int, up: int, processes: int | None
     ) -> bool:
-        """How many requests are in flight now; whether tasks were answered since the last time."""
+        """What was answered by now; returns whether tasks were answered since the last time."""
         if processes and processes != self.estimates.processes:
             self.estimates = self.estimates.with_processes(processes)
         each = self.estimates.processes or ASSUMED_PROCESSES

@@ -72,8 +72,7 @@ def _need(decision: Decision) -> str:
 
 
 def _done(decision: Decision) -> str:
-    words = f"Decided: {'; '.join(f'{a} {decision.acted(a)}' for a in decision.changes)}."
-    if not decision.changes:
-        words = "Nothing is changed."
+    changes = "; ".join(f"{a} {decision.acted(a)}" for a in decision.changes)
+    words = f"Decided: {changes}." if changes else "Nothing is changed."
     failed = [f"{a} failed ({e})" for a, e in decision.failures.items() if a not in READ_BY]
     return f"{words} But {'; '.join(failed)}." if failed else words
